@@ -1,0 +1,109 @@
+"""The ocean's grid: depths, thickness, area, wet mask, periodic axis, and padding for networks."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OceanGrid:
+    """A column-structured ocean grid, surface first.
+
+    depth: `z`, cell centres [m], positive down, increasing
+    thickness: `z y x`, cell thickness [m], partial cells included
+    area: `y x`, cell area [m2]
+    wet: `z y x`, True in the ocean
+    longitude, latitude: `x` and `y` (regular grid) or `y x` both (curvilinear); degrees, or km on
+        a plane (then `horizontal_units` is "km")
+    periodic_x: whether the last column of x borders on the first
+    """
+
+    depth: FloatArray
+    thickness: FloatArray
+    area: FloatArray
+    wet: NDArray[np.bool_]
+    longitude: FloatArray
+    latitude: FloatArray
+    periodic_x: bool = False
+    horizontal_units: str = field(default="degrees")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of levels, rows and columns `(z, y, x)`."""
+        levels, rows, columns = self.wet.shape
+        return levels, rows, columns
+
+    @property
+    def volume(self) -> FloatArray:
+        """Wet volume of each cell `z y x` [m3]; 0 on land."""
+        return self.thickness * self.area * self.wet
+
+    @property
+    def interface_depth(self) -> FloatArray:
+        """Depth of the interfaces between neighbouring levels, `z-1` [m]: midway between centres."""
+        return 0.5 * (self.depth[:-1] + self.depth[1:])
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of the wet mask and the depths: equal for grids that can share a model."""
+        content = np.packbits(self.wet).tobytes() + self.depth.astype("<f4").tobytes()
+        return hashlib.sha256(repr(self.shape).encode() + content).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Pads rows and columns of a `... y x` tensor to a network's multiple, and crops back.
+
+    A periodic x axis is continued around the globe; elsewhere land (0) is added. Half of the rows
+    go on each side, so that the domain stays centred.
+    """
+
+    rows: int
+    columns: int
+    multiple: int
+    periodic_x: bool = False
+
+    @property
+    def padded_shape(self) -> tuple[int, int]:
+        """Rows and columns after padding."""
+        return _round_up(self.rows, self.multiple), _round_up(self.columns, self.multiple)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """`... rows columns` to `... padded_rows padded_columns`."""
+        (top, bottom), (left, right) = self._margins()
+        lead = x.shape[:-2]
+        x = x.reshape(-1, 1, *x.shape[-2:])
+        x = F.pad(x, (left, right, 0, 0), mode="circular" if self.periodic_x else "constant")
+        x = F.pad(x, (0, 0, top, bottom))
+        return x.reshape(*lead, *x.shape[-2:])
+
+    def crop(self, x: Tensor) -> Tensor:
+        """The inverse of `pad`."""
+        (top, _), (left, _) = self._margins()
+        return x[..., top : top + self.rows, left : left + self.columns]
+
+    def _margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        padded_rows, padded_columns = self.padded_shape
+        return _halves(padded_rows - self.rows), _halves(padded_columns - self.columns)
+
+
+def wet_tensor(grid: OceanGrid) -> Tensor:
+    """The wet mask as a boolean tensor `z y x`."""
+    return torch.from_numpy(np.ascontiguousarray(grid.wet))
+
+
+def _round_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def _halves(total: int) -> tuple[int, int]:
+    return total // 2, total - total // 2

@@ -1,0 +1,182 @@
+"""Run an ensemble of the basin: spin up one member, branch the others, keep spaced states.
+
+Every integration saves a checkpoint each few years and every record as it is reached, so an
+interrupted ensemble continues where it stopped.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from tqdm import tqdm
+
+from data.basin_forcing import DAYS_PER_YEAR, BasinParameters
+
+CHECKPOINT = "checkpoint.npz"
+
+
+class MemberSettings(BasinParameters):
+    """One branch of the ensemble: its name, the seed of its forcing and its parameters."""
+
+    name: str
+    seed: int
+
+
+class SimulationSettings(BaseModel):
+    """The whole ensemble."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spin_up: MemberSettings
+    spin_up_years: float = Field(150.0, gt=0)
+    members: list[MemberSettings] = Field(min_length=1)
+    adjust_years: float = Field(30.0, ge=0, description="years a branch adjusts, unrecorded")
+    record_years: float = Field(42.0, gt=0, description="years over which states are kept")
+    record_interval_days: float = Field(150.0, gt=0)
+    checkpoint_years: float = Field(2.0, gt=0)
+
+    @property
+    def record_times(self) -> NDArray[np.float64]:
+        """Model years at which a branch keeps a state, counted from the branching."""
+        interval = self.record_interval_days / DAYS_PER_YEAR
+        count = int(np.floor(self.record_years / interval + 1e-9))
+        return self.adjust_years + interval * np.arange(1, count + 1)
+
+
+def run_ensemble(settings: SimulationSettings, *, directory: Path, workers: int) -> None:
+    """Spin up and branch under `directory`, `workers` members at a time; resumes by itself."""
+    _run_all([_spin_up_task(settings, directory)], workers=1, label="spin-up")
+    tasks = [_branch_task(settings, member, directory) for member in settings.members]
+    _run_all(tasks, workers=workers, label="members")
+
+
+def records(member_directory: Path) -> list[Path]:
+    """The stored records of a member, in time order."""
+    return sorted((member_directory / "records").glob("*.npz"))
+
+
+class _Task(BaseModel):
+    """One integration, picklable for a spawned worker."""
+
+    member: MemberSettings
+    directory: Path
+    start: Path | None  # checkpoint to branch from; None starts from the analytic state
+    start_year: float
+    record_times: list[float]  # years after the start
+    years: float
+    checkpoint_years: float
+
+
+def _spin_up_task(settings: SimulationSettings, directory: Path) -> _Task:
+    return _Task(
+        member=settings.spin_up,
+        directory=directory / "spin_up",
+        start=None,
+        start_year=0.0,
+        record_times=[float(year) for year in range(10, int(settings.spin_up_years) + 1, 10)],
+        years=settings.spin_up_years,
+        checkpoint_years=settings.checkpoint_years,
+    )
+
+
+def _branch_task(settings: SimulationSettings, member: MemberSettings, directory: Path) -> _Task:
+    times = settings.record_times.tolist()
+    return _Task(
+        member=member,
+        directory=directory / member.name,
+        start=directory / "spin_up" / CHECKPOINT,
+        start_year=settings.spin_up_years,
+        record_times=times,
+        years=times[-1],
+        checkpoint_years=settings.checkpoint_years,
+    )
+
+
+def _run_all(tasks: list[_Task], *, workers: int, label: str) -> None:
+    total = sum(task.years for task in tasks)
+    # Veros locks its settings once per process: each integration gets a fresh, spawned one.
+    context = multiprocessing.get_context("spawn")
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool,
+        tqdm(total=total, unit="model year", desc=label) as bar,
+    ):
+        progress = manager.dict()
+        futures = {pool.submit(_integrate, task, progress) for task in tasks}
+        while futures:
+            done = {future for future in futures if future.done()}
+            for future in done:
+                future.result()
+            futures -= done
+            bar.update(sum(progress.values()) - bar.n)
+            if futures:
+                next(as_completed_within(futures, seconds=2.0), None)
+        bar.update(total - bar.n)
+
+
+def as_completed_within(futures: set, *, seconds: float) -> Iterator:
+    """The futures that complete within `seconds`, without an error when none does."""
+    try:
+        yield from as_completed(futures, timeout=seconds)
+    except TimeoutError:
+        return
+
+
+def _integrate(task: _Task, progress) -> None:
+    """Run one task to its end from its last checkpoint, keeping the records on the way."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from data.basin_run import BasinRun  # Veros must be imported in the worker only
+
+    (task.directory / "records").mkdir(parents=True, exist_ok=True)
+    checkpoint = task.directory / CHECKPOINT
+    run = BasinRun(BasinParameters(**task.member.model_dump(exclude={"name", "seed"})), seed=task.member.seed)
+    if checkpoint.exists():
+        run.load(checkpoint)
+    elif task.start is not None:
+        run.load(task.start)
+
+    for year in _stops(task):
+        if run.year > task.start_year + year - 1e-6:
+            continue
+        run.advance_to(task.start_year + year)
+        if _matches(year, task.record_times):
+            _save_record(run, task, year)
+        if _is_checkpoint(year, task):
+            run.save(checkpoint)
+        progress[task.member.name] = year
+    progress[task.member.name] = task.years
+
+
+def _stops(task: _Task) -> list[float]:
+    checkpoints = np.arange(task.checkpoint_years, task.years, task.checkpoint_years)
+    return sorted({*task.record_times, *checkpoints.tolist(), task.years})
+
+
+def _matches(year: float, times: list[float]) -> bool:
+    return bool(np.isclose(times, year).any()) if times else False
+
+
+def _is_checkpoint(year: float, task: _Task) -> bool:
+    return year == task.years or bool(np.isclose(year % task.checkpoint_years, 0))
+
+
+def _save_record(run, task: _Task, year: float) -> None:
+    temperature, salinity = run.state()
+    path = task.directory / "records" / f"{year:09.4f}.npz"
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            thetao=temperature.astype(np.float32),
+            so=salinity.astype(np.float32),
+            year=np.float64(run.year),
+            kinetic_energy=np.float64(run.kinetic_energy()),
+        )
+    os.replace(partial, path)

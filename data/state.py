@@ -1,0 +1,54 @@
+"""The physical state of the ocean that every room passes to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class State:
+    """A batch of ocean states in physical units, land filled with 0.
+
+    temperature: `b z y x` [degC], of the kind that the archive's equation of state takes
+    salinity: `b z y x` [1e-3 or g/kg, likewise]
+    sea_level: `b y x` [m], None where the data has none
+    """
+
+    temperature: Tensor
+    salinity: Tensor
+    sea_level: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.temperature)
+
+    @property
+    def levels(self) -> int:
+        return self.temperature.shape[1]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> State:
+        """Apply `function` to every field: `state.map(lambda field: field[2:4])`."""
+        sea_level = None if self.sea_level is None else function(self.sea_level)
+        return State(function(self.temperature), function(self.salinity), sea_level)
+
+    def to_channels(self) -> Tensor:
+        """`b c y x`: the temperature levels, the salinity levels, then sea level if there is one."""
+        fields = [self.temperature, self.salinity]
+        if self.sea_level is not None:
+            fields.append(self.sea_level[:, None])
+        return torch.cat(fields, dim=1)
+
+    @classmethod
+    def from_channels(cls, channels: Tensor, *, levels: int) -> State:
+        """The inverse of `to_channels` for `levels` levels: c is 2 z, or 2 z + 1 with sea level."""
+        sea_level = channels[:, 2 * levels] if channels.shape[1] > 2 * levels else None
+        return cls(channels[:, :levels], channels[:, levels : 2 * levels], sea_level)
+
+    @classmethod
+    def cat(cls, states: list[State]) -> State:
+        """Join batches along the batch axis."""
+        channels = torch.cat([state.to_channels() for state in states])
+        return cls.from_channels(channels, levels=states[0].levels)
