@@ -1,5 +1,11 @@
 """The one exception that a user's mistake raises."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """A mistake that the user can mend.
@@ -7,3 +13,14 @@ class UserError(Exception):
     The message is one sentence or two: what was found, what was expected, what to do. The command
     line prints it without a traceback.
     """
+
+
+@contextmanager
+def user_errors_in_one_sentence() -> Iterator[None]:
+    """For the edge of a command: a `UserError` ends the program with its sentence, not a traceback."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"halocline: {error}")
+    except KeyboardInterrupt:
+        sys.exit("halocline: interrupted; the same command continues from here")

@@ -1,0 +1,1 @@
+"""What both training stages share: the counted loop, its checkpoints and its log."""

@@ -1,0 +1,250 @@
+"""The seam between physical states and what the diffusion model sees."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor
+
+from autoencoder.volume_vae import VolumeVAE
+from data.grid import OceanGrid, Padding
+from data.normalisation import Statistics
+from data.state import State
+from data.states import StateArchive
+
+
+class Codec(ModelMixin, ConfigMixin):
+    """Turns states in physical units into standardised latents `b c h w` and back.
+
+    A codec carries everything that its states need: statistics, grid, wet mask, the name of the
+    equation of state and the kind of salinity. It is saved with `save_pretrained` as safetensors
+    and JSON.
+    """
+
+    def _register_ocean(self, ocean: dict[str, Any]) -> None:
+        levels, rows, columns = ocean["levels"], ocean["rows"], ocean["columns"]
+        channels = 2 * levels + ocean["sea_level"]
+        self.statistics = Statistics(
+            torch.zeros(channels, rows, columns),
+            torch.ones(channels),
+            torch.zeros(channels, rows, columns, dtype=torch.bool),
+            levels=levels,
+            grid_digest=ocean["grid_digest"],
+        )
+        shapes = {
+            "depth": (levels,),
+            "thickness": (levels, rows, columns),
+            "area": (rows, columns),
+            "wet": (levels, rows, columns),
+            "longitude": (rows, columns) if ocean["curvilinear"] else (columns,),
+            "latitude": (rows, columns) if ocean["curvilinear"] else (rows,),
+        }
+        for name, shape in shapes.items():
+            self.register_buffer(f"grid_{name}", torch.zeros(shape, dtype=torch.float64))
+
+    def adopt(self, grid: OceanGrid, statistics: Statistics) -> None:
+        """Take over the grid and the statistics of the training data."""
+        self.statistics.load_state_dict(statistics.state_dict())
+        for name in ("depth", "thickness", "area", "wet", "longitude", "latitude"):
+            values = np.asarray(getattr(grid, name), dtype=np.float64)
+            getattr(self, f"grid_{name}").copy_(torch.from_numpy(values))
+
+    @property
+    def grid(self) -> OceanGrid:
+        """The grid that the codec was trained on."""
+        arrays = {
+            name: getattr(self, f"grid_{name}").cpu().numpy()
+            for name in ("depth", "thickness", "area", "longitude", "latitude")
+        }
+        return OceanGrid(
+            **arrays,
+            wet=self.grid_wet.cpu().numpy() > 0,
+            periodic_x=self.config.ocean["periodic_x"],
+            horizontal_units=self.config.ocean["horizontal_units"],
+        )
+
+    @property
+    def padding(self) -> Padding:
+        """Between the ocean's rows and columns and those of the network."""
+        _, rows, columns = self.grid_wet.shape
+        return Padding(rows, columns, self.config.multiple, periodic_x=self.config.ocean["periodic_x"])
+
+    def network_input(self, state: State) -> Tensor:
+        """The normalised, padded state `b c y x`."""
+        return self.padding.pad(self.statistics.normalise(state))
+
+    @property
+    @abstractmethod
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of a latent."""
+
+    @abstractmethod
+    def encode(self, state: State) -> Tensor:
+        """A state to the mean of its latents, standardised `b c h w`."""
+
+    @abstractmethod
+    def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
+        """A state to mean and standard deviation of its latents, each `b c h w`."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> State:
+        """Standardised latents `b c h w` to a state in physical units, land 0."""
+
+    @property
+    @abstractmethod
+    def latent_weight(self) -> Tensor:
+        """Weight of each latent number in the denoising loss, `c h w`: 0 where nothing is wet."""
+
+    @property
+    def compression(self) -> float:
+        """Numbers in a state (its wet cells) per number in a latent."""
+        return float(self.statistics.wet.sum()) / float(np.prod(self.latent_shape))
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any weight or statistic: tells whose latents a cache holds."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def static_maps(self) -> Tensor:
+        """What the denoiser is told of each latent cell, `5 h w`: wet share of the surface and of the
+        column, distance north (-1 to 1), cosine and sine of the position in x.
+
+        Without them a network with periodic convolutions cannot know where it is.
+        """
+        wet = self.padding.pad((self.grid_wet > 0).float())
+        _, rows, columns = self.latent_shape
+        surface, column = F.adaptive_avg_pool2d(torch.stack([wet[0], wet.mean(dim=0)]), (rows, columns))
+        north = torch.linspace(-1, 1, rows, device=wet.device)[:, None].expand(rows, columns)
+        angle = torch.arange(columns, device=wet.device).expand(rows, columns) * (2 * math.pi / columns)
+        return torch.stack([surface, column, north, angle.cos(), angle.sin()])
+
+    def check_grid(self, grid: OceanGrid) -> None:
+        """Raises `UserError` unless `grid` is the one that the codec was trained on."""
+        self.statistics.check_grid(grid)
+
+
+def describe_ocean(archive: StateArchive) -> dict[str, Any]:
+    """What a codec's configuration says of the ocean that it was made for."""
+    levels, rows, columns = archive.grid.shape
+    return {
+        "levels": levels,
+        "rows": rows,
+        "columns": columns,
+        "sea_level": archive.has_sea_level,
+        "equation_of_state": archive.equation_of_state,
+        "salinity_units": archive.salinity_units,
+        "periodic_x": archive.grid.periodic_x,
+        "horizontal_units": archive.grid.horizontal_units,
+        "curvilinear": archive.grid.longitude.ndim == 2,
+        "grid_digest": archive.grid.digest,
+    }
+
+
+class IdentityCodec(Codec):
+    """Data space: the latents are the normalised state, padded for the network."""
+
+    @register_to_config
+    def __init__(self, ocean: dict[str, Any], multiple: int) -> None:
+        super().__init__()
+        self._register_ocean(ocean)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        return (len(self.statistics.std), *self.padding.padded_shape)
+
+    def encode(self, state: State) -> Tensor:
+        return self.network_input(state)
+
+    def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
+        mean = self.encode(state)
+        return mean, torch.zeros_like(mean)
+
+    def decode(self, latents: Tensor) -> State:
+        return self.statistics.denormalise(self.padding.crop(latents))
+
+    @property
+    def latent_weight(self) -> Tensor:
+        return self.padding.pad(self.statistics.wet.float())
+
+
+class VolumeCodec(Codec):
+    """Latent space: a `VolumeVAE` between the normalised state and the latents.
+
+    Latents are standardised per channel with the mean and standard deviation over the whole
+    training set, which `standardise` measures once the VAE is trained.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        ocean: dict[str, Any],
+        multiple: int,
+        latent_channels: int,
+        patch: int,
+        channels: tuple[int, ...],
+        blocks: int,
+    ) -> None:
+        super().__init__()
+        self._register_ocean(ocean)
+        self.vae = VolumeVAE(
+            in_channels=2 * ocean["levels"] + ocean["sea_level"],
+            latent_channels=latent_channels,
+            patch=patch,
+            channels=channels,
+            blocks=blocks,
+            periodic_x=ocean["periodic_x"],
+        )
+        self.register_buffer("latent_mean", torch.zeros(latent_channels))
+        self.register_buffer("latent_std", torch.ones(latent_channels))
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        rows, columns = self.padding.padded_shape
+        factor = self.vae.factor
+        return self.config.latent_channels, rows // factor, columns // factor
+
+    @torch.no_grad()
+    def standardise(self, states: Iterable[State]) -> None:
+        """Measure the latents' mean and standard deviation per channel over the training states."""
+        count, total, squares = 0, torch.zeros(()), torch.zeros(())
+        for state in states:
+            mean, log_variance = self.vae.encode(self.network_input(state))
+            count += mean[:, 0].numel()
+            total = total + mean.double().sum(dim=(0, 2, 3))
+            # The variance of the draws: that of the means plus the posterior's own.
+            squares = squares + (mean.double().square() + log_variance.double().exp()).sum(dim=(0, 2, 3))
+        self.latent_mean.copy_(total / count)
+        self.latent_std.copy_((squares / count - (total / count).square()).clamp_min(1e-12).sqrt())
+
+    def encode(self, state: State) -> Tensor:
+        return self.encode_distribution(state)[0]
+
+    def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.vae.encode(self.network_input(state))
+        shift, scale = self._standardisation()
+        return (mean - shift) / scale, torch.exp(0.5 * log_variance) / scale
+
+    def decode(self, latents: Tensor) -> State:
+        shift, scale = self._standardisation()
+        decoded = self.vae.decode(latents * scale + shift).float()
+        return self.statistics.denormalise(self.padding.crop(decoded))
+
+    @property
+    def latent_weight(self) -> Tensor:
+        return torch.ones(self.latent_shape, device=self.latent_mean.device)
+
+    def _standardisation(self) -> tuple[Tensor, Tensor]:
+        return self.latent_mean[:, None, None], self.latent_std[:, None, None]

@@ -1,0 +1,26 @@
+"""Convolutions that continue around a periodic x axis."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class PeriodicConv2d(nn.Conv2d):
+    """A convolution whose padding wraps in x and is zero in y."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        pad_y, pad_x = self.padding
+        input = F.pad(input, (pad_x, pad_x, 0, 0), mode="circular")
+        input = F.pad(input, (0, 0, pad_y, pad_y))
+        return F.conv2d(input, weight, bias, self.stride, 0, self.dilation, self.groups)
+
+
+def make_periodic(network: nn.Module) -> None:
+    """Turn every padded convolution of `network` into a periodic one, in place.
+
+    For networks from elsewhere, whose layers offer no padding mode for one axis alone.
+    """
+    for module in network.modules():
+        if type(module) is nn.Conv2d and module.padding not in {0, (0, 0), "valid"}:
+            module.__class__ = PeriodicConv2d

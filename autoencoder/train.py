@@ -1,0 +1,161 @@
+"""The autoencoder stage: `accelerate launch -m autoencoder.train CONFIG [--section.key value ...]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from autoencoder.codec import Codec, IdentityCodec, VolumeCodec, describe_ocean
+from autoencoder.objective import AutoencoderObjective
+from configs import Experiment, parse_command_line
+from data.batches import StateDataset, counted_loader
+from data.errors import user_errors_in_one_sentence
+from data.normalisation import Statistics
+from data.state import State
+from data.states import StateArchive
+from guidance.seawater import equation_of_state
+from training.launch import build_accelerator
+from training.loop import Trainer
+from training.stage import is_done, put_in_place
+
+CODECS: dict[str, type[Codec]] = {"vae": VolumeCodec, "identity": IdentityCodec}
+
+
+def main() -> None:
+    """Train the experiment's codec."""
+    with user_errors_in_one_sentence():
+        train_codec(parse_command_line(__doc__ or ""))
+
+
+def train_codec(experiment: Experiment) -> None:
+    """Fit statistics, train the VAE (if there is one) and save the codec; resumes by itself."""
+    directory = stage_directory(experiment)
+    product, record = codec_directory(experiment), stage_record(experiment)
+    if is_done(product, record):
+        return
+    archive = StateArchive.open(experiment.data.archive)
+    codec = build_codec(experiment, archive)
+    accelerator = build_accelerator(directory, precision=experiment.autoencoder.training.precision)
+    if isinstance(codec, VolumeCodec):
+        trainer = build_trainer(experiment, codec, archive=archive, accelerator=accelerator)
+        trainer.run()
+        trainer.ema.copy_to(p for p in codec.parameters() if p.requires_grad)
+        codec.eval().standardise(_states(archive, codec, batch_size=trainer.plan.batch_size))
+    if accelerator.is_main_process:
+        put_in_place(product, record, codec.cpu().save_pretrained)
+    accelerator.wait_for_everyone()
+
+
+def build_codec(experiment: Experiment, archive: StateArchive) -> Codec:
+    """An untrained codec that knows the grid and the statistics of the training states."""
+    settings = experiment.autoencoder
+    ocean = describe_ocean(archive)
+    halvings = 2 ** (len(experiment.diffusion.channels) - 1)
+    # Every process starts from the same weights; distributed wrappers broadcast them once more.
+    torch.manual_seed(settings.training.seed)
+    codec: Codec
+    if settings.kind == "identity":
+        codec = IdentityCodec(ocean=ocean, multiple=halvings)
+    else:
+        factor = settings.patch * 2 ** (len(settings.channels) - 1)
+        codec = VolumeCodec(
+            ocean=ocean,
+            multiple=factor * halvings,
+            latent_channels=settings.latent_channels,
+            patch=settings.patch,
+            channels=settings.channels,
+            blocks=settings.blocks,
+        )
+    statistics = Statistics.from_archive(archive, indices=archive.indices("train"))
+    codec.adopt(archive.grid, statistics)
+    return codec
+
+
+def build_trainer(
+    experiment: Experiment, codec: VolumeCodec, *, archive: StateArchive, accelerator: Accelerator
+) -> Trainer:
+    """Everything that the autoencoder's training needs, assembled."""
+    settings = experiment.autoencoder
+    plan = settings.training.plan()
+    objective = AutoencoderObjective(
+        codec,
+        eos=equation_of_state(archive.equation_of_state),
+        kl_weight=settings.kl_weight,
+        stratification_weight=settings.stratification_weight,
+    )
+    training = StateDataset(archive, archive.indices("train"))
+    validation = archive.indices("validation")[accelerator.process_index :: accelerator.num_processes]
+
+    def training_batches(counter: int) -> Iterator[Tensor]:
+        loader = counted_loader(
+            training,
+            batch_size=plan.batch_size,
+            seed=plan.seed,
+            start=counter,
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+            workers=settings.training.workers,
+        )
+        return (channels for channels, _ in loader)
+
+    def validation_batches() -> Iterator[Tensor]:
+        for part in _parts(validation, plan.batch_size):
+            yield archive.read(part).to_channels()
+
+    return Trainer(
+        objective,
+        plan=plan,
+        training_batches=training_batches,
+        validation_batches=validation_batches,
+        accelerator=accelerator,
+        directory=stage_directory(experiment),
+        label="autoencoder",
+        identity={
+            "data": archive.attributes.get("content_sha256"),
+            "kl_weight": settings.kl_weight,
+            "stratification_weight": settings.stratification_weight,
+        },
+    )
+
+
+def load_codec(experiment: Experiment) -> Codec:
+    """The trained codec of an experiment."""
+    return CODECS[experiment.autoencoder.kind].from_pretrained(codec_directory(experiment)).eval()
+
+
+def stage_directory(experiment: Experiment) -> Path:
+    """Where the stage keeps checkpoints and logs."""
+    return experiment.run_directory / "autoencoder"
+
+
+def codec_directory(experiment: Experiment) -> Path:
+    """Where the trained codec is saved."""
+    return stage_directory(experiment) / "codec"
+
+
+def stage_record(experiment: Experiment) -> dict[str, object]:
+    """The settings that the stage's product depends on."""
+    return {
+        "archive": str(experiment.data.archive),
+        "autoencoder": experiment.autoencoder.model_dump(mode="json"),
+        "diffusion_stages": len(experiment.diffusion.channels),
+    }
+
+
+def _states(archive: StateArchive, codec: Codec, *, batch_size: int) -> Iterator[State]:
+    device = codec.grid_depth.device
+    for part in _parts(archive.indices("train"), batch_size):
+        yield archive.read(part).map(lambda field: field.to(device))
+
+
+def _parts(indices: np.ndarray, size: int) -> list[np.ndarray]:
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""From a YAML and `--section.key value` overrides to a checked experiment."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from configs.schema import Experiment
+from data.errors import UserError
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read and check an experiment.
+
+    `overrides` alternate between `--section.key` and its value; values are read as YAML. Raises
+    `UserError` for a missing file, for what is not YAML, and for unknown keys or wrong values.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no configuration {path}; the shipped ones are in configs/")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no settings; expected a mapping with name, data, autoencoder, ...")
+    for key, value in _pairs(overrides):
+        _set(content, key, value)
+    try:
+        return Experiment.model_validate(content)
+    except ValidationError as error:
+        raise UserError(_sentence(path, error)) from error
+
+
+def parse_command_line(description: str, arguments: Sequence[str] | None = None) -> Experiment:
+    """The experiment of a stage that is run on its own: `CONFIG [--section.key value ...]`."""
+    parser = argparse.ArgumentParser(
+        description=description, epilog="Any setting may follow as --section.key value."
+    )
+    parser.add_argument("config", type=Path, help="YAML of the experiment")
+    known, overrides = parser.parse_known_args(arguments)
+    return load_experiment(known.config, overrides)
+
+
+def _pairs(overrides: Sequence[str]) -> list[tuple[str, Any]]:
+    words: list[str] = []
+    for word in overrides:
+        words.extend(word.split("=", 1) if word.startswith("--") and "=" in word else [word])
+    for name in words[::2]:
+        if not name.startswith("--"):
+            raise UserError(f"found '{name}' where a setting was expected; write --section.key value")
+    if len(words) % 2:
+        raise UserError(f"the setting {words[-1]} has no value; write --section.key value")
+    values = [yaml.safe_load(value) for value in words[1::2]]
+    return [(name[2:], value) for name, value in zip(words[::2], values, strict=True)]
+
+
+def _set(content: dict[str, Any], key: str, value: Any) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise UserError(f"--{key} names no setting: {section} is a value, not a section")
+    content[name] = value
+
+
+def _sentence(path: Path, error: ValidationError) -> str:
+    """The first complaint in words, and how many more there are."""
+    first, *others = error.errors()
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" ({len(others)} more)" if others else ""
+    if first["type"] == "extra_forbidden":
+        return f"{path}: unknown key '{where}'{more}; check its spelling against configs/quickstart.yaml"
+    return f"{path}: {where}: {first['msg']}, found {first['input']!r}{more}"

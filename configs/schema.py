@@ -1,0 +1,126 @@
+"""What an experiment's YAML may say. Unknown keys are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.ingest import IngestSettings
+from data.simulate import SimulationSettings
+from training.schedule import TrainingPlan
+
+
+class Section(BaseModel):
+    """A block of the YAML."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(Section):
+    """Which state archive the experiment learns from, and how it is made if it is missing."""
+
+    archive: Path = Field(description="state archive: a zarr folder or a .zarr.zip")
+    simulation: SimulationSettings | None = Field(None, description="made by `halocline simulate`")
+    ingest: IngestSettings | None = Field(None, description="made by `halocline ingest`")
+
+
+class TrainingSettings(Section):
+    """How a stage is trained; times are counted in training samples."""
+
+    samples: int = Field(gt=0)
+    batch_size: int = Field(16, gt=0, description="over all processes")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_samples: int = Field(1000, ge=1)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    gradient_clip: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    checkpoint_samples: int = Field(5000, gt=0)
+    validation_samples: int = Field(5000, gt=0)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    workers: int = Field(0, ge=0, description="processes that read states; 0 reads in the trainer")
+    seed: int = 0
+
+    def plan(self) -> TrainingPlan:
+        """The part of these settings that the training loop follows."""
+        return TrainingPlan(**self.model_dump(exclude={"precision", "workers"}))
+
+
+class AutoencoderSettings(Section):
+    """The codec: a VAE, or the identity, which makes the diffusion a data-space model."""
+
+    kind: Literal["vae", "identity"] = "vae"
+    latent_channels: int = Field(16, gt=0)
+    patch: int = Field(1, gt=0, description="cells a side that the first layer folds into channels")
+    channels: tuple[int, ...] = Field((96, 128), description="width of each stage; each halves")
+    blocks: int = Field(2, gt=0, description="residual blocks in a stage")
+    kl_weight: float = Field(1e-6, ge=0)
+    stratification_weight: float = Field(0.0, ge=0)
+    training: TrainingSettings
+
+
+class DiffusionSettings(Section):
+    """The denoiser of latents: a diffusers UNet2DModel."""
+
+    channels: tuple[int, ...] = (96, 192)
+    blocks: int = Field(2, gt=0)
+    attention: bool = Field(True, description="self-attention in the lowest stage")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    train_timesteps: int = Field(1000, gt=1)
+    training: TrainingSettings
+
+
+class SamplingSettings(Section):
+    """How an ensemble is drawn."""
+
+    members: int = Field(64, gt=0)
+    batch_size: int = Field(16, gt=0)
+    seed: int = 0
+    steps: int = Field(25, gt=0)
+    scheduler: str = Field("DPMSolverMultistepScheduler", description="any diffusers scheduler")
+    scheduler_options: dict[str, bool | int | float | str] = {}
+
+
+class GuidanceSettings(Section):
+    """Hydrostatic guidance of the sampling."""
+
+    enabled: bool = True
+    nearest_stable_state: float = Field(1.0, ge=0, description="weight; 0 switches the term off")
+    mean_profile: float = Field(0.0, ge=0, description="weight of the seed paper's term")
+    mean_profile_per: Literal["sample", "ensemble"] = "ensemble"
+    start: float = Field(0.6, ge=0, le=1, description="fraction of the chain that runs unguided")
+    inner_steps: int = Field(1, gt=0, description="gradient steps in a guided denoising step")
+    step_cap: float = Field(0.15, gt=0, description="largest rms change of a latent in one step")
+    adjust: bool = Field(True, description="exact convective adjustment as the last step")
+
+
+class EvaluationSettings(Section):
+    """Which states are judged against the truth."""
+
+    states: int = Field(64, gt=0, description="number of truth states at most")
+
+
+class IntegrationSettings(Section):
+    """Integration of states in the basin model."""
+
+    members: int = Field(2, gt=0, description="states of each kind")
+    years: float = Field(2.0, gt=0)
+    analytic_members: int = Field(1, ge=0, description="cold starts from the analytic state")
+    seed: int = 12345
+    workers: int = Field(2, gt=0)
+
+
+class Experiment(Section):
+    """One complete, runnable experiment."""
+
+    name: str
+    title: str = ""
+    run_directory: Path
+    data: DataSettings
+    autoencoder: AutoencoderSettings
+    diffusion: DiffusionSettings
+    sampling: SamplingSettings = SamplingSettings()
+    guidance: GuidanceSettings = GuidanceSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    integration: IntegrationSettings | None = None

@@ -1,0 +1,123 @@
+"""Batches of states in an order that depends on nothing but a seed and the sample counter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from data.errors import UserError
+from data.states import StateArchive
+
+
+class StateDataset(Dataset[tuple[Tensor, int]]):
+    """The states of `archive` at `indices`, map-style.
+
+    An item is the state's channels `c y x` in physical units (land 0, float32) and its index in
+    the archive.
+    """
+
+    def __init__(
+        self, archive: StateArchive, indices: Sequence[int] | NDArray[np.integer]
+    ) -> None:
+        self.archive = archive
+        self.indices = np.asarray(indices, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+        return self.__getitems__([item])[0]
+
+    def __getitems__(self, items: list[int]) -> list[tuple[Tensor, int]]:
+        """A batch at once: the chunks of a batch are read and decompressed concurrently."""
+        where = self.indices[items]
+        channels = self.archive.read(where).to_channels()
+        return list(zip(channels, where.tolist(), strict=True))
+
+
+class CountedSampler(Sampler[list[int]]):
+    """Endless batches of positions; sample number n is the same in every run with this seed.
+
+    Each pass over the `length` items has its own permutation, a function of (seed, pass). Batch k
+    of the whole job holds the samples `start + k * batch_size ...`, and each rank takes its
+    contiguous share, so the global batch does not depend on `world_size`. `batch_size` is global.
+    Raises UserError if it does not divide by `world_size` or there is nothing to draw from.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        seed: int,
+        batch_size: int,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if length < 1:
+            raise UserError("there are no states to draw batches from: check the archive's split.")
+        if batch_size < 1 or batch_size % world_size:
+            raise UserError(
+                f"batch size {batch_size} cannot be shared by {world_size} processes: choose a "
+                f"multiple of {world_size}."
+            )
+        self.length = length
+        self.seed = seed
+        self.batch_size = batch_size
+        self.start = start
+        self.rank = rank
+        self.world_size = world_size
+
+    def order(self, counter: int) -> int:
+        """The item that is sample number `counter` of the run."""
+        epoch, position = divmod(counter, self.length)
+        return int(_permutation(self.seed, epoch, self.length)[position])
+
+    def __iter__(self) -> Iterator[list[int]]:
+        share = self.batch_size // self.world_size
+        first = self.start + self.rank * share
+        while True:
+            yield [self.order(counter) for counter in range(first, first + share)]
+            first += self.batch_size
+
+
+def counted_loader(
+    dataset: StateDataset,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    workers: int = 0,
+) -> DataLoader[tuple[Tensor, int]]:
+    """Endless loader of (channels `b c y x`, index `b`) from sample number `start` on.
+
+    `batch_size` is that of the whole job; b is this rank's share of it.
+    """
+    sampler = CountedSampler(
+        len(dataset),
+        seed=seed,
+        batch_size=batch_size,
+        start=start,
+        rank=rank,
+        world_size=world_size,
+    )
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        num_workers=workers,
+        # zarr runs an event loop in a thread of its own, which does not survive a fork.
+        multiprocessing_context="spawn" if workers else None,
+        persistent_workers=workers > 0,
+    )
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(length)

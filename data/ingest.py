@@ -1,0 +1,194 @@
+"""Turn model output into a state archive, as a YAML file describes it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from tqdm import tqdm
+
+from data.errors import UserError
+from data.readers.cf import Conventions, ModelOutput, open_cf
+from data.readers.mitgcm import open_mitgcm
+from data.readers.nemo import open_nemo
+from data.splits import split_by_time_blocks
+from data.states import ArchiveWriter
+
+
+class TimeBlocks(BaseModel):
+    """Train, validation and test follow each other in time in each member, gaps between them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train: float = Field(0.7, gt=0, lt=1, description="fraction of the span less the gaps")
+    validation: float = Field(0.1, ge=0, lt=1, description="fraction of the span less the gaps")
+    gap_years: float = Field(5.0, ge=0, description="unused years between parts")
+
+
+class IngestSettings(Conventions):
+    """Which files to read, how, and how to split them."""
+
+    reader: Literal["cf", "mitgcm", "nemo"] = "cf"
+    files: list[str] = Field(min_length=1, description="paths; globs allowed")
+    equation_of_state: str = Field(description="name of the model's equation of state")
+    salinity_units: Literal["1e-3", "g/kg"] = "1e-3"
+    mesh_mask: Path | None = Field(None, description="NEMO: where the files lack grid variables")
+    one_member: bool = Field(False, description="files continue each other; else a member each")
+    block: int | None = Field(None, description="keep only this value of the files' `block`")
+    parameters: list[str] = Field([], description="global attributes kept as per-sample parameters")
+    split: Literal["from_file"] | TimeBlocks = Field(default_factory=TimeBlocks)
+    rounding: bool = Field(False, description="round T to 1/512 K and S to 1/4096")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One opened file and what of it goes into the archive."""
+
+    output: ModelOutput
+    samples: NDArray[np.int64]
+    member: int
+    parameters: dict[str, float]
+
+    @property
+    def years(self) -> NDArray[np.float64]:
+        return self.output.years[self.samples]
+
+
+def ingest(settings: IngestSettings, *, output: Path) -> None:
+    """Read the files of `settings` and write the archive `output`, whole or not at all.
+
+    Raises UserError for files that are missing, unreadable, ambiguous, or of different grids.
+    """
+    with ExitStack() as stack:
+        sources = []
+        for number, path in enumerate(_paths(settings.files)):
+            source = _open(settings, path, member=0 if settings.one_member else number)
+            stack.callback(source.output.dataset.close)
+            _check_same_grid(sources[0].output if sources else source.output, source.output)
+            sources.append(source)
+        _write(settings, sources, output)
+
+
+def _write(settings: IngestSettings, sources: list[_Source], output: Path) -> None:
+    splits = _splits(settings, sources)
+    first = sources[0].output
+    writer = ArchiveWriter(
+        output,
+        grid=first.grid,
+        equation_of_state=settings.equation_of_state,
+        salinity_units=settings.salinity_units,
+        sea_level=first.sea_level is not None,
+        attributes=_provenance(settings, sources),
+        rounding=settings.rounding,
+    )
+    total = sum(len(part) for part in splits)
+    with writer, tqdm(total=total, desc="ingesting", unit="state") as bar:
+        for source, split in zip(sources, splits, strict=True):
+            states = source.output.states(source.samples)
+            for state, year, part in zip(states, source.years, split, strict=True):
+                writer.append(
+                    state,
+                    member=source.member,
+                    time=float(year),
+                    split=int(part),
+                    parameters=source.parameters,
+                )
+                bar.update()
+
+
+def _paths(patterns: list[str]) -> list[Path]:
+    """Files of the patterns, in the order given; the matches of one pattern sorted by name."""
+    paths = []
+    for pattern in patterns:
+        matches = sorted(glob(pattern, recursive=True))
+        if not matches:
+            raise UserError(f"no file matches {pattern}: check the path in `files`.")
+        paths += [Path(match) for match in matches]
+    return paths
+
+
+def _open(settings: IngestSettings, path: Path, *, member: int) -> _Source:
+    conventions = Conventions(**{name: getattr(settings, name) for name in Conventions.model_fields})
+    if settings.reader == "nemo":
+        output = open_nemo(path, conventions=conventions, mesh_mask=settings.mesh_mask)
+    elif settings.reader == "mitgcm":
+        output = open_mitgcm(path, conventions=conventions)
+    else:
+        output = open_cf(path, conventions=conventions)
+    return _Source(output, _kept(settings, output), member, _parameters(settings, output))
+
+
+def _kept(settings: IngestSettings, output: ModelOutput) -> NDArray[np.int64]:
+    """Numbers of the samples that the settings keep."""
+    if settings.block is None:
+        return np.arange(len(output))
+    kept = np.flatnonzero(_per_sample(output, "block") == settings.block)
+    if kept.size == 0:
+        raise UserError(f"{output.path} has no sample in block {settings.block}: correct `block`.")
+    return kept
+
+
+def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np.int8]]:
+    """Part of each sample, source by source."""
+    if settings.split == "from_file":
+        return [
+            _per_sample(source.output, "split")[source.samples].astype(np.int8) for source in sources
+        ]
+    counts = [len(source.samples) for source in sources]
+    joined = split_by_time_blocks(
+        np.concatenate([source.years for source in sources]),
+        np.repeat([source.member for source in sources], counts),
+        **settings.split.model_dump(),
+    )
+    return np.split(joined, np.cumsum(counts)[:-1])
+
+
+def _per_sample(output: ModelOutput, name: str) -> NDArray[np.generic]:
+    if name not in output.dataset.variables:
+        raise UserError(f"{output.path} has no variable {name}, which the settings ask for.")
+    values = np.asarray(output.dataset[name].values)
+    if values.shape != (len(output),):
+        raise UserError(
+            f"{name} of {output.path} has shape {values.shape}: expected one value a sample, "
+            f"({len(output)},)."
+        )
+    return values
+
+
+def _parameters(settings: IngestSettings, output: ModelOutput) -> dict[str, float]:
+    attributes = output.dataset.attrs
+    missing = [name for name in settings.parameters if name not in attributes]
+    if missing:
+        raise UserError(
+            f"{output.path} has no global attribute {missing[0]}: correct `parameters`; it has "
+            f"{', '.join(attributes) or 'none'}."
+        )
+    return {name: float(attributes[name]) for name in settings.parameters}
+
+
+def _check_same_grid(first: ModelOutput, other: ModelOutput) -> None:
+    if first.grid.digest == other.grid.digest:
+        return
+    if first.grid.shape != other.grid.shape:
+        problem = f"has {other.grid.shape} cells (z, y, x), but {first.path} {first.grid.shape}"
+    elif (first.grid.wet != other.grid.wet).any():
+        cells = int((first.grid.wet != other.grid.wet).sum())
+        problem = f"has another wet mask than {first.path} in {cells} cells"
+    else:
+        problem = f"has other depths than {first.path}"
+    raise UserError(f"{other.path} {problem}: one archive holds one grid; ingest them separately.")
+
+
+def _provenance(settings: IngestSettings, sources: list[_Source]) -> dict[str, object]:
+    described = settings.model_dump(mode="json", exclude={"files", "mesh_mask"})
+    return {
+        "title": str(sources[0].output.dataset.attrs.get("title", "ocean states")),
+        "source_files": [source.output.path.name for source in sources],
+        "ingest_settings": described,
+    }

@@ -1,0 +1,161 @@
+"""Normalise states by a climatology per cell and a standard deviation per level."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from data.errors import UserError
+from data.grid import OceanGrid, wet_tensor
+from data.state import State
+from data.states import StateArchive
+
+SMALLEST_STD = 0.01  # of the largest level's: quieter levels would turn rounding into signal
+
+
+class Statistics(nn.Module):
+    """Mean and standard deviation of the training states, in the channel order of `State`.
+
+    mean: `c y x`, climatology of each cell over the training states [degC, 1e-3 or g/kg, m]; land 0
+    std: `c`, standard deviation over wet cells and samples of the anomaly from that climatology,
+        [same units]; at least 1 % of the largest level's of the same variable; 1 where all is land
+    wet: `c y x`, True in the ocean
+    levels: z; c is 2 z, or 2 z + 1 with sea level
+    grid_digest: `OceanGrid.digest` of the training grid
+    """
+
+    mean: Tensor
+    std: Tensor
+    wet: Tensor
+
+    def __init__(
+        self, mean: Tensor, std: Tensor, wet: Tensor, *, levels: int, grid_digest: str
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+        self.register_buffer("wet", wet)
+        self.levels = levels
+        self.grid_digest = grid_digest
+
+    @classmethod
+    def from_archive(
+        cls, archive: StateArchive, *, indices: Sequence[int] | NDArray[np.integer]
+    ) -> Statistics:
+        """Statistics of the states at `indices`, streamed in one pass.
+
+        Raises UserError for fewer than two states: they have no anomalies.
+        """
+        if len(indices) < 2:
+            raise UserError(
+                f"{archive.path} offers {len(indices)} states for the statistics: expected 2 or more."
+            )
+        mean, variance = _moments(archive, indices)
+        wet = channel_mask(archive.grid, sea_level=archive.has_sea_level)
+        levels = archive.grid.shape[0]
+        std = _floored(_level_std(variance, wet), levels, has_wet=wet.flatten(1).any(1))
+        mean = torch.where(wet, mean, 0).float()
+        return cls(mean, std.float(), wet, levels=levels, grid_digest=archive.grid.digest)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels c."""
+        return len(self.std)
+
+    def normalise(self, state: State) -> Tensor:
+        """`b c y x`, dimensionless, about unit variance on each level; land 0."""
+        anomaly = (state.to_channels() - self.mean) / self.std[:, None, None]
+        return torch.where(self.wet, anomaly, 0)
+
+    def denormalise(self, normalised: Tensor) -> State:
+        """The inverse of `normalise`: `b c y x` to a physical state, land 0."""
+        physical = normalised * self.std[:, None, None] + self.mean
+        return State.from_channels(torch.where(self.wet, physical, 0), levels=self.levels)
+
+    def check_grid(self, grid: OceanGrid) -> None:
+        """Raise UserError if `grid` is not the one that the statistics were made on."""
+        if grid.digest == self.grid_digest:
+            return
+        wet = self.wet[: self.levels].cpu()
+        levels, rows, columns = grid.shape
+        trained = "the model was trained on"
+        if levels != self.levels:
+            fewer = "fewer" if levels < self.levels else "more"
+            problem = f"the archive has {levels} levels, {fewer} than the {self.levels} that {trained}"
+        elif (rows, columns) != tuple(wet.shape[1:]):
+            problem = f"the archive has {rows} x {columns} cells, but {trained} {tuple(wet.shape[1:])}"
+        elif not torch.equal(wet, wet_tensor(grid)):
+            cells = int((wet != wet_tensor(grid)).sum())
+            problem = f"the archive's wet mask differs in {cells} cells from the one that {trained}"
+        else:
+            problem = f"the archive's depths differ from those that {trained}"
+        raise UserError(f"{problem}: use a model of this grid, or train one.")
+
+    def save(self, path: Path | str) -> None:
+        """Write to `path` (safetensors), whole or not at all."""
+        target = Path(path)
+        partial = target.with_name(f"{target.name}.partial")
+        description = {"levels": self.levels, "grid_digest": self.grid_digest}
+        tensors = {name: buffer.cpu().contiguous() for name, buffer in self.named_buffers()}
+        try:
+            save_file(tensors, partial, metadata={"statistics": json.dumps(description)})
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Statistics:
+        """Read what `save` wrote. Raises UserError if `path` is missing or damaged."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                description = json.loads(file.metadata()["statistics"])
+                tensors = {name: file.get_tensor(name) for name in ("mean", "std", "wet")}
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path} holds no readable statistics ({error}): expected the file that training "
+                "saved with the model; copy it again."
+            ) from error
+        return cls(**tensors, **description)
+
+
+def channel_mask(grid: OceanGrid, *, sea_level: bool) -> Tensor:
+    """Wet mask `c y x` (bool) in the channel order of `State.to_channels`."""
+    wet = wet_tensor(grid)
+    return torch.cat([wet, wet, wet[:1]] if sea_level else [wet, wet])
+
+
+def _moments(
+    archive: StateArchive, indices: Sequence[int] | NDArray[np.integer]
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each cell over the samples, `c y x` float64, by Welford's update."""
+    mean = variance_sum = torch.zeros(1, dtype=torch.float64)
+    for count, index in enumerate(tqdm(indices, desc="statistics", unit="state", leave=False), 1):
+        state = archive.read([int(index)]).to_channels()[0].double()
+        change = state - mean
+        mean = mean + change / count
+        variance_sum = variance_sum + change * (state - mean)
+    return mean, variance_sum / len(indices)
+
+
+def _level_std(variance: Tensor, wet: Tensor) -> Tensor:
+    """Root of the mean variance over the wet cells of each channel, `c`; 0 where all is land."""
+    cells = wet.flatten(1).sum(1)
+    total = (variance * wet).flatten(1).sum(1)
+    return (total / cells.clamp(min=1)).sqrt()
+
+
+def _floored(std: Tensor, levels: int, *, has_wet: Tensor) -> Tensor:
+    """`std` with the floor of each variable; dry levels and constant variables get 1."""
+    sizes = [levels, levels] + [1] * (len(std) - 2 * levels)
+    floored = torch.cat([part.clamp(min=SMALLEST_STD * part.max().item()) for part in std.split(sizes)])
+    return torch.where(has_wet & (floored > 0), floored, 1.0)

@@ -1,0 +1,358 @@
+"""Reads CF output of ocean models (NetCDF or zarr), one file at a time, sample by sample.
+
+Signs, units and masks are settled here, at the door; where they are ambiguous the file is refused
+with a sentence that says which setting decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.errors import UserError
+from data.grid import OceanGrid
+from data.readers.geometry import cell_area, layer_thickness
+from data.state import State
+
+ZERO_CELSIUS = 273.15  # K
+_KELVIN_ABOVE = 100.0
+_SLAB_SAMPLES, _SLAB_BYTES = 16, 2**26
+_METRES = {"m", "metre", "meter", "metres", "meters"}
+_DAYS_PER_YEAR = {"360_day": 360.0, "365_day": 365.0, "noleap": 365.0}
+_DAYS_PER_UNIT = {"seconds": 1 / 86400, "hours": 1 / 24, "days": 1.0}
+# Standard names first, then the names that models use.
+_KNOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "temperature": (
+        ("sea_water_potential_temperature", "sea_water_conservative_temperature"),
+        ("thetao", "bigthetao", "votemper", "toce", "THETA", "theta", "temp"),
+    ),
+    "salinity": (
+        ("sea_water_salinity", "sea_water_practical_salinity", "sea_water_absolute_salinity"),
+        ("so", "vosaline", "soce", "SALT", "salt"),
+    ),
+    "sea_level": (
+        ("sea_surface_height_above_geoid", "sea_surface_height_above_sea_level"),
+        ("zos", "ssh", "sossheig", "ETAN"),
+    ),
+    "depth": (("depth",), ("depth", "deptht", "olevel", "lev", "nav_lev", "z", "Z")),
+    "longitude": (
+        ("longitude", "projection_x_coordinate"),
+        ("nav_lon", "lon", "longitude", "x", "XC"),
+    ),
+    "latitude": (
+        ("latitude", "projection_y_coordinate"),
+        ("nav_lat", "lat", "latitude", "y", "YC"),
+    ),
+    "mask": (("sea_binary_mask",), ("mask", "tmask", "wet")),
+    "area": (("cell_area",), ("area", "cell_area", "areacello")),
+    "thickness": (("cell_thickness",), ("thickness", "thkcello", "e3t", "e3t_0", "dz")),
+}
+_REQUIRED = ("temperature", "salinity", "depth", "longitude", "latitude")
+
+
+class Variables(BaseModel):
+    """Names of variables in the files, where they are not found by standard name or custom."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: str | None = None
+    salinity: str | None = None
+    sea_level: str | None = None
+    depth: str | None = None
+    longitude: str | None = None
+    latitude: str | None = None
+    mask: str | None = None
+    area: str | None = None
+    thickness: str | None = None
+
+
+class Conventions(BaseModel):
+    """What a file leaves open."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    variables: Variables = Field(default_factory=Variables)
+    temperature_units: Literal["degC", "K"] = Field("degC", description="K is converted to degC")
+    depth_positive: Literal["down", "up"] = Field("down", description="up changes the sign")
+    periodic_x: bool = Field(False, description="the last column of x borders on the first")
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """One opened file: its grid, its times and the way to its states.
+
+    years: `(sample,)`, model time [years]
+    temperature, salinity: `sample z y x`, still on disk; sea_level: `sample y x` or None
+    dataset: the file, for attributes and further variables
+    order: slice over levels that puts the surface first
+    offset: added to temperature [K]
+    """
+
+    path: Path
+    grid: OceanGrid
+    years: NDArray[np.float64]
+    temperature: xr.DataArray
+    salinity: xr.DataArray
+    sea_level: xr.DataArray | None
+    dataset: xr.Dataset
+    order: slice
+    offset: float
+
+    def __len__(self) -> int:
+        return len(self.years)
+
+    def read(self, samples: slice) -> State:
+        """The states of `samples`, float32, degC, land 0. Raises UserError for NaN in wet cells."""
+        wet = self.grid.wet
+        temperature = self._field(self.temperature[samples, self.order], wet, samples) + self.offset
+        salinity = self._field(self.salinity[samples, self.order], wet, samples)
+        sea_level = None
+        if self.sea_level is not None:
+            sea_level = torch.from_numpy(self._field(self.sea_level[samples], wet[0], samples))
+        blank = np.where(wet, temperature, 0).astype(np.float32)
+        return State(torch.from_numpy(blank), torch.from_numpy(salinity), sea_level)
+
+    def states(self, samples: NDArray[np.integer]) -> Iterator[State]:
+        """The states of `samples` (increasing), one at a time (batch 1)."""
+        levels, rows, columns = self.grid.shape
+        # Model files often chunk several times together, so a few are read at once.
+        slab = int(np.clip(_SLAB_BYTES // (4 * levels * rows * columns), 1, _SLAB_SAMPLES))
+        for start in range(0, len(self), slab):
+            wanted = samples[(samples >= start) & (samples < start + slab)] - start
+            if wanted.size == 0:
+                continue
+            states = self.read(slice(start, start + slab))
+            for row in wanted.tolist():
+                yield states.map(lambda field, row=row: field[row : row + 1])
+
+    def _field(
+        self, field: xr.DataArray, wet: NDArray[np.bool_], samples: slice
+    ) -> NDArray[np.float32]:
+        values = np.where(wet, field.values.astype(np.float32), np.float32(0))
+        bad = (~np.isfinite(values)).reshape(len(values), -1).sum(axis=1)
+        if bad.any():
+            row = int(np.argmax(bad > 0))
+            raise UserError(
+                f"state {(samples.start or 0) + row} of {self.path} has NaN in {bad[row]} wet cells "
+                f"of {field.name}: expected a value in every wet cell; correct the mask or the file."
+            )
+        return values
+
+
+def open_cf(path: Path, *, conventions: Conventions) -> ModelOutput:
+    """Open one CF file or zarr store.
+
+    Variables are found by the names in `conventions`, else by standard name, else by customary
+    name. The wet mask is the file's mask variable, else where the first temperature is a number.
+    Raises UserError for a file that cannot be read, lacks a variable (the message lists what it
+    has), or is ambiguous about units, signs or land.
+    """
+    return from_dataset(open_dataset(path), path=path, conventions=conventions)
+
+
+def open_dataset(path: Path) -> xr.Dataset:
+    """Open lazily, times undecoded. Raises UserError if `path` is missing or unreadable."""
+    try:
+        if path.is_dir():
+            return xr.open_zarr(path, decode_times=False, chunks=None)
+        return xr.open_dataset(path, decode_times=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} cannot be read ({reason}): expected NetCDF or zarr; check the path and the file."
+        ) from error
+
+
+def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -> ModelOutput:
+    """As `open_cf`, for an opened dataset."""
+    found = _find_all(dataset, path, conventions.variables)
+    depth, order = _depth(found["depth"], path, conventions)
+    level_dim = str(found["depth"].dims[0])
+    temperature = _four_dimensional(found["temperature"], level_dim, path)
+    salinity = _four_dimensional(found["salinity"], level_dim, path)
+    offset = _temperature_offset(temperature, path, conventions)
+    wet = _wet_mask(found, temperature, salinity, path)[order]
+    grid = _grid(dataset, found, depth, order, wet, conventions)
+    sea_level = found.get("sea_level")
+    if sea_level is not None and sea_level.ndim == 2:
+        sea_level = sea_level.expand_dims("time")
+    return ModelOutput(
+        path=path,
+        grid=grid,
+        years=_years(dataset, temperature),
+        temperature=temperature,
+        salinity=salinity,
+        sea_level=sea_level,
+        dataset=dataset,
+        order=order,
+        offset=offset,
+    )
+
+
+def _find_all(dataset: xr.Dataset, path: Path, names: Variables) -> dict[str, xr.DataArray]:
+    found = {}
+    for quantity in _KNOWN:
+        name = _find(dataset, path, quantity, getattr(names, quantity))
+        if name is not None:
+            found[quantity] = dataset[name]
+        elif quantity in _REQUIRED:
+            standard, customary = _KNOWN[quantity]
+            raise UserError(
+                f"{path} has no {quantity}: expected standard_name {standard[0]} or a variable "
+                f"{customary[0]}, found {', '.join(map(str, dataset.variables))}; name it in the "
+                f"settings as variables.{quantity}."
+            )
+    return found
+
+
+def _find(dataset: xr.Dataset, path: Path, quantity: str, name: str | None) -> str | None:
+    if name is not None:
+        if name not in dataset.variables:
+            raise UserError(
+                f"{path} has no variable {name} for {quantity}: found "
+                f"{', '.join(map(str, dataset.variables))}; correct variables.{quantity}."
+            )
+        return name
+    standard, customary = _KNOWN[quantity]
+    variables = {str(key): value for key, value in dataset.variables.items()}
+    matches = [k for k, v in variables.items() if v.attrs.get("standard_name") in standard]
+    return next(iter([*matches, *(k for k in customary if k in variables)]), None)
+
+
+def _depth(
+    variable: xr.DataArray, path: Path, conventions: Conventions
+) -> tuple[NDArray[np.float64], slice]:
+    """Depth of the cell centres [m], positive down, surface first, and the slice that orders it."""
+    values = np.asarray(variable.squeeze().values, dtype=np.float64)
+    units = variable.attrs.get("units", "m")
+    if values.ndim != 1:
+        raise UserError(f"depth of {path} has shape {values.shape}: expected one value a level.")
+    if units not in _METRES:
+        raise UserError(f'depth of {path} is in "{units}": expected m; convert the file.')
+    if conventions.depth_positive == "up":
+        values = -values
+    elif variable.attrs.get("positive", "down") == "up" or (values < 0).any():
+        raise UserError(
+            f"depth of {path} is positive upward ({values[0]:g} to {values[-1]:g} m): expected "
+            "positive down; set depth_positive: up to change the sign."
+        )
+    # A consistent order can only mean one thing; the surface goes first.
+    order = slice(None, None, -1) if values[0] > values[-1] else slice(None)
+    values = values[order]
+    if (values < 0).any() or not (np.diff(values) > 0).all():
+        raise UserError(
+            f"depth of {path} ({values[0]:g} to {values[-1]:g} m) is not positive down and steadily "
+            "increasing: check the depth variable and depth_positive."
+        )
+    return values, order
+
+
+def _four_dimensional(field: xr.DataArray, level_dim: str, path: Path) -> xr.DataArray:
+    """`field` as time, z, y, x; a single state gets a time axis."""
+    if level_dim not in field.dims:
+        raise UserError(
+            f"{field.name} of {path} has dimensions {', '.join(map(str, field.dims))}: expected the "
+            f"depth dimension {level_dim} among them; correct variables.depth."
+        )
+    if field.ndim == 3:
+        field = field.expand_dims("time")
+    if field.ndim != 4 or field.dims[1] != level_dim:
+        raise UserError(
+            f"{field.name} of {path} has dimensions {', '.join(map(str, field.dims))}: expected "
+            "time, depth, y, x in this order."
+        )
+    return field
+
+
+def _temperature_offset(temperature: xr.DataArray, path: Path, conventions: Conventions) -> float:
+    """What converts temperature to degC; refuses kelvin that was not announced."""
+    if conventions.temperature_units == "K":
+        return -ZERO_CELSIUS
+    units = str(temperature.attrs.get("units", "degC"))
+    median = float(np.nanmedian(temperature[0].values))
+    if units in {"K", "kelvin"} or median > _KELVIN_ABOVE:
+        raise UserError(
+            f'temperature of {path} is in kelvin (units "{units}", median {median:.1f}): expected '
+            "degC; set temperature_units: K to convert it."
+        )
+    return 0.0
+
+
+def _wet_mask(
+    found: dict[str, xr.DataArray], temperature: xr.DataArray, salinity: xr.DataArray, path: Path
+) -> NDArray[np.bool_]:
+    """`z y x` in the file's order of levels."""
+    if "mask" in found:
+        wet = np.asarray(found["mask"].squeeze().values) > 0.5
+        if wet.shape != temperature.shape[1:]:
+            raise UserError(
+                f"mask of {path} has shape {wet.shape}: expected {temperature.shape[1:]} (z, y, x)."
+            )
+        return wet
+    wet = np.isfinite(temperature[0].values)
+    zeros = int(((salinity[0].values == 0) & wet).sum())
+    if zeros:
+        raise UserError(
+            f"{path} has no mask and a salinity of exactly 0 in {zeros} cells, which looks like land: "
+            "expected NaN on land; name a mask variable as variables.mask."
+        )
+    return wet
+
+
+def _grid(
+    dataset: xr.Dataset,
+    found: dict[str, xr.DataArray],
+    depth: NDArray[np.float64],
+    order: slice,
+    wet: NDArray[np.bool_],
+    conventions: Conventions,
+) -> OceanGrid:
+    longitude = np.asarray(found["longitude"].squeeze().values, dtype=np.float64)
+    latitude = np.asarray(found["latitude"].squeeze().values, dtype=np.float64)
+    units = "km" if found["longitude"].attrs.get("units") == "km" else "degrees"
+    if "area" in found:
+        area = np.asarray(found["area"].squeeze().values, dtype=np.float64)
+    else:
+        area = cell_area(longitude, latitude, units=units)
+    if "thickness" in found:
+        thickness = np.asarray(found["thickness"].squeeze().values, dtype=np.float64)[order]
+    else:
+        thickness = layer_thickness(depth, bounds=_bounds(dataset, found["depth"], order))
+    if thickness.ndim == 1:
+        thickness = thickness[:, None, None]
+    return OceanGrid(
+        depth=depth,
+        thickness=np.where(wet, thickness, 0.0),
+        area=np.broadcast_to(area, wet.shape[1:]).copy(),
+        wet=wet,
+        longitude=longitude,
+        latitude=latitude,
+        periodic_x=conventions.periodic_x,
+        horizontal_units=units,
+    )
+
+
+def _bounds(dataset: xr.Dataset, depth: xr.DataArray, order: slice) -> NDArray[np.float64] | None:
+    name = depth.attrs.get("bounds")
+    if name is None or name not in dataset.variables:
+        return None
+    return np.asarray(dataset[name].values, dtype=np.float64)[order]
+
+
+def _years(dataset: xr.Dataset, temperature: xr.DataArray) -> NDArray[np.float64]:
+    """Model time of each sample [years]; samples are numbered where there is no usable time."""
+    name = str(temperature.dims[0])
+    if name not in dataset.variables:
+        return np.arange(temperature.sizes[name], dtype=np.float64)
+    attributes = dataset[name].attrs
+    unit = str(attributes.get("units", "days")).split()[0]
+    days = np.asarray(dataset[name].values, dtype=np.float64) * _DAYS_PER_UNIT.get(unit, 1.0)
+    return days / _DAYS_PER_YEAR.get(str(attributes.get("calendar")), 365.25)

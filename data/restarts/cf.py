@@ -1,0 +1,127 @@
+"""A state as a CF NetCDF initial-condition file, which any model's tools can regrid and read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from data.archive_format import field_attributes, grid_variables
+from data.errors import UserError
+from data.grid import OceanGrid, wet_tensor
+from data.state import State
+
+FILL_VALUE = 1e20  # CMOR's
+_VOLUME = ("depth", "y", "x")
+
+
+def export_cf(
+    state: State,
+    grid: OceanGrid,
+    *,
+    path: Path,
+    salinity_units: str,
+    equation_of_state: str,
+    attributes: Mapping[str, Any] | None = None,
+    dtype: Literal["float32", "float64"] = "float64",
+) -> None:
+    """Write `state` (batch 1; degC, 1e-3 or g/kg, m) to `path`, then read it back and compare.
+
+    Dimensions are depth, y, x, the surface first; land is `_FillValue`. The file appears whole or
+    not at all. Raises UserError if the state is not one state of this grid, has NaN in a wet cell,
+    or the file cannot be written or reads back differently.
+    """
+    fields = _fields(state, grid, dtype)
+    metadata = field_attributes(equation_of_state, salinity_units)
+    dataset = _dataset(fields, grid, metadata).assign_attrs(
+        Conventions="CF-1.11",
+        title="initial condition of the ocean",
+        equation_of_state=equation_of_state,
+        creation_date=datetime.now(UTC).isoformat(timespec="seconds"),
+        **(attributes or {}),
+    )
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        dataset.to_netcdf(partial, engine="netcdf4", encoding=_encoding(dataset, fields))
+        _check_written(partial, fields)
+        os.replace(partial, path)
+    except (OSError, RuntimeError, TypeError) as error:
+        raise UserError(
+            f"{path} could not be written ({error}): check the folder, its free space and the "
+            "attributes."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _fields(state: State, grid: OceanGrid, dtype: str) -> dict[str, NDArray[np.floating]]:
+    """`z y x` and `y x` with NaN on land."""
+    if len(state) != 1 or tuple(state.temperature.shape[1:]) != grid.shape:
+        raise UserError(
+            f"a state of shape {tuple(state.temperature.shape)} cannot be exported: expected one "
+            f"state, (1, z, y, x) = {(1, *grid.shape)}."
+        )
+    wet = wet_tensor(grid)
+    given = {"thetao": state.temperature, "so": state.salinity, "zos": state.sea_level}
+    fields = {}
+    for name, field in given.items():
+        if field is None:
+            continue
+        mask = wet[0] if name == "zos" else wet
+        values = field[0].detach().cpu()
+        bad = int((~values.isfinite() & mask).sum())
+        if bad:
+            raise UserError(
+                f"{name} has NaN in {bad} wet cells: expected a value in every wet cell; a model "
+                "started from this state would fail."
+            )
+        fields[name] = torch.where(mask, values, torch.nan).numpy().astype(dtype)
+    return fields
+
+
+def _dataset(
+    fields: Mapping[str, NDArray[np.floating]],
+    grid: OceanGrid,
+    metadata: Mapping[str, dict[str, Any]],
+) -> xr.Dataset:
+    described = grid_variables(grid)
+    coordinates = {name for name in described if name not in {"wet", "cell_area", "thickness"}}
+    dataset = xr.Dataset(
+        {
+            name: (_VOLUME if values.ndim == 3 else _VOLUME[1:], values, metadata[name])
+            for name, values in fields.items()
+        }
+    )
+    dataset = dataset.assign(described).set_coords(coordinates)
+    dataset["depth"].attrs |= {"bounds": "depth_bnds"}
+    return dataset.assign(depth_bnds=(("depth", "bnds"), _depth_bounds(grid)))
+
+
+def _depth_bounds(grid: OceanGrid) -> NDArray[np.float64]:
+    """Upper and lower interface of each level `z 2` [m]; the deepest by its thickest cell."""
+    top = np.concatenate([[0.0], grid.interface_depth])
+    last = top[-1] + max(float(grid.thickness[-1].max()), grid.depth[-1] - top[-1])
+    return np.stack([top, np.append(top[1:], last)], axis=1)
+
+
+def _encoding(
+    dataset: xr.Dataset, fields: Mapping[str, NDArray[np.floating]]
+) -> dict[str, dict[str, Any]]:
+    encoding: dict[str, dict[str, Any]] = {name: {"_FillValue": None} for name in dataset.variables}
+    for name, values in fields.items():
+        encoding[name] = {"_FillValue": values.dtype.type(FILL_VALUE), "zlib": True, "complevel": 1}
+    return encoding
+
+
+def _check_written(path: Path, fields: Mapping[str, NDArray[np.floating]]) -> None:
+    with xr.open_dataset(path, engine="netcdf4") as written:
+        for name, values in fields.items():
+            if not np.array_equal(written[name].values, values, equal_nan=True):
+                raise UserError(f"{name} reads back differently from {path}: the disk is faulty.")

@@ -1,0 +1,223 @@
+"""How ocean fields are drawn: maps, depth sections, colour scales; used by every figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Colormap, Normalize, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+from numpy.typing import NDArray
+
+from data.grid import OceanGrid
+
+try:
+    import cmocean
+except ImportError:  # handsome, not needed
+    cmocean = None
+
+FloatArray = NDArray[np.float64]
+LAND = "0.78"
+TRUTH_COLOUR = "black"
+ROW_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "figure.titlesize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.dpi": 110,
+}
+_MAPS = {  # quantity: cmocean's name, matplotlib's stand-in
+    "temperature": ("thermal", "inferno"),
+    "salinity": ("haline", "viridis"),
+    "density": ("dense", "PuBu"),
+    "difference": ("balance", "RdBu_r"),
+    "depth": ("deep", "YlGnBu"),
+    "variance": ("amp", "Reds"),
+    "volume": ("matter", "magma_r"),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What panels share: limits in physical units, a colour map, and where isolines lie."""
+
+    low: float
+    high: float
+    quantity: str
+    isolines: tuple[float, ...] = ()
+
+    @classmethod
+    def spanning(cls, fields: list[FloatArray], quantity: str) -> Scale:
+        """From the 0.5th to the 99.5th percentile of `fields`, so that one cell does not rule."""
+        values = np.concatenate([field[np.isfinite(field)] for field in fields])
+        # The lightest few percent of the ocean would take half of the range of density.
+        low, high = np.percentile(values, [3.0 if quantity == "density" else 0.5, 99.5])
+        high = max(high, low + 1e-9)
+        return cls(float(low), float(high), quantity, _isolines(values, low, high, quantity))
+
+    @classmethod
+    def from_zero(cls, fields: list[FloatArray], quantity: str) -> Scale:
+        """From 0, for what cannot be negative."""
+        return cls(0.0, max(cls.spanning(fields, quantity).high, 1e-9), quantity)
+
+    @classmethod
+    def symmetric(cls, fields: list[FloatArray]) -> Scale:
+        """Around 0, for differences; without isolines."""
+        span = cls.spanning(fields, "difference")
+        largest = max(abs(span.low), abs(span.high), 1e-9)
+        return cls(-largest, largest, "difference")
+
+    @property
+    def colours(self) -> Colormap:
+        """The colour map."""
+        ours, stand_in = _MAPS[self.quantity]
+        return getattr(cmocean.cm, ours) if cmocean else matplotlib.colormaps[stand_in]
+
+    @property
+    def norm(self) -> Normalize:
+        """Linear, but stretched where most of the ocean lies: dense water, shallow mixed layers."""
+        powers = {"density": 2.0, "depth": 0.5}
+        return PowerNorm(powers.get(self.quantity, 1.0), self.low, self.high)
+
+
+def _isolines(values: FloatArray, low: float, high: float, quantity: str) -> tuple[float, ...]:
+    """Evenly spaced values; for density, round ones that part the cells evenly."""
+    if quantity == "density":
+        shares = np.quantile(values, np.linspace(0.03, 0.97, 10))
+        return tuple(np.unique(shares.round(1 if high - low > 3 else 2)).tolist())
+    return tuple(np.linspace(low, high, 11)[1:-1].tolist())
+
+
+def new_figure(
+    rows: int, columns: int, *, panel: tuple[float, float], layout: str = "constrained"
+) -> tuple[Figure, NDArray]:
+    """A figure without pyplot's global state, and its axes `rows columns`; `panel` in inches."""
+    width, height = panel
+    figure = Figure(figsize=(columns * width + 1.1, rows * height + 0.7), layout=layout)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def map_panel(grid: OceanGrid, *, area: float = 6.5) -> tuple[float, float]:
+    """Panel size [inches] of about `area` square inches in the shape of the grid's map."""
+    x, y = horizontal_coordinates(grid)
+    shape = np.clip(np.ptp(x) / np.ptp(y), 0.4, 2.6)
+    return float(np.sqrt(area * shape)) + 0.2, float(np.sqrt(area / shape)) + 0.3
+
+
+def is_tall(grid: OceanGrid) -> bool:
+    """Whether maps are so much higher than wide that they stand best in one line."""
+    x, y = horizontal_coordinates(grid)
+    return bool(np.ptp(x) < 0.75 * np.ptp(y))
+
+
+def horizontal_coordinates(grid: OceanGrid) -> tuple[FloatArray, FloatArray]:
+    """x and y of cell centres, both `y x`; longitudes without a jump at the date line."""
+    x, y = np.asarray(grid.longitude, float), np.asarray(grid.latitude, float)
+    if x.ndim == 1:
+        x, y = np.meshgrid(x, y)
+    if grid.horizontal_units == "degrees":
+        x = np.unwrap(x, period=360.0, axis=1)
+    return x, y
+
+
+def row_coordinate(grid: OceanGrid) -> FloatArray:
+    """The y of each row, `y`: latitude, or its mean over wet columns on a curvilinear grid."""
+    _, y = horizontal_coordinates(grid)
+    weights = np.where(grid.wet[0].any(axis=1, keepdims=True), grid.wet[0], True)
+    return (y * weights).sum(axis=1) / weights.sum(axis=1)
+
+
+def axis_labels(grid: OceanGrid) -> tuple[str, str]:
+    """Labels of x and y with units."""
+    if grid.horizontal_units == "degrees":
+        return "longitude [°E]", "latitude [°N]"
+    return f"x [{grid.horizontal_units}]", f"y [{grid.horizontal_units}]"
+
+
+def draw_map(ax: Axes, grid: OceanGrid, field: FloatArray, scale: Scale) -> QuadMesh:
+    """Draw `field` `y x`; land grey."""
+    x, y = horizontal_coordinates(grid)
+    sea = np.where(grid.wet[0], field, np.nan)
+    mesh = ax.pcolormesh(x, y, sea, cmap=scale.colours, norm=scale.norm, shading="nearest")
+    ax.set_facecolor(LAND)
+    ax.set_aspect("equal", adjustable="box")
+    _mark_degrees(ax, grid, "x", x)
+    _mark_degrees(ax, grid, "y", y)
+    label_outer(ax, *axis_labels(grid))
+    return mesh
+
+
+def draw_section(ax: Axes, grid: OceanGrid, field: FloatArray, scale: Scale) -> QuadMesh:
+    """Draw `field` `z y` against depth, NaN (land) grey, with isolines."""
+    rows = row_coordinate(grid)
+    mesh = ax.pcolormesh(
+        _edges(rows), depth_edges(grid), field, cmap=scale.colours, norm=scale.norm
+    )
+    if scale.isolines:
+        lines = ax.contour(
+            rows, grid.depth, field, scale.isolines, colors="black", linewidths=0.5, alpha=0.7
+        )
+        if scale.quantity == "density":
+            ax.clabel(lines, fontsize=6)
+    ax.set_facecolor(LAND)
+    _mark_degrees(ax, grid, "x", rows)
+    stretch_depth(ax, grid)
+    label_outer(ax, axis_labels(grid)[1], "depth [m]")
+    return mesh
+
+
+def stretch_depth(ax: Axes, grid: OceanGrid) -> None:
+    """Depth downwards on a square-root axis, so that the upper ocean has half the panel."""
+    deepest = depth_edges(grid)[np.flatnonzero(grid.wet.any(axis=(1, 2)))[-1] + 1]
+    ax.set_yscale("function", functions=(_signed_root, _signed_square))
+    ax.set_ylim(deepest, 0)
+    ax.set_yticks(depth_ticks(deepest))
+    ax.minorticks_off()
+
+
+def depth_ticks(deepest: float) -> FloatArray:
+    """Round depths [m] down to `deepest` that suit a square-root axis."""
+    ticks = np.array([0, 100, 500, 1000, 2000, 3000, 4000, 5000, 6000], dtype=float)
+    return ticks[ticks <= deepest] if deepest > 400 else np.linspace(0, deepest, 5).round()
+
+
+def label_outer(ax: Axes, x: str, y: str) -> None:
+    """Axis labels and tick labels on the outer panels only."""
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.label_outer()
+
+
+def _mark_degrees(ax: Axes, grid: OceanGrid, axis: str, values: FloatArray) -> None:
+    """Ticks at round degrees on wide domains, which matplotlib puts at multiples of 50."""
+    span = np.ptp(values)
+    if grid.horizontal_units == "degrees" and span > 60:
+        getattr(ax, f"{axis}axis").set_major_locator(MultipleLocator(60 if span > 180 else 30))
+
+
+def depth_edges(grid: OceanGrid) -> FloatArray:
+    """Depth of the faces of the levels, `z+1` [m], the surface first."""
+    inner = grid.interface_depth
+    bottom = 2 * grid.depth[-1] - (inner[-1] if len(inner) else 0.0)
+    return np.concatenate([[0.0], inner, [bottom]])
+
+
+def _edges(centres: FloatArray) -> FloatArray:
+    middle = 0.5 * (centres[1:] + centres[:-1])
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+def _signed_root(depth: FloatArray) -> FloatArray:
+    return np.sign(depth) * np.sqrt(np.abs(depth))
+
+
+def _signed_square(root: FloatArray) -> FloatArray:
+    return np.sign(root) * np.square(root)

@@ -1,0 +1,88 @@
+"""Distances between sets of states: distributions, mean profiles, nearest neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.grid import OceanGrid, wet_tensor
+from data.state import State
+from evaluation.weights import cell_volume, level_means, level_thickness, weighted_mean
+
+MOST_QUANTILES = 50_000  # resolves a level's distribution far beyond what samples determine
+
+
+def w1(generated: Tensor, truth: Tensor, grid: OceanGrid) -> float:
+    """1-D Wasserstein distance of the values of fields `b z y x`, in their units.
+
+    At each level the values of all samples in all wet cells are pooled; the levels' distances are
+    averaged by thickness.
+    """
+    levels = torch.tensor(
+        [_w1_level(generated, truth, grid, level) for level in range(len(grid.depth))],
+        dtype=torch.float64,
+    )
+    return float(weighted_mean(levels, level_thickness(grid)))
+
+
+def w1_pooled(a: Tensor, b: Tensor) -> float:
+    """Wasserstein-1 distance of two samples `n`, `m`: mean gap between their quantile functions."""
+    count = min(max(len(a), len(b)), MOST_QUANTILES)
+    gap = _quantiles(a, count) - _quantiles(b, count)
+    return float(np.abs(gap).mean())
+
+
+def mean_profile_error(generated: Tensor, truth: Tensor, grid: OceanGrid) -> float:
+    """Thickness-weighted rms over levels of the bias of the mean profile, in the field's units.
+
+    generated, truth: `b z y x`; the profiles are means over samples and wet cells of a level.
+    """
+    bias = level_means(generated, grid).mean(dim=0) - level_means(truth, grid).mean(dim=0)
+    return float(weighted_mean(bias**2, level_thickness(grid)).sqrt())
+
+
+def nearest_neighbour_distance(states: State, training: State, grid: OceanGrid) -> Tensor:
+    """Distance `b` of each state to its nearest training state.
+
+    Root-mean-square difference of T and S over the wet volume, each in units of the standard
+    deviation of the training anomalies at its level. Accumulated level by level, so the memory is
+    that of one level.
+    """
+    volume, wet = cell_volume(grid), wet_tensor(grid)
+    weights = volume / (2 * volume.sum())  # two fields
+    squared = torch.zeros(len(states), len(training), dtype=torch.float64)
+    for field in ("temperature", "salinity"):
+        a, b = getattr(states, field), getattr(training, field)
+        for level in range(len(grid.depth)):
+            cells = wet[level]
+            squared += _level_distance(
+                a[:, level, cells].double(), b[:, level, cells].double(), weights[level, cells]
+            )
+    return squared.min(dim=1).values.sqrt()
+
+
+def _level_distance(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
+    """Weighted squared distances `a b` of values `a n`, `b n`, in units of the spread of b."""
+    climatology = b.mean(dim=0)
+    a, b = a - climatology, b - climatology
+    scale = b.square().mean().sqrt()
+    if weights.sum() == 0 or scale == 0:
+        return torch.zeros(len(a), len(b), dtype=torch.float64)
+    a, b = (x * weights.sqrt() / scale for x in (a, b))
+    squared = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
+    return squared.clamp(min=0)
+
+
+def _w1_level(generated: Tensor, truth: Tensor, grid: OceanGrid, level: int) -> float:
+    cells = wet_tensor(grid)[level]
+    if not cells.any():
+        return 0.0
+    return w1_pooled(generated[:, level, cells].flatten(), truth[:, level, cells].flatten())
+
+
+def _quantiles(values: Tensor, count: int) -> np.ndarray:
+    """Quantiles at `count` evenly spaced probabilities; the sorted sample if that is its size."""
+    ordered = np.sort(values.double().numpy())
+    probability = (np.arange(count) + 0.5) / count
+    return np.interp(probability * len(ordered) - 0.5, np.arange(len(ordered)), ordered)

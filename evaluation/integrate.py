@@ -1,0 +1,368 @@
+"""A-posteriori test: let the ocean model itself integrate from each state and watch it drift.
+
+Every start begins at rest with its temperature and salinity, under the same forcing. A run's
+result is saved as it ends, so an interrupted study continues with the runs that are missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.basin_forcing import DAYS_PER_YEAR, BasinParameters
+from data.errors import UserError
+from data.simulate import as_completed_within
+
+FloatArray = NDArray[np.float64]
+Start = tuple[FloatArray, FloatArray] | None  # T [degC], S [g/kg], `z y x`; None: analytic state
+RECORD_DAYS = 30.0
+TRUTH = "truth"
+
+
+@dataclass(frozen=True)
+class MemberRun:
+    """What one integration recorded, at times `t` and levels `z` (surface first).
+
+    time `t`: years after the start; temperature `t z` [degC] and salinity `t z` [g/kg]: horizontal
+    means; kinetic_energy `t`: volume mean [m2/s2]; level_volume `z`: wet volume [m3]; depth,
+    thickness `z` [m]; blow_up_year: years after the start, None if the run held.
+    """
+
+    label: str
+    index: int
+    time: FloatArray
+    temperature: FloatArray
+    salinity: FloatArray
+    kinetic_energy: FloatArray
+    level_volume: FloatArray
+    depth: FloatArray
+    thickness: FloatArray
+    blow_up_year: float | None
+
+    @property
+    def held(self) -> bool:
+        """Whether the run reached its end."""
+        return self.blow_up_year is None
+
+    @property
+    def mean_temperature(self) -> FloatArray:
+        """Volume-mean temperature `t` [degC]."""
+        return self.temperature @ (self.level_volume / self.level_volume.sum())
+
+    @property
+    def mean_salinity(self) -> FloatArray:
+        """Volume-mean salinity `t` [g/kg]."""
+        return self.salinity @ (self.level_volume / self.level_volume.sum())
+
+    @property
+    def drift(self) -> float:
+        """Thickness-weighted rms over levels of the change of level-mean T, start to end [K]."""
+        change = self.temperature[-1] - self.temperature[0]
+        weights = self.thickness * (self.level_volume > 0)
+        return float(np.sqrt((change**2 * weights).sum() / weights.sum()))
+
+
+@dataclass(frozen=True)
+class IntegrationResult:
+    """All runs of a study; `years` is the length that was asked for."""
+
+    runs: list[MemberRun]
+    years: float
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels in the order of their first run."""
+        return list(dict.fromkeys(run.label for run in self.runs))
+
+    def of(self, label: str) -> list[MemberRun]:
+        """The runs of a label."""
+        return [run for run in self.runs if run.label == label]
+
+    def summary(self) -> dict[str, dict[str, float | int | None]]:
+        """Per label, means over the runs that held; None where there is none (ready for JSON).
+
+        drift_K: see `MemberRun.drift`; drift_ratio_to_truth: against the label "truth", None if
+        that label is missing or does not drift.
+        """
+        truth = _mean_drift(self.of(TRUTH))
+        return {label: self._summary_of(label, truth) for label in self.labels}
+
+    def _summary_of(self, label: str, truth: float | None) -> dict[str, float | int | None]:
+        runs = self.of(label)
+        held = [run for run in runs if run.held]
+        drift = _mean_drift(runs)
+        return {
+            "members": len(runs),
+            "years": self.years,
+            "blown_up": len(runs) - len(held),
+            "drift_K": drift,
+            "drift_ratio_to_truth": drift / truth if drift is not None and truth else None,
+            "mean_temperature_drift_K": _mean([_change(run.mean_temperature) for run in held]),
+            "mean_salinity_drift": _mean([_change(run.mean_salinity) for run in held]),
+            "final_kinetic_energy_m2_s2": _mean([run.kinetic_energy[-1] for run in held]),
+        }
+
+
+def integrate_states(
+    starts: dict[str, Sequence[Start]],
+    *,
+    parameters: BasinParameters | Sequence[BasinParameters],
+    years: float,
+    seed: int,
+    start_year: float,
+    directory: Path,
+    workers: int,
+) -> IntegrationResult:
+    """Integrate every start of every label for `years` in the basin, `workers` at a time.
+
+    starts: T [degC] and S [g/kg] `z y x` on the basin's grid, by label ("truth", "generated",
+        ...); None in place of a pair is the basin's own analytic initial state
+    parameters: of all runs, or one for each index within a label (so that members of different
+        labels can be compared)
+    seed, start_year: the forcing of all runs; the fraction of the year is the season, so choose
+        that of the states
+    directory: one npz file for each finished run; runs found there are not repeated
+
+    Raises `UserError` for starts that do not fit, and for results of other settings in `directory`.
+    """
+    tasks = _tasks(starts, parameters, years=years, seed=seed, start_year=start_year)
+    for task in tasks:
+        _check(task)
+    directory.mkdir(parents=True, exist_ok=True)
+    missing = [task for task in tasks if not _is_finished(task, directory)]
+    if missing:
+        _run_all(missing, directory, workers=workers)
+    return IntegrationResult([_load(task.path(directory)) for task in tasks], years)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One integration, picklable for a spawned worker."""
+
+    label: str
+    index: int
+    start: Start
+    parameters: BasinParameters
+    years: float
+    seed: int
+    start_year: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.label}_{self.index:03d}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for tasks that give the same result."""
+        settings = [self.parameters.model_dump(), self.years, self.seed, self.start_year]
+        digest = hashlib.sha256(json.dumps(settings).encode())
+        for field in self.start or ():
+            digest.update(np.ascontiguousarray(field, dtype="<f8").tobytes())
+        return digest.hexdigest()[:16]
+
+    def path(self, directory: Path) -> Path:
+        return directory / f"{self.name}.npz"
+
+
+def _tasks(
+    starts: dict[str, Sequence[Start]],
+    parameters: BasinParameters | Sequence[BasinParameters],
+    *,
+    years: float,
+    seed: int,
+    start_year: float,
+) -> list[_Task]:
+    longest = max((len(members) for members in starts.values()), default=0)
+    shared = isinstance(parameters, BasinParameters)
+    each = [parameters] * longest if shared else list(parameters)
+    if len(each) < longest:
+        raise UserError(
+            f"Found {len(each)} sets of basin parameters for {longest} starts; give one for all "
+            "or one for each start."
+        )
+    return [
+        _Task(label, index, start, each[index], years, seed, start_year)
+        for label, members in starts.items()
+        for index, start in enumerate(members)
+    ]
+
+
+def _check(task: _Task) -> None:
+    p = task.parameters
+    expected = (p.levels, round(2 * p.northern_edge / p.resolution), round(p.width / p.resolution))
+    if not task.label.isidentifier():
+        raise UserError(f"The label {task.label!r} names files; use letters, digits and _.")
+    for field in task.start or ():
+        if np.shape(field) != expected:
+            raise UserError(
+                f"Start {task.name} has shape {np.shape(field)} (z, y, x), but the basin's grid is "
+                f"{expected}; use states of this basin or other basin parameters."
+            )
+        if not np.isfinite(field).all():
+            raise UserError(f"Start {task.name} has values that are not finite; fill land with 0.")
+
+
+def _is_finished(task: _Task, directory: Path) -> bool:
+    path = task.path(directory)
+    if not path.exists():
+        return False
+    with np.load(path, allow_pickle=False) as stored:
+        if str(stored["fingerprint"]) == task.fingerprint:
+            return True
+    raise UserError(
+        f"{path} holds an integration from another state or with other settings; choose another "
+        "directory or remove it."
+    )
+
+
+def _run_all(tasks: list[_Task], directory: Path, *, workers: int) -> None:
+    total = sum(task.years for task in tasks)
+    # Veros locks its settings once per process: each integration gets a fresh, spawned one.
+    context = multiprocessing.get_context("spawn")
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool,
+        tqdm(total=total, unit="model year", desc="integrations") as bar,
+    ):
+        progress = manager.dict()
+        futures: set[Future] = {pool.submit(_integrate, t, directory, progress) for t in tasks}
+        while futures:
+            done = {future for future in futures if future.done()}
+            for future in done:
+                future.result()
+            futures -= done
+            bar.update(sum(progress.values()) - bar.n)
+            if futures:
+                next(as_completed_within(futures, seconds=1.0), None)
+        bar.update(total - bar.n)
+
+
+def _integrate(task: _Task, directory: Path, progress: dict[str, float]) -> None:
+    """Run one task in this process and save what it recorded."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from data.basin_run import BasinRun, BlowUp  # Veros must be imported in the worker only
+
+    run = BasinRun(task.parameters, seed=task.seed)
+    run.set_year(task.start_year)
+    if task.start is not None:
+        run.set_state(*task.start)
+    recorder = _Recorder(run)
+    blow_up_year = None
+    for year in _record_times(task.years):
+        try:
+            run.advance_to(task.start_year + year)
+        except BlowUp:
+            blow_up_year = run.year - task.start_year
+            break
+        if not recorder.record(year):
+            blow_up_year = year
+            break
+        progress[task.name] = year
+    progress[task.name] = task.years
+    _save(recorder.result(task, blow_up_year), task, directory)
+
+
+class _Recorder:
+    """Collects horizontal means and kinetic energy of a `BasinRun`."""
+
+    def __init__(self, run) -> None:
+        geometry = run.geometry()
+        self._run = run
+        self._volume = run.wet_mask() * geometry["area"] * geometry["thickness"][:, None, None]
+        self._depth, self._thickness = geometry["depth"], geometry["thickness"]
+        self._series: list[tuple[float, FloatArray, FloatArray, float]] = []
+
+    def record(self, year: float) -> bool:
+        """Keep the means now; False, keeping nothing, where the solution is not finite."""
+        temperature, salinity = (self._level_means(field) for field in self._run.state())
+        energy = self._run.kinetic_energy()
+        finite = bool(np.isfinite([temperature.sum(), salinity.sum(), energy]).all())
+        if finite or not self._series:
+            self._series.append((year, temperature, salinity, energy))
+        return finite
+
+    def result(self, task: _Task, blow_up_year: float | None) -> MemberRun:
+        time, temperature, salinity, energy = (np.array(x) for x in zip(*self._series, strict=True))
+        volume = self._volume.sum(axis=(1, 2))
+        return MemberRun(
+            task.label,
+            task.index,
+            time,
+            temperature,
+            salinity,
+            energy,
+            volume,
+            self._depth,
+            self._thickness,
+            blow_up_year,
+        )
+
+    def _level_means(self, field: FloatArray) -> FloatArray:
+        volume = self._volume.sum(axis=(1, 2))
+        return (field * self._volume).sum(axis=(1, 2)) / np.where(volume > 0, volume, 1.0)
+
+
+def _record_times(years: float) -> list[float]:
+    """Years after the start at which means are kept: 0, every 30 days, and the end."""
+    regular = np.arange(0.0, years - 1e-9, RECORD_DAYS / DAYS_PER_YEAR)
+    return [*regular.tolist(), years]
+
+
+_ARRAYS = (
+    "time",
+    "temperature",
+    "salinity",
+    "kinetic_energy",
+    "level_volume",
+    "depth",
+    "thickness",
+)
+
+
+def _save(result: MemberRun, task: _Task, directory: Path) -> None:
+    path = task.path(directory)
+    partial = path.with_suffix(".partial")
+    blow_up_year = np.nan if result.blow_up_year is None else result.blow_up_year
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            fingerprint=task.fingerprint,
+            label=result.label,
+            index=result.index,
+            blow_up_year=blow_up_year,
+            **{name: getattr(result, name) for name in _ARRAYS},
+        )
+    os.replace(partial, path)
+
+
+def _load(path: Path) -> MemberRun:
+    with np.load(path, allow_pickle=False) as stored:
+        blow_up_year = float(stored["blow_up_year"])
+        return MemberRun(
+            label=str(stored["label"]),
+            index=int(stored["index"]),
+            blow_up_year=None if np.isnan(blow_up_year) else blow_up_year,
+            **{name: stored[name] for name in _ARRAYS},
+        )
+
+
+def _mean_drift(runs: list[MemberRun]) -> float | None:
+    return _mean([run.drift for run in runs if run.held])
+
+
+def _change(series: FloatArray) -> float:
+    return float(series[-1] - series[0])
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None

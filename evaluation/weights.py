@@ -1,0 +1,68 @@
+"""Area, volume and thickness weights of a grid as float64 tensors, and weighted statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.grid import OceanGrid
+from data.state import State
+
+
+def cell_volume(grid: OceanGrid) -> Tensor:
+    """Wet volume of each cell `z y x` [m3], 0 on land."""
+    return torch.from_numpy(np.ascontiguousarray(grid.volume, dtype=np.float64))
+
+
+def column_area(grid: OceanGrid) -> Tensor:
+    """Area of each water column `y x` [m2], 0 on land."""
+    return torch.from_numpy(np.ascontiguousarray(grid.area * grid.wet[0], dtype=np.float64))
+
+
+def level_thickness(grid: OceanGrid) -> Tensor:
+    """Full thickness of each level `z` [m]: that of its thickest wet cell, 0 where none is wet."""
+    thickness = np.where(grid.wet, grid.thickness, 0.0).max(axis=(1, 2))
+    return torch.from_numpy(np.ascontiguousarray(thickness, dtype=np.float64))
+
+
+def interface_depth(grid: OceanGrid) -> Tensor:
+    """Depth of the interfaces between levels, `z-1` [m]."""
+    return torch.from_numpy(np.ascontiguousarray(grid.interface_depth, dtype=np.float64))
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean over all axes of `weights`, which are the last of `values`; NaN without any weight.
+
+    Values without weight (land, possibly NaN) do not count.
+    """
+    axes = tuple(range(-weights.ndim, 0))
+    return torch.where(weights > 0, values * weights, 0.0).sum(dim=axes) / weights.sum()
+
+
+def weighted_quantile(values: Tensor, weights: Tensor, quantile: float) -> float:
+    """Value below which the share `quantile` of the total weight lies; NaN values do not count."""
+    valid = torch.isfinite(values) & (weights > 0)
+    if not valid.any():
+        return float("nan")
+    ordered, order = values[valid].sort()
+    share = weights[valid][order].cumsum(0) / weights[valid].sum()
+    return float(ordered[torch.searchsorted(share, quantile).clamp(max=len(ordered) - 1)])
+
+
+def level_means(field: Tensor, grid: OceanGrid) -> Tensor:
+    """Horizontal mean `b z` of a field `b z y x`, by wet volume; NaN where a level has no ocean."""
+    volume = cell_volume(grid)
+    return (field.double() * volume).sum(dim=(2, 3)) / volume.sum(dim=(1, 2))
+
+
+def over_batches(state: State, function: Callable[[State], Tensor], *, size: int = 16) -> Tensor:
+    """Apply `function` to `size` states at a time in float64 and join: bounds the memory."""
+    chunks = range(0, len(state), size)
+    return torch.cat([function(_double(state, start, start + size)) for start in chunks])
+
+
+def _double(state: State, start: int, stop: int) -> State:
+    return state.map(lambda field: field[start:stop].double())

@@ -1,0 +1,260 @@
+"""Equations of state of the ocean models, in torch: batched, differentiable, any float type.
+
+Depth is in metres, positive down; each equation turns it into pressure as its model does. All
+return full in-situ density [kg/m3]; those that a model states as an anomaly have its reference
+added. Differences between layers come from expansion coefficients at the layers' mean, not from
+subtracting two densities: in float32 that subtraction is noise of 1e-4 to 1e-3 kg/m3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from data.errors import UserError
+from guidance import polynomials as poly
+
+Depth = Tensor | float
+GRAVITY = 9.81  # [m/s2], the value of Veros and MITgcm
+
+
+class EquationOfState(Protocol):
+    """Density of seawater from temperature, salinity and depth.
+
+    Which temperature (potential, conservative) and salinity (practical, absolute) is the
+    equation's own affair; the state archive names the equation that its values belong to.
+    """
+
+    name: ClassVar[str]
+
+    def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        """In-situ density [kg/m3] from temperature [degC], salinity [1e-3 or g/kg], depth [m].
+
+        The arguments broadcast; so does the result.
+        """
+        ...
+
+    def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        """(drho/dT [kg/m3/K], drho/dS [kg/m3 per unit of salinity]) at constant depth."""
+        ...
+
+    def density_step(
+        self,
+        upper_temperature: Tensor,
+        upper_salinity: Tensor,
+        lower_temperature: Tensor,
+        lower_salinity: Tensor,
+        depth: Depth,
+    ) -> Tensor:
+        """rho(lower) - rho(upper) [kg/m3], both moved to `depth` [m]; positive is stable.
+
+        The midpoint rule, -alpha dT + beta dS at the mean temperature and salinity: exact for
+        equations quadratic in T and S, and exactly 0 for equal layers.
+        """
+        by_temperature, by_salinity = self.slopes(
+            0.5 * (upper_temperature + lower_temperature),
+            0.5 * (upper_salinity + lower_salinity),
+            depth,
+        )
+        return by_temperature * (lower_temperature - upper_temperature) + by_salinity * (
+            lower_salinity - upper_salinity
+        )
+
+
+@dataclass(frozen=True)
+class Linear(EquationOfState):
+    """Linear in temperature and salinity (Vallis 2017, Atmospheric and Oceanic Fluid Dynamics).
+
+    rho0 [kg/m3] at temperature0 [degC] and salinity0; thermal_expansion [1/K],
+    haline_contraction [1 per unit of salinity].
+    """
+
+    name: ClassVar[str] = "linear"
+    rho0: float = 1027.0
+    temperature0: float = 10.0
+    salinity0: float = 35.0
+    thermal_expansion: float = 1.67e-4
+    haline_contraction: float = 0.78e-3
+
+    def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        anomaly = self.haline_contraction * (salinity - self.salinity0)
+        anomaly = anomaly - self.thermal_expansion * (temperature - self.temperature0)
+        return self.rho0 * (1 + anomaly)
+
+    def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        by_temperature = torch.full_like(temperature, -self.rho0 * self.thermal_expansion)
+        return by_temperature, torch.full_like(salinity, self.rho0 * self.haline_contraction)
+
+
+@dataclass(frozen=True)
+class VerosVallis(EquationOfState):
+    """Veros' `eq_of_state_type = 3`: Vallis 2008 with pressure (cabbeling, thermobaricity).
+
+    Potential temperature [degC], salinity [g/kg]. Veros passes depth in metres as pressure in
+    dbar and returns the anomaly; here its rho0 is added.
+    """
+
+    name: ClassVar[str] = "veros-vallis"
+    rho0: float = 1024.0  # [kg/m3]
+    temperature0: float = 9.85  # [degC]
+    salinity0: float = 35.0  # [g/kg]
+    thermal_expansion: float = 1.67e-4  # [1/K]
+    cabbeling: float = 1e-5  # [1/K2]
+    haline_contraction: float = 0.78e-3  # [1/(g/kg)]
+    thermobaricity: float = 1.1e-8  # [1/Pa]
+    sound_speed: float = 1490.0  # [m/s]
+
+    def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        warmth = temperature - self.temperature0
+        compression = GRAVITY * depth / self.sound_speed**2
+        expansion = (self._expansion(depth) + 0.5 * self.cabbeling * warmth) * warmth
+        contraction = self.haline_contraction * (salinity - self.salinity0)
+        return self.rho0 * (1 + compression - expansion + contraction)
+
+    def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        warmth = temperature - self.temperature0
+        by_temperature = -self.rho0 * (self._expansion(depth) + self.cabbeling * warmth)
+        return by_temperature, torch.full_like(salinity, self.rho0 * self.haline_contraction)
+
+    def _expansion(self, depth: Depth) -> Depth:
+        pressure = self.rho0 * GRAVITY * depth
+        return self.thermal_expansion * (1 + self.thermobaricity * pressure)
+
+
+@dataclass(frozen=True)
+class NemoSimplified(EquationOfState):
+    """NEMO's simplified equation (`ln_seos`, Roquet et al. 2015b), defaults as in DINO.
+
+    rho = rho0 - a0 (1 + lambda1/2 dT + mu1 z) dT + b0 (1 - lambda2/2 dS - mu2 z) dS - nu dT dS
+    with dT = T - 10 degC, dS = S - 35, z = depth [m]. Names follow NEMO's namelist (`rn_...`).
+    """
+
+    name: ClassVar[str] = "nemo-seos"
+    rho0: float = 1026.0  # [kg/m3]
+    a0: float = 0.165  # [kg/m3/K]
+    b0: float = 0.76554  # [kg/m3 per unit of salinity]
+    lambda1: float = 0.06  # [1/K]
+    lambda2: float = 0.0  # [1 per unit of salinity]
+    mu1: float = 1.4970e-4  # [1/m]
+    mu2: float = 0.0  # [1/m]
+    nu: float = 0.0  # [kg/m3/K per unit of salinity]
+
+    def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        warmth, saltiness = temperature - 10.0, salinity - 35.0
+        thermal = self.a0 * (1 + 0.5 * self.lambda1 * warmth + self.mu1 * depth) * warmth
+        haline = self.b0 * (1 - 0.5 * self.lambda2 * saltiness - self.mu2 * depth) * saltiness
+        return self.rho0 - thermal + haline - self.nu * warmth * saltiness
+
+    def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        warmth, saltiness = temperature - 10.0, salinity - 35.0
+        thermal = self.a0 * (1 + self.lambda1 * warmth + self.mu1 * depth)
+        haline = self.b0 * (1 - self.lambda2 * saltiness - self.mu2 * depth)
+        return -thermal - self.nu * saltiness, haline - self.nu * warmth
+
+
+@dataclass(frozen=True)
+class NemoTeos10(EquationOfState):
+    """NEMO's TEOS-10 (`ln_teos10`): the polynomial of Roquet et al. 2015, Ocean Modelling 90.
+
+    Conservative temperature [degC], absolute salinity [g/kg]. `anomaly` is what NEMO calls r',
+    `density` adds the reference profile r0(z), which no density step feels.
+    """
+
+    name: ClassVar[str] = "nemo-teos10"
+
+    def anomaly(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        """r' = rho - r0(z) [kg/m3]."""
+        return torch.as_tensor(
+            poly.evaluate(poly.ROQUET_ANOMALY, *_roquet(temperature, salinity, depth))
+        )
+
+    def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        _, _, z = _roquet(temperature, salinity, depth)
+        return self.anomaly(temperature, salinity, depth) + poly.horner(poly.ROQUET_PROFILE, z)
+
+    def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        s, t, z = _roquet(temperature, salinity, depth)
+        by_t = torch.as_tensor(poly.evaluate(_ROQUET_BY_T, s, t, z))
+        by_s = poly.evaluate(_ROQUET_BY_S, s, t, z)
+        return by_t / _ROQUET_WARMTH, by_s * (0.5 * _ROQUET_SALT) / s
+
+
+@dataclass(frozen=True)
+class JackettMcDougall(EquationOfState):
+    """MITgcm's `eosType = 'JMD95'` (Jackett and McDougall 1995, J. Atmos. Oceanic Technol. 12).
+
+    Potential temperature [degC], practical salinity. Pressure is rho_const * g * depth, as in
+    MITgcm's `JMD95Z`. Salinity below 1e-6 counts as 1e-6, so that land (0) has finite gradients.
+    """
+
+    name: ClassVar[str] = "jmd95"
+    rho_const: float = 1035.0  # [kg/m3]
+    gravity: float = GRAVITY  # [m/s2]
+
+    def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        at = self._variables(temperature, salinity, depth)
+        surface = poly.evaluate(poly.JMD95_SURFACE, *at)
+        return surface / (1 - at[2] / poly.evaluate(poly.JMD95_BULK_MODULUS, *at))
+
+    def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        at = self._variables(temperature, salinity, depth)
+        surface = poly.evaluate(poly.JMD95_SURFACE, *at)
+        modulus = poly.evaluate(poly.JMD95_BULK_MODULUS, *at)
+        relief = 1 - at[2] / modulus
+        # rho = surface / relief, and d(relief) = pressure / modulus**2 d(modulus)
+        softening = surface * at[2] / (modulus * relief) ** 2
+        by_temperature, by_salinity = (
+            poly.evaluate(by_surface, *at) / relief - softening * poly.evaluate(by_modulus, *at)
+            for by_surface, by_modulus in (_JMD95_BY_T, _JMD95_BY_S)
+        )
+        return by_temperature, by_salinity
+
+    def _variables(
+        self, temperature: Tensor, salinity: Tensor, depth: Depth
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Root of salinity, temperature and pressure [bar], the variables of the tables."""
+        pascal_to_bar = 1e-5
+        pressure = torch.as_tensor(depth).to(temperature) * self.rho_const * self.gravity
+        return salinity.clamp(min=1e-6).sqrt(), temperature, pressure * pascal_to_bar
+
+
+_ROQUET_WARMTH = 40.0
+_ROQUET_SALT = 0.875 / 35.16504
+_ROQUET_BY_T = poly.t_derivative(poly.ROQUET_ANOMALY)
+_ROQUET_BY_S = poly.s_derivative(poly.ROQUET_ANOMALY)
+_JMD95_TABLES = (poly.JMD95_SURFACE, poly.JMD95_BULK_MODULUS)
+_JMD95_BY_T = tuple(poly.t_derivative(table) for table in _JMD95_TABLES)
+_JMD95_BY_S = tuple(poly.square_derivative(table) for table in _JMD95_TABLES)
+
+_KNOWN: dict[str, Callable[[], EquationOfState]] = {
+    kind.name: kind for kind in (VerosVallis, NemoSimplified, NemoTeos10, JackettMcDougall, Linear)
+}
+
+
+def equation_of_state(name: str) -> EquationOfState:
+    """The equation of that name with its model's default parameters.
+
+    Other parameters: build the class, for example `NemoSimplified(rho0=1028.0)`.
+    Raises UserError for an unknown name.
+    """
+    if name not in _KNOWN:
+        raise UserError(
+            f"Unknown equation of state {name!r}; known are {', '.join(sorted(_KNOWN))}. "
+            "Correct the name in the archive's attribute or in the configuration."
+        )
+    return _KNOWN[name]()
+
+
+def sigma0(eos: EquationOfState, temperature: Tensor, salinity: Tensor) -> Tensor:
+    """Potential density anomaly: density at the surface less 1000 [kg/m3]."""
+    return eos.density(temperature, salinity, 0.0) - 1000.0
+
+
+def _roquet(temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor, Tensor]:
+    """The reduced variables (s, t, z) of Roquet et al. 2015, as NEMO computes them."""
+    s = ((salinity + 32.0).abs() * _ROQUET_SALT).sqrt()
+    return s, temperature / _ROQUET_WARMTH, torch.as_tensor(depth).to(temperature) * 1e-4

@@ -1,0 +1,124 @@
+"""Static stability of water columns, and the exact adjustment that restores it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from data.errors import UserError
+from data.grid import OceanGrid, wet_tensor
+from data.state import State
+from guidance.seawater import EquationOfState
+
+
+def density_steps(state: State, *, eos: EquationOfState, interface_depth: Tensor) -> Tensor:
+    """Density of each layer less that of the layer above, both at their interface.
+
+    interface_depth: `z-1` [m], as `OceanGrid.interface_depth`. Returns `b z-1 y x` [kg/m3],
+    positive where stable, in the state's float type; pairs that touch land hold no meaning.
+    """
+    depth = interface_depth.to(state.temperature)[:, None, None]
+    temperature, salinity = state.temperature, state.salinity
+    return eos.density_step(
+        temperature[:, :-1], salinity[:, :-1], temperature[:, 1:], salinity[:, 1:], depth
+    )
+
+
+def wet_pairs(wet: Tensor) -> Tensor:
+    """Interfaces between two wet cells: `z y x` bool to `z-1 y x` bool."""
+    return wet[:-1] & wet[1:]
+
+
+@torch.no_grad()
+def adjust(state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float = 0.0) -> State:
+    """Exact convective adjustment: the stable state that mixing alone reaches.
+
+    Neighbouring layers whose density step is below -tolerance [kg/m3] are mixed, weighted by
+    thickness, again and again with growing groups, until none is left: at most z - 1 passes, for
+    groups only grow (pool adjacent violators). Heat and salt of each column, sum(thickness * T)
+    and sum(thickness * S), are kept to the rounding of the state's float type; all arithmetic is
+    in float64. Stable columns, land and sea level come back bit for bit. The result is stable by
+    `density_steps` in float64, and adjusting it again changes nothing. Carries no gradient.
+
+    Raises UserError if the tolerance is negative.
+    """
+    if tolerance < 0:
+        raise UserError(f"The tolerance is {tolerance} kg/m3; it must be 0 or more.")
+    device = state.temperature.device
+    depth = torch.from_numpy(grid.interface_depth).to(device)
+    pairs = wet_pairs(wet_tensor(grid)).to(device)
+    steps = density_steps(state.map(Tensor.double), eos=eos, interface_depth=depth)
+    unstable = ((steps < -tolerance) & pairs).any(dim=1)
+    if not unstable.any():
+        return state
+    columns = _Columns(
+        temperature=state.temperature.movedim(1, -1)[unstable],
+        salinity=state.salinity.movedim(1, -1)[unstable],
+        thickness=_of_columns(torch.from_numpy(grid.thickness).to(device), unstable),
+        pairs=_of_columns(pairs, unstable),
+    )
+    temperature, salinity = _mix(columns, eos=eos, depth=depth, tolerance=tolerance)
+    return State(
+        _with_columns(state.temperature, unstable, temperature),
+        _with_columns(state.salinity, unstable, salinity),
+        state.sea_level,
+    )
+
+
+class _Columns(NamedTuple):
+    """Water columns taken out of their grid: all `n z`, but pairs `n z-1`."""
+
+    temperature: Tensor
+    salinity: Tensor
+    thickness: Tensor
+    pairs: Tensor
+
+
+def _mix(
+    columns: _Columns, *, eos: EquationOfState, depth: Tensor, tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """Mixed temperature and salinity `n z`, in the columns' float type.
+
+    Stability is judged on the values rounded to that type: what is returned is what was tested.
+    """
+    temperature, salinity = columns.temperature, columns.salinity
+    joined = torch.zeros_like(columns.pairs)
+    while True:
+        t, s = temperature.double(), salinity.double()
+        step = eos.density_step(t[:, :-1], s[:, :-1], t[:, 1:], s[:, 1:], depth)
+        unstable = (step < -tolerance) & columns.pairs
+        if not unstable.any():
+            return temperature, salinity
+        joined |= unstable
+        temperature = _group_mean(columns.temperature, columns.thickness, joined)
+        salinity = _group_mean(columns.salinity, columns.thickness, joined)
+
+
+def _group_mean(values: Tensor, thickness: Tensor, joined: Tensor) -> Tensor:
+    """Replace each layer of a group by the group's thickness-weighted mean.
+
+    values, thickness: `n z`; joined: `n z-1`, True where a layer shares a group with the next.
+    Layers that are a group of their own keep their bits.
+    """
+    edge = joined.new_zeros(len(joined), 1)
+    grouped = torch.cat([edge, joined], dim=1) | torch.cat([joined, edge], dim=1)
+    group = torch.cat([edge, ~joined], dim=1).cumsum(dim=1)
+    content = torch.zeros_like(thickness).scatter_add_(1, group, thickness * values.double())
+    extent = torch.zeros_like(thickness).scatter_add_(1, group, thickness)
+    mean = (content / extent).gather(1, group)
+    return torch.where(grouped, mean.to(values.dtype), values)
+
+
+def _of_columns(field: Tensor, columns: Tensor) -> Tensor:
+    """Columns `n z` of a field `z y x`, at the True places of `b y x`."""
+    _, row, column = columns.nonzero(as_tuple=True)
+    return field[:, row, column].T
+
+
+def _with_columns(field: Tensor, columns: Tensor, values: Tensor) -> Tensor:
+    """A copy of the field `b z y x` with the columns at the True places of `b y x` replaced."""
+    replaced = field.clone()
+    replaced.movedim(1, -1)[columns] = values
+    return replaced

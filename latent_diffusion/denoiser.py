@@ -1,0 +1,87 @@
+"""Network and noise schedule turned into a clean estimate, and back into what a scheduler expects.
+
+Schedules are variance preserving, `x = a z + s n` with `a^2 + s^2 = 1`, and the network predicts
+`v = a n - s z` (Salimans & Ho 2022, section 4). Schedulers that work with `z + sigma n` scale their
+sample into this form before the network sees it, so the same relations hold for them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor
+
+from data.errors import UserError
+
+
+class NoiseLevel(NamedTuple):
+    """Amplitudes of signal and noise in the network's input; their squares sum to 1."""
+
+    signal: float
+    noise: float
+
+
+def build_unet(
+    latent_shape: tuple[int, int, int],
+    *,
+    static_maps: int,
+    channels: tuple[int, ...],
+    blocks: int,
+    attention: bool,
+    dropout: float,
+) -> UNet2DModel:
+    """The diffusers network for latents of `latent_shape` `c h w` plus `static_maps` channels."""
+    latent_channels, rows, columns = latent_shape
+    plain = len(channels) - 1
+    return UNet2DModel(
+        sample_size=(rows, columns),
+        in_channels=latent_channels + static_maps,
+        out_channels=latent_channels,
+        block_out_channels=tuple(channels),
+        layers_per_block=blocks,
+        down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D" if attention else "DownBlock2D",),
+        up_block_types=("AttnUpBlock2D" if attention else "UpBlock2D",) + ("UpBlock2D",) * plain,
+        add_attention=attention,
+        attention_head_dim=32,
+        norm_num_groups=8,
+        dropout=dropout,
+    )
+
+
+def predict(unet: UNet2DModel, scaled: Tensor, timestep: Tensor | float, static_maps: Tensor) -> Tensor:
+    """The network's v for its scaled input `b c h w`."""
+    maps = static_maps.to(scaled.dtype).expand(len(scaled), *static_maps.shape)
+    return unet(torch.cat([scaled, maps], dim=1), timestep).sample
+
+
+def clean_estimate(v: Tensor, scaled: Tensor, level: NoiseLevel) -> Tensor:
+    """z0-hat from the network's v and its scaled input."""
+    return level.signal * scaled - level.noise * v
+
+
+def velocity(clean: Tensor, scaled: Tensor, level: NoiseLevel) -> Tensor:
+    """The v that leads from the scaled input to `clean`: the inverse of `clean_estimate`."""
+    return (level.signal * scaled - clean) / level.noise
+
+
+def velocity_target(clean: Tensor, noise: Tensor, signal: Tensor, amplitude: Tensor) -> Tensor:
+    """What the network learns to predict."""
+    return signal * noise - amplitude * clean
+
+
+def noise_level(scheduler: object, step: int) -> NoiseLevel:
+    """Amplitudes in the network's input at step number `step` of a scheduler's chain."""
+    sigmas = getattr(scheduler, "sigmas", None)
+    timesteps = scheduler.timesteps
+    if sigmas is not None and len(sigmas) == len(timesteps) + 1:
+        variance = 1 / (1 + float(sigmas[step]) ** 2)
+    elif hasattr(scheduler, "alphas_cumprod"):
+        variance = float(scheduler.alphas_cumprod[int(timesteps[step])])
+    else:
+        raise UserError(
+            f"{type(scheduler).__name__} does not expose its noise levels; choose a scheduler such as "
+            "DPMSolverMultistepScheduler, DDIMScheduler, DDPMScheduler or EulerDiscreteScheduler"
+        )
+    return NoiseLevel(variance**0.5, (1 - variance) ** 0.5)

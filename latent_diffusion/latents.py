@@ -1,0 +1,94 @@
+"""The latent cache: posterior mean and standard deviation of every training state, computed once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from autoencoder.codec import Codec, IdentityCodec
+from data.errors import UserError
+from data.states import StateArchive
+
+SPLITS = ("train", "validation")
+
+
+class LatentCache:
+    """Means and standard deviations of the latents of a split, `n 2 c h w`, held in memory."""
+
+    def __init__(self, moments: Tensor) -> None:
+        self._moments = moments
+
+    def __len__(self) -> int:
+        return len(self._moments)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+        return self._moments[item], item
+
+
+class EncodedStates:
+    """The same view of a data-space model, whose latents are read from the archive as they are."""
+
+    def __init__(self, archive: StateArchive, indices: NDArray[np.integer], codec: Codec) -> None:
+        self._archive, self._indices, self._codec = archive, indices, codec
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @torch.no_grad()
+    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+        state = self._archive.read([int(self._indices[item])])
+        mean, std = self._codec.encode_distribution(state)
+        return torch.stack([mean[0], std[0]]), item
+
+
+def latent_datasets(
+    codec: Codec, archive: StateArchive, *, path: Path
+) -> dict[str, LatentCache | EncodedStates]:
+    """Datasets of the latents of the train and validation splits.
+
+    A VAE's latents are cached in `path`; a cache made with another codec raises `UserError`.
+    """
+    if isinstance(codec, IdentityCodec):
+        return {split: EncodedStates(archive, archive.indices(split), codec) for split in SPLITS}
+    if not path.exists():
+        _write_cache(codec, archive, path)
+    return _read_cache(codec, path)
+
+
+@torch.no_grad()
+def _write_cache(codec: Codec, archive: StateArchive, path: Path) -> None:
+    moments = {split: torch.cat(list(_encode(codec, archive, split))) for split in SPLITS}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(moments, partial, metadata={"codec": codec.fingerprint})
+    os.replace(partial, path)
+
+
+def _encode(codec: Codec, archive: StateArchive, split: str, *, batch: int = 16) -> Iterator[Tensor]:
+    indices = archive.indices(split)
+    for start in tqdm(range(0, len(indices), batch), desc=f"encoding {split}", unit="batch"):
+        state = archive.read(indices[start : start + batch])
+        yield torch.stack(codec.encode_distribution(state), dim=1)
+
+
+def _read_cache(codec: Codec, path: Path) -> dict[str, LatentCache | EncodedStates]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            cached_from = (file.metadata() or {}).get("codec")
+            if cached_from != codec.fingerprint:
+                raise UserError(
+                    f"the latents in {path} were cached from another autoencoder (its fingerprint is "
+                    f"{cached_from}, this one's {codec.fingerprint}); remove the file to encode again"
+                )
+            return {split: LatentCache(file.get_tensor(split)) for split in SPLITS}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is no readable latent cache ({error}); remove it") from error

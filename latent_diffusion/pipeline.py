@@ -1,0 +1,96 @@
+"""From noise to ocean states in physical units."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import DDPMScheduler, DiffusionPipeline, SchedulerMixin, UNet2DModel
+from diffusers.utils import BaseOutput
+from torch import Tensor
+
+import diffusers
+from autoencoder.codec import Codec
+from autoencoder.periodic import make_periodic
+from data.errors import UserError
+from data.state import State
+from guidance.guide import Guide
+from latent_diffusion.denoiser import clean_estimate, noise_level, predict, velocity
+
+
+@dataclass
+class StatePipelineOutput(BaseOutput):
+    """States in physical units and the standardised latents `b c h w` that they were decoded from."""
+
+    state: State
+    latents: Tensor
+
+
+class StatePipeline(DiffusionPipeline):
+    """Samples ocean states. Load one with `StatePipeline.from_pretrained(folder)`.
+
+    unet: predicts v of standardised latents
+    scheduler: any diffusers scheduler with a variance-preserving schedule
+    codec: turns latents into states in physical units
+    """
+
+    def __init__(self, unet: UNet2DModel, scheduler: SchedulerMixin, codec: Codec) -> None:
+        super().__init__()
+        if codec.config.ocean["periodic_x"]:
+            make_periodic(unet)
+        self.register_modules(unet=unet, scheduler=scheduler, codec=codec)
+
+    @torch.no_grad()
+    def __call__(
+        self, *, generators: Sequence[torch.Generator], steps: int = 25, guide: Guide | None = None
+    ) -> StatePipelineOutput:
+        """Draw one state per generator (on the CPU): each is the same in whatever batch it is drawn.
+
+        guide: corrects the clean estimate of each denoising step; None samples unguided
+        """
+        self.scheduler.set_timesteps(steps, device=self.device)
+        maps = self.codec.static_maps
+        sample = self._initial_noise(generators) * self.scheduler.init_noise_sigma
+        timesteps = self.scheduler.timesteps
+        for index, timestep in enumerate(self.progress_bar(timesteps)):
+            scaled = self.scheduler.scale_model_input(sample, timestep)
+            v = predict(self.unet, scaled, timestep, maps).float()
+            if guide is not None:
+                level = noise_level(self.scheduler, index)
+                progress = (index + 1) / len(timesteps)
+                clean = clean_estimate(v, scaled, level)
+                corrected = guide.correct(clean, self.codec.decode, progress=progress)
+                v = velocity(corrected, scaled, level)
+            sample = self.scheduler.step(v, timestep, sample, **self._noise_source(generators)).prev_sample
+        return StatePipelineOutput(state=self.codec.decode(sample), latents=sample)
+
+    def _initial_noise(self, generators: Sequence[torch.Generator]) -> Tensor:
+        shape = (1, *self.codec.latent_shape)
+        return torch.cat([torch.randn(shape, generator=g) for g in generators]).to(self.device)
+
+    def _noise_source(self, generators: Sequence[torch.Generator]) -> dict[str, list[torch.Generator]]:
+        """Stochastic schedulers draw from each member's own generator."""
+        accepts = "generator" in inspect.signature(self.scheduler.step).parameters
+        return {"generator": list(generators)} if accepts else {}
+
+
+def build_scheduler(
+    name: str, options: dict[str, bool | int | float | str], *, schedule: DDPMScheduler
+) -> SchedulerMixin:
+    """The diffusers scheduler `name` on the noise schedule that the model was trained with."""
+    scheduler_class = getattr(diffusers, name, None)
+    if scheduler_class is None or not name.endswith("Scheduler"):
+        raise UserError(f"diffusers has no scheduler '{name}'; DPMSolverMultistepScheduler is a good one")
+    accepted = inspect.signature(scheduler_class.__init__).parameters
+    unknown = sorted(set(options) - set(accepted))
+    if unknown:
+        raise UserError(f"{name} takes no option '{unknown[0]}'; it takes {', '.join(accepted)}")
+    return scheduler_class.from_config(schedule.config, **options)
+
+
+def model_directory(run_directory: Path) -> Path:
+    """Where a run keeps its released model."""
+    return run_directory / "model"

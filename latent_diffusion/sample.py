@@ -1,0 +1,217 @@
+"""The sampling stage: `accelerate launch -m latent_diffusion.sample CONFIG [--section.key value ...]`.
+
+The ensemble is split over processes by batches. Member k starts from its own noise, a function of
+(seed, k), so it is the same state whatever the batch size or the number of processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from autoencoder.codec import Codec
+from configs import Experiment, parse_command_line
+from configs.schema import GuidanceSettings
+from data.errors import UserError, user_errors_in_one_sentence
+from data.state import State
+from data.states import ArchiveWriter, StateArchive
+from data.archive_format import UNUSED
+from guidance.constraints import MeanProfile, NearestStableState, Scales
+from guidance.guide import Guide, WeightedTerm
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
+from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
+from latent_diffusion.train import build_schedule
+
+
+def main() -> None:
+    """Draw the experiment's ensemble."""
+    with user_errors_in_one_sentence():
+        experiment = parse_command_line(__doc__ or "")
+        sample(experiment, output=default_output(experiment))
+
+
+def sample(experiment: Experiment, *, output: Path) -> None:
+    """Draw an ensemble as the configuration says, guided and adjusted or not, into `output`."""
+    guided, adjusted = experiment.guidance.enabled, experiment.guidance.adjust
+    raw = output.with_name(output.name + ".raw.zarr") if adjusted else output
+    draw(experiment, guided=guided, output=raw)
+    if adjusted:
+        adjust_archive(raw, output)
+        if PartialState().is_main_process:
+            shutil.rmtree(raw, ignore_errors=True)
+
+
+def default_output(experiment: Experiment) -> Path:
+    """Where the sampling stage puts its ensemble."""
+    return experiment.run_directory / "samples" / "states.zarr"
+
+
+def draw(experiment: Experiment, *, guided: bool, output: Path) -> None:
+    """Draw the ensemble, as the decoder leaves it, into the archive `output`.
+
+    Batches are kept as they are drawn: an interrupted run continues. Does nothing if `output`
+    holds this ensemble already.
+    """
+    record = sampling_record(experiment, guided=guided)
+    if output.exists() and StateArchive.open(output).attributes.get("sampling") == record:
+        return
+    processes = PartialState()
+    pipeline = load_pipeline(experiment).to(processes.device)
+    parts = _parts_directory(output, record, batch_size=experiment.sampling.batch_size)
+    guide = build_guide(experiment.guidance, pipeline.codec) if guided else None
+    _draw_parts(experiment, pipeline, guide=guide, parts=parts, processes=processes)
+    processes.wait_for_everyone()
+    if processes.is_main_process:
+        _merge(parts, output, codec=pipeline.codec, attributes={"sampling": record})
+        shutil.rmtree(parts)
+    processes.wait_for_everyone()
+
+
+def adjust_archive(source: Path, target: Path) -> None:
+    """Convective adjustment of every state of `source` into the archive `target`."""
+    processes = PartialState()
+    if processes.is_main_process:
+        archive = StateArchive.open(source)
+        shutil.rmtree(target, ignore_errors=True)
+        eos = equation_of_state(archive.equation_of_state)
+        with _writer_like(archive, target) as writer:
+            for index in tqdm(range(len(archive)), desc="adjusting", unit="state"):
+                adjusted = adjust(archive.read([index]), eos=eos, grid=archive.grid)
+                writer.append(adjusted, member=index, time=0.0, split=UNUSED)
+    processes.wait_for_everyone()
+
+
+def load_pipeline(experiment: Experiment) -> StatePipeline:
+    """The trained model of an experiment, with the sampler that the configuration asks for."""
+    folder = model_directory(experiment.run_directory)
+    if not (folder / "model_index.json").is_file():
+        raise UserError(f"{folder} holds no model; run the diffusion stage first")
+    pipeline = StatePipeline.from_pretrained(folder)
+    settings = experiment.sampling
+    pipeline.scheduler = build_scheduler(
+        settings.scheduler, settings.scheduler_options, schedule=build_schedule(experiment)
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def build_guide(settings: GuidanceSettings, codec: Codec) -> Guide:
+    """The guide that the configuration describes, for the codec's ocean."""
+    grid, statistics = codec.grid, codec.statistics
+    scales = Scales.from_channels(statistics.std, levels=statistics.levels)
+    terms = []
+    if settings.nearest_stable_state:
+        eos = equation_of_state(codec.config.ocean["equation_of_state"])
+        terms.append(WeightedTerm(NearestStableState(grid, eos, scales), settings.nearest_stable_state))
+    if settings.mean_profile:
+        temperature, salinity = mean_profiles(codec)
+        profile = MeanProfile(grid, temperature, salinity, scales, per=settings.mean_profile_per)
+        terms.append(WeightedTerm(profile, settings.mean_profile))
+    return Guide(
+        terms, start=settings.start, step_cap=settings.step_cap, inner_steps=settings.inner_steps
+    )
+
+
+def mean_profiles(codec: Codec) -> tuple[torch.Tensor, torch.Tensor]:
+    """Horizontal means `z` of the training climatology's temperature [degC] and salinity."""
+    climatology = State.from_channels(codec.statistics.mean[None].double(), levels=codec.statistics.levels)
+    area = codec.grid_area * codec.grid_wet
+    share = area / area.sum(dim=(1, 2), keepdim=True).clamp_min(1e-30)
+    return tuple((field[0] * share).sum(dim=(1, 2)) for field in (climatology.temperature, climatology.salinity))
+
+
+def member_generator(seed: int, member: int) -> torch.Generator:
+    """The noise source of one ensemble member."""
+    digest = hashlib.sha256(f"{seed} {member}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def sampling_record(experiment: Experiment, *, guided: bool) -> str:
+    """What made an ensemble, as JSON: model, seed, scheduler and guidance."""
+    sampling = experiment.sampling.model_dump(mode="json", exclude={"batch_size"})
+    guidance = experiment.guidance.model_dump(mode="json", exclude={"adjust", "enabled"})
+    index = model_directory(experiment.run_directory) / "unet" / "diffusion_pytorch_model.safetensors"
+    model = hashlib.sha256(index.read_bytes()).hexdigest()[:16] if index.is_file() else None
+    return json.dumps(
+        {"model": experiment.name, "weights": model, "sampling": sampling, "guidance": guidance if guided else None}
+    )
+
+
+def _parts_directory(output: Path, record: str, *, batch_size: int) -> Path:
+    """Where the batches of one ensemble wait to be merged; another ensemble's have another place."""
+    digest = hashlib.sha256(f"{record} {batch_size}".encode()).hexdigest()[:8]
+    return output.with_name(f"{output.name}.parts-{digest}")
+
+
+def _draw_parts(
+    experiment: Experiment,
+    pipeline: StatePipeline,
+    *,
+    guide: Guide | None,
+    parts: Path,
+    processes: PartialState,
+) -> None:
+    """Draw the batches that fall to this process, skipping those that are there already."""
+    parts.mkdir(parents=True, exist_ok=True)
+    settings = experiment.sampling
+    starts = range(0, settings.members, settings.batch_size)
+    mine = list(starts)[processes.process_index :: processes.num_processes]
+    label = "guided" if guide else "unguided"
+    for start in tqdm(mine, desc=f"sampling {label}", unit="batch", disable=not processes.is_main_process):
+        part = parts / f"{start:07d}.safetensors"
+        if part.exists():
+            continue
+        members = range(start, min(start + settings.batch_size, settings.members))
+        generators = [member_generator(settings.seed, member) for member in members]
+        state = pipeline(generators=generators, steps=settings.steps, guide=guide).state
+        partial = part.with_suffix(".partial")
+        save_file({"state": state.to_channels().cpu().contiguous()}, partial)
+        os.replace(partial, part)
+
+
+def _merge(parts: Path, output: Path, *, codec: Codec, attributes: dict[str, object]) -> None:
+    shutil.rmtree(output, ignore_errors=True)
+    ocean = codec.config.ocean
+    with ArchiveWriter(
+        output,
+        grid=codec.grid,
+        equation_of_state=ocean["equation_of_state"],
+        salinity_units=ocean["salinity_units"],
+        sea_level=ocean["sea_level"],
+        attributes={"title": "ocean states generated by Halocline", **attributes},
+    ) as writer:
+        for member, state in enumerate(_stored_states(parts, levels=ocean["levels"])):
+            writer.append(state, member=member, time=0.0, split=UNUSED)
+
+
+def _stored_states(parts: Path, *, levels: int) -> Iterator[State]:
+    for part in sorted(parts.glob("*.safetensors")):
+        for channels in load_file(part)["state"]:
+            yield State.from_channels(channels[None], levels=levels)
+
+
+def _writer_like(archive: StateArchive, target: Path) -> ArchiveWriter:
+    kept = ("title", "sampling")
+    attributes = {name: archive.attributes[name] for name in kept if name in archive.attributes}
+    return ArchiveWriter(
+        target,
+        grid=archive.grid,
+        equation_of_state=archive.equation_of_state,
+        salinity_units=archive.salinity_units,
+        sea_level=archive.has_sea_level,
+        attributes={**attributes, "convective_adjustment": "exact, conserving column heat and salt"},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The diffusion stage: `accelerate launch -m latent_diffusion.train CONFIG [--section.key value ...]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import yaml
+from accelerate import Accelerator
+from diffusers import DDPMScheduler, UNet2DModel
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from autoencoder.codec import Codec
+from autoencoder.periodic import make_periodic
+from autoencoder.train import codec_directory, load_codec, stage_record as codec_record
+from configs import Experiment, parse_command_line
+from data.batches import counted_loader
+from data.errors import UserError, user_errors_in_one_sentence
+from data.states import StateArchive
+from latent_diffusion.denoiser import build_unet
+from latent_diffusion.latents import EncodedStates, LatentCache, latent_datasets
+from latent_diffusion.objective import DenoisingObjective
+from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
+from training.launch import build_accelerator
+from training.loop import Trainer
+from training.stage import is_done, put_in_place
+
+
+def main() -> None:
+    """Train the experiment's denoiser on its frozen codec."""
+    with user_errors_in_one_sentence():
+        train_denoiser(parse_command_line(__doc__ or ""))
+
+
+def train_denoiser(experiment: Experiment) -> None:
+    """Cache the latents, train the denoiser and save the model folder; resumes by itself."""
+    product, record = model_directory(experiment.run_directory), stage_record(experiment)
+    if is_done(product, record):
+        return
+    if not is_done(codec_directory(experiment), codec_record(experiment)):
+        raise UserError(
+            f"{codec_directory(experiment)} holds no codec made with this configuration; "
+            "run the autoencoder stage first: accelerate launch -m autoencoder.train CONFIG"
+        )
+    archive = StateArchive.open(experiment.data.archive)
+    codec = load_codec(experiment)
+    codec.check_grid(archive.grid)
+    training = experiment.diffusion.training
+    accelerator = build_accelerator(stage_directory(experiment), precision=training.precision)
+    with accelerator.main_process_first():
+        datasets = latent_datasets(codec, archive, path=stage_directory(experiment) / "latents.safetensors")
+    schedule = build_schedule(experiment)
+    unet = build_denoiser(experiment, codec)
+    trainer = build_trainer(
+        experiment, codec, unet=unet, schedule=schedule, datasets=datasets, accelerator=accelerator
+    )
+    trainer.run()
+    trainer.ema.copy_to(p for p in unet.parameters() if p.requires_grad)
+    if accelerator.is_main_process:
+        sampling = experiment.sampling
+        scheduler = build_scheduler(sampling.scheduler, sampling.scheduler_options, schedule=schedule)
+        pipeline = StatePipeline(unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu())
+        put_in_place(product, record, lambda folder: save_model(pipeline, experiment, folder))
+    accelerator.wait_for_everyone()
+
+
+def build_schedule(experiment: Experiment) -> DDPMScheduler:
+    """The noise schedule of the training: squared cosine, v-prediction, no clipping."""
+    return DDPMScheduler(
+        num_train_timesteps=experiment.diffusion.train_timesteps,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        clip_sample=False,
+    )
+
+
+def build_denoiser(experiment: Experiment, codec: Codec) -> UNet2DModel:
+    """An untrained network for the codec's latents."""
+    settings = experiment.diffusion
+    torch.manual_seed(settings.training.seed)
+    unet = build_unet(
+        codec.latent_shape,
+        static_maps=len(codec.static_maps),
+        channels=settings.channels,
+        blocks=settings.blocks,
+        attention=settings.attention,
+        dropout=settings.dropout,
+    )
+    if codec.config.ocean["periodic_x"]:
+        make_periodic(unet)
+    return unet
+
+
+def build_trainer(
+    experiment: Experiment,
+    codec: Codec,
+    *,
+    unet: UNet2DModel,
+    schedule: DDPMScheduler,
+    datasets: dict[str, LatentCache | EncodedStates],
+    accelerator: Accelerator,
+) -> Trainer:
+    """Everything that the denoiser's training needs, assembled."""
+    settings = experiment.diffusion.training
+    plan = settings.plan()
+    objective = DenoisingObjective(
+        unet, schedule=schedule, weight=codec.latent_weight, static_maps=codec.static_maps
+    )
+    rank, world = accelerator.process_index, accelerator.num_processes
+    mine = Subset(datasets["validation"], range(rank, len(datasets["validation"]), world))
+
+    def training_batches(counter: int) -> Iterator[Tensor]:
+        loader = counted_loader(
+            datasets["train"],
+            batch_size=plan.batch_size,
+            seed=plan.seed,
+            start=counter,
+            rank=rank,
+            world_size=world,
+            workers=settings.workers,
+        )
+        return (moments for moments, _ in loader)
+
+    def validation_batches() -> Iterator[Tensor]:
+        return (moments for moments, _ in DataLoader(mine, batch_size=plan.batch_size))
+
+    return Trainer(
+        objective,
+        plan=plan,
+        training_batches=training_batches,
+        validation_batches=validation_batches,
+        accelerator=accelerator,
+        directory=stage_directory(experiment),
+        label="diffusion",
+        identity={"codec": codec.fingerprint, "timesteps": experiment.diffusion.train_timesteps},
+    )
+
+
+def save_model(pipeline: StatePipeline, experiment: Experiment, folder: Path) -> None:
+    """A released model: pipeline, training YAML and model card."""
+    pipeline.save_pretrained(folder)
+    settings = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
+    (folder / "experiment.yaml").write_text(settings)
+    (folder / "README.md").write_text(model_card(pipeline, experiment))
+
+
+def model_card(pipeline: StatePipeline, experiment: Experiment) -> str:
+    """What the model is, what it was trained on and how it is used."""
+    codec = pipeline.codec
+    levels, rows, columns = codec.grid.shape
+    return f"""# {experiment.title or experiment.name}
+
+Generates ocean states (temperature, salinity{", sea level" if codec.config.ocean["sea_level"] else ""})
+on a grid of {levels} levels, {rows} rows and {columns} columns, for the equation of state
+`{codec.config.ocean["equation_of_state"]}`. Trained by Halocline on `{experiment.data.archive}`; the
+settings are in `experiment.yaml`. The codec keeps one number in {codec.compression:.1f}.
+
+    from latent_diffusion.pipeline import StatePipeline
+    pipeline = StatePipeline.from_pretrained("this folder")
+
+All weights are safetensors; nothing is pickled.
+"""
+
+
+def stage_directory(experiment: Experiment) -> Path:
+    """Where the stage keeps checkpoints, logs and the latent cache."""
+    return experiment.run_directory / "diffusion"
+
+
+def stage_record(experiment: Experiment) -> dict[str, object]:
+    """The settings that the model depends on."""
+    return {
+        "codec": codec_record(experiment),
+        "diffusion": experiment.diffusion.model_dump(mode="json"),
+        "scheduler": [experiment.sampling.scheduler, experiment.sampling.scheduler_options],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""A small ocean for the tests of the data room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.grid import OceanGrid
+from data.state import State
+from data.states import ArchiveWriter
+
+LEVELS, ROWS, COLUMNS = 4, 6, 5
+
+
+@pytest.fixture
+def small_grid() -> OceanGrid:
+    """4 x 6 x 5 cells, periodic in x, a wall in the south and a sill below the second level."""
+    wet = np.ones((LEVELS, ROWS, COLUMNS), dtype=bool)
+    wet[:, 0] = False
+    wet[2:, 3, 2] = False
+    return OceanGrid(
+        depth=np.array([10.0, 50.0, 200.0, 1000.0]),
+        thickness=np.array([20.0, 60.0, 240.0, 1360.0])[:, None, None] * wet,
+        area=np.full((ROWS, COLUMNS), 4e8),
+        wet=wet,
+        longitude=np.arange(COLUMNS) * 2.0,
+        latitude=np.arange(ROWS) * 2.0 - 6.0,
+        periodic_x=True,
+    )
+
+
+def _random_state(grid: OceanGrid, *, seed: int, batch: int = 1, sea_level: bool = True) -> State:
+    """A warm, stratified ocean with noise; land 0."""
+    generator = torch.Generator().manual_seed(seed)
+    wet = torch.from_numpy(grid.wet)
+    noise = torch.randn((2, batch, *grid.shape), generator=generator)
+    warmth = torch.tensor([20.0, 15.0, 8.0, 2.0])[:, None, None]
+    zos = 0.1 * torch.randn((batch, *grid.shape[1:]), generator=generator) * wet[0]
+    return State((warmth + noise[0]) * wet, (35 + 0.1 * noise[1]) * wet, zos if sea_level else None)
+
+
+@pytest.fixture
+def random_state() -> Callable[..., State]:
+    """Draws states: `random_state(grid, seed=0, batch=1, sea_level=True)`."""
+    return _random_state
+
+
+@pytest.fixture
+def write_archive(small_grid: OceanGrid, tmp_path: Path) -> Callable[..., Path]:
+    """Writes an archive of `samples` random states and returns its path."""
+
+    def write(
+        name: str = "small.zarr", *, samples: int = 10, sea_level: bool = True, rounding: bool = False
+    ) -> Path:
+        path = tmp_path / name
+        with ArchiveWriter(
+            path,
+            grid=small_grid,
+            equation_of_state="jmd95",
+            sea_level=sea_level,
+            rounding=rounding,
+        ) as writer:
+            for sample in range(samples):
+                writer.append(
+                    _random_state(small_grid, seed=sample, sea_level=sea_level),
+                    member=sample // 5,
+                    time=float(sample % 5),
+                    split=[0, 0, 1, -1, 2][sample % 5],
+                    parameters={"gm_diffusivity": 1000.0 * (1 + sample // 5)},
+                )
+        return path
+
+    return write

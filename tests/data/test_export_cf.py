@@ -1,0 +1,67 @@
+"""The CF initial-condition file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from data.errors import UserError
+from data.readers.cf import Conventions, open_cf
+from data.restarts import cf
+from data.restarts.cf import export_cf
+
+TEOS10 = {"salinity_units": "g/kg", "equation_of_state": "nemo-teos10"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_file_is_cf_and_holds_the_state(dtype, tmp_path, small_grid, random_state):
+    state = random_state(small_grid, seed=0)
+    path = tmp_path / "start.nc"
+    export_cf(state, small_grid, path=path, dtype=dtype, attributes={"seed": 3}, **TEOS10)
+    with xr.open_dataset(path) as written:
+        assert written.thetao.dims == ("depth", "y", "x") and written.thetao.dtype == dtype
+        assert written.thetao.attrs["standard_name"] == "sea_water_conservative_temperature"
+        assert written.so.attrs["units"] == "g/kg" and written.attrs["seed"] == 3
+        assert written.depth.attrs["positive"] == "down"
+        bounds = written.depth_bnds.values
+        np.testing.assert_array_equal(bounds[1:, 0], bounds[:-1, 1])
+        assert (bounds[:, 0] < small_grid.depth).all() and (bounds[:, 1] > small_grid.depth).all()
+        np.testing.assert_array_equal(np.isnan(written.thetao), ~small_grid.wet)
+    assert [file.name for file in tmp_path.iterdir()] == ["start.nc"]
+
+
+def test_reader_takes_it_back(tmp_path, small_grid, random_state):
+    state = random_state(small_grid, seed=0)
+    export_cf(state, small_grid, path=tmp_path / "start.nc", **TEOS10)
+    output = open_cf(tmp_path / "start.nc", conventions=Conventions(periodic_x=True))
+    assert output.grid.digest == small_grid.digest
+    again = output.read(slice(0, 1))
+    assert torch.equal(again.to_channels(), state.to_channels())
+
+
+def test_wrong_states(tmp_path, small_grid, random_state):
+    state = random_state(small_grid, seed=0)
+    path = tmp_path / "start.nc"
+    with pytest.raises(UserError, match=r"shape \(2, 4, 6, 5\) cannot be exported"):
+        export_cf(random_state(small_grid, seed=0, batch=2), small_grid, path=path, **TEOS10)
+    broken = replace(state, salinity=state.salinity.clone())
+    broken.salinity[0, 1, 1, :2] = torch.nan
+    with pytest.raises(UserError, match="so has NaN in 2 wet cells"):
+        export_cf(broken, small_grid, path=path, **TEOS10)
+    with pytest.raises(UserError, match="could not be written"):
+        export_cf(state, small_grid, path=tmp_path / "absent" / "start.nc", **TEOS10)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_leaves_nothing(tmp_path, small_grid, random_state, monkeypatch):
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(cf, "_check_written", full)
+    with pytest.raises(UserError, match="could not be written .No space left"):
+        export_cf(random_state(small_grid, seed=0), small_grid, path=tmp_path / "a.nc", **TEOS10)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,112 @@
+"""Energies on physical states: zero where they should be, right in size, with the right pull."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from data.errors import UserError
+from data.grid import OceanGrid
+from data.state import State
+from guidance.constraints import MeanProfile, NearestStableState, Scales
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
+
+Build = Callable[..., State]
+
+
+@pytest.fixture
+def scales(grid: OceanGrid) -> Scales:
+    levels = grid.shape[0]
+    return Scales(torch.linspace(2.0, 0.5, levels), torch.linspace(0.4, 0.1, levels))
+
+
+def test_stable_states_have_no_energy(grid: OceanGrid, noisy_state: Build, scales: Scales) -> None:
+    eos = equation_of_state("nemo-seos")
+    stable = adjust(noisy_state(), eos=eos, grid=grid)
+    term = NearestStableState(grid, eos, scales)
+    assert term(stable).tolist() == [0, 0, 0]
+    assert (term(noisy_state()) > 0).all()
+
+
+def test_nearest_stable_state_by_hand(grid: OceanGrid, scales: Scales, noisy_state: Build) -> None:
+    """One warm cell under a thinner one: the energy of mixing the two."""
+    state = noisy_state(batch=1, noise=0.0)
+    row, column = (int(x) for x in torch.from_numpy(grid.wet.all(0)).nonzero()[0])
+    temperature = state.temperature.clone()
+    temperature[0, :2, row, column] = torch.tensor([18.0, 20.5])
+    temperature[0, 2:, row, column] -= 5
+    energy = NearestStableState(grid, equation_of_state("nemo-seos"), scales)(
+        State(temperature, state.salinity)
+    )
+    mean = (10 * 18.0 + 15 * 20.5) / 25
+    squares = ((18.0 - mean) / scales.temperature[0]) ** 2 + (
+        (20.5 - mean) / scales.temperature[1]
+    ) ** 2
+    assert energy.item() == pytest.approx(0.5 * squares.item() / grid.wet.sum(), rel=1e-4)
+
+
+def test_pull_points_to_the_adjusted_state(
+    grid: OceanGrid, noisy_state: Build, scales: Scales
+) -> None:
+    eos, state = equation_of_state("nemo-seos"), noisy_state()
+    temperature = state.temperature.clone().requires_grad_()
+    NearestStableState(grid, eos, scales)(State(temperature, state.salinity)).sum().backward()
+    target = adjust(state, eos=eos, grid=grid).temperature
+    expected = (state.temperature - target) / scales.temperature[:, None, None] ** 2
+    torch.testing.assert_close(temperature.grad, expected / grid.wet.sum())
+
+
+def test_levels_without_spread_are_left_out(grid: OceanGrid, noisy_state: Build) -> None:
+    zero = torch.zeros(grid.shape[0])
+    energy = NearestStableState(grid, equation_of_state("nemo-seos"), Scales(zero, zero))
+    assert energy(noisy_state()).tolist() == [0, 0, 0]
+
+
+def test_scales_from_channels_leave_sea_level_out() -> None:
+    scales = Scales.from_channels(torch.arange(7.0), levels=3)
+    assert scales.temperature.tolist() == [0, 1, 2]
+    assert scales.salinity.tolist() == [3, 4, 5]
+
+
+def horizontal_mean(field: torch.Tensor, grid: OceanGrid) -> torch.Tensor:
+    volume = torch.from_numpy(grid.area * grid.wet)
+    return (volume * field.double()).sum((-2, -1)) / volume.sum((-2, -1))
+
+
+def test_mean_profile_counts_offsets_in_scales(
+    grid: OceanGrid, noisy_state: Build, scales: Scales
+) -> None:
+    state = noisy_state(batch=1)
+    profiles = (horizontal_mean(x[0], grid) for x in (state.temperature, state.salinity))
+    term = MeanProfile(grid, *profiles, scales, per="sample")
+    assert term(state).item() == pytest.approx(0, abs=1e-10)
+    wet = torch.from_numpy(grid.wet)
+    warmer = State(
+        state.temperature + 0.5 * scales.temperature[:, None, None] * wet, state.salinity
+    )
+    assert term(warmer).item() == pytest.approx(0.5 * 0.5**2, rel=1e-4)
+
+
+def test_ensemble_profile_does_not_see_the_spread(
+    grid: OceanGrid, noisy_state: Build, scales: Scales
+) -> None:
+    base = noisy_state(batch=1)
+    profiles = [horizontal_mean(x[0], grid) for x in (base.temperature, base.salinity)]
+    wet = torch.from_numpy(grid.wet)
+    spread = State.cat([base, base])
+    offset = torch.tensor([1.0, -1.0])[:, None, None, None] * wet
+    spread = State(spread.temperature + offset, spread.salinity)
+    ensemble = MeanProfile(grid, *profiles, scales, per="ensemble")(spread)
+    sample = MeanProfile(grid, *profiles, scales, per="sample")(spread)
+    assert ensemble.tolist() == pytest.approx([0, 0], abs=1e-9)
+    assert (sample > 0.1).all()
+
+
+def test_wrong_profiles_are_refused(grid: OceanGrid, scales: Scales) -> None:
+    with pytest.raises(UserError, match="8 levels"):
+        MeanProfile(grid, torch.zeros(3), torch.zeros(8), scales)
+    with pytest.raises(UserError, match="'column'"):
+        MeanProfile(grid, torch.zeros(8), torch.zeros(8), scales, per="column")  # type: ignore[arg-type]

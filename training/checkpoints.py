@@ -1,0 +1,115 @@
+"""Training checkpoints: safetensors and JSON only, whole or absent.
+
+A checkpoint is a folder named after the sample counter. It is written under a temporary name and
+renamed, so an interrupted write is never mistaken for a checkpoint. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers.training_utils import EMAModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from data.errors import UserError
+
+PREFIX = "checkpoint-"
+
+
+def latest_checkpoint(directory: Path) -> Path | None:
+    """The checkpoint with the highest sample counter, None if there is none."""
+    found = [path for path in directory.glob(f"{PREFIX}*") if path.name[len(PREFIX) :].isdigit()]
+    return max(found, key=counter_of, default=None)
+
+
+def counter_of(checkpoint: Path) -> int:
+    """The sample counter at which a checkpoint was written."""
+    return int(checkpoint.name[len(PREFIX) :])
+
+
+def save_checkpoint(
+    directory: Path,
+    *,
+    counter: int,
+    network: nn.Module,
+    ema: EMAModel,
+    optimizer: torch.optim.Optimizer,
+    identity: dict[str, object],
+) -> Path:
+    """Write a checkpoint of the unwrapped network and drop the older ones.
+
+    `identity` describes the run (seed, batch size, network); `load_checkpoint` compares it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    partial = directory / "checkpoint.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    save_file(_contiguous(network.state_dict()), partial / "network.safetensors")
+    save_file(_numbered(ema.shadow_params), partial / "ema.safetensors")
+    save_file(_flatten(optimizer), partial / "optimizer.safetensors")
+    (partial / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True))
+    target = directory / f"{PREFIX}{counter:09d}"
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(partial, target)
+    for older in directory.glob(f"{PREFIX}*"):
+        if older != target:
+            shutil.rmtree(older, ignore_errors=True)
+    return target
+
+
+def load_checkpoint(
+    checkpoint: Path,
+    *,
+    network: nn.Module,
+    ema: EMAModel,
+    optimizer: torch.optim.Optimizer,
+    identity: dict[str, object],
+) -> None:
+    """Restore a checkpoint. Raises `UserError` if it belongs to a run with other settings."""
+    stored = json.loads((checkpoint / "identity.json").read_text())
+    current = json.loads(json.dumps(identity))
+    differing = sorted(
+        key for key in stored.keys() | current.keys() if stored.get(key) != current.get(key)
+    )
+    if differing:
+        raise UserError(
+            f"{checkpoint} was written with other settings ({', '.join(differing)} differ); "
+            "use another run directory, or remove the checkpoint to train from the start"
+        )
+    network.load_state_dict(load_file(checkpoint / "network.safetensors"))
+    shadow = load_file(checkpoint / "ema.safetensors")
+    ema.shadow_params = [
+        shadow[f"{i:05d}"].to(parameter.device) for i, parameter in enumerate(ema.shadow_params)
+    ]
+    _unflatten(optimizer, load_file(checkpoint / "optimizer.safetensors"))
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _numbered(tensors: list[Tensor]) -> dict[str, Tensor]:
+    return _contiguous({f"{index:05d}": tensor for index, tensor in enumerate(tensors)})
+
+
+def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's per-parameter tensors; its settings come from the training plan."""
+    state = optimizer.state_dict()["state"]
+    return _contiguous(
+        {f"{index:05d}.{name}": tensor for index, entry in state.items() for name, tensor in entry.items()}
+    )
+
+
+def _unflatten(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state_dict = optimizer.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    state_dict["state"] = state
+    optimizer.load_state_dict(state_dict)

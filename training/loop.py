@@ -1,0 +1,190 @@
+"""The training loop of both stages. Time is the number of samples seen; all else follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from training.checkpoints import counter_of, latest_checkpoint, load_checkpoint, save_checkpoint
+from training.log import MetricsLog
+from training.schedule import TrainingPlan
+
+Batches = Callable[[int], Iterable[Tensor]]
+
+
+class Objective(Protocol):
+    """A module whose forward turns a batch and a noise generator into named losses.
+
+    The network and its loss are one wrapped forward: distributed training synchronises gradients
+    only for what runs inside the wrapper. "loss" is what is minimised.
+    """
+
+    def __call__(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]: ...
+
+
+class Trainer:
+    """Trains `objective` according to `plan`; resumes exactly from its last checkpoint.
+
+    objective: the module to train (its trainable parameters are optimised)
+    training_batches: from a sample counter to this process's batches from there on
+    validation_batches: batches of this process over the whole validation split
+    identity: what else a checkpoint must agree with to be resumed, such as the data's checksum
+    """
+
+    def __init__(
+        self,
+        objective: nn.Module,
+        *,
+        plan: TrainingPlan,
+        training_batches: Batches,
+        validation_batches: Callable[[], Iterable[Tensor]],
+        accelerator: Accelerator,
+        directory: Path,
+        label: str,
+        identity: dict[str, object],
+    ) -> None:
+        self.plan = plan
+        self.accelerator = accelerator
+        self.directory = directory
+        self._label = label
+        self._extra_identity = identity
+        self._training_batches = training_batches
+        self._validation_batches = validation_batches
+        self._parameters = [p for p in objective.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            self._parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.99)
+        )
+        self.objective, self._optimizer = accelerator.prepare(objective, optimizer)
+        self.ema = EMAModel(self._parameters, decay=plan.ema_decay, use_ema_warmup=True, power=0.75)
+        self.counter = 0
+
+    def run(self) -> None:
+        """Train to the end of the plan, from the last checkpoint if there is one."""
+        self._resume()
+        log = self._open_log()
+        bar = tqdm(
+            total=self.plan.samples,
+            initial=self.counter,
+            unit="sample",
+            desc=self._label,
+            disable=not self.accelerator.is_main_process,
+        )
+        batches = self._training_batches(self.counter)
+        with bar:
+            for batch in batches:
+                if self.counter >= self.plan.samples:
+                    break
+                losses = self._step(batch)
+                bar.update(self.plan.batch_size)
+                self._after_step(losses, log, bar)
+        self.accelerator.end_training()
+
+    @contextmanager
+    def averaged_weights(self):
+        """Within this context the network holds its averaged (EMA) weights."""
+        self.ema.store(self._parameters)
+        self.ema.copy_to(self._parameters)
+        try:
+            yield
+        finally:
+            self.ema.restore(self._parameters)
+
+    def _step(self, batch: Tensor) -> dict[str, Tensor]:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate_at(self.counter)
+        self.objective.train()
+        losses = self.objective(batch.to(self.accelerator.device), self._generator(self.counter))
+        self.accelerator.backward(losses["loss"])
+        self.accelerator.clip_grad_norm_(self._parameters, self.plan.gradient_clip)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.ema.step(self._parameters)
+        self.counter += self.plan.batch_size
+        return losses
+
+    def _after_step(self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm) -> None:
+        if self.plan.due(self.counter, self.plan.validation_samples):
+            values = self._means(losses, prefix="train") | self._validate()
+            bar.set_postfix({"validation": f"{values['validation/loss']:.4g}"})
+            self.accelerator.log(values, step=self.counter)
+            if log is not None:
+                log.write(self.counter, values)
+        if self.plan.due(self.counter, self.plan.checkpoint_samples):
+            self._save()
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        """Mean losses of the averaged weights over the validation split, under fixed noise."""
+        self.objective.eval()
+        generator = self._generator(0)
+        totals: dict[str, list[Tensor]] = {}
+        with self.averaged_weights():
+            for batch in self._validation_batches():
+                for name, loss in self.objective(batch.to(self.accelerator.device), generator).items():
+                    totals.setdefault(name, []).append(loss)
+        return self._means({k: torch.stack(v).mean() for k, v in totals.items()}, prefix="validation")
+
+    def _means(self, losses: dict[str, Tensor], *, prefix: str) -> dict[str, float]:
+        names = sorted(losses)
+        stacked = torch.stack([losses[name].detach().float() for name in names])
+        reduced = self.accelerator.reduce(stacked, reduction="mean")
+        return {f"{prefix}/{name}": float(value) for name, value in zip(names, reduced, strict=True)}
+
+    def _generator(self, counter: int) -> torch.Generator:
+        """Noise as a function of (seed, counter, process): a resumed run draws the same."""
+        seed = (self.plan.seed * 1_000_003 + counter) * 1009 + self.accelerator.process_index
+        return torch.Generator().manual_seed(seed % 2**63)
+
+    def _identity(self) -> dict[str, object]:
+        plan = {k: v for k, v in asdict(self.plan).items() if not k.endswith("_samples")}
+        plan.pop("samples")
+        shapes = [list(p.shape) for p in self._parameters]
+        return {
+            **plan,
+            **self._extra_identity,
+            "processes": self.accelerator.num_processes,
+            "parameter_shapes": shapes,
+        }
+
+    def _resume(self) -> None:
+        checkpoint = latest_checkpoint(self.directory)
+        if checkpoint is None:
+            return
+        load_checkpoint(
+            checkpoint,
+            network=self.accelerator.unwrap_model(self.objective),
+            ema=self.ema,
+            optimizer=self._optimizer,
+            identity=self._identity(),
+        )
+        self.counter = counter_of(checkpoint)
+        self.ema.optimization_step = self.counter // self.plan.batch_size
+        self.accelerator.wait_for_everyone()
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            save_checkpoint(
+                self.directory,
+                counter=self.counter,
+                network=self.accelerator.unwrap_model(self.objective),
+                ema=self.ema,
+                optimizer=self._optimizer,
+                identity=self._identity(),
+            )
+        # No process may go on to read a checkpoint that is half written.
+        self.accelerator.wait_for_everyone()
+
+    def _open_log(self) -> MetricsLog | None:
+        self.accelerator.init_trackers(self._label)
+        if not self.accelerator.is_main_process:
+            return None
+        return MetricsLog(self.directory / "metrics.jsonl", resume_at=self.counter)
