@@ -201,7 +201,11 @@ class ArchiveWriter:
                 f"state {first} has the parameters {sorted(parameters)}: expected "
                 f"{sorted(self._parameters)} as for the states before it."
             )
-        reserved = parameters.keys() & {*SAMPLE_ATTRIBUTES, *self._fields, *grid_variables(self.grid)}
+        reserved = parameters.keys() & {
+            *SAMPLE_ATTRIBUTES,
+            *self._fields,
+            *grid_variables(self.grid),
+        }
         if reserved:
             raise UserError(f"a parameter cannot be named {min(reserved)}: it is a variable.")
 
@@ -226,7 +230,7 @@ class ArchiveWriter:
         if bad.any():
             row = int(torch.argmax((bad > 0).int()))
             raise UserError(
-                f"state {len(self._samples['member']) + row} has NaN in {int(bad[row])} wet cells of "
+                f"state {len(self._samples['member']) + row} has NaN in {bad[row]} wet cells of "
                 f"{name}: expected a value in every wet cell; correct the wet mask or the state."
             )
 

@@ -21,9 +21,7 @@ class StateDataset(Dataset[tuple[Tensor, int]]):
     the archive.
     """
 
-    def __init__(
-        self, archive: StateArchive, indices: Sequence[int] | NDArray[np.integer]
-    ) -> None:
+    def __init__(self, archive: StateArchive, indices: Sequence[int] | NDArray[np.integer]) -> None:
         self.archive = archive
         self.indices = np.asarray(indices, dtype=np.int64)
 

@@ -26,9 +26,11 @@ class TimeBlocks(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    train: float = Field(0.7, gt=0, lt=1, description="fraction of the span less the gaps")
-    validation: float = Field(0.1, ge=0, lt=1, description="fraction of the span less the gaps")
-    gap_years: float = Field(5.0, ge=0, description="unused years between parts")
+    train: float = Field(default=0.7, gt=0, lt=1, description="fraction of the span less the gaps")
+    validation: float = Field(
+        default=0.1, ge=0, lt=1, description="fraction of the span less the gaps"
+    )
+    gap_years: float = Field(default=5.0, ge=0, description="unused years between parts")
 
 
 class IngestSettings(Conventions):
@@ -42,7 +44,7 @@ class IngestSettings(Conventions):
     one_member: bool = Field(False, description="files continue each other; else a member each")
     block: int | None = Field(None, description="keep only this value of the files' `block`")
     parameters: list[str] = Field([], description="global attributes kept as per-sample parameters")
-    split: Literal["from_file"] | TimeBlocks = Field(default_factory=TimeBlocks)
+    split: Literal["from_file"] | TimeBlocks = TimeBlocks()
     rounding: bool = Field(False, description="round T to 1/512 K and S to 1/4096")
 
 
@@ -66,7 +68,7 @@ def ingest(settings: IngestSettings, *, output: Path) -> None:
     Raises UserError for files that are missing, unreadable, ambiguous, or of different grids.
     """
     with ExitStack() as stack:
-        sources = []
+        sources: list[_Source] = []
         for number, path in enumerate(_paths(settings.files)):
             source = _open(settings, path, member=0 if settings.one_member else number)
             stack.callback(source.output.dataset.close)
@@ -114,7 +116,9 @@ def _paths(patterns: list[str]) -> list[Path]:
 
 
 def _open(settings: IngestSettings, path: Path, *, member: int) -> _Source:
-    conventions = Conventions(**{name: getattr(settings, name) for name in Conventions.model_fields})
+    conventions = Conventions(
+        **{name: getattr(settings, name) for name in Conventions.model_fields}
+    )
     if settings.reader == "nemo":
         output = open_nemo(path, conventions=conventions, mesh_mask=settings.mesh_mask)
     elif settings.reader == "mitgcm":
@@ -138,7 +142,8 @@ def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np
     """Part of each sample, source by source."""
     if settings.split == "from_file":
         return [
-            _per_sample(source.output, "split")[source.samples].astype(np.int8) for source in sources
+            _per_sample(source.output, "split")[source.samples].astype(np.int8)
+            for source in sources
         ]
     counts = [len(source.samples) for source in sources]
     joined = split_by_time_blocks(

@@ -58,7 +58,8 @@ class Statistics(nn.Module):
         """
         if len(indices) < 2:
             raise UserError(
-                f"{archive.path} offers {len(indices)} states for the statistics: expected 2 or more."
+                f"{archive.path} offers {len(indices)} states for the statistics: expected 2 or "
+                "more."
             )
         mean, variance = _moments(archive, indices)
         wet = channel_mask(archive.grid, sea_level=archive.has_sea_level)
@@ -91,9 +92,13 @@ class Statistics(nn.Module):
         trained = "the model was trained on"
         if levels != self.levels:
             fewer = "fewer" if levels < self.levels else "more"
-            problem = f"the archive has {levels} levels, {fewer} than the {self.levels} that {trained}"
+            problem = (
+                f"the archive has {levels} levels, {fewer} than the {self.levels} that {trained}"
+            )
         elif (rows, columns) != tuple(wet.shape[1:]):
-            problem = f"the archive has {rows} x {columns} cells, but {trained} {tuple(wet.shape[1:])}"
+            problem = (
+                f"the archive has {rows} x {columns} cells, but {trained} {tuple(wet.shape[1:])}"
+            )
         elif not torch.equal(wet, wet_tensor(grid)):
             cells = int((wet != wet_tensor(grid)).sum())
             problem = f"the archive's wet mask differs in {cells} cells from the one that {trained}"
@@ -157,5 +162,7 @@ def _level_std(variance: Tensor, wet: Tensor) -> Tensor:
 def _floored(std: Tensor, levels: int, *, has_wet: Tensor) -> Tensor:
     """`std` with the floor of each variable; dry levels and constant variables get 1."""
     sizes = [levels, levels] + [1] * (len(std) - 2 * levels)
-    floored = torch.cat([part.clamp(min=SMALLEST_STD * part.max().item()) for part in std.split(sizes)])
+    floored = torch.cat(
+        [part.clamp(min=SMALLEST_STD * part.max().item()) for part in std.split(sizes)]
+    )
     return torch.where(has_wet & (floored > 0), floored, 1.0)

@@ -6,7 +6,6 @@ import json
 import shlex
 import sys
 import zipfile
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -103,8 +102,8 @@ def _load(file: Path) -> dict[str, NDArray[np.floating]]:
             return {name: stored[name] for name in ("thetao", "so", "year")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{file} is not a readable record ({error}): delete it and the member's checkpoint, and "
-            "run the simulation again."
+            f"{file} is not a readable record ({error}): delete it and the member's checkpoint, "
+            "and run the simulation again."
         ) from error
 
 
@@ -125,7 +124,7 @@ def _parameters(member: MemberSettings) -> dict[str, float]:
 def _count_independent(
     files: list[list[Path]], years: NDArray[np.float64], member: NDArray[np.int64], grid: OceanGrid
 ) -> dict[str, float]:
-    """Independent states of the whole ensemble by temperature at some depths, summed over members."""
+    """Independent states of the ensemble by temperature at some depths, summed over members."""
     levels = [int(np.abs(grid.depth - depth).argmin()) for depth in _DEPTHS]
     counts = dict.fromkeys(levels, 0.0)
     for number, files_ in enumerate(files):

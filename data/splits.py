@@ -32,7 +32,7 @@ def split_by_time_blocks(
     member's time span less the gaps, the test part is the rest. Raises UserError if the
     fractions leave no test part or a part of a member stays empty.
     """
-    if not (0 < train and 0 <= validation and train + validation < 1):
+    if train <= 0 or validation < 0 or train + validation >= 1:
         raise UserError(
             f"fractions train {train:g} and validation {validation:g} leave no test part: expected "
             "a sum below 1."

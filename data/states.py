@@ -84,7 +84,9 @@ class StateArchive:
             raise UserError(f'split "{split}" is unknown: use one of {", ".join(SPLITS)}.')
         found = np.flatnonzero(self.split == SPLITS[split])
         if found.size == 0:
-            raise UserError(f"{self.path} has no {split} states: split it again with a {split} part.")
+            raise UserError(
+                f"{self.path} has no {split} states: split it again with a {split} part."
+            )
         return found
 
     def read(self, indices: Sequence[int] | NDArray[np.integer]) -> State:
@@ -116,7 +118,9 @@ class StateArchive:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in {"_group", "_arrays"}}
+        return {
+            key: value for key, value in self.__dict__.items() if key not in {"_group", "_arrays"}
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -179,8 +183,8 @@ class StateArchive:
             return np.asarray(self._arrays[name][...])
         except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"variable {name} of {self.path} cannot be read ({_first_line(error)}): the archive "
-                "is corrupt; copy or create it again."
+                f"variable {name} of {self.path} cannot be read ({_first_line(error)}): the "
+                "archive is corrupt; copy or create it again."
             ) from error
 
     def _attribute(self, name: str) -> object:
@@ -194,7 +198,8 @@ class StateArchive:
         if missing:
             raise UserError(
                 f"{self.path} lacks the variable{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-                f"it has {', '.join(names) or 'none'}: write the archive with this package's readers."
+                f"it has {', '.join(names) or 'none'}: write the archive with this package's "
+                "readers."
             )
         units = str(group["thetao"].attrs.get("units", ""))
         if units in {"K", "kelvin"}:
@@ -207,8 +212,8 @@ class StateArchive:
             )
         if attributes.get("positive", "down") != "down" or (depth < 0).any():
             raise UserError(
-                f"depth of {self.path} is positive upward ({depth[0]:g} to {depth[-1]:g} m): expected "
-                "positive down; change its sign and its attribute `positive`."
+                f"depth of {self.path} is positive upward ({depth[0]:g} to {depth[-1]:g} m): "
+                "expected positive down; change its sign and its attribute `positive`."
             )
         if depth.size > 1 and not (np.diff(depth) > 0).all():
             raise UserError(
@@ -239,13 +244,17 @@ class StateArchive:
                 )
         if not np.isin(self.split, [UNUSED, *SPLITS.values()]).all():
             values = sorted(set(self.split.tolist()))
-            raise UserError(f"split of {self.path} has the values {values}: expected -1, 0, 1 and 2.")
+            raise UserError(
+                f"split of {self.path} has the values {values}: expected -1, 0, 1 and 2."
+            )
 
     def _check_first_state(self) -> None:
         if len(self) == 0:
             raise UserError(f"{self.path} has no states: write at least one.")
         if not self.grid.wet.any():
-            raise UserError(f"the wet mask of {self.path} has no wet cell: expected 1 in the ocean.")
+            raise UserError(
+                f"the wet mask of {self.path} has no wet cell: expected 1 in the ocean."
+            )
         first = self.read([0]).temperature[0].numpy()
         median = float(np.median(first[self.grid.wet]))
         if median > _KELVIN_ABOVE:
@@ -271,8 +280,8 @@ class StateArchive:
         bad = (~np.isfinite(values)).reshape(len(values), -1).sum(axis=1)
         row = int(np.argmax(bad > 0))
         raise UserError(
-            f"state {where[row]} of {self.path} has NaN in {bad[row]} wet cells of {name}: expected a "
-            "value in every wet cell; leave the state out or correct the wet mask."
+            f"state {where[row]} of {self.path} has NaN in {bad[row]} wet cells of {name}: "
+            "expected a value in every wet cell; leave the state out or correct the wet mask."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -21,10 +22,11 @@ except ImportError:  # handsome, not needed
     cmocean = None
 
 FloatArray = NDArray[np.float64]
+Layout = Literal["constrained", "compressed"]
 LAND = "0.78"
 TRUTH_COLOUR = "black"
 ROW_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -97,7 +99,7 @@ def _isolines(values: FloatArray, low: float, high: float, quantity: str) -> tup
 
 
 def new_figure(
-    rows: int, columns: int, *, panel: tuple[float, float], layout: str = "constrained"
+    rows: int, columns: int, *, panel: tuple[float, float], layout: Layout = "constrained"
 ) -> tuple[Figure, NDArray]:
     """A figure without pyplot's global state, and its axes `rows columns`; `panel` in inches."""
     width, height = panel
@@ -109,7 +111,7 @@ def map_panel(grid: OceanGrid, *, area: float = 6.5) -> tuple[float, float]:
     """Panel size [inches] of about `area` square inches in the shape of the grid's map."""
     x, y = horizontal_coordinates(grid)
     shape = np.clip(np.ptp(x) / np.ptp(y), 0.4, 2.6)
-    return float(np.sqrt(area * shape)) + 0.2, float(np.sqrt(area / shape)) + 0.3
+    return float(np.sqrt(area * shape)) + 0.05, float(np.sqrt(area / shape)) + 0.35
 
 
 def is_tall(grid: OceanGrid) -> bool:

@@ -43,7 +43,12 @@ def mean_profile_error(generated: Tensor, truth: Tensor, grid: OceanGrid) -> flo
 
 
 def nearest_neighbour_distance(states: State, training: State, grid: OceanGrid) -> Tensor:
-    """Distance `b` of each state to its nearest training state.
+    """Distance `b` of each state to its nearest training state; see `nearest_neighbours`."""
+    return nearest_neighbours(states, training, grid)[0]
+
+
+def nearest_neighbours(states: State, training: State, grid: OceanGrid) -> tuple[Tensor, Tensor]:
+    """Distance `b` of each state to its nearest training state, and that state's number `b`.
 
     Root-mean-square difference of T and S over the wet volume, each in units of the standard
     deviation of the training anomalies at its level. Accumulated level by level, so the memory is
@@ -59,7 +64,8 @@ def nearest_neighbour_distance(states: State, training: State, grid: OceanGrid) 
             squared += _level_distance(
                 a[:, level, cells].double(), b[:, level, cells].double(), weights[level, cells]
             )
-    return squared.min(dim=1).values.sqrt()
+    smallest, index = squared.min(dim=1)
+    return smallest.sqrt(), index
 
 
 def _level_distance(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -65,9 +66,9 @@ def save_figures(rows: Rows, grid: OceanGrid, eos: EquationOfState, directory: P
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; the file appears whole or not at all."""
-    partial = path.with_suffix(".partial")
-    figure.savefig(partial, format="png", dpi=130)
-    os.replace(partial, path)
+    unfinished = path.with_suffix(".partial")
+    figure.savefig(unfinished, format="png", dpi=130)
+    os.replace(unfinished, path)
     return path
 
 
@@ -92,8 +93,8 @@ def _catalogue(
         figures["surface_variance"] = lambda: variance_maps(rows, grid)
     for name in rows:
         if name != truth:
-            figures[f"zonal_mean_{_file_name(name)}"] = lambda name=name: zonal_mean_sections(
-                rows, grid, eos, generated=name
+            figures[f"zonal_mean_{_file_name(name)}"] = partial(
+                zonal_mean_sections, rows, grid, eos, generated=name
             )
     return figures
 
@@ -313,10 +314,8 @@ def integration_drift(result: IntegrationResult) -> Figure:
     for label, colour in _colours(dict.fromkeys(result.labels)).items():
         runs = result.of(label)
         series = {
-            "volume-mean T less start [K]": [
-                r.mean_temperature - r.mean_temperature[0] for r in runs
-            ],
-            "volume-mean S less start [10⁻³]": [r.mean_salinity - r.mean_salinity[0] for r in runs],
+            "volume-mean T − start [K]": [r.mean_temperature - r.mean_temperature[0] for r in runs],
+            "volume-mean S − start [10⁻³]": [r.mean_salinity - r.mean_salinity[0] for r in runs],
             "kinetic energy [cm² s⁻²]": [1e4 * r.kinetic_energy for r in runs],
         }
         for ax, (title, lines) in zip(axes[0], series.items(), strict=False):
@@ -369,16 +368,16 @@ def _runs(
 
 def _level_drift(ax: Axes, runs: list[MemberRun], colour: str) -> None:
     held = [run for run in runs if run.held]
-    for run in held:
-        wet = run.level_volume > 0
-        change = (run.temperature[-1] - run.temperature[0])[wet]
-        ax.plot(change, np.sqrt(run.depth[wet]), color=colour, alpha=0.35, linewidth=0.6)
-    if held:
-        change = np.mean([run.temperature[-1] - run.temperature[0] for run in held], axis=0)
-        ax.plot(change[wet], np.sqrt(held[0].depth[wet]), color=colour)
-        ticks = depth_ticks(float(held[0].depth[wet].max()))
-        ax.set_yticks(np.sqrt(ticks), [f"{tick:.0f}" for tick in ticks])
-        ax.set_ylim(np.sqrt(ticks[-1]) * 1.02, 0)
+    if not held:
+        return
+    wet = held[0].level_volume > 0
+    root = np.sqrt(held[0].depth[wet])
+    changes = np.array([(run.temperature[-1] - run.temperature[0])[wet] for run in held])
+    ax.plot(changes.T, root, color=colour, alpha=0.35, linewidth=0.6)
+    ax.plot(changes.mean(axis=0), root, color=colour)
+    ticks = depth_ticks(float(held[0].thickness[wet].sum()))
+    ax.set_yticks(np.sqrt(ticks), [f"{tick:.0f}" for tick in ticks])
+    ax.set_ylim(np.sqrt(ticks[-1]), 0)
 
 
 def _wavelength_axis(ax: Axes, wavenumber: FloatArray) -> None:

@@ -1,6 +1,8 @@
 """A-posteriori test: let the ocean model itself integrate from each state and watch it drift.
 
-Every start begins at rest with its temperature and salinity, under the same forcing. A run's
+Every start begins with its temperature and salinity, under the same forcing and from the same
+velocities: the model's own cold start, at rest but for a barotropic flow of 1 cm/s at most, the
+first guess of its solver. A run's
 result is saved as it ends, so an interrupted study continues with the runs that are missing.
 """
 
@@ -10,7 +12,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ FloatArray = NDArray[np.float64]
 Start = tuple[FloatArray, FloatArray] | None  # T [degC], S [g/kg], `z y x`; None: analytic state
 RECORD_DAYS = 30.0
 TRUTH = "truth"
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} model years [{elapsed}<{remaining}]"
 
 
 @dataclass(frozen=True)
@@ -183,15 +186,15 @@ def _tasks(
     start_year: float,
 ) -> list[_Task]:
     longest = max((len(members) for members in starts.values()), default=0)
-    shared = isinstance(parameters, BasinParameters)
-    each = [parameters] * longest if shared else list(parameters)
-    if len(each) < longest:
+    if isinstance(parameters, BasinParameters):
+        parameters = [parameters] * longest
+    if len(parameters) < longest:
         raise UserError(
-            f"Found {len(each)} sets of basin parameters for {longest} starts; give one for all "
+            f"Found {len(parameters)} sets of basin parameters for {longest} starts; give one for all "
             "or one for each start."
         )
     return [
-        _Task(label, index, start, each[index], years, seed, start_year)
+        _Task(label, index, start, parameters[index], years, seed, start_year)
         for label, members in starts.items()
         for index, start in enumerate(members)
     ]
@@ -232,7 +235,7 @@ def _run_all(tasks: list[_Task], directory: Path, *, workers: int) -> None:
     with (
         context.Manager() as manager,
         ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool,
-        tqdm(total=total, unit="model year", desc="integrations") as bar,
+        tqdm(total=total, desc="integrations", bar_format=_BAR) as bar,
     ):
         progress = manager.dict()
         futures: set[Future] = {pool.submit(_integrate, t, directory, progress) for t in tasks}
@@ -247,7 +250,7 @@ def _run_all(tasks: list[_Task], directory: Path, *, workers: int) -> None:
         bar.update(total - bar.n)
 
 
-def _integrate(task: _Task, directory: Path, progress: dict[str, float]) -> None:
+def _integrate(task: _Task, directory: Path, progress: MutableMapping[str, float]) -> None:
     """Run one task in this process and save what it recorded."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from data.basin_run import BasinRun, BlowUp  # Veros must be imported in the worker only

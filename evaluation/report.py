@@ -108,7 +108,7 @@ body { font: 15px/1.5 Georgia, serif; color: #1d2733; max-width: 1200px; margin:
        padding: 0 1.5em; }
 h1, h2 { font-weight: normal; color: #0b3c5d; } h1 { border-bottom: 2px solid #0b3c5d; }
 table { border-collapse: collapse; font: 13px/1.4 Helvetica, Arial, sans-serif; margin: 1em 0; }
-th, td { padding: .35em .7em; text-align: right; vertical-align: bottom; }
+th, td { padding: .35em .7em; text-align: right; vertical-align: baseline; }
 th:first-child, td:first-child { text-align: left; }
 thead th { border-bottom: 1px solid #0b3c5d; } tbody tr:nth-child(even) { background: #f2f6f9; }
 td.meaning { text-align: left; color: #51606e; max-width: 34em; } .unit { color: #51606e; }

@@ -78,7 +78,7 @@ def _level_spectrum(
     power = _power(np.stack(stretches, axis=1), windowed=not around)
     return ZonalSpectrum(
         depth=float(grid.depth[level]),
-        wavenumber=np.fft.rfftfreq(length)[1:],
+        wavenumber=np.fft.rfftfreq(length)[1:].astype(np.float64),
         power=power.mean(axis=(0, 1))[1:],
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -131,7 +132,7 @@ class ModelOutput:
                 continue
             states = self.read(slice(start, start + slab))
             for row in wanted.tolist():
-                yield states.map(lambda field, row=row: field[row : row + 1])
+                yield states.map(itemgetter(slice(row, row + 1)))
 
     def _field(
         self, field: xr.DataArray, wet: NDArray[np.bool_], samples: slice
@@ -141,8 +142,9 @@ class ModelOutput:
         if bad.any():
             row = int(np.argmax(bad > 0))
             raise UserError(
-                f"state {(samples.start or 0) + row} of {self.path} has NaN in {bad[row]} wet cells "
-                f"of {field.name}: expected a value in every wet cell; correct the mask or the file."
+                f"state {(samples.start or 0) + row} of {self.path} has NaN in {bad[row]} wet "
+                f"cells of {field.name}: expected a value in every wet cell; correct the mask or "
+                "the file."
             )
         return values
 
@@ -167,7 +169,8 @@ def open_dataset(path: Path) -> xr.Dataset:
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{path} cannot be read ({reason}): expected NetCDF or zarr; check the path and the file."
+            f"{path} cannot be read ({reason}): expected NetCDF or zarr; check the path and the "
+            "file."
         ) from error
 
 
@@ -199,12 +202,11 @@ def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -
 
 def _find_all(dataset: xr.Dataset, path: Path, names: Variables) -> dict[str, xr.DataArray]:
     found = {}
-    for quantity in _KNOWN:
+    for quantity, (standard, customary) in _KNOWN.items():
         name = _find(dataset, path, quantity, getattr(names, quantity))
         if name is not None:
             found[quantity] = dataset[name]
         elif quantity in _REQUIRED:
-            standard, customary = _KNOWN[quantity]
             raise UserError(
                 f"{path} has no {quantity}: expected standard_name {standard[0]} or a variable "
                 f"{customary[0]}, found {', '.join(map(str, dataset.variables))}; name it in the "
@@ -249,8 +251,8 @@ def _depth(
     values = values[order]
     if (values < 0).any() or not (np.diff(values) > 0).all():
         raise UserError(
-            f"depth of {path} ({values[0]:g} to {values[-1]:g} m) is not positive down and steadily "
-            "increasing: check the depth variable and depth_positive."
+            f"depth of {path} ({values[0]:g} to {values[-1]:g} m) is not positive down and "
+            "steadily increasing: check the depth variable and depth_positive."
         )
     return values, order
 
@@ -259,8 +261,8 @@ def _four_dimensional(field: xr.DataArray, level_dim: str, path: Path) -> xr.Dat
     """`field` as time, z, y, x; a single state gets a time axis."""
     if level_dim not in field.dims:
         raise UserError(
-            f"{field.name} of {path} has dimensions {', '.join(map(str, field.dims))}: expected the "
-            f"depth dimension {level_dim} among them; correct variables.depth."
+            f"{field.name} of {path} has dimensions {', '.join(map(str, field.dims))}: expected "
+            f"the depth dimension {level_dim} among them; correct variables.depth."
         )
     if field.ndim == 3:
         field = field.expand_dims("time")
@@ -301,8 +303,8 @@ def _wet_mask(
     zeros = int(((salinity[0].values == 0) & wet).sum())
     if zeros:
         raise UserError(
-            f"{path} has no mask and a salinity of exactly 0 in {zeros} cells, which looks like land: "
-            "expected NaN on land; name a mask variable as variables.mask."
+            f"{path} has no mask and a salinity of exactly 0 in {zeros} cells, which looks like "
+            "land: expected NaN on land; name a mask variable as variables.mask."
         )
     return wet
 

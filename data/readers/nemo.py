@@ -45,8 +45,8 @@ def _with_mesh(dataset: xr.Dataset, mesh: xr.Dataset, path: Path, mesh_path: Pat
     dims = _volume_dimensions(dataset, mask.shape)
     if dims is None:
         raise UserError(
-            f"{mesh_path} has {mask.shape} cells (z, y, x), unlike any variable of {path}: give the "
-            "mesh mask of the same run."
+            f"{mesh_path} has {mask.shape} cells (z, y, x), unlike any variable of {path}: give "
+            "the mesh mask of the same run."
         )
     return dataset.assign(
         mesh_mask=(dims, mask.values),

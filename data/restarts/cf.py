@@ -114,7 +114,9 @@ def _depth_bounds(grid: OceanGrid) -> NDArray[np.float64]:
 def _encoding(
     dataset: xr.Dataset, fields: Mapping[str, NDArray[np.floating]]
 ) -> dict[str, dict[str, Any]]:
-    encoding: dict[str, dict[str, Any]] = {name: {"_FillValue": None} for name in dataset.variables}
+    encoding: dict[str, dict[str, Any]] = {
+        str(name): {"_FillValue": None} for name in dataset.variables
+    }
     for name, values in fields.items():
         encoding[name] = {"_FillValue": values.dtype.type(FILL_VALUE), "zlib": True, "complevel": 1}
     return encoding

@@ -54,7 +54,11 @@ def write_archive(small_grid: OceanGrid, tmp_path: Path) -> Callable[..., Path]:
     """Writes an archive of `samples` random states and returns its path."""
 
     def write(
-        name: str = "small.zarr", *, samples: int = 10, sea_level: bool = True, rounding: bool = False
+        name: str = "small.zarr",
+        *,
+        samples: int = 10,
+        sea_level: bool = True,
+        rounding: bool = False,
     ) -> Path:
         path = tmp_path / name
         with ArchiveWriter(

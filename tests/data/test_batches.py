@@ -30,14 +30,19 @@ def test_a_loader_started_at_a_counter_continues_the_uninterrupted_one(write_arc
     whole = take(counted_loader(dataset, batch_size=3, seed=1), 8)
     resumed = take(counted_loader(dataset, batch_size=3, seed=1, start=3 * 5), 3)
     for (channels, index), (again, index_again) in zip(whole[5:], resumed, strict=True):
-        assert torch.equal(channels, again) and torch.equal(index, index_again)
-    shifted = torch.cat([i for _, i in take(counted_loader(dataset, batch_size=3, seed=1, start=2), 4)])
+        assert torch.equal(channels, again)
+        assert torch.equal(index, index_again)
+    shifted = torch.cat(
+        [i for _, i in take(counted_loader(dataset, batch_size=3, seed=1, start=2), 4)]
+    )
     assert torch.equal(shifted, torch.cat([i for _, i in whole])[2:14])
 
 
 def test_ranks_share_the_same_global_batches():
     whole = islice(CountedSampler(10, seed=0, batch_size=4, start=6), 9)
-    ranks = [CountedSampler(10, seed=0, batch_size=4, start=6, rank=r, world_size=2) for r in (0, 1)]
+    ranks = [
+        CountedSampler(10, seed=0, batch_size=4, start=6, rank=r, world_size=2) for r in (0, 1)
+    ]
     for batch, *parts in zip(whole, *(islice(rank, 9) for rank in ranks), strict=True):
         assert batch == [item for part in parts for item in part]
 
@@ -46,7 +51,8 @@ def test_items_are_physical_channels_and_archive_indices(write_archive):
     archive = StateArchive.open(write_archive())
     dataset = StateDataset(archive, archive.indices("test"))
     channels, index = dataset[1]
-    assert index == 9 and channels.dtype == torch.float32
+    assert index == 9
+    assert channels.dtype == torch.float32
     assert torch.equal(channels, archive.read([9]).to_channels()[0])
 
 
@@ -59,7 +65,7 @@ def test_spawned_workers_yield_the_same_batches(write_archive):
 
 
 def test_bad_batch_sizes():
-    with pytest.raises(UserError, match="batch size 5 cannot be shared by 2 processes"):
+    with pytest.raises(UserError, match=r"batch size 5 cannot be shared by 2 processes"):
         CountedSampler(10, seed=0, batch_size=5, world_size=2)
-    with pytest.raises(UserError, match="no states to draw batches from"):
+    with pytest.raises(UserError, match=r"no states to draw batches from"):
         CountedSampler(0, seed=0, batch_size=1)

@@ -23,13 +23,16 @@ def test_file_is_cf_and_holds_the_state(dtype, tmp_path, small_grid, random_stat
     path = tmp_path / "start.nc"
     export_cf(state, small_grid, path=path, dtype=dtype, attributes={"seed": 3}, **TEOS10)
     with xr.open_dataset(path) as written:
-        assert written.thetao.dims == ("depth", "y", "x") and written.thetao.dtype == dtype
+        assert written.thetao.dims == ("depth", "y", "x")
+        assert written.thetao.dtype == dtype
         assert written.thetao.attrs["standard_name"] == "sea_water_conservative_temperature"
-        assert written.so.attrs["units"] == "g/kg" and written.attrs["seed"] == 3
+        assert written.so.attrs["units"] == "g/kg"
+        assert written.attrs["seed"] == 3
         assert written.depth.attrs["positive"] == "down"
         bounds = written.depth_bnds.values
         np.testing.assert_array_equal(bounds[1:, 0], bounds[:-1, 1])
-        assert (bounds[:, 0] < small_grid.depth).all() and (bounds[:, 1] > small_grid.depth).all()
+        assert (bounds[:, 0] < small_grid.depth).all()
+        assert (bounds[:, 1] > small_grid.depth).all()
         np.testing.assert_array_equal(np.isnan(written.thetao), ~small_grid.wet)
     assert [file.name for file in tmp_path.iterdir()] == ["start.nc"]
 
@@ -50,9 +53,9 @@ def test_wrong_states(tmp_path, small_grid, random_state):
         export_cf(random_state(small_grid, seed=0, batch=2), small_grid, path=path, **TEOS10)
     broken = replace(state, salinity=state.salinity.clone())
     broken.salinity[0, 1, 1, :2] = torch.nan
-    with pytest.raises(UserError, match="so has NaN in 2 wet cells"):
+    with pytest.raises(UserError, match=r"so has NaN in 2 wet cells"):
         export_cf(broken, small_grid, path=path, **TEOS10)
-    with pytest.raises(UserError, match="could not be written"):
+    with pytest.raises(UserError, match=r"could not be written"):
         export_cf(state, small_grid, path=tmp_path / "absent" / "start.nc", **TEOS10)
     assert list(tmp_path.iterdir()) == []
 
@@ -62,6 +65,6 @@ def test_full_disk_leaves_nothing(tmp_path, small_grid, random_state, monkeypatc
         raise OSError("No space left on device")
 
     monkeypatch.setattr(cf, "_check_written", full)
-    with pytest.raises(UserError, match="could not be written .No space left"):
+    with pytest.raises(UserError, match=r"could not be written .No space left"):
         export_cf(random_state(small_grid, seed=0), small_grid, path=tmp_path / "a.nc", **TEOS10)
     assert list(tmp_path.iterdir()) == []

@@ -40,7 +40,11 @@ def model_file(path, *, samples=12, seed=0):
             "depth": ("z", DEPTH, {"standard_name": "depth", "units": "m", "positive": "down"}),
             "lat": ("y", np.arange(4) * 10.0),
             "lon": ("x", np.arange(5) * 10.0),
-            "time": ("time", 360.0 * np.arange(samples), {"units": "days since 0001-01-01", "calendar": "360_day"}),
+            "time": (
+                "time",
+                360.0 * np.arange(samples),
+                {"units": "days since 0001-01-01", "calendar": "360_day"},
+            ),
         },
         attrs={"gm_diffusivity": 500.0 * (seed + 1)},
     )
@@ -67,7 +71,7 @@ def test_members_with_parameters(tmp_path):
     np.testing.assert_array_equal(archive.member, [0] * 12 + [1] * 12)
     np.testing.assert_array_equal(archive.parameters["gm_diffusivity"][[0, -1]], [500, 1000])
     np.testing.assert_allclose(archive.time[:3], [0, 1, 2])
-    assert {*archive.split} == {-1, 0, 1, 2} or {*archive.split} == {0, 1, 2}
+    assert {0, 1, 2} <= {*archive.split}
     assert archive.grid.periodic_x
     assert archive.attributes["source_files"] == ["a.nc", "b.nc"]
     np.testing.assert_allclose(archive.grid.thickness[:, 0, 0], [12.5, 27.5, 40])
@@ -76,7 +80,8 @@ def test_members_with_parameters(tmp_path):
 def test_zarr_is_read_like_netcdf(tmp_path):
     model_file(None).to_zarr(tmp_path / "a.zarr", zarr_format=2)
     output = open_cf(tmp_path / "a.zarr", conventions=Conventions())
-    assert len(output) == 12 and output.grid.shape == (3, 4, 5)
+    assert len(output) == 12
+    assert output.grid.shape == (3, 4, 5)
 
 
 def test_bottom_first_and_upward_depth(tmp_path):
@@ -85,7 +90,7 @@ def test_bottom_first_and_upward_depth(tmp_path):
         depth=("z", -np.array(DEPTH)[::-1], {"units": "m", "positive": "up"})
     )
     upward.to_netcdf(tmp_path / "up.nc")
-    with pytest.raises(UserError, match="positive upward .-60 to -5 m.*depth_positive: up"):
+    with pytest.raises(UserError, match=r"positive upward .-60 to -5 m.*depth_positive: up"):
         open_cf(tmp_path / "up.nc", conventions=Conventions())
     output = open_cf(tmp_path / "up.nc", conventions=Conventions(depth_positive="up"))
     np.testing.assert_array_equal(output.grid.depth, DEPTH)
@@ -97,7 +102,7 @@ def test_kelvin_is_refused_or_converted(tmp_path):
     source = model_file(None)
     warm = source.assign(votemper=(source.votemper + 273.15).assign_attrs(source.votemper.attrs))
     warm.to_netcdf(tmp_path / "k.nc")
-    with pytest.raises(UserError, match="in kelvin .*temperature_units: K to convert"):
+    with pytest.raises(UserError, match=r"in kelvin .*temperature_units: K to convert"):
         open_cf(tmp_path / "k.nc", conventions=Conventions())
     read = open_cf(tmp_path / "k.nc", conventions=Conventions(temperature_units="K"))
     np.testing.assert_allclose(
@@ -107,10 +112,10 @@ def test_kelvin_is_refused_or_converted(tmp_path):
 
 def test_missing_variables_are_named(tmp_path):
     model_file(None).drop_vars("so").to_netcdf(tmp_path / "a.nc")
-    with pytest.raises(UserError, match="has no salinity: expected .* found votemper, depth"):
+    with pytest.raises(UserError, match=r"has no salinity: expected .* found votemper, depth"):
         open_cf(tmp_path / "a.nc", conventions=Conventions())
     wrong = Conventions(variables=Variables(salinity="salt"))
-    with pytest.raises(UserError, match="has no variable salt for salinity: found votemper"):
+    with pytest.raises(UserError, match=r"has no variable salt for salinity: found votemper"):
         open_cf(tmp_path / "a.nc", conventions=wrong)
 
 
@@ -118,14 +123,14 @@ def test_nan_in_a_wet_cell_leaves_no_archive(tmp_path):
     source = model_file(None)
     source.so[7, 0, 2, :2] = np.nan
     source.to_netcdf(tmp_path / "a.nc")
-    with pytest.raises(UserError, match="state 7 of .*a.nc has NaN in 2 wet cells of so"):
+    with pytest.raises(UserError, match=r"state 7 of .*a.nc has NaN in 2 wet cells of so"):
         ingest(settings(tmp_path / "a.nc"), output=tmp_path / "out.zarr")
     assert [file.name for file in tmp_path.iterdir()] == ["a.nc"]
 
 
 def test_land_as_zero_is_noticed(tmp_path):
     model_file(None).fillna(0.0).to_netcdf(tmp_path / "a.nc")
-    with pytest.raises(UserError, match="no mask and a salinity of exactly 0 in 5 cells"):
+    with pytest.raises(UserError, match=r"no mask and a salinity of exactly 0 in 5 cells"):
         open_cf(tmp_path / "a.nc", conventions=Conventions())
 
 
@@ -136,25 +141,25 @@ def test_files_of_different_grids(tmp_path):
     files = [tmp_path / name for name in ("a.nc", "b.nc", "c.nc")]
     with pytest.raises(UserError, match=r"b.nc has \(2, 4, 5\) cells"):
         ingest(settings(files[0], files[1]), output=tmp_path / "o.zarr")
-    with pytest.raises(UserError, match="c.nc has another wet mask than .*a.nc in 11 cells"):
+    with pytest.raises(UserError, match=r"c.nc has another wet mask than .*a.nc in 11 cells"):
         ingest(settings(files[0], files[2]), output=tmp_path / "o.zarr")
 
 
 def test_unreadable_or_absent_files(tmp_path):
     (tmp_path / "a.nc").write_bytes(b"CDF\x01 truncated")
-    with pytest.raises(UserError, match="a.nc cannot be read"):
+    with pytest.raises(UserError, match=r"a.nc cannot be read"):
         ingest(settings(tmp_path / "a.nc"), output=tmp_path / "o.zarr")
-    with pytest.raises(UserError, match="no file matches .*absent"):
+    with pytest.raises(UserError, match=r"no file matches .*absent"):
         ingest(settings(tmp_path / "absent*.nc"), output=tmp_path / "o.zarr")
 
 
 def test_settings_refuse_unknown_keys_and_missing_attributes(tmp_path):
-    with pytest.raises(ValidationError, match="periodic_y"):
+    with pytest.raises(ValidationError, match=r"periodic_y"):
         settings("a.nc", periodic_y=True)
     model_file(tmp_path / "a.nc")
-    with pytest.raises(UserError, match="no global attribute wind; *|correct `parameters`"):
+    with pytest.raises(UserError, match=r"no global attribute wind: correct `parameters`"):
         ingest(settings(tmp_path / "a.nc", parameters=["wind"]), output=tmp_path / "o.zarr")
-    with pytest.raises(UserError, match="no variable split, which the settings ask for"):
+    with pytest.raises(UserError, match=r"no variable split, which the settings ask for"):
         ingest(settings(tmp_path / "a.nc", split="from_file"), output=tmp_path / "o.zarr")
 
 
@@ -168,7 +173,9 @@ def test_areas_cover_the_sphere():
 
 def test_thickness_from_bounds_and_centres():
     bounds = np.array([[0, 10], [10, 40], [40, 100.0]])
-    np.testing.assert_array_equal(layer_thickness(np.array([5, 25, 70.0]), bounds=bounds), [10, 30, 60])
+    np.testing.assert_array_equal(
+        layer_thickness(np.array([5, 25, 70.0]), bounds=bounds), [10, 30, 60]
+    )
     np.testing.assert_array_equal(layer_thickness(np.array([5, 15, 25.0])), [10, 10, 10])
 
 
@@ -177,12 +184,15 @@ def test_mitgcm_partial_cells(shared_data):
     output = open_mitgcm(path, conventions=Conventions(periodic_x=True))
     with xr.open_dataset(path, decode_times=False) as raw:
         expected = (raw.drf * raw.hfac).transpose("z", "y", "x").values
-        np.testing.assert_allclose(output.grid.thickness, np.where(raw.mask, expected, 0), rtol=1e-6)
-        # Standard names of the latitude-longitude cells give the model's own areas.
+        np.testing.assert_allclose(
+            output.grid.thickness, np.where(raw.mask, expected, 0), rtol=1e-6
+        )
+        # Areas derived from the centres agree with those that the model used.
         area = cell_area(output.grid.longitude, output.grid.latitude)
         np.testing.assert_allclose(area, raw.area, rtol=2e-3)
-    assert output.years[0] == pytest.approx(36030 / 360)
-    assert output.sea_level is not None and output.grid.wet.mean() == pytest.approx(0.543, abs=1e-3)
+    assert output.years[0] == pytest.approx(36090 / 360)
+    assert output.sea_level is not None
+    assert output.grid.wet.mean() == pytest.approx(0.543, abs=1e-3)
 
 
 def test_mitgcm_channel_keeps_its_split(shared_data, tmp_path):
@@ -190,12 +200,16 @@ def test_mitgcm_channel_keeps_its_split(shared_data, tmp_path):
     short = xr.open_dataset(path, decode_times=False).isel(time=[0, 1, 86, 92, 110])
     short.to_netcdf(tmp_path / "short.nc")
     described = settings(
-        tmp_path / "short.nc", reader="mitgcm", split="from_file", parameters=["wind_stress_peak_N_m2"]
+        tmp_path / "short.nc",
+        reader="mitgcm",
+        split="from_file",
+        parameters=["wind_stress_peak_N_m2"],
     )
     ingest(described, output=tmp_path / "channel.zarr.zip")
     archive = StateArchive.open(tmp_path / "channel.zarr.zip")
     np.testing.assert_array_equal(archive.split, [0, 0, -1, 1, 2])
-    assert archive.grid.horizontal_units == "km" and archive.has_sea_level
+    assert archive.grid.horizontal_units == "km"
+    assert archive.has_sea_level
     np.testing.assert_array_equal(
         archive.read([3]).sea_level[0], np.nan_to_num(short.zos.values[3])
     )
@@ -209,6 +223,7 @@ def test_nemo_with_and_without_its_mesh_mask(shared_data):
     mesh = open_nemo(path, conventions=Conventions(), mesh_mask=folder / "mesh_mask.nc")
     np.testing.assert_array_equal(own.grid.wet, mesh.grid.wet)
     np.testing.assert_allclose(own.grid.volume, mesh.grid.volume, rtol=1e-5)
-    assert own.grid.longitude.shape == (51, 14) and own.sea_level is None
-    with pytest.raises(UserError, match="expected a NEMO mesh mask"):
+    assert own.grid.longitude.shape == (51, 14)
+    assert own.sea_level is None
+    with pytest.raises(UserError, match=r"expected a NEMO mesh mask"):
         open_nemo(path, conventions=Conventions(), mesh_mask=path)

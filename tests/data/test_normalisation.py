@@ -67,12 +67,13 @@ def test_quiet_levels_are_floored_and_dry_levels_are_neutral(tmp_path, small_gri
     archive = quiet_archive(tmp_path, small_grid, random_state)
     statistics = Statistics.from_archive(archive, indices=range(3))
     torch.testing.assert_close(statistics.std[3], 0.01 * statistics.std[:2].max())
-    assert statistics.std[2] == 1 and statistics.std[6] == 1
+    assert statistics.std[2] == 1
+    assert statistics.std[6] == 1
     assert (statistics.mean[2] == 0).all()
 
 
 def test_one_state_has_no_statistics(archive):
-    with pytest.raises(UserError, match="offers 1 states for the statistics"):
+    with pytest.raises(UserError, match=r"offers 1 states for the statistics"):
         Statistics.from_archive(archive, indices=[0])
 
 
@@ -89,7 +90,7 @@ def test_save_and_load(archive, tmp_path, small_grid):
 def test_damaged_file(tmp_path):
     (tmp_path / "s.safetensors").write_bytes(b"not tensors")
     for name in ("s.safetensors", "absent.safetensors"):
-        with pytest.raises(UserError, match="holds no readable statistics"):
+        with pytest.raises(UserError, match=r"holds no readable statistics"):
             Statistics.load(tmp_path / name)
 
 
@@ -101,13 +102,15 @@ def test_another_grid_is_refused(archive, small_grid):
         thickness=small_grid.thickness[:3],
         wet=small_grid.wet[:3],
     )
-    with pytest.raises(UserError, match="has 3 levels, fewer than the 4 that the model was trained"):
+    with pytest.raises(
+        UserError, match=r"has 3 levels, fewer than the 4 that the model was trained"
+    ):
         statistics.check_grid(shallow)
     wet = small_grid.wet.copy()
     wet[0, 2, 2] = False
-    with pytest.raises(UserError, match="wet mask differs in 1 cells"):
+    with pytest.raises(UserError, match=r"wet mask differs in 1 cells"):
         statistics.check_grid(replace(small_grid, wet=wet))
-    with pytest.raises(UserError, match="depths differ"):
+    with pytest.raises(UserError, match=r"depths differ"):
         statistics.check_grid(replace(small_grid, depth=small_grid.depth + 1))
     with pytest.raises(UserError, match=r"6 x 4 cells"):
         statistics.check_grid(replace(small_grid, wet=small_grid.wet[..., :4]))

@@ -43,11 +43,15 @@ def ensemble(tmp_path, small_grid, random_state, monkeypatch):
 
 def test_records_become_an_archive(ensemble, tmp_path):
     settings, directory = ensemble
-    write_simulation_archive(settings, directory=directory, output=tmp_path / "a.zarr", gap_years=1.0)
+    write_simulation_archive(
+        settings, directory=directory, output=tmp_path / "a.zarr", gap_years=1.0
+    )
     archive = StateArchive.open(tmp_path / "a.zarr")
     archive.verify()
-    assert len(archive) == 48 and archive.equation_of_state == "veros-vallis"
-    assert archive.salinity_units == "g/kg" and archive.grid.periodic_x
+    assert len(archive) == 48
+    assert archive.equation_of_state == "veros-vallis"
+    assert archive.salinity_units == "g/kg"
+    assert archive.grid.periodic_x
     np.testing.assert_allclose(archive.time[:24], settings.record_times)
     np.testing.assert_array_equal(archive.parameters["wind_stress_scale"][[0, 24]], [1.0, 1.5])
     assert archive.attributes["members"] == ["a", "b"]
@@ -63,13 +67,13 @@ def test_records_become_an_archive(ensemble, tmp_path):
 def test_unfinished_simulation(ensemble, tmp_path):
     settings, directory = ensemble
     (directory / "b" / "records" / "0032.5000.npz").unlink()
-    with pytest.raises(UserError, match="member b has 23 of 24 records"):
+    with pytest.raises(UserError, match=r"member b has 23 of 24 records"):
         write_simulation_archive(settings, directory=directory, output=tmp_path / "a.zarr")
 
 
 def test_damaged_record(ensemble, tmp_path):
     settings, directory = ensemble
     (directory / "b" / "records" / "0032.5000.npz").write_bytes(b"PK")
-    with pytest.raises(UserError, match="0032.5000.npz is not a readable record"):
+    with pytest.raises(UserError, match=r"0032.5000.npz is not a readable record"):
         write_simulation_archive(settings, directory=directory, output=tmp_path / "a.zarr")
     assert not (tmp_path / "a.zarr").exists()

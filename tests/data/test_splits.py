@@ -22,7 +22,8 @@ def test_parts_follow_each_other_with_gaps():
     split = split_by_time_blocks(time, member, gap_years=5.0)
     for one in (0, 3):
         parts = [time[(member == one) & (split == part)] for part in (0, 1, 2)]
-        assert parts[1].min() - parts[0].max() >= 5 and parts[2].min() - parts[1].max() >= 5
+        assert parts[1].min() - parts[0].max() >= 5
+        assert parts[2].min() - parts[1].max() >= 5
         np.testing.assert_allclose([len(part) for part in parts], [53, 8, 15], atol=1)
         assert parts[2].max() == time[member == one].max()
 
@@ -42,21 +43,21 @@ def test_split_ignores_the_order_of_samples():
 
 
 def test_too_short_a_record():
-    with pytest.raises(UserError, match="member 0 spans 9 years with 10 states, too few for gaps"):
+    with pytest.raises(UserError, match=r"member 0 spans 9 years with 10 states, too few for gaps"):
         split_by_time_blocks(np.arange(10.0), np.zeros(10, int), gap_years=5.0)
 
 
 def test_fractions_without_a_test_part():
-    with pytest.raises(UserError, match="leave no test part"):
+    with pytest.raises(UserError, match=r"leave no test part"):
         split_by_time_blocks(*two_members(), train=0.9, validation=0.1, gap_years=1.0)
 
 
 def test_by_member():
     member = np.array([0, 0, 1, 2])
     np.testing.assert_array_equal(split_by_member(member, validation=[1], test=[2]), [0, 0, 1, 2])
-    with pytest.raises(UserError, match="member 5 is not in the archive"):
+    with pytest.raises(UserError, match=r"member 5 is not in the archive"):
         split_by_member(member, validation=[5], test=[2])
-    with pytest.raises(UserError, match="in both"):
+    with pytest.raises(UserError, match=r"in both"):
         split_by_member(member, validation=[1], test=[1])
-    with pytest.raises(UserError, match="leave one to train on"):
+    with pytest.raises(UserError, match=r"leave one to train on"):
         split_by_member(member, validation=[0, 1], test=[2])

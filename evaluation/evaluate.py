@@ -1,0 +1,89 @@
+"""The evaluation stage: metrics, figures and the report of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import yaml
+
+from configs import Experiment
+from data.state import State
+from data.states import StateArchive
+from evaluation.figures import integration_drift, save_figure, save_figures
+from evaluation.integrate import IntegrationResult
+from evaluation.provenance import provenance
+from evaluation.report import write_report
+from evaluation.rows import evaluate_rows, gather_rows
+from evaluation.study import summary
+from guidance.seawater import equation_of_state
+
+SHOWN = {"truth": "truth", "autoencoded": "auto-encoded truth", "guided_adjusted": "generated"}
+
+
+def evaluate(
+    experiment: Experiment, *, integration: IntegrationResult | None, cost: dict[str, float]
+) -> dict[str, object]:
+    """Judge the run's states; writes metrics.json, figures/ and report.html, returns the metrics."""
+    rows = gather_rows(experiment)
+    metrics: dict[str, object] = {
+        "rows": evaluate_rows(experiment, rows),
+        "integration": summary(integration) if integration else None,
+        "cost": cost,
+        "provenance": provenance(seeds=_seeds(experiment)),
+    }
+    directory = experiment.run_directory
+    write_json(directory / "metrics.json", metrics)
+    figures = draw_figures(experiment, rows, integration)
+    write_report(
+        directory / "report.html",
+        title=experiment.title or experiment.name,
+        metrics=metrics["rows"],
+        figures=[(path, path.stem.replace("_", " ")) for path in figures],
+        config_text=yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False),
+        notes=[_introduction(experiment, rows)],
+        integration=integration.summary() if integration else None,
+        cost={"this run": cost},
+    )
+    return metrics
+
+
+def draw_figures(
+    experiment: Experiment, rows: dict[str, State], integration: IntegrationResult | None
+) -> list[Path]:
+    """All figures of a run, as PNG in `figures/`."""
+    archive = StateArchive.open(experiment.data.archive)
+    directory = experiment.run_directory / "figures"
+    shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
+    paths = save_figures(
+        shown, archive.grid, equation_of_state(archive.equation_of_state), directory
+    )
+    if integration:
+        paths.append(save_figure(integration_drift(integration), directory / "integration.png"))
+    return paths
+
+
+def write_json(path: Path, content: dict[str, object]) -> None:
+    """Write `content` whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)
+
+
+def _introduction(experiment: Experiment, rows: dict[str, State]) -> str:
+    return (
+        f"{len(rows['guided_adjusted'])} generated ocean states judged against {len(rows['truth'])} "
+        f"held-out states of {experiment.data.archive.name}. Rows: truth is the held-out states; "
+        "autoencoded passes them through the codec; unguided and guided are sampled from the same "
+        "noise; guided_adjusted is the product: guided samples after exact convective adjustment."
+    )
+
+
+def _seeds(experiment: Experiment) -> dict[str, int]:
+    return {
+        "autoencoder": experiment.autoencoder.training.seed,
+        "diffusion": experiment.diffusion.training.seed,
+        "sampling": experiment.sampling.seed,
+    }

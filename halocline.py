@@ -1,0 +1,231 @@
+"""The front door: the `halocline` command. It only assembles; the work is in the packages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from configs import Experiment, load_experiment
+from data.errors import UserError, user_errors_in_one_sentence
+
+DESCRIPTION = """\
+Halocline generates equilibrated 3-D ocean states: temperature and salinity volumes that your ocean
+model starts from. It learns them from states that the model has already reached.
+
+Start with:   halocline run configs/quickstart.yaml
+"""
+EPILOG = """\
+Every command takes a CONFIG (a YAML in configs/) and any of its settings as --section.key value,
+for example: halocline sample configs/quickstart.yaml --sampling.members 200 --output states.zarr
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = build_parser()
+    options, overrides = parser.parse_known_args(arguments)
+    with user_errors_in_one_sentence():
+        experiment = load_experiment(options.config, overrides)
+        options.command(experiment, options)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line: one subcommand for each thing that a user does."""
+    parser = argparse.ArgumentParser(
+        prog="halocline",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, function: Callable, help_text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help_text, description=help_text, epilog=EPILOG, allow_abbrev=False)
+        sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment")
+        sub.set_defaults(command=function)
+        return sub
+
+    command("run", run, "run every stage that is not yet done, in order; resumes where it stopped")
+    simulate_parser = command(
+        "simulate", simulate, "run the ensemble of the ocean basin and write its states as an archive"
+    )
+    simulate_parser.add_argument("--workers", type=int, default=2, help="members at a time (2)")
+    command("ingest", ingest, "read ocean-model output into a state archive")
+    sample_parser = command("sample", sample, "draw an ensemble of states from a trained model")
+    sample_parser.add_argument("--output", type=Path, help="archive to write (in the run directory)")
+    command("evaluate", evaluate, "judge the samples: metrics.json, figures and report.html")
+    command("integrate", integrate, "start the ocean basin from generated, true and analytic states")
+    export_parser = command("export", export, "write a generated state as an initial-condition file")
+    export_parser.add_argument("--member", type=int, default=0, help="which generated state (0)")
+    export_parser.add_argument("--states", type=Path, help="archive to take it from")
+    export_parser.add_argument("--output", type=Path, help="NetCDF file to write")
+    return parser
+
+
+def run(experiment: Experiment, options: argparse.Namespace) -> None:
+    """Every stage in order, each skipped if its product stands."""
+    from autoencoder.train import train_codec
+    from evaluation.rows import sample_rows
+    from latent_diffusion.train import train_denoiser
+
+    stages: list[tuple[str, Callable[[], object]]] = [
+        ("data", lambda: make_archive(experiment)),
+        ("autoencoder", lambda: train_codec(experiment)),
+        ("diffusion", lambda: train_denoiser(experiment)),
+        ("sampling", lambda: sample_rows(experiment)),
+    ]
+    if experiment.integration and experiment.data.simulation:
+        stages.append(("integration", lambda: study(experiment)))
+    stages += [
+        ("export", lambda: export(experiment, options)),
+        ("evaluation", lambda: evaluate(experiment, options)),
+    ]
+    for name, stage in stages:
+        print(f"\n== {name}", flush=True)
+        timed(experiment, name, stage)
+    print(f"\nDone. Open {experiment.run_directory / 'report.html'}")
+
+
+def make_archive(experiment: Experiment) -> None:
+    """The state archive, if it is not there yet."""
+    data = experiment.data
+    if data.archive.exists():
+        print(f"{data.archive} is there")
+    elif data.ingest:
+        ingest(experiment, argparse.Namespace())
+    elif data.simulation:
+        simulate(experiment, argparse.Namespace(workers=2))
+    else:
+        raise UserError(
+            f"{data.archive} does not exist and the configuration does not say how to make it; add "
+            "data.ingest or data.simulation, or correct data.archive"
+        )
+
+
+def simulate(experiment: Experiment, options: argparse.Namespace) -> None:
+    """Run the ensemble, then write its archive."""
+    from data.simulate import run_ensemble
+    from data.simulation_archive import write_simulation_archive
+
+    settings = experiment.data.simulation
+    if settings is None:
+        raise UserError("the configuration has no section data.simulation; see configs/quickstart.yaml")
+    refuse_to_overwrite(experiment.data.archive)
+    directory = experiment.run_directory / "simulation"
+    run_ensemble(settings, directory=directory, workers=options.workers)
+    write_simulation_archive(settings, directory=directory, output=experiment.data.archive)
+    print(f"wrote {experiment.data.archive}")
+
+
+def ingest(experiment: Experiment, options: argparse.Namespace) -> None:
+    """Read model output into the archive."""
+    from data.ingest import ingest as read_into_archive
+
+    if experiment.data.ingest is None:
+        raise UserError("the configuration has no section data.ingest; see configs/global4deg.yaml")
+    refuse_to_overwrite(experiment.data.archive)
+    read_into_archive(experiment.data.ingest, output=experiment.data.archive)
+    print(f"wrote {experiment.data.archive}")
+
+
+def refuse_to_overwrite(archive: Path) -> None:
+    """An archive may have cost days: it is never replaced without being removed by hand."""
+    if archive.exists():
+        raise UserError(f"{archive} exists; remove it, or set --data.archive to another path")
+
+
+def sample(experiment: Experiment, options: argparse.Namespace) -> None:
+    """Draw an ensemble."""
+    from latent_diffusion.sample import default_output
+    from latent_diffusion.sample import sample as draw_ensemble
+
+    output = options.output or default_output(experiment)
+    draw_ensemble(experiment, output=output)
+    print(f"wrote {output}")
+
+
+def integrate(experiment: Experiment, options: argparse.Namespace) -> None:
+    """Integrate states in the basin and print how far they drift."""
+    from evaluation.evaluate import write_json
+    from evaluation.provenance import provenance
+    from evaluation.study import summary
+
+    result = summary(study(experiment))
+    seeds = {"integration": experiment.integration.seed, "sampling": experiment.sampling.seed}
+    path = experiment.run_directory / "integration.json"
+    write_json(path, {**result, "provenance": provenance(seeds=seeds)})
+    print(json.dumps(result, indent=2))
+    print(f"wrote {path}")
+
+
+def study(experiment: Experiment):
+    """The integration study; finished runs are not repeated."""
+    from evaluation.study import integration_study
+
+    return integration_study(experiment)
+
+
+def evaluate(experiment: Experiment, options: argparse.Namespace) -> None:
+    """Metrics, figures and report from what the run holds."""
+    from evaluation.evaluate import evaluate as judge
+
+    integrable = experiment.integration and experiment.data.simulation
+    integrated = (experiment.run_directory / "integration").is_dir()
+    judge(
+        experiment,
+        integration=study(experiment) if integrable and integrated else None,
+        cost=read_cost(experiment),
+    )
+    print(f"wrote {experiment.run_directory / 'report.html'}")
+
+
+def export(experiment: Experiment, options: argparse.Namespace) -> None:
+    """Write one generated state as a CF NetCDF initial-condition file and read it back."""
+    from data.restarts.cf import export_cf
+    from data.states import StateArchive
+    from evaluation.rows import row_path
+
+    source = getattr(options, "states", None) or row_path(experiment, "guided_adjusted")
+    member = getattr(options, "member", 0)
+    output = getattr(options, "output", None) or experiment.run_directory / f"initial_condition_{member}.nc"
+    archive = StateArchive.open(source)
+    if not 0 <= member < len(archive):
+        raise UserError(f"{source} holds states 0 to {len(archive) - 1}; there is no state {member}")
+    export_cf(
+        archive.read([member]),
+        archive.grid,
+        path=output,
+        salinity_units=archive.salinity_units,
+        equation_of_state=archive.equation_of_state,
+        attributes={"generated_by": str(archive.attributes.get("sampling", "")), "member": member},
+    )
+    print(f"wrote {output} and read it back")
+
+
+def timed(experiment: Experiment, name: str, stage: Callable[[], object]) -> None:
+    """Run a stage and add its wall time and the peak memory so far to the run's cost."""
+    start = time.monotonic()
+    stage()
+    seconds = time.monotonic() - start
+    cost = read_cost(experiment)
+    cost[f"{name}_seconds"] = round(cost.get(f"{name}_seconds", 0.0) + seconds, 1)
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    unit = 1024**3 if sys.platform == "darwin" else 1024**2
+    cost["peak_memory_GiB"] = max(cost.get("peak_memory_GiB", 0.0), round(peak / unit, 2))
+    experiment.run_directory.mkdir(parents=True, exist_ok=True)
+    (experiment.run_directory / "cost.json").write_text(json.dumps(cost, indent=2))
+
+
+def read_cost(experiment: Experiment) -> dict[str, float]:
+    """Wall seconds of each stage, over all the times that it was resumed."""
+    path = experiment.run_directory / "cost.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+if __name__ == "__main__":
+    main()
