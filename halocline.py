@@ -45,22 +45,32 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, function: Callable, help_text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=help_text, description=help_text, epilog=EPILOG, allow_abbrev=False)
+        sub = commands.add_parser(
+            name, help=help_text, description=help_text, epilog=EPILOG, allow_abbrev=False
+        )
         sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment")
         sub.set_defaults(command=function)
         return sub
 
     command("run", run, "run every stage that is not yet done, in order; resumes where it stopped")
     simulate_parser = command(
-        "simulate", simulate, "run the ensemble of the ocean basin and write its states as an archive"
+        "simulate",
+        simulate,
+        "run the ensemble of the ocean basin and write its states as an archive",
     )
     simulate_parser.add_argument("--workers", type=int, default=2, help="members at a time (2)")
     command("ingest", ingest, "read ocean-model output into a state archive")
     sample_parser = command("sample", sample, "draw an ensemble of states from a trained model")
-    sample_parser.add_argument("--output", type=Path, help="archive to write (in the run directory)")
+    sample_parser.add_argument(
+        "--output", type=Path, help="archive to write (in the run directory)"
+    )
     command("evaluate", evaluate, "judge the samples: metrics.json, figures and report.html")
-    command("integrate", integrate, "start the ocean basin from generated, true and analytic states")
-    export_parser = command("export", export, "write a generated state as an initial-condition file")
+    command(
+        "integrate", integrate, "start the ocean basin from generated, true and analytic states"
+    )
+    export_parser = command(
+        "export", export, "write a generated state as an initial-condition file"
+    )
     export_parser.add_argument("--member", type=int, default=0, help="which generated state (0)")
     export_parser.add_argument("--states", type=Path, help="archive to take it from")
     export_parser.add_argument("--output", type=Path, help="NetCDF file to write")
@@ -114,7 +124,9 @@ def simulate(experiment: Experiment, options: argparse.Namespace) -> None:
 
     settings = experiment.data.simulation
     if settings is None:
-        raise UserError("the configuration has no section data.simulation; see configs/quickstart.yaml")
+        raise UserError(
+            "the configuration has no section data.simulation; see configs/quickstart.yaml"
+        )
     refuse_to_overwrite(experiment.data.archive)
     directory = experiment.run_directory / "simulation"
     run_ensemble(settings, directory=directory, workers=options.workers)
@@ -156,6 +168,7 @@ def integrate(experiment: Experiment, options: argparse.Namespace) -> None:
     from evaluation.study import summary
 
     result = summary(study(experiment))
+    assert experiment.integration is not None, "the study refuses an experiment without it"
     seeds = {"integration": experiment.integration.seed, "sampling": experiment.sampling.seed}
     path = experiment.run_directory / "integration.json"
     write_json(path, {**result, "provenance": provenance(seeds=seeds)})
@@ -192,10 +205,15 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
 
     source = getattr(options, "states", None) or row_path(experiment, "guided_adjusted")
     member = getattr(options, "member", 0)
-    output = getattr(options, "output", None) or experiment.run_directory / f"initial_condition_{member}.nc"
+    output = (
+        getattr(options, "output", None)
+        or experiment.run_directory / f"initial_condition_{member}.nc"
+    )
     archive = StateArchive.open(source)
     if not 0 <= member < len(archive):
-        raise UserError(f"{source} holds states 0 to {len(archive) - 1}; there is no state {member}")
+        raise UserError(
+            f"{source} holds states 0 to {len(archive) - 1}; there is no state {member}"
+        )
     export_cf(
         archive.read([member]),
         archive.grid,
@@ -214,7 +232,10 @@ def timed(experiment: Experiment, name: str, stage: Callable[[], object]) -> Non
     seconds = time.monotonic() - start
     cost = read_cost(experiment)
     cost[f"{name}_seconds"] = round(cost.get(f"{name}_seconds", 0.0) + seconds, 1)
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    peak = max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     unit = 1024**3 if sys.platform == "darwin" else 1024**2
     cost["peak_memory_GiB"] = max(cost.get("peak_memory_GiB", 0.0), round(peak / unit, 2))
     experiment.run_directory.mkdir(parents=True, exist_ok=True)

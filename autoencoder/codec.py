@@ -76,7 +76,9 @@ class Codec(ModelMixin, ConfigMixin):
     def padding(self) -> Padding:
         """Between the ocean's rows and columns and those of the network."""
         _, rows, columns = self.grid_wet.shape
-        return Padding(rows, columns, self.config.multiple, periodic_x=self.config.ocean["periodic_x"])
+        return Padding(
+            rows, columns, self.config.multiple, periodic_x=self.config.ocean["periodic_x"]
+        )
 
     def network_input(self, state: State) -> Tensor:
         """The normalised, padded state `b c y x`."""
@@ -119,16 +121,22 @@ class Codec(ModelMixin, ConfigMixin):
 
     @property
     def static_maps(self) -> Tensor:
-        """What the denoiser is told of each latent cell, `5 h w`: wet share of the surface and of the
-        column, distance north (-1 to 1), cosine and sine of the position in x.
+        """What the denoiser is told of each latent cell, `5 h w`.
+
+        Wet share of the surface and of the column, distance north (-1 to 1), cosine and sine of the
+        position in x.
 
         Without them a network with periodic convolutions cannot know where it is.
         """
         wet = self.padding.pad((self.grid_wet > 0).float())
         _, rows, columns = self.latent_shape
-        surface, column = F.adaptive_avg_pool2d(torch.stack([wet[0], wet.mean(dim=0)]), (rows, columns))
+        surface, column = F.adaptive_avg_pool2d(
+            torch.stack([wet[0], wet.mean(dim=0)]), (rows, columns)
+        )
         north = torch.linspace(-1, 1, rows, device=wet.device)[:, None].expand(rows, columns)
-        angle = torch.arange(columns, device=wet.device).expand(rows, columns) * (2 * math.pi / columns)
+        angle = torch.arange(columns, device=wet.device).expand(rows, columns) * (
+            2 * math.pi / columns
+        )
         return torch.stack([surface, column, north, angle.cos(), angle.sin()])
 
     def check_grid(self, grid: OceanGrid) -> None:
@@ -225,7 +233,9 @@ class VolumeCodec(Codec):
             count += mean[:, 0].numel()
             total = total + mean.double().sum(dim=(0, 2, 3))
             # The variance of the draws: that of the means plus the posterior's own.
-            squares = squares + (mean.double().square() + log_variance.double().exp()).sum(dim=(0, 2, 3))
+            squares = squares + (mean.double().square() + log_variance.double().exp()).sum(
+                dim=(0, 2, 3)
+            )
         self.latent_mean.copy_(total / count)
         self.latent_std.copy_((squares / count - (total / count).square()).clamp_min(1e-12).sqrt())
 

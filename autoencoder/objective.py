@@ -20,6 +20,9 @@ class AutoencoderObjective(nn.Module):
     kl_weight, stratification_weight: weights beside the reconstruction error
     """
 
+    _interface_depth: Tensor
+    _wet_pairs: Tensor
+
     def __init__(
         self,
         codec: VolumeCodec,
@@ -51,7 +54,9 @@ class AutoencoderObjective(nn.Module):
         }
         losses["loss"] = losses["reconstruction"] + self._kl_weight * losses["kl"]
         if self._stratification_weight:
-            losses["stratification"] = self._stratification(codec.statistics.denormalise(reconstruction), state)
+            losses["stratification"] = self._stratification(
+                codec.statistics.denormalise(reconstruction), state
+            )
             losses["loss"] = losses["loss"] + self._stratification_weight * losses["stratification"]
         return losses
 

@@ -10,7 +10,7 @@ class PeriodicConv2d(nn.Conv2d):
     """A convolution whose padding wraps in x and is zero in y."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        pad_y, pad_x = self.padding
+        pad_y, pad_x = map(int, self.padding)
         input = F.pad(input, (pad_x, pad_x, 0, 0), mode="circular")
         input = F.pad(input, (0, 0, pad_y, pad_y))
         return F.conv2d(input, weight, bias, self.stride, 0, self.dilation, self.groups)

@@ -1,4 +1,7 @@
-"""The autoencoder stage: `accelerate launch -m autoencoder.train CONFIG [--section.key value ...]`."""
+"""The autoencoder stage.
+
+Run it with `accelerate launch -m autoencoder.train CONFIG [--section.key value ...]`.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,9 @@ def build_trainer(
         stratification_weight=settings.stratification_weight,
     )
     training = StateDataset(archive, archive.indices("train"))
-    validation = archive.indices("validation")[accelerator.process_index :: accelerator.num_processes]
+    validation = archive.indices("validation")[
+        accelerator.process_index :: accelerator.num_processes
+    ]
 
     def training_batches(counter: int) -> Iterator[Tensor]:
         loader = counted_loader(

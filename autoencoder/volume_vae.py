@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
@@ -77,25 +79,40 @@ class _Residuals(nn.Sequential):
 
 def _stage(width_in: int, width_out: int, blocks: int) -> nn.Module:
     widths = [width_in] + [width_out] * blocks
-    return _Residuals(*(_residual(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)))
+    return _Residuals(*(_residual(a, b) for a, b in pairwise(widths)))
 
 
-def _encoder(inputs: int, outputs: int, patch: int, channels: tuple[int, ...], blocks: int) -> nn.Module:
+def _encoder(
+    inputs: int, outputs: int, patch: int, channels: tuple[int, ...], blocks: int
+) -> nn.Module:
     layers: list[nn.Module] = [
         nn.PixelUnshuffle(patch),
         nn.Conv2d(inputs * patch**2, channels[0], 3, padding=1),
         _stage(channels[0], channels[0], blocks),
     ]
-    for before, width in zip(channels[:-1], channels[1:], strict=True):
-        layers += [nn.PixelUnshuffle(2), nn.Conv2d(4 * before, width, 1), _stage(width, width, blocks)]
+    for before, width in pairwise(channels):
+        layers += [
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4 * before, width, 1),
+            _stage(width, width, blocks),
+        ]
     return nn.Sequential(*layers, *_head(channels[-1], outputs))
 
 
-def _decoder(inputs: int, outputs: int, patch: int, channels: tuple[int, ...], blocks: int) -> nn.Module:
+def _decoder(
+    inputs: int, outputs: int, patch: int, channels: tuple[int, ...], blocks: int
+) -> nn.Module:
     deepest = channels[-1]
-    layers: list[nn.Module] = [nn.Conv2d(inputs, deepest, 3, padding=1), _stage(deepest, deepest, blocks)]
-    for before, width in zip(channels[:0:-1], channels[-2::-1], strict=True):
-        layers += [nn.Conv2d(before, 4 * width, 1), nn.PixelShuffle(2), _stage(width, width, blocks)]
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, deepest, 3, padding=1),
+        _stage(deepest, deepest, blocks),
+    ]
+    for before, width in pairwise(reversed(channels)):
+        layers += [
+            nn.Conv2d(before, 4 * width, 1),
+            nn.PixelShuffle(2),
+            _stage(width, width, blocks),
+        ]
     return nn.Sequential(*layers, *_head(channels[0], outputs * patch**2), nn.PixelShuffle(patch))
 
 

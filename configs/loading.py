@@ -27,7 +27,9 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no settings; expected a mapping with name, data, autoencoder, ...")
+        raise UserError(
+            f"{path} holds no settings; expected a mapping with name, data, autoencoder, ..."
+        )
     for key, value in _pairs(overrides):
         _set(content, key, value)
     try:
@@ -52,7 +54,9 @@ def _pairs(overrides: Sequence[str]) -> list[tuple[str, Any]]:
         words.extend(word.split("=", 1) if word.startswith("--") and "=" in word else [word])
     for name in words[::2]:
         if not name.startswith("--"):
-            raise UserError(f"found '{name}' where a setting was expected; write --section.key value")
+            raise UserError(
+                f"found '{name}' where a setting was expected; write --section.key value"
+            )
     if len(words) % 2:
         raise UserError(f"the setting {words[-1]} has no value; write --section.key value")
     values = [yaml.safe_load(value) for value in words[1::2]]
@@ -74,5 +78,6 @@ def _sentence(path: Path, error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     more = f" ({len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
-        return f"{path}: unknown key '{where}'{more}; check its spelling against configs/quickstart.yaml"
+        advice = "check its spelling against configs/quickstart.yaml"
+        return f"{path}: unknown key '{where}'{more}; {advice}"
     return f"{path}: {where}: {first['msg']}, found {first['input']!r}{more}"

@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 DAYS_PER_YEAR = 360
 MONTHS_PER_YEAR = 12
 WIND_LATITUDES = (-70.0, -45.0, -15.0, 0.0, 15.0, 45.0, 70.0)  # degrees north, DINO
+SOUTHERN_SALINITY = 35.0  # g/kg, DINO
 WIND_NODES = (0.0, 0.2, -0.1, -0.02, -0.1, 0.1, 0.0)  # N/m2, DINO
 
 
@@ -37,6 +38,9 @@ class BasinParameters(BaseModel):
     wind_stress_scale: float = Field(1.0, ge=0, description="factor on the DINO wind stress")
     gm_diffusivity: float = Field(1000.0, gt=0, description="GM and Redi diffusivity, m2/s")
     vertical_diffusivity: float = Field(2e-5, gt=0, description="background diffusivity, m2/s")
+    southern_salinity: float = Field(
+        35.0, gt=0, description="surface salinity target south of 60S, g/kg; DINO has 35.0"
+    )
     temperature_anomaly: float = Field(0.8, ge=0, description="std of target noise, K")
     salinity_anomaly: float = Field(0.15, ge=0, description="std of target noise, g/kg")
     wind_anomaly: float = Field(0.02, ge=0, description="std of wind-stress noise, N/m2")
@@ -59,8 +63,10 @@ class BasinParameters(BaseModel):
         swing = np.where(north, 3.0, -0.5) * np.sin(2 * np.pi * (year - 0.30))
         swing = swing * np.clip(np.abs(latitude) / 30.0, 0, 1)
         t_star = edge + (27.0 - edge) * shape + swing
-        s_edge = np.where(north, 35.1, 35.0)
+        s_edge = np.where(north, 35.1, SOUTHERN_SALINITY)
         s_star = s_edge + (37.25 - s_edge) * shape - 1.25 * np.exp(-((latitude / 7.5) ** 2))
+        poleward = np.sin(0.5 * np.pi * np.clip((-45.0 - latitude) / 15.0, 0, 1)) ** 2
+        s_star = s_star - (SOUTHERN_SALINITY - self.southern_salinity) * poleward
         return t_star[None, :], s_star[None, :]
 
     def initial_profiles(self, depth: Array, latitude: Array) -> tuple[Array, Array]:

@@ -86,7 +86,7 @@ class Scale:
     @property
     def norm(self) -> Normalize:
         """Linear, but stretched where most of the ocean lies: dense water, shallow mixed layers."""
-        powers = {"density": 2.0, "depth": 0.5}
+        powers = {"density": 1.6, "depth": 0.5}
         return PowerNorm(powers.get(self.quantity, 1.0), self.low, self.high)
 
 

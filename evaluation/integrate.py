@@ -190,8 +190,8 @@ def _tasks(
         parameters = [parameters] * longest
     if len(parameters) < longest:
         raise UserError(
-            f"Found {len(parameters)} sets of basin parameters for {longest} starts; give one for all "
-            "or one for each start."
+            f"Found {len(parameters)} sets of basin parameters for {longest} starts; give one for "
+            "all or one for each start."
         )
     return [
         _Task(label, index, start, parameters[index], years, seed, start_year)

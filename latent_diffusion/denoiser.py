@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import SchedulerMixin, UNet2DModel
 from torch import Tensor
 
 from data.errors import UserError
@@ -41,7 +41,8 @@ def build_unet(
         out_channels=latent_channels,
         block_out_channels=tuple(channels),
         layers_per_block=blocks,
-        down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D" if attention else "DownBlock2D",),
+        down_block_types=("DownBlock2D",) * plain
+        + ("AttnDownBlock2D" if attention else "DownBlock2D",),
         up_block_types=("AttnUpBlock2D" if attention else "UpBlock2D",) + ("UpBlock2D",) * plain,
         add_attention=attention,
         attention_head_dim=32,
@@ -50,7 +51,9 @@ def build_unet(
     )
 
 
-def predict(unet: UNet2DModel, scaled: Tensor, timestep: Tensor | float, static_maps: Tensor) -> Tensor:
+def predict(
+    unet: UNet2DModel, scaled: Tensor, timestep: Tensor | float, static_maps: Tensor
+) -> Tensor:
     """The network's v for its scaled input `b c h w`."""
     maps = static_maps.to(scaled.dtype).expand(len(scaled), *static_maps.shape)
     return unet(torch.cat([scaled, maps], dim=1), timestep).sample
@@ -71,7 +74,7 @@ def velocity_target(clean: Tensor, noise: Tensor, signal: Tensor, amplitude: Ten
     return signal * noise - amplitude * clean
 
 
-def noise_level(scheduler: object, step: int) -> NoiseLevel:
+def noise_level(scheduler: SchedulerMixin, step: int) -> NoiseLevel:
     """Amplitudes in the network's input at step number `step` of a scheduler's chain."""
     sigmas = getattr(scheduler, "sigmas", None)
     timesteps = scheduler.timesteps
@@ -81,7 +84,7 @@ def noise_level(scheduler: object, step: int) -> NoiseLevel:
         variance = float(scheduler.alphas_cumprod[int(timesteps[step])])
     else:
         raise UserError(
-            f"{type(scheduler).__name__} does not expose its noise levels; choose a scheduler such as "
-            "DPMSolverMultistepScheduler, DDIMScheduler, DDPMScheduler or EulerDiscreteScheduler"
+            f"{type(scheduler).__name__} does not expose its noise levels; choose a scheduler such "
+            "as DPMSolverMultistepScheduler, DDIMScheduler, DDPMScheduler or EulerDiscreteScheduler"
         )
     return NoiseLevel(variance**0.5, (1 - variance) ** 0.5)

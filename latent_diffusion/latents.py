@@ -1,4 +1,4 @@
-"""The latent cache: posterior mean and standard deviation of every training state, computed once."""
+"""The latent cache: posterior mean and standard deviation of each training state, computed once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from autoencoder.codec import Codec, IdentityCodec
@@ -21,7 +22,7 @@ from data.states import StateArchive
 SPLITS = ("train", "validation")
 
 
-class LatentCache:
+class LatentCache(Dataset[tuple[Tensor, int]]):
     """Means and standard deviations of the latents of a split, `n 2 c h w`, held in memory."""
 
     def __init__(self, moments: Tensor) -> None:
@@ -34,7 +35,7 @@ class LatentCache:
         return self._moments[item], item
 
 
-class EncodedStates:
+class EncodedStates(Dataset[tuple[Tensor, int]]):
     """The same view of a data-space model, whose latents are read from the archive as they are."""
 
     def __init__(self, archive: StateArchive, indices: NDArray[np.integer], codec: Codec) -> None:
@@ -73,7 +74,9 @@ def _write_cache(codec: Codec, archive: StateArchive, path: Path) -> None:
     os.replace(partial, path)
 
 
-def _encode(codec: Codec, archive: StateArchive, split: str, *, batch: int = 16) -> Iterator[Tensor]:
+def _encode(
+    codec: Codec, archive: StateArchive, split: str, *, batch: int = 16
+) -> Iterator[Tensor]:
     indices = archive.indices(split)
     for start in tqdm(range(0, len(indices), batch), desc=f"encoding {split}", unit="batch"):
         state = archive.read(indices[start : start + batch])
@@ -86,8 +89,9 @@ def _read_cache(codec: Codec, path: Path) -> dict[str, LatentCache | EncodedStat
             cached_from = (file.metadata() or {}).get("codec")
             if cached_from != codec.fingerprint:
                 raise UserError(
-                    f"the latents in {path} were cached from another autoencoder (its fingerprint is "
-                    f"{cached_from}, this one's {codec.fingerprint}); remove the file to encode again"
+                    f"the latents in {path} were cached from another autoencoder (its fingerprint "
+                    f"is {cached_from}, this one's {codec.fingerprint}); remove the file to encode "
+                    "again"
                 )
             return {split: LatentCache(file.get_tensor(split)) for split in SPLITS}
     except (OSError, SafetensorError) as error:

@@ -16,6 +16,10 @@ class DenoisingObjective(nn.Module):
     static_maps: `m h w`, what the network is told of each place
     """
 
+    _alphas: Tensor
+    _weight: Tensor
+    _static_maps: Tensor
+
     def __init__(
         self, unet: UNet2DModel, *, schedule: DDPMScheduler, weight: Tensor, static_maps: Tensor
     ) -> None:
@@ -29,10 +33,14 @@ class DenoisingObjective(nn.Module):
         """Loss of `batch` `b 2 c h w`, the latents' means and standard deviations."""
         mean, std = batch.unbind(dim=1)
         posterior, noise = torch.randn((2, *mean.shape), generator=generator).to(batch.device)
-        timesteps = torch.randint(len(self._alphas), (len(mean),), generator=generator).to(batch.device)
+        timesteps = torch.randint(len(self._alphas), (len(mean),), generator=generator).to(
+            batch.device
+        )
         clean = mean + std * posterior
         signal = self._alphas[timesteps].sqrt()[:, None, None, None]
         amplitude = (1 - self._alphas[timesteps]).sqrt()[:, None, None, None]
-        predicted = predict(self.unet, signal * clean + amplitude * noise, timesteps, self._static_maps)
+        predicted = predict(
+            self.unet, signal * clean + amplitude * noise, timesteps, self._static_maps
+        )
         error = (predicted.float() - velocity_target(clean, noise, signal, amplitude)).square()
         return {"loss": (error * self._weight).sum() / (len(batch) * self._weight.sum())}

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import diffusers
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, SchedulerMixin, UNet2DModel
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
-import diffusers
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
 from data.errors import UserError
@@ -23,7 +23,7 @@ from latent_diffusion.denoiser import clean_estimate, noise_level, predict, velo
 
 @dataclass
 class StatePipelineOutput(BaseOutput):
-    """States in physical units and the standardised latents `b c h w` that they were decoded from."""
+    """States in physical units, and the standardised latents `b c h w` they were decoded from."""
 
     state: State
     latents: Tensor
@@ -47,7 +47,7 @@ class StatePipeline(DiffusionPipeline):
     def __call__(
         self, *, generators: Sequence[torch.Generator], steps: int = 25, guide: Guide | None = None
     ) -> StatePipelineOutput:
-        """Draw one state per generator (on the CPU): each is the same in whatever batch it is drawn.
+        """Draw one state per generator (on the CPU): the same state in whatever batch.
 
         guide: corrects the clean estimate of each denoising step; None samples unguided
         """
@@ -64,14 +64,18 @@ class StatePipeline(DiffusionPipeline):
                 clean = clean_estimate(v, scaled, level)
                 corrected = guide.correct(clean, self.codec.decode, progress=progress)
                 v = velocity(corrected, scaled, level)
-            sample = self.scheduler.step(v, timestep, sample, **self._noise_source(generators)).prev_sample
+            sample = self.scheduler.step(
+                v, timestep, sample, **self._noise_source(generators)
+            ).prev_sample
         return StatePipelineOutput(state=self.codec.decode(sample), latents=sample)
 
     def _initial_noise(self, generators: Sequence[torch.Generator]) -> Tensor:
         shape = (1, *self.codec.latent_shape)
         return torch.cat([torch.randn(shape, generator=g) for g in generators]).to(self.device)
 
-    def _noise_source(self, generators: Sequence[torch.Generator]) -> dict[str, list[torch.Generator]]:
+    def _noise_source(
+        self, generators: Sequence[torch.Generator]
+    ) -> dict[str, list[torch.Generator]]:
         """Stochastic schedulers draw from each member's own generator."""
         accepts = "generator" in inspect.signature(self.scheduler.step).parameters
         return {"generator": list(generators)} if accepts else {}
@@ -83,7 +87,9 @@ def build_scheduler(
     """The diffusers scheduler `name` on the noise schedule that the model was trained with."""
     scheduler_class = getattr(diffusers, name, None)
     if scheduler_class is None or not name.endswith("Scheduler"):
-        raise UserError(f"diffusers has no scheduler '{name}'; DPMSolverMultistepScheduler is a good one")
+        raise UserError(
+            f"diffusers has no scheduler '{name}'; DPMSolverMultistepScheduler is a good one"
+        )
     accepted = inspect.signature(scheduler_class.__init__).parameters
     unknown = sorted(set(options) - set(accepted))
     if unknown:

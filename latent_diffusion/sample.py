@@ -1,4 +1,6 @@
-"""The sampling stage: `accelerate launch -m latent_diffusion.sample CONFIG [--section.key value ...]`.
+"""The sampling stage.
+
+Run it with `accelerate launch -m latent_diffusion.sample CONFIG [--section.key value ...]`.
 
 The ensemble is split over processes by batches. Member k starts from its own noise, a function of
 (seed, k), so it is the same state whatever the batch size or the number of processes.
@@ -21,10 +23,10 @@ from tqdm import tqdm
 from autoencoder.codec import Codec
 from configs import Experiment, parse_command_line
 from configs.schema import GuidanceSettings
+from data.archive_format import UNUSED
 from data.errors import UserError, user_errors_in_one_sentence
 from data.state import State
 from data.states import ArchiveWriter, StateArchive
-from data.archive_format import UNUSED
 from guidance.constraints import MeanProfile, NearestStableState, Scales
 from guidance.guide import Guide, WeightedTerm
 from guidance.seawater import equation_of_state
@@ -112,7 +114,9 @@ def build_guide(settings: GuidanceSettings, codec: Codec) -> Guide:
     terms = []
     if settings.nearest_stable_state:
         eos = equation_of_state(codec.config.ocean["equation_of_state"])
-        terms.append(WeightedTerm(NearestStableState(grid, eos, scales), settings.nearest_stable_state))
+        terms.append(
+            WeightedTerm(NearestStableState(grid, eos, scales), settings.nearest_stable_state)
+        )
     if settings.mean_profile:
         temperature, salinity = mean_profiles(codec)
         profile = MeanProfile(grid, temperature, salinity, scales, per=settings.mean_profile_per)
@@ -124,10 +128,15 @@ def build_guide(settings: GuidanceSettings, codec: Codec) -> Guide:
 
 def mean_profiles(codec: Codec) -> tuple[torch.Tensor, torch.Tensor]:
     """Horizontal means `z` of the training climatology's temperature [degC] and salinity."""
-    climatology = State.from_channels(codec.statistics.mean[None].double(), levels=codec.statistics.levels)
+    climatology = State.from_channels(
+        codec.statistics.mean[None].double(), levels=codec.statistics.levels
+    )
     area = codec.grid_area * codec.grid_wet
     share = area / area.sum(dim=(1, 2), keepdim=True).clamp_min(1e-30)
-    return tuple((field[0] * share).sum(dim=(1, 2)) for field in (climatology.temperature, climatology.salinity))
+    return tuple(
+        (field[0] * share).sum(dim=(1, 2))
+        for field in (climatology.temperature, climatology.salinity)
+    )
 
 
 def member_generator(seed: int, member: int) -> torch.Generator:
@@ -140,15 +149,22 @@ def sampling_record(experiment: Experiment, *, guided: bool) -> str:
     """What made an ensemble, as JSON: model, seed, scheduler and guidance."""
     sampling = experiment.sampling.model_dump(mode="json", exclude={"batch_size"})
     guidance = experiment.guidance.model_dump(mode="json", exclude={"adjust", "enabled"})
-    index = model_directory(experiment.run_directory) / "unet" / "diffusion_pytorch_model.safetensors"
+    index = (
+        model_directory(experiment.run_directory) / "unet" / "diffusion_pytorch_model.safetensors"
+    )
     model = hashlib.sha256(index.read_bytes()).hexdigest()[:16] if index.is_file() else None
     return json.dumps(
-        {"model": experiment.name, "weights": model, "sampling": sampling, "guidance": guidance if guided else None}
+        {
+            "model": experiment.name,
+            "weights": model,
+            "sampling": sampling,
+            "guidance": guidance if guided else None,
+        }
     )
 
 
 def _parts_directory(output: Path, record: str, *, batch_size: int) -> Path:
-    """Where the batches of one ensemble wait to be merged; another ensemble's have another place."""
+    """Where the batches of one ensemble wait to be merged, apart from any other ensemble's."""
     digest = hashlib.sha256(f"{record} {batch_size}".encode()).hexdigest()[:8]
     return output.with_name(f"{output.name}.parts-{digest}")
 
@@ -167,7 +183,9 @@ def _draw_parts(
     starts = range(0, settings.members, settings.batch_size)
     mine = list(starts)[processes.process_index :: processes.num_processes]
     label = "guided" if guide else "unguided"
-    for start in tqdm(mine, desc=f"sampling {label}", unit="batch", disable=not processes.is_main_process):
+    for start in tqdm(
+        mine, desc=f"sampling {label}", unit="batch", disable=not processes.is_main_process
+    ):
         part = parts / f"{start:07d}.safetensors"
         if part.exists():
             continue
@@ -209,7 +227,10 @@ def _writer_like(archive: StateArchive, target: Path) -> ArchiveWriter:
         equation_of_state=archive.equation_of_state,
         salinity_units=archive.salinity_units,
         sea_level=archive.has_sea_level,
-        attributes={**attributes, "convective_adjustment": "exact, conserving column heat and salt"},
+        attributes={
+            **attributes,
+            "convective_adjustment": "exact, conserving column heat and salt",
+        },
     )
 
 

@@ -1,4 +1,7 @@
-"""The diffusion stage: `accelerate launch -m latent_diffusion.train CONFIG [--section.key value ...]`."""
+"""The diffusion stage.
+
+Run it with `accelerate launch -m latent_diffusion.train CONFIG [--section.key value ...]`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from torch.utils.data import DataLoader, Subset
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
-from autoencoder.train import codec_directory, load_codec, stage_record as codec_record
+from autoencoder.train import codec_directory, load_codec
+from autoencoder.train import stage_record as codec_record
 from configs import Experiment, parse_command_line
 from data.batches import counted_loader
 from data.errors import UserError, user_errors_in_one_sentence
@@ -50,7 +54,9 @@ def train_denoiser(experiment: Experiment) -> None:
     training = experiment.diffusion.training
     accelerator = build_accelerator(stage_directory(experiment), precision=training.precision)
     with accelerator.main_process_first():
-        datasets = latent_datasets(codec, archive, path=stage_directory(experiment) / "latents.safetensors")
+        datasets = latent_datasets(
+            codec, archive, path=stage_directory(experiment) / "latents.safetensors"
+        )
     schedule = build_schedule(experiment)
     unet = build_denoiser(experiment, codec)
     trainer = build_trainer(
@@ -60,7 +66,9 @@ def train_denoiser(experiment: Experiment) -> None:
     trainer.ema.copy_to(p for p in unet.parameters() if p.requires_grad)
     if accelerator.is_main_process:
         sampling = experiment.sampling
-        scheduler = build_scheduler(sampling.scheduler, sampling.scheduler_options, schedule=schedule)
+        scheduler = build_scheduler(
+            sampling.scheduler, sampling.scheduler_options, schedule=schedule
+        )
         pipeline = StatePipeline(unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu())
         put_in_place(product, record, lambda folder: save_model(pipeline, experiment, folder))
     accelerator.wait_for_everyone()
@@ -150,12 +158,13 @@ def model_card(pipeline: StatePipeline, experiment: Experiment) -> str:
     """What the model is, what it was trained on and how it is used."""
     codec = pipeline.codec
     levels, rows, columns = codec.grid.shape
+    variables = "temperature, salinity" + ", sea level" * codec.config.ocean["sea_level"]
     return f"""# {experiment.title or experiment.name}
 
-Generates ocean states (temperature, salinity{", sea level" if codec.config.ocean["sea_level"] else ""})
-on a grid of {levels} levels, {rows} rows and {columns} columns, for the equation of state
-`{codec.config.ocean["equation_of_state"]}`. Trained by Halocline on `{experiment.data.archive}`; the
-settings are in `experiment.yaml`. The codec keeps one number in {codec.compression:.1f}.
+Generates ocean states ({variables}) on a grid of {levels} levels, {rows} rows and
+{columns} columns, for the equation of state `{codec.config.ocean["equation_of_state"]}`.
+Trained by Halocline on `{experiment.data.archive}`; the settings are in `experiment.yaml`.
+The codec keeps one number in {codec.compression:.1f}.
 
     from latent_diffusion.pipeline import StatePipeline
     pipeline = StatePipeline.from_pretrained("this folder")

@@ -101,7 +101,11 @@ def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's per-parameter tensors; its settings come from the training plan."""
     state = optimizer.state_dict()["state"]
     return _contiguous(
-        {f"{index:05d}.{name}": tensor for index, entry in state.items() for name, tensor in entry.items()}
+        {
+            f"{index:05d}.{name}": tensor
+            for index, entry in state.items()
+            for name, tensor in entry.items()
+        }
     )
 
 

@@ -1,4 +1,4 @@
-"""The accelerator that a training stage runs under, and the precision that its device is good at."""
+"""The accelerator of a training stage, and the precision that its device is good at."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class MetricsLog:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The lines of a log, empty if there is none; a line cut short by an interruption is left out."""
+    """The lines of a log, empty if there is none; a line cut short is left out."""
     if not path.exists():
         return []
     lines = []

@@ -1,4 +1,4 @@
-"""The training loop of both stages. Time is the number of samples seen; all else follows from it."""
+"""The training loop of both stages: time is the number of samples seen, all else follows."""
 
 from __future__ import annotations
 
@@ -61,7 +61,10 @@ class Trainer:
         self._validation_batches = validation_batches
         self._parameters = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
-            self._parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.99)
+            self._parameters,
+            lr=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            betas=(0.9, 0.99),
         )
         self.objective, self._optimizer = accelerator.prepare(objective, optimizer)
         self.ema = EMAModel(self._parameters, decay=plan.ema_decay, use_ema_warmup=True, power=0.75)
@@ -129,15 +132,21 @@ class Trainer:
         totals: dict[str, list[Tensor]] = {}
         with self.averaged_weights():
             for batch in self._validation_batches():
-                for name, loss in self.objective(batch.to(self.accelerator.device), generator).items():
+                for name, loss in self.objective(
+                    batch.to(self.accelerator.device), generator
+                ).items():
                     totals.setdefault(name, []).append(loss)
-        return self._means({k: torch.stack(v).mean() for k, v in totals.items()}, prefix="validation")
+        return self._means(
+            {k: torch.stack(v).mean() for k, v in totals.items()}, prefix="validation"
+        )
 
     def _means(self, losses: dict[str, Tensor], *, prefix: str) -> dict[str, float]:
         names = sorted(losses)
         stacked = torch.stack([losses[name].detach().float() for name in names])
         reduced = self.accelerator.reduce(stacked, reduction="mean")
-        return {f"{prefix}/{name}": float(value) for name, value in zip(names, reduced, strict=True)}
+        return {
+            f"{prefix}/{name}": float(value) for name, value in zip(names, reduced, strict=True)
+        }
 
     def _generator(self, counter: int) -> torch.Generator:
         """Noise as a function of (seed, counter, process): a resumed run draws the same."""

@@ -18,7 +18,7 @@ def is_done(product: Path, record: dict[str, object]) -> bool:
 
 
 def put_in_place(product: Path, record: dict[str, object], write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary folder, then make it `product`; an interruption leaves no half."""
+    """Let `write` fill a temporary folder, then make it `product`: whole, or not at all."""
     partial = product.with_name(product.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
