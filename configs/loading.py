@@ -24,7 +24,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise UserError(f"there is no configuration {path}; the shipped ones are in configs/")
     try:
         content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(
@@ -59,8 +59,16 @@ def _pairs(overrides: Sequence[str]) -> list[tuple[str, Any]]:
             )
     if len(words) % 2:
         raise UserError(f"the setting {words[-1]} has no value; write --section.key value")
-    values = [yaml.safe_load(value) for value in words[1::2]]
-    return [(name[2:], value) for name, value in zip(words[::2], values, strict=True)]
+    return [
+        (name[2:], _value(name, text)) for name, text in zip(words[::2], words[1::2], strict=True)
+    ]
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"the value of {name} is not valid YAML: {text}") from error
 
 
 def _set(content: dict[str, Any], key: str, value: Any) -> None:
@@ -77,7 +85,9 @@ def _sentence(path: Path, error: ValidationError) -> str:
     first, *others = error.errors()
     where = ".".join(str(part) for part in first["loc"])
     more = f" ({len(others)} more)" if others else ""
+    advice = "compare with configs/quickstart.yaml"
     if first["type"] == "extra_forbidden":
-        advice = "check its spelling against configs/quickstart.yaml"
         return f"{path}: unknown key '{where}'{more}; {advice}"
+    if first["type"] == "missing":
+        return f"{path}: the setting '{where}' is missing{more}; {advice}"
     return f"{path}: {where}: {first['msg']}, found {first['input']!r}{more}"

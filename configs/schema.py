@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.ingest import IngestSettings
 from data.simulate import SimulationSettings
 from training.schedule import TrainingPlan
+
+
+# Networks normalise their channels in groups of 8.
+Widths = Annotated[
+    tuple[Annotated[int, Field(gt=0, multiple_of=8)], ...],
+    Field(min_length=1, description="width of each stage; each halves rows and columns"),
+]
 
 
 class Section(BaseModel):
@@ -53,7 +60,7 @@ class AutoencoderSettings(Section):
     kind: Literal["vae", "identity"] = "vae"
     latent_channels: int = Field(16, gt=0)
     patch: int = Field(1, gt=0, description="cells a side that the first layer folds into channels")
-    channels: tuple[int, ...] = Field((96, 128), description="width of each stage; each halves")
+    channels: Widths = (96, 128)
     blocks: int = Field(2, gt=0, description="residual blocks in a stage")
     kl_weight: float = Field(1e-6, ge=0)
     stratification_weight: float = Field(0.0, ge=0)
@@ -63,12 +70,20 @@ class AutoencoderSettings(Section):
 class DiffusionSettings(Section):
     """The denoiser of latents: a diffusers UNet2DModel."""
 
-    channels: tuple[int, ...] = (96, 192)
+    channels: Widths = (96, 192)
     blocks: int = Field(2, gt=0)
     attention: bool = Field(True, description="self-attention in the lowest stage")
     dropout: float = Field(0.0, ge=0, lt=1)
     train_timesteps: int = Field(1000, gt=1)
     training: TrainingSettings
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.attention and self.channels[-1] % 32:
+            raise ValueError(
+                f"attention has heads of 32 channels, which do not divide the last of {self.channels}"
+            )
+        return self
 
 
 class SamplingSettings(Section):

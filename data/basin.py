@@ -11,8 +11,6 @@ Veros locks its runtime settings once per process, so import this module only wh
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 from veros import VerosSetup, runtime_settings, veros_routine
 
 runtime_settings.backend = "numpy"
@@ -138,7 +136,9 @@ class Basin(VerosSetup):
         t_star, s_star = p.restoring_targets(y, year)
         t_star = np.maximum(t_star + p.temperature_anomaly * noise_t, FREEZING_POINT)
         s_star = s_star + p.salinity_anomaly * noise_s
-        heat = HEAT_FEEDBACK / (settings.rho_0 * SPECIFIC_HEAT) * (t_star - vs.temp[:, :, -1, vs.tau])
+        heat = (
+            HEAT_FEEDBACK / (settings.rho_0 * SPECIFIC_HEAT) * (t_star - vs.temp[:, :, -1, vs.tau])
+        )
         salt = SALT_FEEDBACK / settings.rho_0 * (s_star - vs.salt[:, :, -1, vs.tau])
         vs.forc_temp_surface = heat * vs.maskT[:, :, -1]
         vs.forc_salt_surface = salt * vs.maskT[:, :, -1]

@@ -131,9 +131,7 @@ class RedNoise:
         month = (year * MONTHS_PER_YEAR) % (len(self._amplitudes) - 1)
         before, weight = int(month), month - int(month)
         amplitude = (1 - weight) * self._amplitudes[before] + weight * self._amplitudes[before + 1]
-        zonal = np.cos(
-            2 * np.pi * self._zonal[..., None] * x + self._phase[0][..., None]
-        )  # f w x
+        zonal = np.cos(2 * np.pi * self._zonal[..., None] * x + self._phase[0][..., None])  # f w x
         meridional = np.cos(
             0.5 * np.pi * self._meridional[..., None] * y + self._phase[1][..., None]
         )

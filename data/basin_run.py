@@ -82,14 +82,18 @@ class BasinRun:
         # Velocities live on faces: average the squares of the two faces of each cell.
         u2 = 0.5 * (u[2:-2, 2:-2, :, tau] ** 2 + u[1:-3, 2:-2, :, tau] ** 2)
         v2 = 0.5 * (w[2:-2, 2:-2, :, tau] ** 2 + w[2:-2, 1:-3, :, tau] ** 2)
-        volume = (np.asarray(v.area_t)[..., None] * np.asarray(v.dzt) * np.asarray(v.maskT))[INTERIOR]
+        volume = (np.asarray(v.area_t)[..., None] * np.asarray(v.dzt) * np.asarray(v.maskT))[
+            INTERIOR
+        ]
         return float((0.5 * (u2 + v2) * volume).sum() / volume.sum())
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; the file appears whole or not at all."""
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
-            np.savez(file, **{name: getattr(self._variables, name) for name in self._restart_names()})
+            np.savez(
+                file, **{name: getattr(self._variables, name) for name in self._restart_names()}
+            )
         os.replace(partial, path)
 
     def load(self, path: Path) -> None:
@@ -102,7 +106,9 @@ class BasinRun:
 
     def _restart_names(self) -> list[str]:
         meta = self._setup.state.var_meta
-        return [name for name, variable in meta.items() if variable.write_to_restart and variable.active]
+        return [
+            name for name, variable in meta.items() if variable.write_to_restart and variable.active
+        ]
 
     def _now(self, variable: Array) -> Array:
         return self._upright(np.asarray(variable)[..., int(self._variables.tau)][INTERIOR])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -14,7 +15,14 @@ from data.errors import UserError
 from data.states import StateArchive
 
 
-class StateDataset(Dataset[tuple[Tensor, int]]):
+class Samples(Dataset[tuple[Tensor, int]], ABC):
+    """A map-style dataset of known length: what a counted loader draws from."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+
+class StateDataset(Samples):
     """The states of `archive` at `indices`, map-style.
 
     An item is the state's channels `c y x` in physical units (land 0, float32) and its index in
@@ -85,7 +93,7 @@ class CountedSampler(Sampler[list[int]]):
 
 
 def counted_loader(
-    dataset: StateDataset,
+    dataset: Samples,
     *,
     batch_size: int,
     seed: int,

@@ -17,7 +17,7 @@ class UserError(Exception):
 
 @contextmanager
 def user_errors_in_one_sentence() -> Iterator[None]:
-    """For the edge of a command: a `UserError` ends the program with its sentence, not a traceback."""
+    """For the edge of a command: a `UserError` ends it with its sentence, without a traceback."""
     try:
         yield
     except UserError as error:

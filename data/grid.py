@@ -49,7 +49,7 @@ class OceanGrid:
 
     @property
     def interface_depth(self) -> FloatArray:
-        """Depth of the interfaces between neighbouring levels, `z-1` [m]: midway between centres."""
+        """Depth of the interfaces between levels, `z-1` [m]: midway between the centres."""
         return 0.5 * (self.depth[:-1] + self.depth[1:])
 
     @property

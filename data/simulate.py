@@ -6,18 +6,16 @@ interrupted ensemble continues where it stopped.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from tqdm import tqdm
 
 from data.basin_forcing import DAYS_PER_YEAR, BasinParameters
+from data.errors import UserError
+from data.workers import Report, run_side_by_side
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -27,6 +25,11 @@ class MemberSettings(BasinParameters):
 
     name: str
     seed: int
+
+    @property
+    def parameters(self) -> BasinParameters:
+        """The physical parameters alone."""
+        return BasinParameters(**self.model_dump(exclude={"name", "seed"}))
 
 
 class SimulationSettings(BaseModel):
@@ -47,19 +50,35 @@ class SimulationSettings(BaseModel):
         """Model years at which a branch keeps a state, counted from the branching."""
         interval = self.record_interval_days / DAYS_PER_YEAR
         count = int(np.floor(self.record_years / interval + 1e-9))
-        return self.adjust_years + interval * np.arange(1, count + 1)
+        return np.asarray(self.adjust_years + interval * np.arange(1, count + 1), dtype=np.float64)
 
 
 def run_ensemble(settings: SimulationSettings, *, directory: Path, workers: int) -> None:
-    """Spin up and branch under `directory`, `workers` members at a time; resumes by itself."""
-    _run_all([_spin_up_task(settings, directory)], workers=1, label="spin-up")
+    """Spin up and branch under `directory`, `workers` members at a time; resumes by itself.
+
+    Raises `UserError` if `directory` holds an ensemble of other settings.
+    """
+    _claim(directory, settings)
+    run_side_by_side(_integrate, [_spin_up_task(settings, directory)], workers=1, label="spin-up")
     tasks = [_branch_task(settings, member, directory) for member in settings.members]
-    _run_all(tasks, workers=workers, label="members")
+    run_side_by_side(_integrate, tasks, workers=workers, label="members")
 
 
 def records(member_directory: Path) -> list[Path]:
     """The stored records of a member, in time order."""
     return sorted((member_directory / "records").glob("*.npz"))
+
+
+def _claim(directory: Path, settings: SimulationSettings) -> None:
+    """Note whose ensemble `directory` holds, so that no other one continues it."""
+    note, content = directory / "settings.json", settings.model_dump_json(indent=2)
+    if note.is_file() and note.read_text() != content:
+        raise UserError(
+            f"{directory} holds an ensemble with other settings (see {note.name} there); "
+            "set --run_directory to another path, or remove that folder"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    note.write_text(content)
 
 
 class _Task(BaseModel):
@@ -72,6 +91,10 @@ class _Task(BaseModel):
     record_times: list[float]  # years after the start
     years: float
     checkpoint_years: float
+
+    @property
+    def name(self) -> str:
+        return self.member.name
 
 
 def _spin_up_task(settings: SimulationSettings, directory: Path) -> _Task:
@@ -99,44 +122,13 @@ def _branch_task(settings: SimulationSettings, member: MemberSettings, directory
     )
 
 
-def _run_all(tasks: list[_Task], *, workers: int, label: str) -> None:
-    total = sum(task.years for task in tasks)
-    # Veros locks its settings once per process: each integration gets a fresh, spawned one.
-    context = multiprocessing.get_context("spawn")
-    with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool,
-        tqdm(total=total, unit="model year", desc=label) as bar,
-    ):
-        progress = manager.dict()
-        futures = {pool.submit(_integrate, task, progress) for task in tasks}
-        while futures:
-            done = {future for future in futures if future.done()}
-            for future in done:
-                future.result()
-            futures -= done
-            bar.update(sum(progress.values()) - bar.n)
-            if futures:
-                next(as_completed_within(futures, seconds=2.0), None)
-        bar.update(total - bar.n)
-
-
-def as_completed_within(futures: set, *, seconds: float) -> Iterator:
-    """The futures that complete within `seconds`, without an error when none does."""
-    try:
-        yield from as_completed(futures, timeout=seconds)
-    except TimeoutError:
-        return
-
-
-def _integrate(task: _Task, progress) -> None:
+def _integrate(task: _Task, report: Report) -> None:
     """Run one task to its end from its last checkpoint, keeping the records on the way."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from data.basin_run import BasinRun  # Veros must be imported in the worker only
 
     (task.directory / "records").mkdir(parents=True, exist_ok=True)
     checkpoint = task.directory / CHECKPOINT
-    run = BasinRun(BasinParameters(**task.member.model_dump(exclude={"name", "seed"})), seed=task.member.seed)
+    run = BasinRun(task.member.parameters, seed=task.member.seed)
     if checkpoint.exists():
         run.load(checkpoint)
     elif task.start is not None:
@@ -150,8 +142,8 @@ def _integrate(task: _Task, progress) -> None:
             _save_record(run, task, year)
         if _is_checkpoint(year, task):
             run.save(checkpoint)
-        progress[task.member.name] = year
-    progress[task.member.name] = task.years
+        report(year)
+    report(task.years)
 
 
 def _stops(task: _Task) -> list[float]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data.basin_forcing import MONTHS_PER_YEAR, BasinParameters
+from data.basin_forcing import MONTHS_PER_YEAR
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.independence import independent_fields
@@ -69,8 +69,7 @@ def basin_grid(member: MemberSettings) -> OceanGrid:
     """Grid of the basin. Imports Veros, which locks its settings for this process."""
     from data.basin_run import BasinRun
 
-    parameters = BasinParameters(**member.model_dump(exclude={"name", "seed"}))
-    run = BasinRun(parameters, seed=member.seed)
+    run = BasinRun(member.parameters, seed=member.seed)
     geometry, wet = run.geometry(), run.wet_mask()
     return OceanGrid(
         depth=geometry["depth"],

@@ -35,7 +35,7 @@ class State:
         return State(function(self.temperature), function(self.salinity), sea_level)
 
     def to_channels(self) -> Tensor:
-        """`b c y x`: the temperature levels, the salinity levels, then sea level if there is one."""
+        """`b c y x`: levels of temperature, levels of salinity, then sea level if there is one."""
         fields = [self.temperature, self.salinity]
         if self.sea_level is not None:
             fields.append(self.sea_level[:, None])

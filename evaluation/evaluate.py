@@ -25,10 +25,11 @@ SHOWN = {"truth": "truth", "autoencoded": "auto-encoded truth", "guided_adjusted
 def evaluate(
     experiment: Experiment, *, integration: IntegrationResult | None, cost: dict[str, float]
 ) -> dict[str, object]:
-    """Judge the run's states; writes metrics.json, figures/ and report.html, returns the metrics."""
+    """Judge the run's states: write metrics.json, figures/ and report.html; return the metrics."""
     rows = gather_rows(experiment)
+    row_metrics = evaluate_rows(experiment, rows)
     metrics: dict[str, object] = {
-        "rows": evaluate_rows(experiment, rows),
+        "rows": row_metrics,
         "integration": summary(integration) if integration else None,
         "cost": cost,
         "provenance": provenance(seeds=_seeds(experiment)),
@@ -39,7 +40,7 @@ def evaluate(
     write_report(
         directory / "report.html",
         title=experiment.title or experiment.name,
-        metrics=metrics["rows"],
+        metrics=row_metrics,
         figures=[(path, path.stem.replace("_", " ")) for path in figures],
         config_text=yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False),
         notes=[_introduction(experiment, rows)],
@@ -74,10 +75,10 @@ def write_json(path: Path, content: dict[str, object]) -> None:
 
 def _introduction(experiment: Experiment, rows: dict[str, State]) -> str:
     return (
-        f"{len(rows['guided_adjusted'])} generated ocean states judged against {len(rows['truth'])} "
-        f"held-out states of {experiment.data.archive.name}. Rows: truth is the held-out states; "
+        f"{len(rows['guided_adjusted'])} generated ocean states judged against "
+        f"{len(rows['truth'])} held-out states of {experiment.data.archive.name}. Rows: truth is the held-out states; "
         "autoencoded passes them through the codec; unguided and guided are sampled from the same "
-        "noise; guided_adjusted is the product: guided samples after exact convective adjustment."
+        "noise; guided_adjusted is the product: guided samples, exactly adjusted."
     )
 
 

@@ -10,26 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
-from collections.abc import MutableMapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from data.basin_forcing import DAYS_PER_YEAR, BasinParameters
 from data.errors import UserError
-from data.simulate import as_completed_within
+from data.workers import Report, run_side_by_side
 
 FloatArray = NDArray[np.float64]
 Start = tuple[FloatArray, FloatArray] | None  # T [degC], S [g/kg], `z y x`; None: analytic state
 RECORD_DAYS = 30.0
 TRUTH = "truth"
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} model years [{elapsed}<{remaining}]"
 
 
 @dataclass(frozen=True)
@@ -134,18 +130,21 @@ def integrate_states(
         labels can be compared)
     seed, start_year: the forcing of all runs; the fraction of the year is the season, so choose
         that of the states
-    directory: one npz file for each finished run; runs found there are not repeated
+    directory: one npz file for each finished run; a run of the same start and settings that is
+        found there is not repeated
 
-    Raises `UserError` for starts that do not fit, and for results of other settings in `directory`.
+    Raises `UserError` for starts that do not fit.
     """
-    tasks = _tasks(starts, parameters, years=years, seed=seed, start_year=start_year)
+    directory.mkdir(parents=True, exist_ok=True)
+    tasks = _tasks(
+        starts, parameters, years=years, seed=seed, start_year=start_year, directory=directory
+    )
     for task in tasks:
         _check(task)
-    directory.mkdir(parents=True, exist_ok=True)
-    missing = [task for task in tasks if not _is_finished(task, directory)]
+    missing = [task for task in tasks if not task.path.exists()]
     if missing:
-        _run_all(missing, directory, workers=workers)
-    return IntegrationResult([_load(task.path(directory)) for task in tasks], years)
+        run_side_by_side(_integrate, missing, workers=workers, label="integrations")
+    return IntegrationResult([_load(task.path) for task in tasks], years)
 
 
 @dataclass(frozen=True)
@@ -159,6 +158,7 @@ class _Task:
     years: float
     seed: int
     start_year: float
+    directory: Path
 
     @property
     def name(self) -> str:
@@ -173,8 +173,9 @@ class _Task:
             digest.update(np.ascontiguousarray(field, dtype="<f8").tobytes())
         return digest.hexdigest()[:16]
 
-    def path(self, directory: Path) -> Path:
-        return directory / f"{self.name}.npz"
+    @property
+    def path(self) -> Path:
+        return self.directory / f"{self.name}-{self.fingerprint}.npz"
 
 
 def _tasks(
@@ -184,6 +185,7 @@ def _tasks(
     years: float,
     seed: int,
     start_year: float,
+    directory: Path,
 ) -> list[_Task]:
     longest = max((len(members) for members in starts.values()), default=0)
     if isinstance(parameters, BasinParameters):
@@ -194,7 +196,7 @@ def _tasks(
             "all or one for each start."
         )
     return [
-        _Task(label, index, start, parameters[index], years, seed, start_year)
+        _Task(label, index, start, parameters[index], years, seed, start_year, directory)
         for label, members in starts.items()
         for index, start in enumerate(members)
     ]
@@ -215,44 +217,8 @@ def _check(task: _Task) -> None:
             raise UserError(f"Start {task.name} has values that are not finite; fill land with 0.")
 
 
-def _is_finished(task: _Task, directory: Path) -> bool:
-    path = task.path(directory)
-    if not path.exists():
-        return False
-    with np.load(path, allow_pickle=False) as stored:
-        if str(stored["fingerprint"]) == task.fingerprint:
-            return True
-    raise UserError(
-        f"{path} holds an integration from another state or with other settings; choose another "
-        "directory or remove it."
-    )
-
-
-def _run_all(tasks: list[_Task], directory: Path, *, workers: int) -> None:
-    total = sum(task.years for task in tasks)
-    # Veros locks its settings once per process: each integration gets a fresh, spawned one.
-    context = multiprocessing.get_context("spawn")
-    with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool,
-        tqdm(total=total, desc="integrations", bar_format=_BAR) as bar,
-    ):
-        progress = manager.dict()
-        futures: set[Future] = {pool.submit(_integrate, t, directory, progress) for t in tasks}
-        while futures:
-            done = {future for future in futures if future.done()}
-            for future in done:
-                future.result()
-            futures -= done
-            bar.update(sum(progress.values()) - bar.n)
-            if futures:
-                next(as_completed_within(futures, seconds=1.0), None)
-        bar.update(total - bar.n)
-
-
-def _integrate(task: _Task, directory: Path, progress: MutableMapping[str, float]) -> None:
+def _integrate(task: _Task, report: Report) -> None:
     """Run one task in this process and save what it recorded."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from data.basin_run import BasinRun, BlowUp  # Veros must be imported in the worker only
 
     run = BasinRun(task.parameters, seed=task.seed)
@@ -270,9 +236,9 @@ def _integrate(task: _Task, directory: Path, progress: MutableMapping[str, float
         if not recorder.record(year):
             blow_up_year = year
             break
-        progress[task.name] = year
-    progress[task.name] = task.years
-    _save(recorder.result(task, blow_up_year), task, directory)
+        report(year)
+    _save(recorder.result(task, blow_up_year), task)
+    report(task.years)
 
 
 class _Recorder:
@@ -332,20 +298,18 @@ _ARRAYS = (
 )
 
 
-def _save(result: MemberRun, task: _Task, directory: Path) -> None:
-    path = task.path(directory)
-    partial = path.with_suffix(".partial")
+def _save(result: MemberRun, task: _Task) -> None:
+    partial = task.path.with_suffix(".partial")
     blow_up_year = np.nan if result.blow_up_year is None else result.blow_up_year
     with partial.open("wb") as file:
         np.savez(
             file,
-            fingerprint=task.fingerprint,
             label=result.label,
             index=result.index,
             blow_up_year=blow_up_year,
             **{name: getattr(result, name) for name in _ARRAYS},
         )
-    os.replace(partial, path)
+    os.replace(partial, task.path)
 
 
 def _load(path: Path) -> MemberRun:

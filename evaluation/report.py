@@ -161,7 +161,7 @@ def format_value(value: Value) -> str:
         return "–"
     if isinstance(value, str):
         return escape(value)
-    if isinstance(value, int) or float(value).is_integer() and abs(value) < 1e6:
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6):
         return f"{value:.0f}"
     if abs(value) >= 1000:
         return f"{value:.0f}"

@@ -70,11 +70,9 @@ def evaluate_rows(experiment: Experiment, rows: dict[str, State]) -> dict[str, d
 @torch.no_grad()
 def autoencode(codec: Codec, states: State, *, batch: int = 16) -> State:
     """States through the codec and back: the ceiling of what its samples can be."""
-    parts = [
-        codec.decode(codec.encode(states.map(lambda field, i=start: field[i : i + batch])))
-        for start in range(0, len(states), batch)
-    ]
-    return State.cat(parts)
+    channels = states.to_channels().split(batch)
+    parts = [State.from_channels(part, levels=states.levels) for part in channels]
+    return State.cat([codec.decode(codec.encode(part)) for part in parts])
 
 
 def spread_out(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:

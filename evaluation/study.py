@@ -15,7 +15,7 @@ from data.errors import UserError
 from data.state import State
 from data.states import StateArchive
 from evaluation.distances import nearest_neighbours
-from evaluation.integrate import TRUTH, IntegrationResult, integrate_states
+from evaluation.integrate import TRUTH, IntegrationResult, Start, integrate_states
 from evaluation.rows import row_archive
 
 GENERATED = "generated"
@@ -34,7 +34,7 @@ def integration_study(experiment: Experiment) -> IntegrationResult:
     generated = _first_states(row_archive(experiment, "guided_adjusted"), settings.members)
     members = nearest_members(generated, archive)
     truth = archive.read(_test_states(archive, members))
-    starts = {
+    starts: dict[str, Sequence[Start]] = {
         TRUTH: _starts(truth),
         GENERATED: _starts(generated),
         ANALYTIC: [None] * settings.analytic_members,
@@ -68,8 +68,8 @@ def summary(result: IntegrationResult) -> dict[str, object]:
 def _settings(experiment: Experiment) -> IntegrationSettings:
     if experiment.integration is None or experiment.data.simulation is None:
         raise UserError(
-            f"the experiment {experiment.name} names no model to integrate in; integration needs the "
-            "sections integration and data.simulation, as in configs/quickstart.yaml"
+            f"the experiment {experiment.name} names no model to integrate in; integration needs the sections "
+            " integration and data.simulation, as in configs/quickstart.yaml"
         )
     return experiment.integration
 
@@ -108,10 +108,7 @@ def _starts(states: State) -> list[tuple[NDArray[np.float64], NDArray[np.float64
 def _parameters(experiment: Experiment, members: NDArray[np.int64]) -> list[BasinParameters]:
     assert experiment.data.simulation is not None
     settings = experiment.data.simulation.members
-    return [
-        BasinParameters(**settings[member].model_dump(exclude={"name", "seed"}))
-        for member in members
-    ]
+    return [settings[member].parameters for member in members]
 
 
 def _start_year(experiment: Experiment) -> float:

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from autoencoder.codec import Codec, IdentityCodec
+from data.batches import Samples
 from data.errors import UserError
 from data.states import StateArchive
 
@@ -53,7 +54,7 @@ class EncodedStates(Dataset[tuple[Tensor, int]]):
 
 def latent_datasets(
     codec: Codec, archive: StateArchive, *, path: Path
-) -> dict[str, LatentCache | EncodedStates]:
+) -> dict[str, Samples]:
     """Datasets of the latents of the train and validation splits.
 
     A VAE's latents are cached in `path`; a cache made with another codec raises `UserError`.
@@ -83,7 +84,7 @@ def _encode(
         yield torch.stack(codec.encode_distribution(state), dim=1)
 
 
-def _read_cache(codec: Codec, path: Path) -> dict[str, LatentCache | EncodedStates]:
+def _read_cache(codec: Codec, path: Path) -> dict[str, Samples]:
     try:
         with safe_open(path, framework="pt") as file:
             cached_from = (file.metadata() or {}).get("codec")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import diffusers
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, SchedulerMixin, UNet2DModel
 from diffusers.utils import BaseOutput
@@ -19,6 +18,18 @@ from data.errors import UserError
 from data.state import State
 from guidance.guide import Guide
 from latent_diffusion.denoiser import clean_estimate, noise_level, predict, velocity
+
+# What the training has settled: no option of a sampler.
+TRAINED_WITH = {
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+    "prediction_type",
+    "use_flow_sigmas",
+}
 
 
 @dataclass
@@ -52,6 +63,9 @@ class StatePipeline(DiffusionPipeline):
         guide: corrects the clean estimate of each denoising step; None samples unguided
         """
         self.scheduler.set_timesteps(steps, device=self.device)
+        if hasattr(self.scheduler, "set_begin_index"):
+            # Otherwise it looks its place up by timestep, and rounded timesteps can repeat.
+            self.scheduler.set_begin_index(0)
         maps = self.codec.static_maps
         sample = self._initial_noise(generators) * self.scheduler.init_noise_sigma
         timesteps = self.scheduler.timesteps
@@ -84,17 +98,29 @@ class StatePipeline(DiffusionPipeline):
 def build_scheduler(
     name: str, options: dict[str, bool | int | float | str], *, schedule: DDPMScheduler
 ) -> SchedulerMixin:
-    """The diffusers scheduler `name` on the noise schedule that the model was trained with."""
-    scheduler_class = getattr(diffusers, name, None)
-    if scheduler_class is None or not name.endswith("Scheduler"):
+    """The diffusers scheduler `name` on the noise schedule that the model was trained with.
+
+    Raises `UserError` for a scheduler of another kind of model, and for options that it does not
+    take or that would contradict the training.
+    """
+    usable = {c.__name__: c for c in schedule.compatibles if "beta_schedule" in _options(c)}
+    if name not in usable:
         raise UserError(
-            f"diffusers has no scheduler '{name}'; DPMSolverMultistepScheduler is a good one"
+            f"the scheduler '{name}' cannot sample this model; use one of "
+            f"{', '.join(sorted(usable))}"
         )
-    accepted = inspect.signature(scheduler_class.__init__).parameters
+    accepted = [option for option in _options(usable[name]) if option not in TRAINED_WITH]
     unknown = sorted(set(options) - set(accepted))
     if unknown:
         raise UserError(f"{name} takes no option '{unknown[0]}'; it takes {', '.join(accepted)}")
-    return scheduler_class.from_config(schedule.config, **options)
+    try:
+        return usable[name].from_config(schedule.config, **options)
+    except (NotImplementedError, ValueError, ImportError) as error:
+        raise UserError(f"{name} does not work with the options {options}: {error}") from error
+
+
+def _options(scheduler_class: type[SchedulerMixin]) -> list[str]:
+    return list(inspect.signature(scheduler_class).parameters)
 
 
 def model_directory(run_directory: Path) -> Path:

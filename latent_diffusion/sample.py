@@ -34,6 +34,8 @@ from guidance.stratification import adjust
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
 from latent_diffusion.train import build_schedule
 
+ADJUSTMENT = "convective_adjustment"  # the attribute of archives whose states were adjusted
+
 
 def main() -> None:
     """Draw the experiment's ensemble."""
@@ -45,6 +47,8 @@ def main() -> None:
 def sample(experiment: Experiment, *, output: Path) -> None:
     """Draw an ensemble as the configuration says, guided and adjusted or not, into `output`."""
     guided, adjusted = experiment.guidance.enabled, experiment.guidance.adjust
+    if holds_ensemble(output, sampling_record(experiment, guided=guided), adjusted=adjusted):
+        return
     raw = output.with_name(output.name + ".raw.zarr") if adjusted else output
     draw(experiment, guided=guided, output=raw)
     if adjusted:
@@ -65,7 +69,7 @@ def draw(experiment: Experiment, *, guided: bool, output: Path) -> None:
     holds this ensemble already.
     """
     record = sampling_record(experiment, guided=guided)
-    if output.exists() and StateArchive.open(output).attributes.get("sampling") == record:
+    if holds_ensemble(output, record, adjusted=False):
         return
     processes = PartialState()
     pipeline = load_pipeline(experiment).to(processes.device)
@@ -84,13 +88,26 @@ def adjust_archive(source: Path, target: Path) -> None:
     processes = PartialState()
     if processes.is_main_process:
         archive = StateArchive.open(source)
-        shutil.rmtree(target, ignore_errors=True)
+        _remove(target)
         eos = equation_of_state(archive.equation_of_state)
         with _writer_like(archive, target) as writer:
             for index in tqdm(range(len(archive)), desc="adjusting", unit="state"):
                 adjusted = adjust(archive.read([index]), eos=eos, grid=archive.grid)
                 writer.append(adjusted, member=index, time=0.0, split=UNUSED)
     processes.wait_for_everyone()
+
+
+def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
+    """Whether `path` is the ensemble of `record`.
+
+    Raises `UserError` if it is there and no ensemble at all: then it is not ours to replace.
+    """
+    if not path.exists():
+        return False
+    attributes = StateArchive.open(path).attributes
+    if "sampling" not in attributes:
+        raise UserError(f"{path} exists and was not sampled from a model; choose another output")
+    return attributes["sampling"] == record and (ADJUSTMENT in attributes) == adjusted
 
 
 def load_pipeline(experiment: Experiment) -> StatePipeline:
@@ -197,8 +214,16 @@ def _draw_parts(
         os.replace(partial, part)
 
 
+def _remove(archive: Path) -> None:
+    """An ensemble that a new one replaces: a folder or a `.zarr.zip`."""
+    if archive.is_dir():
+        shutil.rmtree(archive)
+    else:
+        archive.unlink(missing_ok=True)
+
+
 def _merge(parts: Path, output: Path, *, codec: Codec, attributes: dict[str, object]) -> None:
-    shutil.rmtree(output, ignore_errors=True)
+    _remove(output)
     ocean = codec.config.ocean
     with ArchiveWriter(
         output,
@@ -229,7 +254,7 @@ def _writer_like(archive: StateArchive, target: Path) -> ArchiveWriter:
         sea_level=archive.has_sea_level,
         attributes={
             **attributes,
-            "convective_adjustment": "exact, conserving column heat and salt",
+            ADJUSTMENT: "exact, conserving column heat and salt",
         },
     )
 

@@ -20,11 +20,11 @@ from autoencoder.periodic import make_periodic
 from autoencoder.train import codec_directory, load_codec
 from autoencoder.train import stage_record as codec_record
 from configs import Experiment, parse_command_line
-from data.batches import counted_loader
+from data.batches import Samples, counted_loader
 from data.errors import UserError, user_errors_in_one_sentence
 from data.states import StateArchive
 from latent_diffusion.denoiser import build_unet
-from latent_diffusion.latents import EncodedStates, LatentCache, latent_datasets
+from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
 from training.launch import build_accelerator
@@ -58,6 +58,8 @@ def train_denoiser(experiment: Experiment) -> None:
             codec, archive, path=stage_directory(experiment) / "latents.safetensors"
         )
     schedule = build_schedule(experiment)
+    sampling = experiment.sampling
+    scheduler = build_scheduler(sampling.scheduler, sampling.scheduler_options, schedule=schedule)
     unet = build_denoiser(experiment, codec)
     trainer = build_trainer(
         experiment, codec, unet=unet, schedule=schedule, datasets=datasets, accelerator=accelerator
@@ -65,10 +67,6 @@ def train_denoiser(experiment: Experiment) -> None:
     trainer.run()
     trainer.ema.copy_to(p for p in unet.parameters() if p.requires_grad)
     if accelerator.is_main_process:
-        sampling = experiment.sampling
-        scheduler = build_scheduler(
-            sampling.scheduler, sampling.scheduler_options, schedule=schedule
-        )
         pipeline = StatePipeline(unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu())
         put_in_place(product, record, lambda folder: save_model(pipeline, experiment, folder))
     accelerator.wait_for_everyone()
@@ -107,7 +105,7 @@ def build_trainer(
     *,
     unet: UNet2DModel,
     schedule: DDPMScheduler,
-    datasets: dict[str, LatentCache | EncodedStates],
+    datasets: dict[str, Samples],
     accelerator: Accelerator,
 ) -> Trainer:
     """Everything that the denoiser's training needs, assembled."""

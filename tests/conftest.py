@@ -1,13 +1,28 @@
-"""What the tests share."""
+"""What the tests share: a tiny ocean, and experiments that learn it in seconds."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import yaml
+
+from configs import Experiment, load_experiment
+from data.grid import OceanGrid
+from data.state import State
+from data.states import ArchiveWriter
 
 torch.set_num_threads(1)
+# Tests run on the CPU, also where there is a GPU: they assert what two processes on it do.
+os.environ["ACCELERATE_USE_CPU"] = "true"
+
+DEPTH = np.array([10.0, 60.0, 200.0, 700.0, 2000.0])
+LAYERS = np.array([20.0, 80.0, 200.0, 800.0, 1800.0])
 
 
 @pytest.fixture
@@ -17,3 +32,163 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real ocean-model output at {folder}")
     return folder
+
+
+def _tiny_grid(rows: int = 12, columns: int = 8, *, periodic_x: bool = True) -> OceanGrid:
+    """Five levels; land in the south, an island, and a sill that closes the two deepest levels."""
+    wet = np.ones((len(DEPTH), rows, columns), dtype=bool)
+    wet[:, 0] = False
+    wet[:, rows // 2, columns // 2] = False
+    wet[3:, rows // 3, :2] = False
+    return OceanGrid(
+        depth=DEPTH,
+        thickness=LAYERS[:, None, None] * wet,
+        area=np.linspace(3e10, 5e10, rows)[:, None] * np.ones(columns),
+        wet=wet,
+        longitude=np.arange(columns) * 4.0,
+        latitude=np.arange(rows) * 4.0 - 40.0,
+        periodic_x=periodic_x,
+    )
+
+
+def _tiny_states(grid: OceanGrid, *, batch: int, seed: int, sea_level: bool = False) -> State:
+    """Stratified states whose anomalies are a few waves, and a mixed layer that at times overturns."""
+    random = np.random.default_rng(seed)
+    _, rows, columns = grid.shape
+    y, x = np.mgrid[:rows, :columns]
+    waves = np.stack(
+        [
+            np.cos(2 * np.pi * k * x / columns + phase) * np.cos(np.pi * m * y / rows)
+            for k, m, phase in ((0, 1, 0.0), (1, 1, 0.3), (1, 2, 1.1), (2, 1, 2.0))
+        ]
+    )
+    decay = np.exp(-DEPTH / 600)[:, None, None]
+
+    def anomaly() -> np.ndarray:
+        amplitudes = random.normal(size=(batch, len(waves)))
+        return np.einsum("bk,kyx->byx", amplitudes, waves)[:, None] * decay
+
+    warm = np.array([18.0, 17.6, 12.0, 6.0, 2.0])[:, None, None] + np.cos(np.pi * y / rows)
+    inversion = np.zeros_like(warm)
+    inversion[1] = 0.5 * (np.sin(2 * np.pi * x / columns) > 0.8)
+    wet = torch.from_numpy(grid.wet)
+    temperature = torch.from_numpy(warm + inversion + anomaly()).float() * wet
+    salinity = torch.from_numpy(35.0 + 0.1 * anomaly()).float() * wet
+    zos = torch.from_numpy(0.1 * anomaly()[:, 0]).float() * wet[0]
+    return State(temperature, salinity, zos if sea_level else None)
+
+
+@pytest.fixture(scope="session")
+def tiny_grid() -> Callable[..., OceanGrid]:
+    """Makes a grid: `tiny_grid(rows=12, columns=8, periodic_x=True)`."""
+    return _tiny_grid
+
+
+@pytest.fixture(scope="session")
+def tiny_states() -> Callable[..., State]:
+    """Makes states: `tiny_states(grid, batch=2, seed=0, sea_level=False)`."""
+    return _tiny_states
+
+
+@pytest.fixture(scope="session")
+def write_tiny_archive() -> Callable[..., Path]:
+    """Writes 24 states of two members, split by time into 16, 4 and 4; returns the path."""
+
+    def write(
+        path: Path,
+        *,
+        rows: int = 12,
+        columns: int = 8,
+        sea_level: bool = False,
+        periodic_x: bool = True,
+        seed: int = 0,
+    ) -> Path:
+        grid = _tiny_grid(rows, columns, periodic_x=periodic_x)
+        states = _tiny_states(grid, batch=24, seed=seed, sea_level=sea_level)
+        with ArchiveWriter(
+            path, grid=grid, equation_of_state="veros-vallis", sea_level=sea_level
+        ) as writer:
+            for index in range(24):
+                member, year = divmod(index, 12)
+                writer.append(
+                    states.map(lambda field, i=index: field[i : i + 1]),
+                    member=member,
+                    time=float(year),
+                    split=int(year >= 8) + int(year >= 10),
+                )
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_archive(
+    tmp_path_factory: pytest.TempPathFactory, write_tiny_archive: Callable[..., Path]
+) -> Path:
+    """An archive of 24 states of 5 levels, 12 rows and 8 columns, periodic in x."""
+    return write_tiny_archive(tmp_path_factory.mktemp("archive") / "tiny.zarr")
+
+
+def _tiny_settings(archive: Path, directory: Path) -> dict[str, Any]:
+    training = {
+        "samples": 16,
+        "batch_size": 4,
+        "warmup_samples": 4,
+        "checkpoint_samples": 8,
+        "validation_samples": 8,
+        "precision": "fp32",
+    }
+    return {
+        "name": "tiny",
+        "run_directory": str(directory / "run"),
+        "data": {"archive": str(archive)},
+        "autoencoder": {
+            "latent_channels": 4,
+            "patch": 2,
+            "channels": [8],
+            "blocks": 1,
+            "stratification_weight": 0.02,
+            "training": training,
+        },
+        "diffusion": {
+            "channels": [8, 16],
+            "blocks": 1,
+            "attention": False,
+            "training": training,
+        },
+        "sampling": {"members": 3, "batch_size": 2, "steps": 4},
+        "guidance": {"start": 0.5},
+    }
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path, tiny_archive: Path) -> Path:
+    """The YAML of an experiment on `tiny_archive`; its run directory is in `tmp_path`."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(_tiny_settings(tiny_archive, tmp_path)))
+    return path
+
+
+@pytest.fixture
+def tiny_experiment(tiny_config: Path) -> Callable[..., Experiment]:
+    """Loads the tiny experiment: `tiny_experiment("--sampling.steps", "2")`."""
+
+    def load(*overrides: str) -> Experiment:
+        return load_experiment(tiny_config, overrides)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_archive: Path) -> Experiment:
+    """A tiny experiment whose both stages have run; for reading and for sampling elsewhere."""
+    from autoencoder.train import train_codec
+    from latent_diffusion.train import train_denoiser
+
+    directory = tmp_path_factory.mktemp("trained")
+    path = directory / "tiny.yaml"
+    path.write_text(yaml.safe_dump(_tiny_settings(tiny_archive, directory)))
+    experiment = load_experiment(path)
+    train_codec(experiment)
+    train_denoiser(experiment)
+    return experiment

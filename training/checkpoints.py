@@ -13,12 +13,14 @@ from pathlib import Path
 
 import torch
 from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from data.errors import UserError
 
 PREFIX = "checkpoint-"
+FILES = ("network", "ema", "optimizer")
 
 
 def latest_checkpoint(directory: Path) -> Path | None:
@@ -49,9 +51,9 @@ def save_checkpoint(
     partial = directory / "checkpoint.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    save_file(_contiguous(network.state_dict()), partial / "network.safetensors")
-    save_file(_numbered(ema.shadow_params), partial / "ema.safetensors")
-    save_file(_flatten(optimizer), partial / "optimizer.safetensors")
+    contents = _contiguous(network.state_dict()), _numbered(ema.shadow_params), _flatten(optimizer)
+    for name, tensors in zip(FILES, contents, strict=True):
+        save_file(tensors, partial / f"{name}.safetensors")
     (partial / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True))
     target = directory / f"{PREFIX}{counter:09d}"
     shutil.rmtree(target, ignore_errors=True)
@@ -70,8 +72,25 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     identity: dict[str, object],
 ) -> None:
-    """Restore a checkpoint. Raises `UserError` if it belongs to a run with other settings."""
-    stored = json.loads((checkpoint / "identity.json").read_text())
+    """Restore a checkpoint. Raises `UserError` if it is damaged or of a run with other settings."""
+    try:
+        stored = json.loads((checkpoint / "identity.json").read_text())
+        weights, shadow, moments = (load_file(checkpoint / f"{name}.safetensors") for name in FILES)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"{checkpoint} cannot be read ({error}); remove it and train again"
+        ) from error
+    _check_identity(checkpoint, stored, identity)
+    network.load_state_dict(weights)
+    ema.shadow_params = [
+        shadow[f"{i:05d}"].to(parameter.device) for i, parameter in enumerate(ema.shadow_params)
+    ]
+    _unflatten(optimizer, moments)
+
+
+def _check_identity(
+    checkpoint: Path, stored: dict[str, object], identity: dict[str, object]
+) -> None:
     current = json.loads(json.dumps(identity))
     differing = sorted(
         key for key in stored.keys() | current.keys() if stored.get(key) != current.get(key)
@@ -81,12 +100,6 @@ def load_checkpoint(
             f"{checkpoint} was written with other settings ({', '.join(differing)} differ); "
             "use another run directory, or remove the checkpoint to train from the start"
         )
-    network.load_state_dict(load_file(checkpoint / "network.safetensors"))
-    shadow = load_file(checkpoint / "ema.safetensors")
-    ema.shadow_params = [
-        shadow[f"{i:05d}"].to(parameter.device) for i, parameter in enumerate(ema.shadow_params)
-    ]
-    _unflatten(optimizer, load_file(checkpoint / "optimizer.safetensors"))
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

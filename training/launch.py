@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
 
@@ -14,6 +15,8 @@ def build_accelerator(directory: Path, *, precision: str) -> Accelerator:
 
     precision: "auto" takes bf16 where the device computes it in hardware; "fp32"; "bf16"
     """
+    # accelerate holds a process to its first precision, but each stage has its own.
+    AcceleratorState._reset_state()
     mixed = {"auto": "bf16" if has_fast_bf16() else "no", "fp32": "no", "bf16": "bf16"}[precision]
     return Accelerator(
         mixed_precision=mixed,

@@ -104,8 +104,10 @@ class Trainer:
     def _step(self, batch: Tensor) -> dict[str, Tensor]:
         for group in self._optimizer.param_groups:
             group["lr"] = self.plan.learning_rate_at(self.counter)
+        generator = self._generator(self.counter)
+        torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
         self.objective.train()
-        losses = self.objective(batch.to(self.accelerator.device), self._generator(self.counter))
+        losses = self.objective(batch.to(self.accelerator.device), generator)
         self.accelerator.backward(losses["loss"])
         self.accelerator.clip_grad_norm_(self._parameters, self.plan.gradient_clip)
         self._optimizer.step()
