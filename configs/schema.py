@@ -81,7 +81,7 @@ class DiffusionSettings(Section):
     def _heads_fit(self) -> Self:
         if self.attention and self.channels[-1] % 32:
             raise ValueError(
-                f"attention has heads of 32 channels, which do not divide the last of {self.channels}"
+                f"attention has heads of 32 channels, but the last of {self.channels} is no multiple"
             )
         return self
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from autoencoder.codec import Codec, IdentityCodec
@@ -23,7 +22,7 @@ from data.states import StateArchive
 SPLITS = ("train", "validation")
 
 
-class LatentCache(Dataset[tuple[Tensor, int]]):
+class LatentCache(Samples):
     """Means and standard deviations of the latents of a split, `n 2 c h w`, held in memory."""
 
     def __init__(self, moments: Tensor) -> None:
@@ -36,7 +35,7 @@ class LatentCache(Dataset[tuple[Tensor, int]]):
         return self._moments[item], item
 
 
-class EncodedStates(Dataset[tuple[Tensor, int]]):
+class EncodedStates(Samples):
     """The same view of a data-space model, whose latents are read from the archive as they are."""
 
     def __init__(self, archive: StateArchive, indices: NDArray[np.integer], codec: Codec) -> None:

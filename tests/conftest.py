@@ -52,7 +52,7 @@ def _tiny_grid(rows: int = 12, columns: int = 8, *, periodic_x: bool = True) -> 
 
 
 def _tiny_states(grid: OceanGrid, *, batch: int, seed: int, sea_level: bool = False) -> State:
-    """Stratified states whose anomalies are a few waves, and a mixed layer that at times overturns."""
+    """Stratified states with anomalies of a few waves, and a mixed layer that overturns in places."""
     random = np.random.default_rng(seed)
     _, rows, columns = grid.shape
     y, x = np.mgrid[:rows, :columns]
