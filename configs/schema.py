@@ -11,7 +11,6 @@ from data.ingest import IngestSettings
 from data.simulate import SimulationSettings
 from training.schedule import TrainingPlan
 
-
 # Networks normalise their channels in groups of 8.
 Widths = Annotated[
     tuple[Annotated[int, Field(gt=0, multiple_of=8)], ...],

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data.basin import SECONDS_PER_DAY, Basin, enforce_boundaries
 from data.basin_forcing import DAYS_PER_YEAR, BasinParameters
+from data.errors import UserError
 
 Array = NDArray[np.float64]
 INTERIOR = (slice(2, -2), slice(2, -2))  # Veros stores two ghost cells on each side
@@ -26,6 +27,7 @@ class BasinRun:
         self._setup = Basin(parameters, seed=seed)
         self._setup.setup()
         self._variables = self._setup.state.variables
+        _check_levels(self.geometry()["depth"], parameters)
 
     @property
     def year(self) -> float:
@@ -124,3 +126,13 @@ class BasinRun:
         # All three time levels: the Adams-Bashforth step reads the previous one.
         filled[INTERIOR] = (values[::-1].transpose(2, 1, 0) * mask)[..., None]
         return enforce_boundaries(filled, self._setup.state.settings.enable_cyclic_x)
+
+
+def _check_levels(depth: Array, parameters: BasinParameters) -> None:
+    """Veros builds centres from thicknesses by an alternating sum, which fails if they vary fast."""
+    if depth[0] <= 0 or not (np.diff(depth) > 0).all():
+        raise UserError(
+            f"{parameters.levels} levels from {parameters.surface_thickness:g} m at the surface to "
+            f"{parameters.depth:g} m depth stretch too fast for the model (level centres do not "
+            "increase with depth); use more levels or a thicker top level"
+        )

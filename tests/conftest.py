@@ -148,13 +148,13 @@ def _tiny_settings(archive: Path, directory: Path) -> dict[str, Any]:
             "channels": [8],
             "blocks": 1,
             "stratification_weight": 0.02,
-            "training": training,
+            "training": dict(training),
         },
         "diffusion": {
             "channels": [8, 16],
             "blocks": 1,
             "attention": False,
-            "training": training,
+            "training": dict(training),
         },
         "sampling": {"members": 3, "batch_size": 2, "steps": 4},
         "guidance": {"start": 0.5},
@@ -192,3 +192,44 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_archive: Path) -> Exp
     train_codec(experiment)
     train_denoiser(experiment)
     return experiment
+
+
+@pytest.fixture
+def interrupt_training(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Runs `stage(experiment)` and interrupts it once the sample counter has reached `at`."""
+    from training.loop import Trainer
+
+    def interrupt(stage: Callable[[Experiment], None], experiment: Experiment, *, at: int) -> None:
+        step = Trainer._step
+
+        def interrupted_step(trainer: Trainer, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+            if trainer.counter >= at:
+                raise KeyboardInterrupt
+            return step(trainer, batch)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Trainer, "_step", interrupted_step)
+            stage(experiment)
+
+    return interrupt
+
+
+@pytest.fixture(scope="session")
+def assert_same_training() -> Callable[[Path, Path], None]:
+    """Asserts that two stage directories hold the same weights, averages, moments and log."""
+    from safetensors.torch import load_file
+
+    def check(one: Path, other: Path) -> None:
+        (mine,), (theirs,) = one.glob("checkpoint-*"), other.glob("checkpoint-*")
+        assert mine.name == theirs.name
+        for name in ("network", "ema", "optimizer"):
+            tensors = load_file(mine / f"{name}.safetensors")
+            expected = load_file(theirs / f"{name}.safetensors")
+            assert tensors.keys() == expected.keys()
+            different = [key for key in tensors if not torch.equal(tensors[key], expected[key])]
+            assert different == [], name
+        log = (one / "metrics.jsonl").read_text()
+        assert log.count("\n") == 3
+        assert log == (other / "metrics.jsonl").read_text()
+
+    return check

@@ -1,0 +1,180 @@
+"""The seam between physical states and latents."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from autoencoder.codec import IdentityCodec, VolumeCodec, describe_ocean
+from data.errors import UserError
+from data.normalisation import Statistics
+from data.state import State
+from data.states import StateArchive
+
+VARIANTS = [
+    {"rows": 12, "columns": 8},
+    {"rows": 11, "columns": 9, "sea_level": True},
+    {"rows": 13, "columns": 7, "sea_level": True, "periodic_x": False},
+    {"rows": 9, "columns": 10, "periodic_x": False},
+]
+
+
+@pytest.fixture
+def make_codec(tmp_path, write_tiny_archive):
+    """An untrained codec of `kind` for an archive of the given shape, and that archive."""
+
+    def make(kind: str = "vae", **variant) -> tuple[VolumeCodec | IdentityCodec, StateArchive]:
+        archive = StateArchive.open(write_tiny_archive(tmp_path / "a.zarr", **variant))
+        ocean = describe_ocean(archive)
+        torch.manual_seed(0)
+        if kind == "identity":
+            codec = IdentityCodec(ocean=ocean, multiple=4)
+        else:
+            codec = VolumeCodec(
+                ocean=ocean, multiple=8, latent_channels=3, patch=2, channels=(8, 16), blocks=1
+            )
+        indices = archive.indices("train")
+        codec.adopt(archive.grid, Statistics.from_archive(archive, indices=indices))
+        return codec.eval(), archive
+
+    return make
+
+
+def _batches(archive: StateArchive, size: int) -> list[State]:
+    indices = archive.indices("train")
+    return [archive.read(indices[i : i + size]) for i in range(0, len(indices), size)]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", ["vae", "identity"])
+@torch.no_grad()
+def test_any_grid_goes_through_and_comes_back_in_physical_units(make_codec, kind, variant):
+    codec, archive = make_codec(kind, **variant)
+    state = archive.read([0, 1])
+    latents = codec.encode(state)
+    decoded = codec.decode(latents)
+
+    assert latents.shape == (2, *codec.latent_shape)
+    assert codec.latent_weight.shape == codec.latent_shape
+    assert codec.static_maps.shape == (5, *codec.latent_shape[1:])
+    assert decoded.temperature.shape == state.temperature.shape
+    assert (decoded.sea_level is not None) == archive.has_sea_level
+    wet = codec.statistics.wet
+    assert (decoded.to_channels()[:, ~wet] == 0).all()
+    # An untrained network is wrong by a few standard deviations, not by the units.
+    anomaly = codec.statistics.normalise(decoded)[:, wet]
+    assert anomaly.abs().max() < 10
+    assert 5 < decoded.temperature[:, 0][:, archive.grid.wet[0]].mean() < 25
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.no_grad()
+def test_data_space_is_the_identity(make_codec, variant):
+    codec, archive = make_codec("identity", **variant)
+    state = archive.read([0, 5])
+    torch.testing.assert_close(
+        codec.decode(codec.encode(state)).to_channels(), state.to_channels(), atol=2e-5, rtol=0
+    )
+    mean, std = codec.encode_distribution(state)
+    assert (std == 0).all()
+    assert mean[:, codec.latent_weight == 0].abs().max() == 0
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_padding_comes_off_again(make_codec, variant):
+    codec, archive = make_codec(**variant)
+    field = torch.randn(2, *archive.grid.shape)
+    padded = codec.padding.pad(field)
+    assert all(size % 8 == 0 for size in padded.shape[-2:])
+    assert torch.equal(codec.padding.crop(padded), field)
+
+
+@pytest.mark.parametrize("kind", ["vae", "identity"])
+@pytest.mark.parametrize("variant", VARIANTS[:3])
+@torch.no_grad()
+def test_a_saved_codec_comes_back_bit_for_bit(make_codec, tmp_path, kind, variant):
+    codec, archive = make_codec(kind, **variant)
+    if kind == "vae":
+        codec.standardise(_batches(archive, 8))
+    codec.save_pretrained(tmp_path / "codec")
+    loaded = type(codec).from_pretrained(tmp_path / "codec").eval()
+
+    state = archive.read([3])
+    latents = codec.encode(state)
+    assert torch.equal(loaded.encode(state), latents)
+    assert torch.equal(loaded.decode(latents).to_channels(), codec.decode(latents).to_channels())
+    assert loaded.fingerprint == codec.fingerprint
+    assert loaded.compression == codec.compression
+    for field in dataclasses.fields(archive.grid):
+        mine, theirs = getattr(loaded.grid, field.name), getattr(archive.grid, field.name)
+        assert np.array_equal(mine, theirs), field.name
+    for name, buffer in codec.statistics.named_buffers():
+        assert torch.equal(loaded.statistics.get_buffer(name), buffer)
+    loaded.check_grid(archive.grid)
+
+
+def test_the_fingerprint_changes_with_any_weight_or_statistic(make_codec):
+    codec, _ = make_codec()
+    seen = {codec.fingerprint}
+    for tensor in (next(codec.vae.parameters()), codec.statistics.std, codec.latent_mean):
+        with torch.no_grad():
+            tensor.view(-1)[0] += 1e-3
+        seen.add(codec.fingerprint)
+    assert len(seen) == 4
+
+
+@torch.no_grad()
+def test_latents_are_standardised_over_the_training_set(make_codec):
+    codec, archive = make_codec(rows=11, columns=9)
+    codec.standardise(_batches(archive, 5))  # unequal batches
+    mean, std = codec.encode_distribution(archive.read(archive.indices("train")))
+    channels = (0, 2, 3)
+    variance = mean.var(dim=channels, correction=0) + std.square().mean(dim=channels)
+    torch.testing.assert_close(mean.mean(dim=channels), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(variance, torch.ones(3), atol=1e-4, rtol=0)
+    assert (std > 0.01).all(), "the posterior's own variance is part of what is standardised"
+
+
+@torch.no_grad()
+def test_standardising_changes_the_latents_and_not_the_states(make_codec):
+    codec, archive = make_codec()
+    state = archive.read([0])
+    before, latents = codec.decode(codec.encode(state)), codec.encode(state)
+    codec.standardise(_batches(archive, 8))
+    assert not torch.allclose(codec.encode(state), latents, atol=0.1)
+    torch.testing.assert_close(
+        codec.decode(codec.encode(state)).to_channels(), before.to_channels(), atol=1e-4, rtol=0
+    )
+
+
+def test_compression_counts_wet_cells(make_codec):
+    codec, archive = make_codec(rows=11, columns=9, sea_level=True)
+    wet = 2 * archive.grid.wet.sum() + archive.grid.wet[0].sum()
+    assert codec.latent_shape == (3, 4, 4)  # padded to 16 x 16, four cells a side
+    assert codec.compression == pytest.approx(wet / 48)
+
+
+def test_another_grid_is_refused_in_a_sentence(make_codec, tiny_grid):
+    codec, archive = make_codec()
+    wet = archive.grid.wet.copy()
+    wet[0, 5, 5] = False
+    with pytest.raises(UserError, match="wet mask differs in 1 cells"):
+        codec.check_grid(dataclasses.replace(archive.grid, wet=wet))
+    shallow = {name: getattr(archive.grid, name)[:4] for name in ("depth", "thickness", "wet")}
+    with pytest.raises(UserError, match="4 levels, fewer than the 5"):
+        codec.check_grid(dataclasses.replace(archive.grid, **shallow))
+    with pytest.raises(UserError, match=r"11 x 8 cells"):
+        codec.check_grid(tiny_grid(11, 8))
+
+
+def test_the_network_is_told_where_land_is_and_where_it_is(make_codec):
+    codec, _ = make_codec("identity", rows=12, columns=8)
+    surface, column, north, cosine, sine = codec.static_maps
+    assert torch.equal(surface, codec.padding.pad(codec.grid_wet[0]).float())
+    assert (column <= surface).all()
+    assert (column < surface).any()
+    assert torch.equal(north[:, 0], torch.linspace(-1, 1, 12))
+    torch.testing.assert_close(cosine**2 + sine**2, torch.ones(12, 8))

@@ -1,0 +1,99 @@
+"""The autoencoder stage."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from autoencoder.objective import AutoencoderObjective
+from autoencoder.train import codec_directory, load_codec, train_codec
+from data.errors import UserError
+from data.states import StateArchive
+from guidance.seawater import equation_of_state
+from training.loop import Trainer
+
+
+def _directory(experiment, name):
+    return experiment.model_copy(update={"run_directory": experiment.run_directory / name})
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tiny_experiment, interrupt_training, assert_same_training
+):
+    experiment = tiny_experiment("--autoencoder.training.samples", "24")
+    whole, parted = _directory(experiment, "whole"), _directory(experiment, "parted")
+    train_codec(whole)
+    interrupt_training(train_codec, parted, at=12)  # four samples after a checkpoint
+    assert (parted.run_directory / "autoencoder" / "checkpoint-000000008").is_dir()
+    assert not codec_directory(parted).exists()
+    train_codec(parted)
+    assert_same_training(whole.run_directory / "autoencoder", parted.run_directory / "autoencoder")
+    assert load_codec(parted).fingerprint == load_codec(whole).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (("--autoencoder.training.batch_size", "8"), "batch_size"),
+        (("--autoencoder.training.learning_rate", "0.5"), "learning_rate"),
+        (("--autoencoder.kl_weight", "0.1"), "kl_weight"),
+        (("--autoencoder.channels", "[16]"), "parameter_shapes"),
+    ],
+)
+def test_a_checkpoint_of_other_settings_is_not_resumed(
+    tiny_experiment, interrupt_training, overrides, named
+):
+    interrupt_training(train_codec, tiny_experiment(), at=8)
+    with pytest.raises(UserError, match=f"other settings.*{named}"):
+        train_codec(tiny_experiment(*overrides))
+
+
+def test_a_checkpoint_of_other_data_is_not_resumed(
+    tiny_experiment, interrupt_training, write_tiny_archive, tmp_path
+):
+    interrupt_training(train_codec, tiny_experiment(), at=8)
+    other = write_tiny_archive(tmp_path / "other.zarr", seed=1)
+    with pytest.raises(UserError, match=r"other settings \(data differ"):
+        train_codec(tiny_experiment("--data.archive", str(other)))
+
+
+def test_a_finished_stage_is_not_repeated(trained, monkeypatch):
+    monkeypatch.setattr(Trainer, "run", lambda self: pytest.fail("trained again"))
+    train_codec(trained)
+
+
+def test_training_lowers_the_validation_loss(tiny_experiment):
+    experiment = tiny_experiment(
+        *("--autoencoder.training.samples", "320"),
+        *("--autoencoder.training.learning_rate", "1e-2"),
+        *("--autoencoder.training.validation_samples", "80"),
+    )
+    train_codec(experiment)
+    log = (experiment.run_directory / "autoencoder" / "metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["validation/reconstruction"] for line in log]
+    assert len(losses) == 4
+    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8  # 1 is the climatology
+
+
+def test_a_run_without_training_states_is_refused(tiny_experiment, tmp_path):
+    with pytest.raises(UserError, match=r"absent\.zarr does not exist"):
+        train_codec(tiny_experiment("--data.archive", str(tmp_path / "absent.zarr")))
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms(trained):
+    archive = StateArchive.open(trained.data.archive)
+    objective = AutoencoderObjective(
+        load_codec(trained),
+        eos=equation_of_state(archive.equation_of_state),
+        kl_weight=0.5,
+        stratification_weight=3.0,
+    )
+    batch = archive.read([0, 1]).to_channels()
+    losses = objective(batch, torch.Generator().manual_seed(0))
+    expected = losses["reconstruction"] + 0.5 * losses["kl"] + 3.0 * losses["stratification"]
+    torch.testing.assert_close(losses["loss"], expected)
+    again = objective(batch, torch.Generator().manual_seed(0))
+    assert torch.equal(losses["loss"], again["loss"])

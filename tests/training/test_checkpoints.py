@@ -1,0 +1,107 @@
+"""Checkpoints: whole or absent, readable without pickle, and only for the run they belong to."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers.training_utils import EMAModel
+from torch import nn
+
+import training.checkpoints as checkpoints
+from data.errors import UserError
+from training.checkpoints import (
+    counter_of,
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+
+IDENTITY: dict[str, object] = {"seed": 1, "parameter_shapes": [[3, 2], [3]]}
+
+
+class Pieces:
+    """A network that has been trained for some steps, with what trains it."""
+
+    def __init__(self, *, steps: int) -> None:
+        self.network = nn.Linear(2, 3)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.1)
+        self.ema = EMAModel(self.network.parameters(), decay=0.9)
+        for _ in range(steps):
+            self.step()
+
+    def step(self) -> None:
+        self.network(torch.ones(4, 2)).square().mean().backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.step(self.network.parameters())
+
+    def as_arguments(self) -> dict:
+        return {"network": self.network, "ema": self.ema, "optimizer": self.optimizer}
+
+
+def test_a_loaded_checkpoint_continues_like_the_original(tmp_path):
+    original, restored = Pieces(steps=3), Pieces(steps=1)
+    path = save_checkpoint(tmp_path, counter=12, identity=IDENTITY, **original.as_arguments())
+    load_checkpoint(path, identity=copy.deepcopy(IDENTITY), **restored.as_arguments())
+    restored.ema.optimization_step = original.ema.optimization_step
+    for pieces in (original, restored):
+        pieces.step()
+    assert torch.equal(restored.network.weight, original.network.weight)
+    for mine, theirs in zip(restored.ema.shadow_params, original.ema.shadow_params, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_only_the_last_checkpoint_is_kept(tmp_path):
+    pieces = Pieces(steps=1)
+    for counter in (9, 10, 100):
+        save_checkpoint(tmp_path, counter=counter, identity=IDENTITY, **pieces.as_arguments())
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000000100"]
+    assert counter_of(latest_checkpoint(tmp_path)) == 100
+
+
+@pytest.mark.parametrize("interrupted_at", [0, 1, 2])
+def test_an_interrupted_write_leaves_the_former_checkpoint(tmp_path, monkeypatch, interrupted_at):
+    pieces = Pieces(steps=1)
+    former = save_checkpoint(tmp_path, counter=8, identity=IDENTITY, **pieces.as_arguments())
+    save, calls = checkpoints.save_file, []
+
+    def interrupted_save(tensors: dict, path: Path) -> None:
+        if len(calls) == interrupted_at:
+            Path(path).write_bytes(b"half")
+            raise KeyboardInterrupt
+        calls.append(path)
+        save(tensors, path)
+
+    monkeypatch.setattr(checkpoints, "save_file", interrupted_save)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path, counter=16, identity=IDENTITY, **pieces.as_arguments())
+    monkeypatch.undo()
+
+    assert latest_checkpoint(tmp_path) == former
+    load_checkpoint(former, identity=IDENTITY, **pieces.as_arguments())
+    after = save_checkpoint(tmp_path, counter=16, identity=IDENTITY, **pieces.as_arguments())
+    assert [path.name for path in tmp_path.iterdir()] == [after.name]
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert latest_checkpoint(tmp_path / "absent") is None
+
+
+def test_another_run_is_refused_and_what_differs_is_named(tmp_path):
+    pieces = Pieces(steps=1)
+    path = save_checkpoint(tmp_path, counter=8, identity=IDENTITY, **pieces.as_arguments())
+    with pytest.raises(UserError, match=r"other settings \(seed differ"):
+        load_checkpoint(path, identity={**IDENTITY, "seed": 2}, **pieces.as_arguments())
+
+
+@pytest.mark.parametrize("name", ["identity.json", "network.safetensors"])
+def test_a_damaged_checkpoint_is_refused_in_a_sentence(tmp_path, name):
+    pieces = Pieces(steps=1)
+    path = save_checkpoint(tmp_path, counter=8, identity=IDENTITY, **pieces.as_arguments())
+    damaged = path / name
+    damaged.write_bytes(damaged.read_bytes()[:10])
+    with pytest.raises(UserError, match="cannot be read"):
+        load_checkpoint(path, identity=IDENTITY, **pieces.as_arguments())
