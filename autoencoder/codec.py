@@ -15,11 +15,13 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from autoencoder.mixing import exchange_thickness, mix
 from autoencoder.volume_vae import VolumeVAE
 from data.grid import OceanGrid, Padding
 from data.normalisation import Statistics
 from data.state import State
 from data.states import StateArchive
+from guidance.stratification import wet_pairs
 
 
 class Codec(ModelMixin, ConfigMixin):
@@ -204,11 +206,14 @@ class VolumeCodec(Codec):
         patch: int,
         channels: tuple[int, ...],
         blocks: int,
+        mixing: bool = True,
     ) -> None:
         super().__init__()
         self._register_ocean(ocean)
+        self._fields = 2 * ocean["levels"] + ocean["sea_level"]
         self.vae = VolumeVAE(
-            in_channels=2 * ocean["levels"] + ocean["sea_level"],
+            in_channels=self._fields,
+            out_channels=self._fields + mixing * (ocean["levels"] - 1),
             latent_channels=latent_channels,
             patch=patch,
             channels=channels,
@@ -249,8 +254,19 @@ class VolumeCodec(Codec):
 
     def decode(self, latents: Tensor) -> State:
         shift, scale = self._standardisation()
-        decoded = self.vae.decode(latents * scale + shift).float()
-        return self.statistics.denormalise(self.padding.crop(decoded))
+        return self.reconstruct(self.vae.decode(latents * scale + shift).float())
+
+    def reconstruct(self, decoded: Tensor) -> State:
+        """What the VAE's decoder put out, `b c y x` padded, as a state; the mixing comes last."""
+        decoded = self.padding.crop(decoded)
+        state = self.statistics.denormalise(decoded[:, : self._fields])
+        if not self.config.mixing:
+            return state
+        thickness = self.grid_thickness.to(decoded.dtype)
+        pairs = wet_pairs(self.grid_wet > 0)
+        return mix(
+            state, exchange_thickness(decoded[:, self._fields :], thickness, pairs), thickness
+        )
 
     @property
     def latent_weight(self) -> Tensor:

@@ -41,22 +41,20 @@ class AutoencoderObjective(nn.Module):
 
     def forward(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of `batch` `b c y x` (physical units) under noise from `generator`."""
-        codec, padding = self.codec, self.codec.padding
+        codec, statistics = self.codec, self.codec.statistics
         state = State.from_channels(batch, levels=codec.statistics.levels)
         noise = torch.randn((len(batch), *codec.latent_shape), generator=generator).to(batch.device)
-        reconstruction, mean, log_variance = codec.vae(codec.network_input(state), noise)
-        reconstruction = padding.crop(reconstruction)
+        decoded, mean, log_variance = codec.vae(codec.network_input(state), noise)
+        reconstruction = codec.reconstruct(decoded)
         losses = {
             "reconstruction": reconstruction_error(
-                reconstruction, codec.statistics.normalise(state), codec.statistics.wet
+                statistics.normalise(reconstruction), statistics.normalise(state), statistics.wet
             ),
             "kl": kl_divergence(mean, log_variance),
         }
         losses["loss"] = losses["reconstruction"] + self._kl_weight * losses["kl"]
         if self._stratification_weight:
-            losses["stratification"] = self._stratification(
-                codec.statistics.denormalise(reconstruction), state
-            )
+            losses["stratification"] = self._stratification(reconstruction, state)
             losses["loss"] = losses["loss"] + self._stratification_weight * losses["stratification"]
         return losses
 

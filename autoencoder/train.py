@@ -17,7 +17,7 @@ from autoencoder.codec import Codec, IdentityCodec, VolumeCodec, describe_ocean
 from autoencoder.objective import AutoencoderObjective
 from configs import Experiment, parse_command_line
 from data.batches import StateDataset, counted_loader
-from data.errors import user_errors_in_one_sentence
+from data.errors import UserError, user_errors_in_one_sentence
 from data.normalisation import Statistics
 from data.state import State
 from data.states import StateArchive
@@ -73,6 +73,7 @@ def build_codec(experiment: Experiment, archive: StateArchive) -> Codec:
             patch=settings.patch,
             channels=settings.channels,
             blocks=settings.blocks,
+            mixing=settings.mixing,
         )
     statistics = Statistics.from_archive(archive, indices=archive.indices("train"))
     codec.adopt(archive.grid, statistics)
@@ -129,8 +130,11 @@ def build_trainer(
 
 
 def load_codec(experiment: Experiment) -> Codec:
-    """The trained codec of an experiment."""
-    return CODECS[experiment.autoencoder.kind].from_pretrained(codec_directory(experiment)).eval()
+    """The trained codec of an experiment. Raises `UserError` if there is none."""
+    folder = codec_directory(experiment)
+    if not folder.is_dir():
+        raise UserError(f"{folder} holds no codec; run the autoencoder stage first")
+    return CODECS[experiment.autoencoder.kind].from_pretrained(folder).eval()
 
 
 def stage_directory(experiment: Experiment) -> Path:

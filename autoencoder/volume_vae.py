@@ -20,6 +20,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
 
     in_channels: c, all levels of all variables
     latent_channels: l
+    out_channels: channels of what is decoded; c if None
     patch: cells a side that the first layer folds into channels
     channels: width of each stage; each stage after the first halves y and x
     blocks: residual blocks in a stage
@@ -35,10 +36,13 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         channels: tuple[int, ...] = (96, 128),
         blocks: int = 2,
         periodic_x: bool = False,
+        out_channels: int | None = None,
     ) -> None:
         super().__init__()
         self.encoder = _encoder(in_channels, 2 * latent_channels, patch, tuple(channels), blocks)
-        self.decoder = _decoder(latent_channels, in_channels, patch, tuple(channels), blocks)
+        self.decoder = _decoder(
+            latent_channels, out_channels or in_channels, patch, tuple(channels), blocks
+        )
         if periodic_x:
             make_periodic(self)
 

@@ -61,6 +61,7 @@ class AutoencoderSettings(Section):
     patch: int = Field(1, gt=0, description="cells a side that the first layer folds into channels")
     channels: Widths = (96, 128)
     blocks: int = Field(2, gt=0, description="residual blocks in a stage")
+    mixing: bool = Field(True, description="the decoder ends in predicted vertical mixing")
     kl_weight: float = Field(1e-6, ge=0)
     stratification_weight: float = Field(0.0, ge=0)
     training: TrainingSettings
@@ -80,7 +81,7 @@ class DiffusionSettings(Section):
     def _heads_fit(self) -> Self:
         if self.attention and self.channels[-1] % 32:
             raise ValueError(
-                f"attention has heads of 32 channels, but the last of {self.channels} is no multiple"
+                f"attention has heads of 32 channels, which do not divide {self.channels[-1]}"
             )
         return self
 

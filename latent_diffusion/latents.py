@@ -51,9 +51,7 @@ class EncodedStates(Samples):
         return torch.stack([mean[0], std[0]]), item
 
 
-def latent_datasets(
-    codec: Codec, archive: StateArchive, *, path: Path
-) -> dict[str, Samples]:
+def latent_datasets(codec: Codec, archive: StateArchive, *, path: Path) -> dict[str, Samples]:
     """Datasets of the latents of the train and validation splits.
 
     A VAE's latents are cached in `path`; a cache made with another codec raises `UserError`.

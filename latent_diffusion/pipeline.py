@@ -61,11 +61,10 @@ class StatePipeline(DiffusionPipeline):
         """Draw one state per generator (on the CPU): the same state in whatever batch.
 
         guide: corrects the clean estimate of each denoising step; None samples unguided
+
+        Raises `UserError` if the scheduler cannot work with so few steps.
         """
-        self.scheduler.set_timesteps(steps, device=self.device)
-        if hasattr(self.scheduler, "set_begin_index"):
-            # Otherwise it looks its place up by timestep, and rounded timesteps can repeat.
-            self.scheduler.set_begin_index(0)
+        self._set_steps(steps)
         maps = self.codec.static_maps
         sample = self._initial_noise(generators) * self.scheduler.init_noise_sigma
         timesteps = self.scheduler.timesteps
@@ -81,7 +80,23 @@ class StatePipeline(DiffusionPipeline):
             sample = self.scheduler.step(
                 v, timestep, sample, **self._noise_source(generators)
             ).prev_sample
+        if not sample.isfinite().all():
+            raise self._too_few(steps)
         return StatePipelineOutput(state=self.codec.decode(sample), latents=sample)
+
+    def _set_steps(self, steps: int) -> None:
+        try:
+            self.scheduler.set_timesteps(steps, device=self.device)
+        except ValueError as error:
+            raise self._too_few(steps) from error
+        if hasattr(self.scheduler, "set_begin_index"):
+            # Otherwise it looks its place up by timestep, and rounded timesteps can repeat.
+            self.scheduler.set_begin_index(0)
+
+    def _too_few(self, steps: int) -> UserError:
+        """Ancestral schedulers lose their noise levels to rounding when these lie far apart."""
+        name = type(self.scheduler).__name__
+        return UserError(f"{name} gives no numbers with {steps} steps; take more, or another one")
 
     def _initial_noise(self, generators: Sequence[torch.Generator]) -> Tensor:
         shape = (1, *self.codec.latent_shape)

@@ -52,7 +52,7 @@ def _tiny_grid(rows: int = 12, columns: int = 8, *, periodic_x: bool = True) -> 
 
 
 def _tiny_states(grid: OceanGrid, *, batch: int, seed: int, sea_level: bool = False) -> State:
-    """Stratified states with anomalies of a few waves, and a mixed layer that overturns in places."""
+    """Stratified states with anomalies of a few waves, and a layer that overturns in places."""
     random = np.random.default_rng(seed)
     _, rows, columns = grid.shape
     y, x = np.mgrid[:rows, :columns]
@@ -161,12 +161,22 @@ def _tiny_settings(archive: Path, directory: Path) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def write_tiny_config(tiny_archive: Path) -> Callable[[Path], Path]:
+    """Writes the YAML of an experiment on `tiny_archive` that runs in the given folder."""
+
+    def write(directory: Path) -> Path:
+        path = directory / "tiny.yaml"
+        path.write_text(yaml.safe_dump(_tiny_settings(tiny_archive, directory)))
+        return path
+
+    return write
+
+
 @pytest.fixture
-def tiny_config(tmp_path: Path, tiny_archive: Path) -> Path:
-    """The YAML of an experiment on `tiny_archive`; its run directory is in `tmp_path`."""
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(_tiny_settings(tiny_archive, tmp_path)))
-    return path
+def tiny_config(tmp_path: Path, write_tiny_config: Callable[[Path], Path]) -> Path:
+    """The YAML of a tiny experiment; its run directory is in `tmp_path`."""
+    return write_tiny_config(tmp_path)
 
 
 @pytest.fixture
@@ -180,15 +190,14 @@ def tiny_experiment(tiny_config: Path) -> Callable[..., Experiment]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_archive: Path) -> Experiment:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, write_tiny_config: Callable[[Path], Path]
+) -> Experiment:
     """A tiny experiment whose both stages have run; for reading and for sampling elsewhere."""
     from autoencoder.train import train_codec
     from latent_diffusion.train import train_denoiser
 
-    directory = tmp_path_factory.mktemp("trained")
-    path = directory / "tiny.yaml"
-    path.write_text(yaml.safe_dump(_tiny_settings(tiny_archive, directory)))
-    experiment = load_experiment(path)
+    experiment = load_experiment(write_tiny_config(tmp_path_factory.mktemp("trained")))
     train_codec(experiment)
     train_denoiser(experiment)
     return experiment
@@ -207,9 +216,10 @@ def interrupt_training(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise KeyboardInterrupt
             return step(trainer, batch)
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(Trainer, "_step", interrupted_step)
-            stage(experiment)
+            with pytest.raises(KeyboardInterrupt):
+                stage(experiment)
 
     return interrupt
 

@@ -89,7 +89,9 @@ class Trainer:
                 losses = self._step(batch)
                 bar.update(self.plan.batch_size)
                 self._after_step(losses, log, bar)
-        self.accelerator.end_training()
+        # Not `end_training`, which takes the process group away from what follows.
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
 
     @contextmanager
     def averaged_weights(self):

@@ -1,0 +1,62 @@
+"""The latent cache."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from autoencoder.train import load_codec
+from data.errors import UserError
+from data.states import StateArchive
+from latent_diffusion.latents import latent_datasets
+
+
+@pytest.fixture
+def codec(trained):
+    return load_codec(trained)
+
+
+@pytest.fixture
+def archive(trained):
+    return StateArchive.open(trained.data.archive)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_cached_latents_equal_fresh_ones(codec, archive, tmp_path, split):
+    path = tmp_path / "latents.safetensors"
+    latent_datasets(codec, archive, path=path)
+    dataset = latent_datasets(codec, archive, path=path)[split]
+    indices = archive.indices(split)
+    assert len(dataset) == len(indices)
+    for item in (0, len(dataset) - 1):
+        moments, position = dataset[item]
+        assert position == item
+        mean, std = codec.encode_distribution(archive.read([indices[item]]))
+        torch.testing.assert_close(moments, torch.stack([mean[0], std[0]]), atol=1e-5, rtol=1e-5)
+
+
+def test_the_cache_is_written_once(codec, archive, tmp_path):
+    path = tmp_path / "latents.safetensors"
+    latent_datasets(codec, archive, path=path)
+    written = path.stat().st_mtime_ns
+    latent_datasets(codec, archive, path=path)
+    assert path.stat().st_mtime_ns == written
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_latents_of_another_autoencoder_are_refused(codec, archive, tmp_path):
+    path = tmp_path / "latents.safetensors"
+    latent_datasets(codec, archive, path=path)
+    with torch.no_grad():
+        next(codec.vae.parameters()).add_(1e-3)
+    with pytest.raises(UserError, match="cached from another autoencoder"):
+        latent_datasets(codec, archive, path=path)
+
+
+def test_a_damaged_cache_is_refused(codec, archive, tmp_path):
+    path = tmp_path / "latents.safetensors"
+    latent_datasets(codec, archive, path=path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="no readable latent cache"):
+        latent_datasets(codec, archive, path=path)

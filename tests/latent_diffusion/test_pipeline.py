@@ -1,0 +1,204 @@
+"""Sampling: the same physics under every scheduler, and the same member in every batch."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+
+from autoencoder.train import load_codec
+from data.errors import UserError
+from data.states import StateArchive
+from latent_diffusion.pipeline import StatePipeline, build_scheduler
+from latent_diffusion.sample import build_guide, load_pipeline, member_generator
+from latent_diffusion.train import build_schedule
+
+# Scheduler, options, error allowed at the end. DEIS and PNDM never quite reach noise level 0.
+SCHEDULERS = [
+    ("DDPMScheduler", {}, 1e-5),
+    ("DDIMScheduler", {}, 1e-5),
+    ("DDIMScheduler", {"timestep_spacing": "trailing"}, 1e-5),
+    ("DPMSolverMultistepScheduler", {}, 1e-5),
+    ("DPMSolverMultistepScheduler", {"lambda_min_clipped": -5.1}, 1e-5),
+    ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, 1e-5),
+    ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}, 1e-5),
+    ("DPMSolverSinglestepScheduler", {}, 1e-5),
+    ("UniPCMultistepScheduler", {}, 1e-5),
+    ("EulerDiscreteScheduler", {}, 1e-5),
+    ("EulerAncestralDiscreteScheduler", {}, 1e-5),
+    ("HeunDiscreteScheduler", {}, 1e-5),
+    ("LMSDiscreteScheduler", {}, 1e-5),
+    ("DEISMultistepScheduler", {}, 0.05),
+    ("PNDMScheduler", {}, 0.1),
+]
+every_scheduler = pytest.mark.parametrize(
+    ("name", "options", "tolerance"), SCHEDULERS, ids=lambda value: str(value)
+)
+
+
+class Oracle(ModelMixin, ConfigMixin):
+    """A network that knows the clean latent, and reads its noise level off the timestep alone."""
+
+    @register_to_config
+    def __init__(self) -> None:
+        super().__init__()
+        self.clean = torch.nn.Parameter(torch.zeros(1))
+        self.sigmas = np.zeros(1)
+
+    def know(self, clean: torch.Tensor, alphas_cumprod: torch.Tensor) -> None:
+        self.clean.data = clean
+        alphas = alphas_cumprod.double().numpy()
+        self.sigmas = np.sqrt((1 - alphas) / alphas)
+
+    def forward(self, x: torch.Tensor, timestep: torch.Tensor) -> SimpleNamespace:
+        sigma = np.interp(float(timestep), np.arange(len(self.sigmas)), self.sigmas)
+        signal = 1 / np.sqrt(1 + sigma**2)
+        scaled = x[:, : self.clean.shape[1]].double()
+        return SimpleNamespace(sample=((signal * scaled - self.clean) / (signal * sigma)).float())
+
+
+class Watch:
+    """In a guide's place: keeps what it sees, and puts `target` there if it has one."""
+
+    def __init__(self, target: torch.Tensor | None = None) -> None:
+        self.target, self.seen, self.progress = target, [], []
+
+    def correct(self, estimate, decode, *, progress):
+        self.seen.append(estimate)
+        self.progress.append(progress)
+        return estimate if self.target is None else self.target.expand_as(estimate).clone()
+
+
+@pytest.fixture
+def clean(trained) -> torch.Tensor:
+    """The latent of a true state."""
+    with torch.no_grad():
+        return load_codec(trained).encode(StateArchive.open(trained.data.archive).read([3]))
+
+
+@pytest.fixture
+def make_pipeline(trained, clean):
+    """The trained pipeline under another scheduler, with the oracle as its network if wanted."""
+
+    def make(name: str, options: dict, *, oracle: bool) -> StatePipeline:
+        pipeline = load_pipeline(trained)
+        schedule = build_schedule(trained)
+        if oracle:
+            pipeline.unet = Oracle()
+            pipeline.unet.know(clean, schedule.alphas_cumprod)
+        pipeline.scheduler = build_scheduler(name, options, schedule=schedule)
+        return pipeline
+
+    return make
+
+
+def _generators(count: int) -> list[torch.Generator]:
+    return [member_generator(0, member) for member in range(count)]
+
+
+@every_scheduler
+def test_a_perfect_denoiser_ends_at_its_state(make_pipeline, clean, name, options, tolerance):
+    pipeline = make_pipeline(name, options, oracle=True)
+    output = pipeline(generators=_generators(2), steps=8)
+    torch.testing.assert_close(output.latents, clean.expand(2, -1, -1, -1), atol=tolerance, rtol=0)
+    expected = pipeline.codec.decode(output.latents)
+    assert torch.equal(output.state.temperature, expected.temperature)
+
+
+@every_scheduler
+def test_the_guide_sees_the_clean_estimate(make_pipeline, clean, name, options, tolerance):
+    watch = Watch()
+    pipeline = make_pipeline(name, options, oracle=True)
+    pipeline(generators=_generators(1), steps=8, guide=watch)
+    # Schedulers that interpolate noise levels round the timestep that they give the network.
+    errors = [float((seen - clean).abs().max()) for seen in watch.seen]
+    assert max(errors) < 0.02
+    steps = len(watch.progress)
+    assert watch.progress == pytest.approx([(step + 1) / steps for step in range(steps)])
+    assert watch.progress[-1] == 1.0
+
+
+@every_scheduler
+def test_guidance_leads_where_the_guide_says(make_pipeline, clean, name, options, tolerance):
+    pipeline = make_pipeline(name, options, oracle=False)
+    output = pipeline(generators=_generators(1), steps=8, guide=Watch(target=clean))
+    torch.testing.assert_close(output.latents, clean, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "EulerDiscreteScheduler"])
+def test_a_guide_that_changes_nothing_changes_nothing(make_pipeline, name):
+    pipeline = make_pipeline(name, {}, oracle=False)
+    unguided = pipeline(generators=_generators(2), steps=6)
+    idle = pipeline(generators=_generators(2), steps=6, guide=Watch())
+    torch.testing.assert_close(idle.latents, unguided.latents, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("guided", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    ["DPMSolverMultistepScheduler", "DDPMScheduler", "EulerAncestralDiscreteScheduler"],
+)
+def test_a_member_is_the_same_state_in_whatever_batch(trained, make_pipeline, name, guided):
+    pipeline = make_pipeline(name, {}, oracle=False)
+    guide = build_guide(trained.guidance, pipeline.codec) if guided else None
+    states = []
+    for size in (1, 2, 3):
+        parts = [_generators(6)[start : start + size] for start in range(0, 6, size)]
+        latents = [pipeline(generators=part, steps=5, guide=guide).latents for part in parts]
+        states.append(torch.cat(latents))
+    assert (states[0][0] - states[0][1]).abs().max() > 0.1, "members differ from one another"
+    # Batched products round differently, and guidance amplifies that.
+    tolerance = 1e-3 if guided else 1e-5
+    for other in states[1:]:
+        torch.testing.assert_close(other, states[0], atol=tolerance, rtol=1e-5)
+
+
+def test_a_saved_pipeline_samples_the_same_states(make_pipeline, tmp_path):
+    pipeline = make_pipeline("DPMSolverMultistepScheduler", {"solver_order": 3}, oracle=False)
+    pipeline.save_pretrained(tmp_path / "model")
+    loaded = StatePipeline.from_pretrained(tmp_path / "model")
+    loaded.set_progress_bar_config(disable=True)
+    assert loaded.scheduler.config.solver_order == 3
+    mine = pipeline(generators=_generators(2), steps=4)
+    theirs = loaded(generators=_generators(2), steps=4)
+    assert torch.equal(mine.latents, theirs.latents)
+    assert torch.equal(mine.state.to_channels(), theirs.state.to_channels())
+
+
+def test_sampled_states_are_in_physical_units_with_land_0(trained, make_pipeline):
+    pipeline = make_pipeline("DDIMScheduler", {}, oracle=True)
+    state = pipeline(generators=_generators(1), steps=2).state
+    truth = StateArchive.open(trained.data.archive).read([3])
+    wet = pipeline.codec.statistics.wet
+    assert (state.to_channels()[:, ~wet] == 0).all()
+    assert (state.temperature - truth.temperature).abs().max() < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "named"),
+    [
+        ("NoSuchScheduler", {}, "'NoSuchScheduler' cannot sample"),
+        ("UNet2DModel", {}, "'UNet2DModel' cannot sample"),
+        ("FlowMatchEulerDiscreteScheduler", {}, "use one of .*DDIMScheduler"),
+        ("EDMEulerScheduler", {}, "use one of"),
+        ("DDIMScheduler", {"solver_order": 2}, "takes no option 'solver_order'"),
+        ("DDIMScheduler", {"prediction_type": "epsilon"}, "takes no option 'prediction_type'"),
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "x"}, "does not work with the options"),
+    ],
+)
+def test_a_scheduler_that_does_not_fit_is_refused(trained, name, options, named):
+    with pytest.raises(UserError, match=named):
+        build_scheduler(name, options, schedule=build_schedule(trained))
+
+
+@pytest.mark.parametrize(
+    "name", ["EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler"]
+)
+def test_a_scheduler_that_comes_to_nothing_in_so_few_steps_says_so(make_pipeline, name):
+    pipeline = make_pipeline(name, {}, oracle=False)
+    with pytest.raises(UserError, match=f"{name} gives no numbers with 4 steps"):
+        pipeline(generators=_generators(1), steps=4)

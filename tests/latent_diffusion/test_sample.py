@@ -1,0 +1,188 @@
+"""Ensembles in archives."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from data.errors import UserError
+from data.states import StateArchive
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust, density_steps, wet_pairs
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.sample import adjust_archive, draw, sample
+
+
+@pytest.fixture
+def count_batches(monkeypatch):
+    """The sizes of the batches drawn; set `count_batches.stop_at` to be interrupted there."""
+
+    class Batches(list):
+        stop_at: int | None = None
+
+    batches, call = Batches(), StatePipeline.__call__
+
+    def counted(self, *, generators, **options):
+        if len(batches) == batches.stop_at:
+            batches.stop_at = None
+            raise KeyboardInterrupt
+        batches.append(len(generators))
+        return call(self, generators=generators, **options)
+
+    monkeypatch.setattr(StatePipeline, "__call__", counted)
+    return batches
+
+
+def _with(experiment, **sampling):
+    settings = experiment.sampling.model_copy(update=sampling)
+    return experiment.model_copy(update={"sampling": settings})
+
+
+def _channels(path) -> torch.Tensor:
+    archive = StateArchive.open(path)
+    return archive.read(range(len(archive))).to_channels()
+
+
+def test_an_ensemble_says_what_made_it_and_has_nan_on_land(trained, tmp_path):
+    path = tmp_path / "states.zarr"
+    draw(trained, guided=True, output=path)
+    archive = StateArchive.open(path)
+    record = json.loads(archive.attributes["sampling"])
+    assert record["model"] == "tiny"
+    assert record["sampling"]["scheduler"] == "DPMSolverMultistepScheduler"
+    assert record["sampling"]["steps"] == 4
+    assert record["guidance"]["start"] == 0.5
+    assert archive.equation_of_state == "veros-vallis"
+    assert archive.member.tolist() == [0, 1, 2]
+    archive.verify()
+    stored = zarr.open_group(path, mode="r")["thetao"][...]
+    assert np.isnan(stored[:, ~archive.grid.wet]).all()
+    assert np.isfinite(stored[:, archive.grid.wet]).all()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["states.zarr"]
+
+
+def test_an_ensemble_is_not_drawn_twice_but_another_is(trained, tmp_path, count_batches):
+    path = tmp_path / "states.zarr"
+    draw(trained, guided=False, output=path)
+    draw(trained, guided=False, output=path)
+    assert count_batches == [2, 1]
+    first = _channels(path)
+    draw(_with(trained, seed=1), guided=False, output=path)
+    assert count_batches == [2, 1, 2, 1]
+    assert not torch.allclose(_channels(path), first)
+
+
+def test_an_interrupted_ensemble_continues_and_is_the_same(trained, tmp_path, count_batches):
+    longer = _with(trained, members=5)
+    draw(longer, guided=True, output=tmp_path / "whole.zarr")
+    count_batches.clear()
+    count_batches.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        draw(longer, guided=True, output=tmp_path / "parted.zarr")
+    assert not (tmp_path / "parted.zarr").exists()
+    draw(longer, guided=True, output=tmp_path / "parted.zarr")
+    assert count_batches == [2, 2, 1]
+    whole, parted = (StateArchive.open(tmp_path / f"{name}.zarr") for name in ("whole", "parted"))
+    assert parted.attributes["content_sha256"] == whole.attributes["content_sha256"]
+    assert parted.member.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_batch_size_does_not_change_the_ensemble(trained, tmp_path):
+    draw(_with(trained, batch_size=1), guided=True, output=tmp_path / "one.zarr")
+    draw(_with(trained, batch_size=3), guided=True, output=tmp_path / "three.zarr")
+    torch.testing.assert_close(
+        _channels(tmp_path / "one.zarr"), _channels(tmp_path / "three.zarr"), atol=1e-4, rtol=0
+    )
+
+
+def test_more_members_leave_the_first_ones_as_they_were(trained, tmp_path):
+    draw(_with(trained, members=2), guided=False, output=tmp_path / "two.zarr")
+    draw(_with(trained, members=4), guided=False, output=tmp_path / "four.zarr")
+    torch.testing.assert_close(
+        _channels(tmp_path / "four.zarr")[:2], _channels(tmp_path / "two.zarr"), atol=1e-4, rtol=0
+    )
+
+
+def _instability(path) -> tuple[torch.Tensor, int]:
+    """Mean distance of the states to their adjusted selves [K], and how many pairs are unstable."""
+    archive = StateArchive.open(path)
+    eos = equation_of_state(archive.equation_of_state)
+    state = archive.read(range(len(archive))).map(torch.Tensor.double)
+    depth = torch.from_numpy(archive.grid.interface_depth)
+    steps = density_steps(state, eos=eos, interface_depth=depth)
+    unstable = (steps < 0) & wet_pairs(torch.from_numpy(archive.grid.wet))
+    adjusted = adjust(state, eos=eos, grid=archive.grid)
+    return (state.temperature - adjusted.temperature).abs().mean(), int(unstable.sum())
+
+
+def test_guidance_brings_states_nearer_to_a_stable_one(trained, tmp_path):
+    stronger = trained.model_copy(
+        update={"guidance": trained.guidance.model_copy(update={"step_cap": 1.0, "inner_steps": 5})}
+    )
+    for guided in (False, True):
+        draw(stronger, guided=guided, output=tmp_path / f"{guided}.zarr")
+    unguided, pairs = _instability(tmp_path / "False.zarr")
+    guided, _ = _instability(tmp_path / "True.zarr")
+    assert pairs > 0, "the test needs states that overturn"
+    assert guided < 0.9 * unguided
+
+
+def test_adjusted_ensembles_are_stable_and_keep_each_columns_heat(trained, tmp_path):
+    raw, adjusted = tmp_path / "raw.zarr", tmp_path / "adjusted.zarr"
+    draw(trained, guided=False, output=raw)
+    adjust_archive(raw, adjusted)
+    assert _instability(raw)[1] > 0
+    assert _instability(adjusted)[1] == 0
+    before, after = StateArchive.open(raw), StateArchive.open(adjusted)
+    thickness = torch.from_numpy(before.grid.thickness)
+    for field in ("temperature", "salinity"):
+        contents = [
+            (getattr(archive.read(range(3)), field).double() * thickness).sum(dim=1)
+            for archive in (before, after)
+        ]
+        torch.testing.assert_close(contents[1], contents[0], rtol=1e-6, atol=1e-3)
+    assert after.attributes["sampling"] == before.attributes["sampling"]
+    assert "convective_adjustment" in after.attributes
+
+
+def test_the_stage_draws_what_the_configuration_asks_for(trained, tmp_path, count_batches):
+    path = tmp_path / "states.zarr"
+    sample(trained, output=path)
+    assert _instability(path)[1] == 0
+    sample(trained, output=path)
+    assert count_batches == [2, 1], "an adjusted ensemble is not drawn twice"
+    as_drawn = trained.guidance.model_copy(update={"adjust": False, "enabled": False})
+    sample(trained.model_copy(update={"guidance": as_drawn}), output=path)
+    assert _instability(path)[1] > 0
+    assert [entry.name for entry in tmp_path.iterdir()] == ["states.zarr"]
+
+
+def test_an_ensemble_in_a_zip_is_replaced_by_another(trained, tmp_path):
+    path = tmp_path / "states.zarr.zip"
+    sample(trained, output=path)
+    first = _channels(path)
+    sample(_with(trained, seed=9), output=path)
+    assert not torch.allclose(_channels(path), first)
+
+
+@pytest.mark.parametrize("what", ["folder", "archive"])
+def test_what_is_no_ensemble_is_never_replaced(trained, tmp_path, what, write_tiny_archive):
+    path = tmp_path / "precious"
+    if what == "folder":
+        path.mkdir()
+        (path / "thesis.tex").write_text("chapter 1")
+    else:
+        write_tiny_archive(path)
+    before = sorted(entry.name for entry in path.iterdir())
+    with pytest.raises(UserError, match="precious"):
+        sample(trained, output=path)
+    assert sorted(entry.name for entry in path.iterdir()) == before
+
+
+def test_sampling_before_training_is_refused(tiny_experiment, tmp_path):
+    with pytest.raises(UserError, match="holds no model; run the diffusion stage first"):
+        sample(tiny_experiment(), output=tmp_path / "states.zarr")

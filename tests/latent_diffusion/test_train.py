@@ -1,0 +1,167 @@
+"""The diffusion stage, in latent and in data space."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+
+from autoencoder.codec import IdentityCodec
+from autoencoder.train import codec_directory, load_codec, train_codec
+from data.errors import UserError
+from data.states import StateArchive
+from latent_diffusion.denoiser import build_unet
+from latent_diffusion.objective import DenoisingObjective
+from latent_diffusion.pipeline import model_directory
+from latent_diffusion.sample import load_pipeline, member_generator
+from latent_diffusion.train import train_denoiser
+from training.loop import Trainer
+
+
+def _with_codec_of(trained, experiment, name: str):
+    """`experiment` in a run directory of its own that holds the trained codec."""
+    moved = experiment.model_copy(update={"run_directory": experiment.run_directory / name})
+    shutil.copytree(codec_directory(trained), codec_directory(moved))
+    return moved
+
+
+@pytest.mark.parametrize("dropout", ["0.0", "0.2"])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    trained, tiny_experiment, interrupt_training, assert_same_training, dropout
+):
+    experiment = tiny_experiment(
+        "--diffusion.training.samples", "24", "--diffusion.dropout", dropout
+    )
+    whole = _with_codec_of(trained, experiment, "whole")
+    parted = _with_codec_of(trained, experiment, "parted")
+    train_denoiser(whole)
+    interrupt_training(train_denoiser, parted, at=12)
+    assert not model_directory(parted.run_directory).exists()
+    train_denoiser(parted)
+    assert_same_training(whole.run_directory / "diffusion", parted.run_directory / "diffusion")
+    weights = [
+        (model_directory(run.run_directory) / "unet" / "diffusion_pytorch_model.safetensors")
+        for run in (whole, parted)
+    ]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (("--diffusion.training.batch_size", "8"), "batch_size"),
+        (("--diffusion.train_timesteps", "500"), "timesteps"),
+    ],
+)
+def test_a_checkpoint_of_other_settings_is_not_resumed(
+    trained, tiny_experiment, interrupt_training, overrides, named
+):
+    run = _with_codec_of(trained, tiny_experiment(), "run")
+    interrupt_training(train_denoiser, run, at=8)
+    changed = tiny_experiment(*overrides).model_copy(update={"run_directory": run.run_directory})
+    with pytest.raises(UserError, match=f"other settings.*{named}"):
+        train_denoiser(changed)
+
+
+def test_a_checkpoint_of_another_autoencoder_is_not_resumed(
+    trained, tiny_experiment, interrupt_training
+):
+    run = _with_codec_of(trained, tiny_experiment(), "run")
+    interrupt_training(train_denoiser, run, at=8)
+    codec = load_codec(run)
+    with torch.no_grad():
+        codec.latent_std.mul_(2)
+    codec.save_pretrained(codec_directory(run))
+    (run.run_directory / "diffusion" / "latents.safetensors").unlink()
+    with pytest.raises(UserError, match=r"other settings \(codec differ"):
+        train_denoiser(run)
+
+
+def test_the_stage_asks_for_a_codec_of_this_configuration(trained, tiny_experiment):
+    with pytest.raises(UserError, match="holds no codec"):
+        train_denoiser(tiny_experiment())
+    run = _with_codec_of(trained, tiny_experiment("--autoencoder.kl_weight", "0.5"), "other")
+    with pytest.raises(UserError, match="made with this configuration"):
+        train_denoiser(run)
+
+
+def test_a_wrong_scheduler_is_refused_before_the_training(trained, tiny_experiment, monkeypatch):
+    monkeypatch.setattr(Trainer, "run", lambda self: pytest.fail("trained first"))
+    run = _with_codec_of(trained, tiny_experiment("--sampling.scheduler", "Nonsense"), "run")
+    with pytest.raises(UserError, match="'Nonsense' cannot sample"):
+        train_denoiser(run)
+
+
+def test_a_finished_stage_is_not_repeated(trained, monkeypatch):
+    monkeypatch.setattr(Trainer, "run", lambda self: pytest.fail("trained again"))
+    train_denoiser(trained)
+
+
+def test_the_data_space_model_is_the_same_stage_with_the_identity_codec(tiny_experiment):
+    experiment = tiny_experiment("--autoencoder.kind", "identity")
+    train_codec(experiment)
+    train_denoiser(experiment)
+    pipeline = load_pipeline(experiment)
+    assert isinstance(pipeline.codec, IdentityCodec)
+    state = pipeline(generators=[member_generator(0, 0)], steps=3).state
+    grid = StateArchive.open(experiment.data.archive).grid
+    assert state.temperature.shape == (1, *grid.shape)
+    assert state.temperature.isfinite().all()
+    assert not (experiment.run_directory / "diffusion" / "latents.safetensors").exists()
+
+
+def test_each_stage_has_its_own_precision_in_one_process(tiny_experiment):
+    experiment = tiny_experiment(
+        *("--autoencoder.training.precision", "bf16"),
+        *("--diffusion.training.precision", "fp32"),
+    )
+    train_codec(experiment)
+    train_denoiser(experiment)
+    assert (model_directory(experiment.run_directory) / "model_index.json").is_file()
+
+
+def test_a_released_model_is_a_folder_that_says_what_it_is(trained):
+    folder = model_directory(trained.run_directory)
+    assert {path.name for path in folder.iterdir()} >= {"README.md", "experiment.yaml", "codec"}
+    card = (folder / "README.md").read_text()
+    assert "5 levels, 12 rows and" in card
+    assert "`veros-vallis`" in card
+
+
+def test_a_run_directory_holds_nothing_pickled(trained):
+    kinds = {".safetensors", ".json", ".jsonl", ".yaml", ".md"}
+    files = [path for path in Path(trained.run_directory).rglob("*") if path.is_file()]
+    other = [path for path in files if path.suffix not in kinds and "tfevents" not in path.name]
+    assert files
+    assert other == []
+
+
+def test_only_weighted_latents_count_in_the_loss():
+    unet = build_unet((2, 4, 4), static_maps=0, channels=(8,), blocks=1, attention=False, dropout=0)
+    schedule = DDPMScheduler(num_train_timesteps=10, prediction_type="v_prediction")
+    weight = torch.ones(2, 4, 4)
+    weight[:, :2] = 0
+
+    def loss(mean: torch.Tensor) -> torch.Tensor:
+        objective = DenoisingObjective(
+            _Zero(), schedule=schedule, weight=weight, static_maps=torch.zeros(0, 4, 4)
+        )
+        batch = torch.stack([mean, torch.zeros_like(mean)], dim=1)
+        return objective(batch, torch.Generator().manual_seed(0))["loss"]
+
+    mean = torch.randn(3, 2, 4, 4)
+    land, ocean = mean.clone(), mean.clone()
+    land[:, :, 0], ocean[:, :, 3] = 100.0, 100.0
+    assert torch.equal(loss(land), loss(mean))
+    assert loss(ocean) > 10 * loss(mean)
+    assert unet.config.in_channels == 2
+
+
+class _Zero(torch.nn.Module):
+    """A network that predicts 0."""
+
+    def forward(self, x, timestep):
+        return type("Output", (), {"sample": torch.zeros_like(x)})

@@ -1,0 +1,152 @@
+"""The stages under two real processes, as `accelerate launch` and `torchrun` start them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from configs import load_experiment
+from data.states import StateArchive
+from latent_diffusion.sample import draw
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT = 300  # seconds
+
+# Trains the denoiser for a while, gathers every process's weights and gradients, then runs the
+# stage and draws an ensemble.
+CHECK = """
+import json, sys
+from pathlib import Path
+
+import torch
+from accelerate.utils import gather_object
+
+from autoencoder.train import load_codec
+from configs import load_experiment
+from data.states import StateArchive
+from latent_diffusion import train
+from latent_diffusion.latents import latent_datasets
+from latent_diffusion.sample import draw
+from training.launch import build_accelerator
+
+torch.set_num_threads(1)
+experiment = load_experiment(Path(sys.argv[1]))
+accelerator = build_accelerator(experiment.run_directory / "check", precision="fp32")
+archive, codec = StateArchive.open(experiment.data.archive), load_codec(experiment)
+latents = experiment.run_directory / "diffusion" / "latents.safetensors"
+with accelerator.main_process_first():
+    datasets = latent_datasets(codec, archive, path=latents)
+unet = train.build_denoiser(experiment, codec)
+trainer = train.build_trainer(
+    experiment, codec, unet=unet, schedule=train.build_schedule(experiment),
+    datasets=datasets, accelerator=accelerator,
+)
+before = sum(float(p.detach().double().sum()) for p in unet.parameters())
+batches = trainer._training_batches(0)
+losses = []
+for _ in range(2):
+    batch = next(batches)
+    losses.append(float(trainer._step(batch)["loss"].detach()))
+batch = next(batches)
+trainer.accelerator.backward(trainer.objective(batch, trainer._generator(8))["loss"])
+report = {
+    "rank": accelerator.process_index,
+    "world": torch.distributed.get_world_size(),
+    "backend": torch.distributed.get_backend(),
+    "share": len(batch),
+    "losses": losses,
+    "before": before,
+    "weights": sum(float(p.detach().double().sum()) for p in unet.parameters()),
+    "averages": sum(float(p.double().sum()) for p in trainer.ema.shadow_params),
+    "gradients": sum(float(p.grad.double().abs().sum()) for p in unet.parameters()),
+}
+reports = gather_object([report])
+train.train_denoiser(experiment)
+draw(experiment, guided=True, output=experiment.run_directory / "two.zarr")
+if accelerator.is_main_process:
+    Path(sys.argv[2]).write_text(json.dumps(reports))
+torch.distributed.destroy_process_group()
+"""
+
+
+def _launch(*words: str) -> None:
+    environment = os.environ | {
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", *words],
+        env=environment,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as launcher:
+        try:
+            _, errors = launcher.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            launcher.terminate()  # not kill: it has to end its processes
+            _, errors = launcher.communicate()
+    assert launcher.returncode == 0, errors[-3000:]
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory, write_tiny_config):
+    """The experiment that two processes ran, and what each of them saw."""
+    directory = tmp_path_factory.mktemp("two")
+    config = write_tiny_config(directory)
+    launcher = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2")
+    port = ("--main_process_port", "0")
+    _launch(*launcher, *port, "-m", "autoencoder.train", str(config), "--autoencoder.blocks=1")
+    script, report = directory / "check.py", directory / "report.json"
+    script.write_text(CHECK)
+    torchrun = ("torch.distributed.run", "--nproc_per_node", "2", "--standalone")
+    _launch(*torchrun, str(script), str(config), str(report))
+    return load_experiment(config), json.loads(report.read_text())
+
+
+def _checkpoint(experiment, stage: str) -> Path:
+    (found,) = (experiment.run_directory / stage).glob("checkpoint-*")
+    return found
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "diffusion"])
+def test_both_stages_ran_in_two_processes(two_processes, stage):
+    experiment, _ = two_processes
+    identity = json.loads((_checkpoint(experiment, stage) / "identity.json").read_text())
+    assert identity["processes"] == 2
+    assert identity["batch_size"] == 4
+
+
+def test_there_were_two_ranks_that_shared_each_batch(two_processes):
+    _, (first, second) = two_processes
+    assert [first["rank"], second["rank"]] == [0, 1]
+    for report in (first, second):
+        assert (report["world"], report["backend"], report["share"]) == (2, "gloo", 2)
+
+
+def test_gradients_and_weights_are_the_same_on_both(two_processes):
+    _, (first, second) = two_processes
+    assert first["losses"] != second["losses"], "each rank has its own part of the batch"
+    for name in ("before", "weights", "averages", "gradients"):
+        assert first[name] == second[name], name
+    assert first["weights"] != first["before"]
+    assert first["gradients"] > 0
+
+
+def test_two_processes_draw_the_ensemble_that_one_draws(two_processes, tmp_path):
+    experiment, _ = two_processes
+    draw(experiment, guided=True, output=tmp_path / "one.zarr")
+    one = StateArchive.open(tmp_path / "one.zarr")
+    two = StateArchive.open(experiment.run_directory / "two.zarr")
+    assert two.member.tolist() == one.member.tolist() == [0, 1, 2]
+    assert two.attributes["sampling"] == one.attributes["sampling"]
+    torch.testing.assert_close(
+        two.read(range(3)).to_channels(), one.read(range(3)).to_channels(), atol=1e-5, rtol=0
+    )

@@ -1,0 +1,151 @@
+"""The `halocline` command: what a user types, and what is said to one who mistypes it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import xarray as xr
+import yaml
+
+from data.states import StateArchive
+from halocline import main
+
+COMMANDS = ("run", "simulate", "ingest", "sample", "evaluate", "integrate", "export")
+ROWS = ("truth", "autoencoded", "unguided", "guided", "guided_adjusted")
+
+
+def _exit(words: list[str]) -> str:
+    """The one line with which `halocline words` ends; fails if it ends well."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    message = caught.value.code
+    assert isinstance(message, str), "a status without a sentence"
+    assert len(message.splitlines()) == 1
+    return message
+
+
+@pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS)])
+def test_there_is_help(capsys, words):
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "--section.key value" in text
+    if not words:
+        assert "halocline run configs/quickstart.yaml" in text
+        assert all(command in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "{config}", "--sampling.membrs", "3"], "unknown key 'sampling.membrs'"),
+        (["run", "{config}", "--workers", "3"], "unknown key 'workers'"),
+        (["run", "absent.yaml"], "no configuration absent.yaml"),
+        (["run", "{config}", "--data.archive", "absent.zarr"], "absent.zarr does not exist"),
+        (["simulate", "{config}"], "no section data.simulation"),
+        (["ingest", "{config}"], "no section data.ingest"),
+        (["sample", "{config}"], "holds no model"),
+        (["evaluate", "{config}"], "holds no codec"),
+        (["integrate", "{config}"], "data.simulation"),
+        (["export", "{config}"], "guided_adjusted.zarr does not exist"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_ends_in_one_line(tiny_config, monkeypatch, tmp_path, words, said):
+    monkeypatch.chdir(tmp_path)
+    message = _exit([word.format(config=tiny_config) for word in words])
+    assert message.startswith("halocline: ")
+    assert said in message
+
+
+def test_a_damaged_archive_ends_in_one_line(tiny_config, tmp_path):
+    archive = tmp_path / "damaged.zarr"
+    archive.mkdir()
+    (archive / "zarr.json").write_text("{")
+    assert "damaged.zarr" in _exit(["run", str(tiny_config), "--data.archive", str(archive)])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, write_tiny_config) -> Path:
+    """The configuration of a run that went through from end to end."""
+    config = write_tiny_config(tmp_path_factory.mktemp("finished"))
+    main(["run", str(config), "--diffusion.training.samples", "32"])
+    settings = yaml.safe_load(config.read_text())
+    settings["diffusion"]["training"]["samples"] = 32
+    config.write_text(yaml.safe_dump(settings))
+    return config
+
+
+def _products(run: Path) -> dict[str, int]:
+    """What costs time to make, and when it was made."""
+    folders = ("autoencoder", "diffusion", "model", "samples")
+    files = [path for folder in folders for path in (run / folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(run)): os.stat(path).st_mtime_ns for path in files}
+
+
+def test_a_run_ends_with_metrics_report_and_initial_condition(finished):
+    run = finished.parent / "run"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert tuple(metrics["rows"]) == ROWS
+    assert len({tuple(sorted(row)) for row in metrics["rows"].values()}) == 1
+    adjusted, guided = metrics["rows"]["guided_adjusted"], metrics["rows"]["guided"]
+    assert adjusted["density_error_strict_percent"] == 0
+    assert guided["density_error_strict_percent"] > 0
+    assert metrics["integration"] is None
+    assert metrics["provenance"]
+    assert set(metrics["cost"]) >= {"autoencoder_seconds", "diffusion_seconds"}
+    report = (run / "report.html").read_text()
+    assert all(row in report for row in ROWS)
+    assert list((run / "figures").glob("*.png"))
+    with xr.open_dataset(run / "initial_condition_0.nc") as initial:
+        assert {"thetao", "so"} <= set(initial)
+
+
+def test_running_again_makes_nothing_again(finished, capsys, monkeypatch):
+    monkeypatch.setattr("evaluation.evaluate.evaluate", lambda *_, **__: {})  # it is always redone
+    run = finished.parent / "run"
+    before = _products(run)
+    assert {Path(name).parts[0] for name in before} == {
+        *("autoencoder", "diffusion", "model", "samples")
+    }
+    main(["run", str(finished)])
+    assert _products(run) == before
+    assert "== sampling" in capsys.readouterr().out
+
+
+def test_any_generated_state_can_be_exported(finished, tmp_path):
+    output = tmp_path / "start.nc"
+    main(["export", str(finished), "--member", "2", "--output", str(output)])
+    states = StateArchive.open(finished.parent / "run" / "samples" / "guided_adjusted.zarr")
+    with xr.open_dataset(output) as initial:
+        surface = initial["thetao"].squeeze().isel({initial["thetao"].dims[-3]: 0}).to_numpy()
+    wet = states.grid.wet[0]
+    expected = states.read([2]).temperature[0, 0].numpy()
+    assert surface[wet] == pytest.approx(expected[wet], abs=1e-5)
+
+
+def test_a_member_that_is_not_there_cannot_be_exported(finished):
+    message = _exit(["export", str(finished), "--member", "3"])
+    assert "states 0 to 2; there is no state 3" in message
+
+
+def test_a_user_draws_an_ensemble_of_any_size_anywhere(finished, tmp_path, capsys):
+    output = tmp_path / "mine.zarr.zip"
+    main(["sample", str(finished), "--sampling.members=4", "--output", str(output)])
+    assert len(StateArchive.open(output)) == 4
+    assert f"wrote {output}" in capsys.readouterr().out
+
+
+def test_simulating_or_ingesting_never_replaces_an_archive(tiny_config, tiny_archive):
+    settings = yaml.safe_load(tiny_config.read_text())
+    settings["data"]["ingest"] = {
+        "reader": "mitgcm",
+        "files": ["absent*.nc"],
+        "equation_of_state": "jmd95",
+    }
+    tiny_config.write_text(yaml.safe_dump(settings))
+    assert f"{tiny_archive} exists" in _exit(["ingest", str(tiny_config)])
