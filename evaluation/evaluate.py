@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,6 +20,7 @@ from evaluation.report import write_report
 from evaluation.rows import evaluate_rows, gather_rows
 from evaluation.study import summary
 from guidance.seawater import equation_of_state
+from latent_diffusion.sample import load_pipeline
 
 SHOWN = {"truth": "truth", "autoencoded": "auto-encoded truth", "guided_adjusted": "generated"}
 
@@ -31,7 +34,7 @@ def evaluate(
     metrics: dict[str, object] = {
         "rows": row_metrics,
         "integration": summary(integration) if integration else None,
-        "cost": cost,
+        "cost": cost | _model_size(experiment),
         "provenance": provenance(seeds=_seeds(experiment)),
     }
     directory = experiment.run_directory
@@ -45,7 +48,7 @@ def evaluate(
         config_text=yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False),
         notes=[_introduction(experiment, rows)],
         integration=integration.summary() if integration else None,
-        cost={"this run": cost},
+        cost={"this run": cost | _model_size(experiment)},
     )
     return metrics
 
@@ -66,11 +69,17 @@ def draw_figures(
 
 
 def write_json(path: Path, content: dict[str, object]) -> None:
-    """Write `content` whole or not at all."""
+    """Write `content` whole or not at all; numbers that do not exist (NaN) become null."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.write_text(json.dumps(_without_nan(content), indent=2) + "\n")
     os.replace(partial, path)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _introduction(experiment: Experiment, rows: dict[str, State]) -> str:
@@ -80,6 +89,19 @@ def _introduction(experiment: Experiment, rows: dict[str, State]) -> str:
         "autoencoded passes them through the codec; unguided and guided are sampled from the same "
         "noise; guided_adjusted is the product: guided samples, exactly adjusted."
     )
+
+
+def _model_size(experiment: Experiment) -> dict[str, float]:
+    pipeline = load_pipeline(experiment)
+    millions = {
+        name: round(sum(p.numel() for p in network.parameters()) / 1e6, 2)
+        for name, network in {"codec": pipeline.codec, "denoiser": pipeline.unet}.items()
+    }
+    return {
+        "compression_factor": round(pipeline.codec.compression, 2),
+        "codec_million_parameters": millions["codec"],
+        "denoiser_million_parameters": millions["denoiser"],
+    }
 
 
 def _seeds(experiment: Experiment) -> dict[str, int]:

@@ -10,6 +10,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "zarr", "xarray")
 
 
@@ -25,8 +27,9 @@ def provenance(*, seeds: dict[str, int]) -> dict[str, object]:
 
 
 def machine_class() -> str:
-    """Processor, number of cores and memory, in words."""
-    return f"{_processor()}, {os.cpu_count()} cores, {_memory_gib()} GiB memory, no GPU used"
+    """Processor, number of cores, memory and GPU, in words."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{_processor()}, {os.cpu_count()} cores, {_memory_gib()} GiB memory, {gpu}"
 
 
 def _processor() -> str:
