@@ -1,10 +1,10 @@
 """The last layer of the decoder: vertical mixing, as an ocean model does it.
 
-Mixed layers are uniform to a thousandth of a kelvin, which no convolution reproduces: what it leaves in
-them is noise, half of it statically unstable. So the network predicts, beside temperature and
-salinity, how strongly neighbouring levels exchange water, and one implicit step of vertical
-diffusion mixes them. Where it predicts strong exchange the column comes out uniform, whatever the noise;
-where it predicts none, nothing changes. Heat and salt of the column are conserved.
+Mixed layers are uniform to a thousandth of a kelvin, which no convolution reproduces: what it
+leaves in them is noise, half of it statically unstable. So the network predicts, beside temperature
+and salinity, how strongly neighbouring levels exchange water, and one implicit step of vertical
+diffusion mixes them. Where it predicts strong exchange the column comes out uniform, whatever the
+noise; where it predicts none, nothing changes. Heat and salt of the column are conserved.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class BasinRun:
 
 
 def _check_levels(depth: Array, parameters: BasinParameters) -> None:
-    """Veros builds centres from thicknesses by an alternating sum, which fails if they vary fast."""
+    """Veros makes centres of thicknesses by an alternating sum: no good if they vary fast."""
     if depth[0] <= 0 or not (np.diff(depth) > 0).all():
         raise UserError(
             f"{parameters.levels} levels from {parameters.surface_thickness:g} m at the surface to "

@@ -85,9 +85,10 @@ def _without_nan(value: Any) -> Any:
 def _introduction(experiment: Experiment, rows: dict[str, State]) -> str:
     return (
         f"{len(rows['guided_adjusted'])} generated ocean states judged against "
-        f"{len(rows['truth'])} held-out states of {experiment.data.archive.name}. Rows: truth is the held-out states; "
-        "autoencoded passes them through the codec; unguided and guided are sampled from the same "
-        "noise; guided_adjusted is the product: guided samples, exactly adjusted."
+        f"{len(rows['truth'])} held-out states of {experiment.data.archive.name}. Rows: truth is "
+        "the held-out states; autoencoded passes them through the codec; unguided and guided are "
+        "sampled from the same noise; guided_adjusted is the product: guided samples, exactly "
+        "adjusted."
     )
 
 

@@ -68,7 +68,7 @@ def summary(result: IntegrationResult) -> dict[str, object]:
 def _settings(experiment: Experiment) -> IntegrationSettings:
     if experiment.integration is None or experiment.data.simulation is None:
         raise UserError(
-            f"the experiment {experiment.name} names no model to integrate in; integration needs the "
+            f"{experiment.name} names no model to integrate in; integration needs the "
             "sections integration and data.simulation, as in configs/quickstart.yaml"
         )
     return experiment.integration
