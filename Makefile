@@ -22,5 +22,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[basin,dev]"
 	@touch $@
 
-clean:
-	rm -rf $(VENV) runs
+clean:  # leaves runs/ alone: a trained model may have cost days
+	rm -rf $(VENV)

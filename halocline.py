@@ -12,6 +12,7 @@ from pathlib import Path
 
 from configs import Experiment, load_experiment
 from data.errors import UserError, user_errors_in_one_sentence
+from training.log import write_json
 
 DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity volumes that your ocean
@@ -62,7 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
     command("ingest", ingest, "read ocean-model output into a state archive")
     sample_parser = command("sample", sample, "draw an ensemble of states from a trained model")
     sample_parser.add_argument(
-        "--output", type=Path, help="archive to write (in the run directory)"
+        "--output",
+        type=Path,
+        help="archive to write; without it, samples/ of the run: unguided, guided, guided_adjusted",
     )
     command("evaluate", evaluate, "judge the samples: metrics.json, figures and report.html")
     command(
@@ -80,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(experiment: Experiment, options: argparse.Namespace) -> None:
     """Every stage in order, each skipped if its product stands."""
     from autoencoder.train import train_codec
-    from evaluation.rows import sample_rows
+    from latent_diffusion.sample import sample_rows
     from latent_diffusion.train import train_denoiser
 
     stages: list[tuple[str, Callable[[], object]]] = [
@@ -153,17 +156,18 @@ def refuse_to_overwrite(archive: Path) -> None:
 
 def sample(experiment: Experiment, options: argparse.Namespace) -> None:
     """Draw an ensemble."""
-    from latent_diffusion.sample import default_output
+    from latent_diffusion.sample import row_path, sample_rows
     from latent_diffusion.sample import sample as draw_ensemble
 
-    output = options.output or default_output(experiment)
-    draw_ensemble(experiment, output=output)
-    print(f"wrote {output}")
+    if options.output:
+        draw_ensemble(experiment, output=options.output)
+    else:
+        sample_rows(experiment)
+    print(f"wrote {options.output or row_path(experiment, 'guided_adjusted').parent}")
 
 
 def integrate(experiment: Experiment, options: argparse.Namespace) -> None:
     """Integrate states in the basin and print how far they drift."""
-    from evaluation.evaluate import write_json
     from evaluation.provenance import provenance
     from evaluation.study import summary
 
@@ -201,7 +205,7 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
     """Write one generated state as a CF NetCDF initial-condition file and read it back."""
     from data.restarts.cf import export_cf
     from data.states import StateArchive
-    from evaluation.rows import row_path
+    from latent_diffusion.sample import row_path
 
     source = getattr(options, "states", None) or row_path(experiment, "guided_adjusted")
     member = getattr(options, "member", 0)
@@ -226,20 +230,23 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
 
 
 def timed(experiment: Experiment, name: str, stage: Callable[[], object]) -> None:
-    """Run a stage and add its wall time and the peak memory so far to the run's cost."""
+    """Run a stage and add its wall time, and the largest process so far, to the run's cost."""
     start = time.monotonic()
-    stage()
-    seconds = time.monotonic() - start
-    cost = read_cost(experiment)
-    cost[f"{name}_seconds"] = round(cost.get(f"{name}_seconds", 0.0) + seconds, 1)
-    peak = max(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    try:
+        stage()
+    finally:
+        cost = read_cost(experiment)
+        seconds = cost.get(f"{name}_seconds", 0.0) + time.monotonic() - start
+        cost[f"{name}_seconds"] = round(seconds, 1)
+        cost["largest_process_GiB"] = max(cost.get("largest_process_GiB", 0.0), largest_process())
+        write_json(experiment.run_directory / "cost.json", cost)
+
+
+def largest_process() -> float:
+    """Peak memory [GiB] of this process or of the largest that it started."""
+    users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     unit = 1024**3 if sys.platform == "darwin" else 1024**2
-    cost["peak_memory_GiB"] = max(cost.get("peak_memory_GiB", 0.0), round(peak / unit, 2))
-    experiment.run_directory.mkdir(parents=True, exist_ok=True)
-    (experiment.run_directory / "cost.json").write_text(json.dumps(cost, indent=2))
+    return round(max(resource.getrusage(user).ru_maxrss for user in users) / unit, 2)
 
 
 def read_cost(experiment: Experiment) -> dict[str, float]:

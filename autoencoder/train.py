@@ -122,7 +122,7 @@ def build_trainer(
         directory=stage_directory(experiment),
         label="autoencoder",
         identity={
-            "data": archive.attributes.get("content_sha256"),
+            "data": archive.digest,
             "kl_weight": settings.kl_weight,
             "stratification_weight": settings.stratification_weight,
         },
@@ -148,9 +148,14 @@ def codec_directory(experiment: Experiment) -> Path:
 
 
 def stage_record(experiment: Experiment) -> dict[str, object]:
-    """The settings that the stage's product depends on."""
+    """What the stage's product depends on: the data and the settings."""
+    archive = StateArchive.open(experiment.data.archive)
+    return {"archive": archive.digest} | codec_settings(experiment)
+
+
+def codec_settings(experiment: Experiment) -> dict[str, object]:
+    """The settings that the codec depends on."""
     return {
-        "archive": str(experiment.data.archive),
         "autoencoder": experiment.autoencoder.model_dump(mode="json"),
         "diffusion_stages": len(experiment.diffusion.channels),
     }

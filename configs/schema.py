@@ -103,7 +103,7 @@ class GuidanceSettings(Section):
     enabled: bool = True
     nearest_stable_state: float = Field(1.0, ge=0, description="weight; 0 switches the term off")
     mean_profile: float = Field(0.0, ge=0, description="weight of the seed paper's term")
-    mean_profile_per: Literal["sample", "ensemble"] = "ensemble"
+    mean_profile_per: Literal["sample", "ensemble"] = "sample"
     start: float = Field(0.6, ge=0, le=1, description="fraction of the chain that runs unguided")
     inner_steps: int = Field(1, gt=0, description="gradient steps in a guided denoising step")
     step_cap: float = Field(0.15, gt=0, description="largest rms change of a latent in one step")

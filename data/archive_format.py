@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -18,6 +18,7 @@ from data.grid import OceanGrid
 
 ZIP_SUFFIX = ".zarr.zip"
 FIELD_DIMENSIONS = ("sample", "depth", "y", "x")
+EquationName = Literal["jmd95", "linear", "nemo-seos", "nemo-teos10", "veros-vallis"]
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 UNUSED = -1
 LEVEL_STEP_TEMPERATURE = 1 / 512  # K

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from data.basin import SECONDS_PER_DAY, Basin, enforce_boundaries
 from data.basin_forcing import DAYS_PER_YEAR, BasinParameters
 from data.errors import UserError
+from data.whole import whole
 
 Array = NDArray[np.float64]
 INTERIOR = (slice(2, -2), slice(2, -2))  # Veros stores two ghost cells on each side
@@ -90,13 +90,10 @@ class BasinRun:
         return float((0.5 * (u2 + v2) * volume).sum() / volume.sum())
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint; the file appears whole or not at all."""
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez(
-                file, **{name: getattr(self._variables, name) for name in self._restart_names()}
-            )
-        os.replace(partial, path)
+        """Write a checkpoint; the file appears whole or not at all (`data.whole.whole`)."""
+        variables = {name: getattr(self._variables, name) for name in self._restart_names()}
+        with whole(path) as partial, partial.open("wb") as file:
+            np.savez(file, **variables)
 
     def load(self, path: Path) -> None:
         """Restore a checkpoint exactly."""

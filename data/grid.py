@@ -48,9 +48,28 @@ class OceanGrid:
         return self.thickness * self.area * self.wet
 
     @property
+    def faces(self) -> FloatArray:
+        """Depth of the faces of the levels, `z+1` [m], the surface (0) first.
+
+        Levels are as thick as their thickest cell, which is a whole one where others are cut by the
+        sea floor; a level without a wet cell is symmetric about its centre. A face that is then not
+        between the centres on its two sides lies midway.
+        """
+        thickest = np.where(self.wet, self.thickness, 0.0).max(axis=(1, 2))
+        below = np.append(self.depth[1:], np.inf)
+        faces = [0.0]
+        for height, centre, next_centre in zip(thickest, self.depth, below, strict=True):
+            symmetric = 2 * centre - faces[-1]
+            face = faces[-1] + height if height > 0 else symmetric
+            if not centre < face < next_centre:
+                face = 0.5 * (centre + next_centre) if np.isfinite(next_centre) else symmetric
+            faces.append(float(face))
+        return np.array(faces)
+
+    @property
     def interface_depth(self) -> FloatArray:
-        """Depth of the interfaces between levels, `z-1` [m]: midway between the centres."""
-        return 0.5 * (self.depth[:-1] + self.depth[1:])
+        """Depth of the interfaces between levels, `z-1` [m]."""
+        return self.faces[1:-1]
 
     @property
     def digest(self) -> str:
@@ -87,9 +106,19 @@ class Padding:
         return x.reshape(*lead, *x.shape[-2:])
 
     def crop(self, x: Tensor) -> Tensor:
-        """The inverse of `pad`."""
-        (top, _), (left, _) = self._margins()
-        return x[..., top : top + self.rows, left : left + self.columns]
+        """The inverse of `pad`.
+
+        Where a periodic axis was continued, a network's output holds the columns at the seam
+        twice, and they may disagree; they are blended, so that the seam leaves no false front.
+        """
+        (top, _), (left, right) = self._margins()
+        rows = x[..., top : top + self.rows, :]
+        inner = rows[..., left : left + self.columns]
+        if not self.periodic_x:
+            return inner
+        before, after = rows[..., :left], rows[..., left + self.columns :]
+        inner = _blend(inner, before.flip(-1), at_end=True) if left else inner
+        return _blend(inner, after, at_end=False) if right else inner
 
     def _margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
         padded_rows, padded_columns = self.padded_shape
@@ -99,6 +128,20 @@ class Padding:
 def wet_tensor(grid: OceanGrid) -> Tensor:
     """The wet mask as a boolean tensor `z y x`."""
     return torch.from_numpy(np.ascontiguousarray(grid.wet))
+
+
+def _blend(inner: Tensor, halo: Tensor, *, at_end: bool) -> Tensor:
+    """Mix `halo` into the columns that it repeats: half at the seam, less further in.
+
+    halo: `... y n`, the copy of the last n columns in reverse order (`at_end`), or of the first n
+    """
+    width = halo.shape[-1]
+    ramp = 0.5 * torch.arange(width, 0, -1, dtype=inner.dtype, device=inner.device) / width
+    if at_end:
+        blended = (1 - ramp) * inner[..., -width:].flip(-1) + ramp * halo
+        return torch.cat([inner[..., :-width], blended.flip(-1)], dim=-1)
+    blended = (1 - ramp) * inner[..., :width] + ramp * halo
+    return torch.cat([blended, inner[..., width:]], dim=-1)
 
 
 def _round_up(size: int, multiple: int) -> int:

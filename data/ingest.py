@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 
+from data.archive_format import EquationName
 from data.errors import UserError
 from data.readers.cf import Conventions, ModelOutput, open_cf
 from data.readers.mitgcm import open_mitgcm
 from data.readers.nemo import open_nemo
-from data.splits import split_by_time_blocks
+from data.splits import split_by_member, split_by_time_blocks
 from data.states import ArchiveWriter
 
 
@@ -28,9 +29,18 @@ class TimeBlocks(BaseModel):
 
     train: float = Field(default=0.7, gt=0, lt=1, description="fraction of the span less the gaps")
     validation: float = Field(
-        default=0.1, ge=0, lt=1, description="fraction of the span less the gaps"
+        default=0.1, gt=0, lt=1, description="fraction of the span less the gaps"
     )
     gap_years: float = Field(default=5.0, ge=0, description="unused years between parts")
+
+
+class Members(BaseModel):
+    """Whole ensemble members for validation and test; those not named are for training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    validation: list[int] = Field(min_length=1, description="numbers of members, from 0")
+    test: list[int] = Field(min_length=1, description="numbers of members, from 0")
 
 
 class IngestSettings(Conventions):
@@ -38,13 +48,13 @@ class IngestSettings(Conventions):
 
     reader: Literal["cf", "mitgcm", "nemo"] = "cf"
     files: list[str] = Field(min_length=1, description="paths; globs allowed")
-    equation_of_state: str = Field(description="name of the model's equation of state")
+    equation_of_state: EquationName = Field(description="name of the model's equation of state")
     salinity_units: Literal["1e-3", "g/kg"] = "1e-3"
     mesh_mask: Path | None = Field(None, description="NEMO: where the files lack grid variables")
     one_member: bool = Field(False, description="files continue each other; else a member each")
     block: int | None = Field(None, description="keep only this value of the files' `block`")
     parameters: list[str] = Field([], description="global attributes kept as per-sample parameters")
-    split: Literal["from_file"] | TimeBlocks = TimeBlocks()
+    split: Literal["from_file"] | TimeBlocks | Members = TimeBlocks()
     rounding: bool = Field(False, description="round T to 1/512 K and S to 1/4096")
 
 
@@ -61,11 +71,19 @@ class _Source:
     def years(self) -> NDArray[np.float64]:
         return self.output.years[self.samples]
 
+    @property
+    def time_units(self) -> tuple[str, str]:
+        """Units, with the date that they count from, and calendar."""
+        time = self.output.dataset.variables.get(self.output.temperature.dims[0])
+        attributes = {} if time is None else time.attrs
+        return str(attributes.get("units")), str(attributes.get("calendar"))
+
 
 def ingest(settings: IngestSettings, *, output: Path) -> None:
     """Read the files of `settings` and write the archive `output`, whole or not at all.
 
-    Raises UserError for files that are missing, unreadable, ambiguous, or of different grids.
+    Raises UserError for files that are missing, unreadable, ambiguous, of different grids, or (with
+    `one_member`) do not continue each other in time.
     """
     with ExitStack() as stack:
         sources: list[_Source] = []
@@ -73,6 +91,8 @@ def ingest(settings: IngestSettings, *, output: Path) -> None:
             source = _open(settings, path, member=0 if settings.one_member else number)
             stack.callback(source.output.dataset.close)
             _check_same_grid(sources[0].output if sources else source.output, source.output)
+            if settings.one_member and sources:
+                _check_continues(sources[-1], source)
             sources.append(source)
         _write(settings, sources, output)
 
@@ -146,11 +166,12 @@ def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np
             for source in sources
         ]
     counts = [len(source.samples) for source in sources]
-    joined = split_by_time_blocks(
-        np.concatenate([source.years for source in sources]),
-        np.repeat([source.member for source in sources], counts),
-        **settings.split.model_dump(),
-    )
+    member = np.repeat([source.member for source in sources], counts)
+    if isinstance(settings.split, Members):
+        joined = split_by_member(member, **settings.split.model_dump())
+    else:
+        years = np.concatenate([source.years for source in sources])
+        joined = split_by_time_blocks(years, member, **settings.split.model_dump())
     return np.split(joined, np.cumsum(counts)[:-1])
 
 
@@ -188,6 +209,21 @@ def _check_same_grid(first: ModelOutput, other: ModelOutput) -> None:
     else:
         problem = f"has other depths than {first.path}"
     raise UserError(f"{other.path} {problem}: one archive holds one grid; ingest them separately.")
+
+
+def _check_continues(before: _Source, after: _Source) -> None:
+    """`after` is later than `before`, on the same clock."""
+    paths = f"{after.output.path} follows {before.output.path}"
+    if before.time_units != after.time_units:
+        raise UserError(
+            f"{paths} but counts time in {' '.join(after.time_units)} instead of "
+            f"{' '.join(before.time_units)}: one member has one clock; convert the files."
+        )
+    if after.years.min() <= before.years.max():
+        raise UserError(
+            f"{paths} but begins at year {after.years.min():g}, which is not after its last, "
+            f"{before.years.max():g}: list the files of one member in the order of time."
+        )
 
 
 def _provenance(settings: IngestSettings, sources: list[_Source]) -> dict[str, object]:

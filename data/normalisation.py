@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from data.states import StateArchive
+from data.whole import whole
 
 SMALLEST_STD = 0.01  # of the largest level's: quieter levels would turn rounding into signal
 
@@ -108,15 +108,10 @@ class Statistics(nn.Module):
 
     def save(self, path: Path | str) -> None:
         """Write to `path` (safetensors), whole or not at all."""
-        target = Path(path)
-        partial = target.with_name(f"{target.name}.partial")
         description = {"levels": self.levels, "grid_digest": self.grid_digest}
         tensors = {name: buffer.cpu().contiguous() for name, buffer in self.named_buffers()}
-        try:
+        with whole(Path(path)) as partial:
             save_file(tensors, partial, metadata={"statistics": json.dumps(description)})
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path | str) -> Statistics:

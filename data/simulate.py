@@ -6,18 +6,21 @@ interrupted ensemble continues where it stopped.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.basin_forcing import DAYS_PER_YEAR, BasinParameters
 from data.errors import UserError
-from data.workers import Report, run_side_by_side
+from data.whole import whole
+from data.workers import Report, require_veros, run_side_by_side
 
 CHECKPOINT = "checkpoint.npz"
+SPIN_UP = "spin_up"  # folder of the spin-up
+GRID_FIELDS = ("resolution", "levels", "depth", "surface_thickness", "width", "northern_edge")
 
 
 class MemberSettings(BasinParameters):
@@ -45,6 +48,25 @@ class SimulationSettings(BaseModel):
     record_interval_days: float = Field(150.0, gt=0)
     checkpoint_years: float = Field(2.0, gt=0)
 
+    @model_validator(mode="after")
+    def _check_members(self) -> Self:
+        names = [SPIN_UP, *(member.name for member in self.members)]
+        repeated = [name for name in names if names.count(name) > 1]
+        if repeated:
+            raise ValueError(
+                f"two integrations are named {repeated[0]}: names are folders, give each its own "
+                f"({SPIN_UP} is taken)"
+            )
+        for member in self.members:
+            for field in GRID_FIELDS:
+                mine, spun_up = getattr(member, field), getattr(self.spin_up, field)
+                if mine != spun_up:
+                    raise ValueError(
+                        f"member {member.name} has {field} {mine:g}, but the spin-up {spun_up:g}: "
+                        "a branch continues on the grid of the spin-up"
+                    )
+        return self
+
     @property
     def record_times(self) -> NDArray[np.float64]:
         """Model years at which a branch keeps a state, counted from the branching."""
@@ -56,8 +78,10 @@ class SimulationSettings(BaseModel):
 def run_ensemble(settings: SimulationSettings, *, directory: Path, workers: int) -> None:
     """Spin up and branch under `directory`, `workers` members at a time; resumes by itself.
 
-    Raises `UserError` if `directory` holds an ensemble of other settings.
+    Raises `UserError` if `directory` holds an ensemble of other settings, Veros is not installed,
+    or a member blows up.
     """
+    require_veros()
     _claim(directory, settings)
     run_side_by_side(_integrate, [_spin_up_task(settings, directory)], workers=1, label="spin-up")
     tasks = [_branch_task(settings, member, directory) for member in settings.members]
@@ -77,8 +101,8 @@ def _claim(directory: Path, settings: SimulationSettings) -> None:
             f"{directory} holds an ensemble with other settings (see {note.name} there); "
             "set --run_directory to another path, or remove that folder"
         )
-    directory.mkdir(parents=True, exist_ok=True)
-    note.write_text(content)
+    with whole(note) as partial:
+        partial.write_text(content)
 
 
 class _Task(BaseModel):
@@ -100,7 +124,7 @@ class _Task(BaseModel):
 def _spin_up_task(settings: SimulationSettings, directory: Path) -> _Task:
     return _Task(
         member=settings.spin_up,
-        directory=directory / "spin_up",
+        directory=directory / SPIN_UP,
         start=None,
         start_year=0.0,
         record_times=[float(year) for year in range(10, int(settings.spin_up_years) + 1, 10)],
@@ -114,7 +138,7 @@ def _branch_task(settings: SimulationSettings, member: MemberSettings, directory
     return _Task(
         member=member,
         directory=directory / member.name,
-        start=directory / "spin_up" / CHECKPOINT,
+        start=directory / SPIN_UP / CHECKPOINT,
         start_year=settings.spin_up_years,
         record_times=times,
         years=times[-1],
@@ -124,7 +148,7 @@ def _branch_task(settings: SimulationSettings, member: MemberSettings, directory
 
 def _integrate(task: _Task, report: Report) -> None:
     """Run one task to its end from its last checkpoint, keeping the records on the way."""
-    from data.basin_run import BasinRun  # Veros must be imported in the worker only
+    from data.basin_run import BasinRun, BlowUp  # Veros must be imported in the worker only
 
     (task.directory / "records").mkdir(parents=True, exist_ok=True)
     checkpoint = task.directory / CHECKPOINT
@@ -134,36 +158,39 @@ def _integrate(task: _Task, report: Report) -> None:
     elif task.start is not None:
         run.load(task.start)
 
-    for year in _stops(task):
+    checkpoint_times = _checkpoint_times(task)
+    for year in sorted({*task.record_times, *checkpoint_times}):
         if run.year > task.start_year + year - 1e-6:
             continue
-        run.advance_to(task.start_year + year)
+        try:
+            run.advance_to(task.start_year + year)
+        except BlowUp as error:
+            raise UserError(
+                f"{task.name}: {error}; change its parameters or shorten its steps."
+            ) from error
         if _matches(year, task.record_times):
             _save_record(run, task, year)
-        if _is_checkpoint(year, task):
+        if _matches(year, checkpoint_times):
             run.save(checkpoint)
         report(year)
     report(task.years)
 
 
-def _stops(task: _Task) -> list[float]:
-    checkpoints = np.arange(task.checkpoint_years, task.years, task.checkpoint_years)
-    return sorted({*task.record_times, *checkpoints.tolist(), task.years})
+def _checkpoint_times(task: _Task) -> list[float]:
+    """Years after the start: every `checkpoint_years`, and the end."""
+    regular = np.arange(task.checkpoint_years, task.years, task.checkpoint_years)
+    return [*regular.tolist(), task.years]
 
 
 def _matches(year: float, times: list[float]) -> bool:
-    return bool(np.isclose(times, year).any()) if times else False
-
-
-def _is_checkpoint(year: float, task: _Task) -> bool:
-    return year == task.years or bool(np.isclose(year % task.checkpoint_years, 0))
+    # Equal years differ by rounding: one sums intervals, the other multiplies years.
+    return bool(np.isclose(times, year).any())
 
 
 def _save_record(run, task: _Task, year: float) -> None:
     temperature, salinity = run.state()
     path = task.directory / "records" / f"{year:09.4f}.npz"
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with whole(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
             thetao=temperature.astype(np.float32),
@@ -171,4 +198,3 @@ def _save_record(run, task: _Task, year: float) -> None:
             year=np.float64(run.year),
             kinetic_energy=np.float64(run.kinetic_energy()),
         )
-    os.replace(partial, path)

@@ -88,6 +88,6 @@ def _split_span(
         raise UserError(
             f"member {member} spans {elapsed.max():.4g} years with {len(time)} states, too few for "
             f"gaps of {gap:g} years between train, validation and test: shorten the gaps, change "
-            "the fractions or split by member."
+            "the fractions, split by member, or set one_member: true if files continue each other."
         )
     return split

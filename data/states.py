@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zipfile
 from collections.abc import Sequence
 from functools import cached_property
@@ -65,18 +67,31 @@ class StateArchive:
         """Open and validate the archive at `path`: a zarr v3 directory or a `.zarr.zip`.
 
         Raises UserError if the store cannot be read, lacks a variable, has temperature in kelvin,
-        depth that is not positive down and increasing, shapes that disagree, or NaN in a wet cell
-        of the first state.
+        depth that is not positive down and increasing, shapes that disagree, wet cells without a
+        positive thickness and area, or NaN in a wet cell of the first state.
         """
         archive = cls.__new__(cls)
         archive.path = Path(path)
         archive._load(archive._group)
         archive._check_shapes()
+        archive._check_cells()
         archive._check_first_state()
         return archive
 
     def __len__(self) -> int:
         return len(self.split)
+
+    @cached_property
+    def digest(self) -> str:
+        """Fingerprint of the states, their split, the grid and the equation of state."""
+        content = hashlib.sha256(
+            json.dumps(
+                [self.attributes.get("content_sha256"), self.equation_of_state, self.grid.digest]
+            ).encode()
+        )
+        content.update(self.split.astype("<i1").tobytes())
+        content.update(np.ascontiguousarray(self.grid.thickness, dtype="<f4").tobytes())
+        return content.hexdigest()[:16]
 
     def indices(self, split: str) -> NDArray[np.int64]:
         """Samples of "train", "validation" or "test", in the archive's order."""
@@ -246,6 +261,24 @@ class StateArchive:
             values = sorted(set(self.split.tolist()))
             raise UserError(
                 f"split of {self.path} has the values {values}: expected -1, 0, 1 and 2."
+            )
+
+    def _check_cells(self) -> None:
+        """Every wet cell has a thickness, an area and a place."""
+        grid, (_, rows, columns) = self.grid, self.grid.shape
+        for name, values in {"thickness": grid.thickness, "cell_area": grid.area}.items():
+            bad = int((grid.wet & ~(np.isfinite(values) & (values > 0))).sum())
+            if bad:
+                raise UserError(
+                    f"{name} of {self.path} is not above 0 in {bad} wet cells: expected a positive "
+                    "value in every wet cell; correct it or the wet mask."
+                )
+        shapes = grid.longitude.shape, grid.latitude.shape
+        if shapes not in {((columns,), (rows,)), ((rows, columns), (rows, columns))}:
+            x_name, y_name = HORIZONTAL_NAMES[grid.horizontal_units]
+            raise UserError(
+                f"{x_name} and {y_name} of {self.path} have shapes {shapes[0]} and {shapes[1]}: "
+                f"expected ({columns},) and ({rows},), or ({rows}, {columns}) both."
             )
 
     def _check_first_state(self) -> None:

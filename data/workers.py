@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
+import sys
+import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
+from data.errors import UserError
+
 POLL_SECONDS = 1.0
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} model years [{elapsed}<{remaining}]"
+
+
+def require_veros() -> None:
+    """Raise UserError if Veros is not installed, before any worker starts in vain."""
+    if importlib.util.find_spec("veros") is None:
+        raise UserError("the basin needs Veros, which is not installed: pip install '.[basin]'.")
 
 
 class Task(Protocol):
@@ -28,15 +39,18 @@ AnyTask = TypeVar("AnyTask", bound=Task)
 
 
 class Report:
-    """Tells the parent how many model years of a task are done."""
+    """Tells the parent how many model years of a task are done, and the worker when to stop."""
 
-    def __init__(self, progress: MutableMapping[str, float], name: str) -> None:
-        self._progress, self._name = progress, name
+    def __init__(
+        self, progress: MutableMapping[str, float], stop: threading.Event, name: str
+    ) -> None:
+        self._progress, self._stop, self._name = progress, stop, name
 
     def __call__(self, years: float) -> None:
-        """Report progress; ends the worker if its parent was killed, lest two do the same work."""
+        """Report progress; ends the worker if its parent was killed or another worker failed."""
         parent = multiprocessing.parent_process()
-        if parent is not None and not parent.is_alive():
+        # An orphan would do the work that the next start of the command does again.
+        if (parent is not None and not parent.is_alive()) or self._stop.is_set():
             raise SystemExit("the command that started this integration was stopped")
         self._progress[self._name] = years
 
@@ -51,7 +65,8 @@ def run_side_by_side(
     """Call `function(task, report)` for every task, `workers` at a time, under a progress bar.
 
     Every task gets a spawned process of its own, with one thread: Veros locks its settings once
-    per process. The first error of a worker is raised here.
+    per process. The first error of a worker is shown at once and raised as soon as the others have
+    stopped, which they do at their next report.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
@@ -61,12 +76,28 @@ def run_side_by_side(
         ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool,
         tqdm(total=total, desc=label, bar_format=BAR) as bar,
     ):
-        progress = manager.dict()
-        pending: set[Future[None]] = {
-            pool.submit(function, task, Report(progress, task.name)) for task in tasks
+        progress, stop = manager.dict(), manager.Event()
+        futures = {
+            pool.submit(_start, function, task, Report(progress, stop, task.name)) for task in tasks
         }
-        while pending:
-            done, pending = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-            bar.update(sum(progress.values()) - bar.n)
+        try:
+            _follow(futures, progress, bar)
+        except BaseException as error:
+            bar.write(f"{label}: {error or type(error).__name__}; the others stop", file=sys.stderr)
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _start(function: Callable[[AnyTask, Report], None], task: AnyTask, report: Report) -> None:
+    report(0.0)  # the pool starts one task more than it has workers: that one, too, may be in vain
+    function(task, report)
+
+
+def _follow(pending: set[Future[None]], progress: MutableMapping[str, float], bar: tqdm) -> None:
+    """Move the bar until all is done; raises the first error."""
+    while pending:
+        done, pending = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+        bar.update(sum(progress.values()) - bar.n)

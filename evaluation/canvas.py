@@ -160,9 +160,7 @@ def draw_map(ax: Axes, grid: OceanGrid, field: FloatArray, scale: Scale) -> Quad
 def draw_section(ax: Axes, grid: OceanGrid, field: FloatArray, scale: Scale) -> QuadMesh:
     """Draw `field` `z y` against depth, NaN (land) grey, with isolines."""
     rows = row_coordinate(grid)
-    mesh = ax.pcolormesh(
-        _edges(rows), depth_edges(grid), field, cmap=scale.colours, norm=scale.norm
-    )
+    mesh = ax.pcolormesh(_edges(rows), grid.faces, field, cmap=scale.colours, norm=scale.norm)
     if scale.isolines:
         lines = ax.contour(
             rows, grid.depth, field, scale.isolines, colors="black", linewidths=0.5, alpha=0.7
@@ -178,7 +176,7 @@ def draw_section(ax: Axes, grid: OceanGrid, field: FloatArray, scale: Scale) -> 
 
 def stretch_depth(ax: Axes, grid: OceanGrid) -> None:
     """Depth downwards on a square-root axis, so that the upper ocean has half the panel."""
-    deepest = depth_edges(grid)[np.flatnonzero(grid.wet.any(axis=(1, 2)))[-1] + 1]
+    deepest = grid.faces[np.flatnonzero(grid.wet.any(axis=(1, 2)))[-1] + 1]
     ax.set_yscale("function", functions=(_signed_root, _signed_square))
     ax.set_ylim(deepest, 0)
     ax.set_yticks(depth_ticks(deepest))
@@ -203,13 +201,6 @@ def _mark_degrees(ax: Axes, grid: OceanGrid, axis: str, values: FloatArray) -> N
     span = np.ptp(values)
     if grid.horizontal_units == "degrees" and span > 60:
         getattr(ax, f"{axis}axis").set_major_locator(MultipleLocator(60 if span > 180 else 30))
-
-
-def depth_edges(grid: OceanGrid) -> FloatArray:
-    """Depth of the faces of the levels, `z+1` [m], the surface first."""
-    inner = grid.interface_depth
-    bottom = 2 * grid.depth[-1] - (inner[-1] if len(inner) else 0.0)
-    return np.concatenate([[0.0], inner, [bottom]])
 
 
 def _edges(centres: FloatArray) -> FloatArray:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -21,6 +17,7 @@ from evaluation.rows import evaluate_rows, gather_rows
 from evaluation.study import summary
 from guidance.seawater import equation_of_state
 from latent_diffusion.sample import load_pipeline
+from training.log import write_json
 
 SHOWN = {"truth": "truth", "autoencoded": "auto-encoded truth", "guided_adjusted": "generated"}
 
@@ -66,20 +63,6 @@ def draw_figures(
     if integration:
         paths.append(save_figure(integration_drift(integration), directory / "integration.png"))
     return paths
-
-
-def write_json(path: Path, content: dict[str, object]) -> None:
-    """Write `content` whole or not at all; numbers that do not exist (NaN) become null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(_without_nan(content), indent=2) + "\n")
-    os.replace(partial, path)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _introduction(experiment: Experiment, rows: dict[str, State]) -> str:

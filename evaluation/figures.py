@@ -6,7 +6,6 @@ others are compared with.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,12 @@ from numpy.typing import NDArray
 
 from data.grid import OceanGrid
 from data.state import State
+from data.whole import whole
 from evaluation.canvas import (
     ROW_COLOURS,
     STYLE,
     TRUTH_COLOUR,
     Scale,
-    depth_edges,
     depth_ticks,
     draw_map,
     draw_section,
@@ -66,9 +65,8 @@ def save_figures(rows: Rows, grid: OceanGrid, eos: EquationOfState, directory: P
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; the file appears whole or not at all."""
-    unfinished = path.with_suffix(".partial")
-    figure.savefig(unfinished, format="png", dpi=130)
-    os.replace(unfinished, path)
+    with whole(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=130)
     return path
 
 
@@ -183,7 +181,7 @@ def mixed_layer_maps(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figur
 def mixed_layer_distribution(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
     """Share of area and samples by mixed-layer depth; classes are the model's own layers."""
     figure, axes = new_figure(1, 1, panel=(5.5, 3.2))
-    ax, edges = axes[0, 0], depth_edges(grid)
+    ax, edges = axes[0, 0], grid.faces
     edges[-1] = max(edges[-1], float((grid.thickness * grid.wet).sum(axis=0).max()))
     for name, colour in _colours(rows).items():
         depth = mixed_layer_depth(rows[name], grid, eos).numpy()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,15 @@ from numpy.typing import NDArray
 
 from data.basin_forcing import DAYS_PER_YEAR, BasinParameters
 from data.errors import UserError
-from data.workers import Report, run_side_by_side
+from data.whole import whole
+from data.workers import Report, require_veros, run_side_by_side
 
 FloatArray = NDArray[np.float64]
 Start = tuple[FloatArray, FloatArray] | None  # T [degC], S [g/kg], `z y x`; None: analytic state
 RECORD_DAYS = 30.0
 TRUTH = "truth"
+TEMPERATURE_RANGE = (-5.0, 45.0)  # degC; a run outside has diverged, finite or not
+SALINITY_RANGE = (0.0, 60.0)  # g/kg
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class MemberRun:
 
     time `t`: years after the start; temperature `t z` [degC] and salinity `t z` [g/kg]: horizontal
     means; kinetic_energy `t`: volume mean [m2/s2]; level_volume `z`: wet volume [m3]; depth,
-    thickness `z` [m]; blow_up_year: years after the start, None if the run held.
+    thickness `z` [m]; blow_up_year: years after the start at which the run diverged or
+    left the ranges of any ocean, None if it held.
     """
 
     label: str
@@ -118,7 +121,7 @@ def integrate_states(
     parameters: BasinParameters | Sequence[BasinParameters],
     years: float,
     seed: int,
-    start_year: float,
+    start_year: float | Sequence[float] | FloatArray,
     directory: Path,
     workers: int,
 ) -> IntegrationResult:
@@ -128,12 +131,13 @@ def integrate_states(
         ...); None in place of a pair is the basin's own analytic initial state
     parameters: of all runs, or one for each index within a label (so that members of different
         labels can be compared)
-    seed, start_year: the forcing of all runs; the fraction of the year is the season, so choose
-        that of the states
+    seed: of the forcing anomalies of all runs
+    start_year: model year at the start, of all runs or for each index within a label; its
+        fraction is the season, so choose that of the states
     directory: one npz file for each finished run; a run of the same start and settings that is
         found there is not repeated
 
-    Raises `UserError` for starts that do not fit.
+    Raises `UserError` for starts that do not fit, or if Veros is not installed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tasks = _tasks(
@@ -143,6 +147,7 @@ def integrate_states(
         _check(task)
     missing = [task for task in tasks if not task.path.exists()]
     if missing:
+        require_veros()
         run_side_by_side(_integrate, missing, workers=workers, label="integrations")
     return IntegrationResult([_load(task.path) for task in tasks], years)
 
@@ -184,21 +189,24 @@ def _tasks(
     *,
     years: float,
     seed: int,
-    start_year: float,
+    start_year: float | Sequence[float] | FloatArray,
     directory: Path,
 ) -> list[_Task]:
     longest = max((len(members) for members in starts.values()), default=0)
     if isinstance(parameters, BasinParameters):
         parameters = [parameters] * longest
-    if len(parameters) < longest:
-        raise UserError(
-            f"Found {len(parameters)} sets of basin parameters for {longest} starts; give one for "
-            "all or one for each start."
-        )
+    start_years = np.atleast_1d(np.asarray(start_year, dtype=np.float64))
+    if np.ndim(start_year) == 0:
+        start_years = np.repeat(start_years, longest)
+    for found, what in ((len(parameters), "sets of basin parameters"), (len(start_years), "years")):
+        if found < longest:
+            raise UserError(
+                f"Found {found} {what} for {longest} starts; give one for all or one for each."
+            )
     return [
-        _Task(label, index, start, parameters[index], years, seed, start_year, directory)
+        _Task(label, k, start, parameters[k], years, seed, float(start_years[k]), directory)
         for label, members in starts.items()
-        for index, start in enumerate(members)
+        for k, start in enumerate(members)
     ]
 
 
@@ -252,13 +260,14 @@ class _Recorder:
         self._series: list[tuple[float, FloatArray, FloatArray, float]] = []
 
     def record(self, year: float) -> bool:
-        """Keep the means now; False, keeping nothing, where the solution is not finite."""
-        temperature, salinity = (self._level_means(field) for field in self._run.state())
+        """Keep the means now; False, keeping nothing, where the solution is no ocean's."""
+        fields = self._run.state()
+        temperature, salinity = (self._level_means(field) for field in fields)
         energy = self._run.kinetic_energy()
-        finite = bool(np.isfinite([temperature.sum(), salinity.sum(), energy]).all())
-        if finite or not self._series:
+        sound = bool(np.isfinite(energy)) and _plausible(*fields)
+        if sound or not self._series:
             self._series.append((year, temperature, salinity, energy))
-        return finite
+        return sound
 
     def result(self, task: _Task, blow_up_year: float | None) -> MemberRun:
         time, temperature, salinity, energy = (np.array(x) for x in zip(*self._series, strict=True))
@@ -281,6 +290,12 @@ class _Recorder:
         return (field * self._volume).sum(axis=(1, 2)) / np.where(volume > 0, volume, 1.0)
 
 
+def _plausible(temperature: FloatArray, salinity: FloatArray) -> bool:
+    """Whether all values lie within the ranges of any ocean; NaN does not. Land is 0."""
+    ranges = ((temperature, TEMPERATURE_RANGE), (salinity, SALINITY_RANGE))
+    return all(bool(((low <= field) & (field <= high)).all()) for field, (low, high) in ranges)
+
+
 def _record_times(years: float) -> list[float]:
     """Years after the start at which means are kept: 0, every 30 days, and the end."""
     regular = np.arange(0.0, years - 1e-9, RECORD_DAYS / DAYS_PER_YEAR)
@@ -299,9 +314,8 @@ _ARRAYS = (
 
 
 def _save(result: MemberRun, task: _Task) -> None:
-    partial = task.path.with_suffix(".partial")
     blow_up_year = np.nan if result.blow_up_year is None else result.blow_up_year
-    with partial.open("wb") as file:
+    with whole(task.path) as partial, partial.open("wb") as file:
         np.savez(
             file,
             label=result.label,
@@ -309,7 +323,6 @@ def _save(result: MemberRun, task: _Task) -> None:
             blow_up_year=blow_up_year,
             **{name: getattr(result, name) for name in _ARRAYS},
         )
-    os.replace(partial, task.path)
 
 
 def _load(path: Path) -> MemberRun:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import numpy as np
+
+from data.whole import whole
 
 Value = float | int | str | None
 Table = Mapping[str, Mapping[str, Value]]
@@ -149,9 +150,8 @@ def write_report(
         f"<title>{escape(title)}</title><style>{_CSS}</style></head>\n"
         f"<body>{''.join(sections)}</body></html>\n"
     )
-    partial = path.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, path)
+    with whole(path) as partial:
+        partial.write_text(page, encoding="utf-8")
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +15,7 @@ from data.state import State
 from data.states import StateArchive
 from evaluation.distances import nearest_neighbours
 from evaluation.integrate import TRUTH, IntegrationResult, Start, integrate_states
-from evaluation.rows import row_archive
+from latent_diffusion.sample import row_path, sample_rows
 
 GENERATED = "generated"
 ANALYTIC = "analytic"
@@ -26,14 +25,17 @@ def integration_study(experiment: Experiment) -> IntegrationResult:
     """Integrate generated, true and analytic states as the configuration says; resumes by itself.
 
     Generated state k runs with the parameters of the ensemble member whose training state is
-    nearest to it; true state k is a test state of that member, under the same forcing. The
-    analytic state takes the same members in turn.
+    nearest to it, from that state's season on; true state k is a test state of that member and
+    season, under the same forcing. The analytic state takes the same members in turn.
     """
     settings = _settings(experiment)
+    sample_rows(experiment)
     archive = StateArchive.open(experiment.data.archive)
-    generated = _first_states(row_archive(experiment, "guided_adjusted"), settings.members)
-    members = nearest_members(generated, archive)
-    truth = archive.read(_test_states(archive, members))
+    samples = StateArchive.open(row_path(experiment, "guided_adjusted"))
+    generated = _first_states(samples, settings.members)
+    nearest = nearest_training_states(generated, archive)
+    members, seasons = archive.member[nearest], archive.time[nearest] % 1
+    truth = archive.read(_test_states(archive, members, seasons))
     starts: dict[str, Sequence[Start]] = {
         TRUTH: _starts(truth),
         GENERATED: _starts(generated),
@@ -44,17 +46,17 @@ def integration_study(experiment: Experiment) -> IntegrationResult:
         parameters=_parameters(experiment, members),
         years=settings.years,
         seed=settings.seed,
-        start_year=_start_year(experiment),
+        start_year=_first_free_year(experiment) + seasons,
         directory=experiment.run_directory / "integration",
         workers=settings.workers,
     )
 
 
-def nearest_members(states: State, archive: StateArchive) -> NDArray[np.int64]:
-    """The ensemble member `b` whose training states come nearest to each state."""
+def nearest_training_states(states: State, archive: StateArchive) -> NDArray[np.int64]:
+    """Index in the archive `b` of the training state that comes nearest to each state."""
     indices = archive.indices("train")
     _, nearest = nearest_neighbours(states, archive.read(indices), archive.grid)
-    return archive.member[indices[nearest.numpy()]]
+    return indices[nearest.numpy()]
 
 
 def summary(result: IntegrationResult) -> dict[str, object]:
@@ -83,19 +85,21 @@ def _first_states(archive: StateArchive, count: int) -> State:
     return archive.read(range(count))
 
 
-def _test_states(archive: StateArchive, members: NDArray[np.int64]) -> list[int]:
-    """A test state of each member asked for, spread over the test years, none twice."""
-    test = archive.indices("test")
-    supply = {
-        member: itertools.cycle(_spread(test[archive.member[test] == member]))
-        for member in np.unique(members)
-    }
-    return [int(next(supply[member])) for member in members]
+def _test_states(
+    archive: StateArchive, members: NDArray[np.int64], seasons: NDArray[np.float64]
+) -> list[int]:
+    """For each member and season (fraction of a year) the test state nearest in season.
 
-
-def _spread(indices: NDArray[np.int64]) -> Sequence[int]:
-    """Every third, then the ones between: consecutive picks are far apart in time."""
-    return np.concatenate([indices[offset::3] for offset in range(3)]).tolist()
+    None is taken twice while another of its member is left.
+    """
+    test, chosen = archive.indices("test"), list[int]()
+    for member, season in zip(members, seasons, strict=True):
+        candidates = test[archive.member[test] == member]
+        fresh = candidates[~np.isin(candidates, chosen)]
+        candidates = fresh if fresh.size else candidates
+        apart = np.abs((archive.time[candidates] - season + 0.5) % 1 - 0.5)
+        chosen.append(int(candidates[apart.argmin()]))
+    return chosen
 
 
 def _starts(states: State) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -111,10 +115,9 @@ def _parameters(experiment: Experiment, members: NDArray[np.int64]) -> list[Basi
     return [settings[member].parameters for member in members]
 
 
-def _start_year(experiment: Experiment) -> float:
-    """After all recorded years, so that the forcing anomalies are new to every state."""
+def _first_free_year(experiment: Experiment) -> float:
+    """The first model year after all recorded ones."""
     assert experiment.data.simulation is not None
     simulation = experiment.data.simulation
-    return float(
-        np.ceil(simulation.spin_up_years + simulation.adjust_years + simulation.record_years)
-    )
+    recorded = simulation.adjust_years + simulation.record_years
+    return float(np.ceil(simulation.spin_up_years + recorded))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from autoencoder.codec import Codec, IdentityCodec
 from data.batches import Samples
 from data.errors import UserError
 from data.states import StateArchive
+from data.whole import whole
 
 SPLITS = ("train", "validation")
 
@@ -66,10 +66,8 @@ def latent_datasets(codec: Codec, archive: StateArchive, *, path: Path) -> dict[
 @torch.no_grad()
 def _write_cache(codec: Codec, archive: StateArchive, path: Path) -> None:
     moments = {split: torch.cat(list(_encode(codec, archive, split))) for split in SPLITS}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(moments, partial, metadata={"codec": codec.fingerprint})
-    os.replace(partial, path)
+    with whole(path) as partial:
+        save_file(moments, partial, metadata={"codec": codec.fingerprint})
 
 
 def _encode(

@@ -31,6 +31,8 @@ TRAINED_WITH = {
     "use_flow_sigmas",
 }
 
+LARGEST_NOISE = -5.1  # log signal-to-noise, the value that diffusers advises for cosine schedules
+
 
 @dataclass
 class StatePipelineOutput(BaseOutput):
@@ -129,9 +131,14 @@ def build_scheduler(
     if unknown:
         raise UserError(f"{name} takes no option '{unknown[0]}'; it takes {', '.join(accepted)}")
     try:
-        return usable[name].from_config(schedule.config, **options)
+        return usable[name].from_config(schedule.config, **{**_advised(accepted), **options})
     except (NotImplementedError, ValueError, ImportError) as error:
         raise UserError(f"{name} does not work with the options {options}: {error}") from error
+
+
+def _advised(accepted: Sequence[str]) -> dict[str, float]:
+    """Multistep solvers need their first step kept off the pure noise of a cosine schedule."""
+    return {"lambda_min_clipped": LARGEST_NOISE} if "lambda_min_clipped" in accepted else {}
 
 
 def _options(scheduler_class: type[SchedulerMixin]) -> list[str]:

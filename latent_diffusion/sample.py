@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,21 +26,36 @@ from data.archive_format import UNUSED
 from data.errors import UserError, user_errors_in_one_sentence
 from data.state import State
 from data.states import ArchiveWriter, StateArchive
+from data.whole import whole
 from guidance.constraints import MeanProfile, NearestStableState, Scales
 from guidance.guide import Guide, WeightedTerm
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
-from latent_diffusion.train import build_schedule
+from latent_diffusion.train import build_schedule, model_settings
+from training.stage import differing_settings
 
+ROWS = ("unguided", "guided", "guided_adjusted")
 ADJUSTMENT = "convective_adjustment"  # the attribute of archives whose states were adjusted
 
 
 def main() -> None:
-    """Draw the experiment's ensemble."""
+    """Draw the experiment's ensembles."""
     with user_errors_in_one_sentence():
-        experiment = parse_command_line(__doc__ or "")
-        sample(experiment, output=default_output(experiment))
+        sample_rows(parse_command_line(__doc__ or ""))
+
+
+def sample_rows(experiment: Experiment) -> None:
+    """Draw the ensembles that an evaluation judges: the same noise without and with guidance."""
+    draw(experiment, guided=False, output=row_path(experiment, "unguided"))
+    guided, adjusted = row_path(experiment, "guided"), row_path(experiment, "guided_adjusted")
+    draw(experiment, guided=True, output=guided)
+    adjust_archive(guided, adjusted)
+
+
+def row_path(experiment: Experiment, row: str) -> Path:
+    """Where the samples of a row of `ROWS` are kept."""
+    return experiment.run_directory / "samples" / f"{row}.zarr"
 
 
 def sample(experiment: Experiment, *, output: Path) -> None:
@@ -55,11 +69,6 @@ def sample(experiment: Experiment, *, output: Path) -> None:
         adjust_archive(raw, output)
         if PartialState().is_main_process:
             shutil.rmtree(raw, ignore_errors=True)
-
-
-def default_output(experiment: Experiment) -> Path:
-    """Where the sampling stage puts its ensemble."""
-    return experiment.run_directory / "samples" / "states.zarr"
 
 
 def draw(experiment: Experiment, *, guided: bool, output: Path) -> None:
@@ -84,10 +93,14 @@ def draw(experiment: Experiment, *, guided: bool, output: Path) -> None:
 
 
 def adjust_archive(source: Path, target: Path) -> None:
-    """Convective adjustment of every state of `source` into the archive `target`."""
+    """Convective adjustment of every state of `source` into the archive `target`.
+
+    The main process does it, and it alone decides whether `target` holds the result already.
+    """
     processes = PartialState()
-    if processes.is_main_process:
-        archive = StateArchive.open(source)
+    archive = StateArchive.open(source)
+    record = str(archive.attributes.get("sampling"))
+    if processes.is_main_process and not holds_ensemble(target, record, adjusted=True):
         _remove(target)
         eos = equation_of_state(archive.equation_of_state)
         with _writer_like(archive, target) as writer:
@@ -115,6 +128,12 @@ def load_pipeline(experiment: Experiment) -> StatePipeline:
     folder = model_directory(experiment.run_directory)
     if not (folder / "model_index.json").is_file():
         raise UserError(f"{folder} holds no model; run the diffusion stage first")
+    differing = differing_settings(folder, model_settings(experiment))
+    if differing:
+        raise UserError(
+            f"{folder} was made with other settings ({', '.join(differing)} differ); run the "
+            "stages again, or set --run_directory to another path"
+        )
     pipeline = StatePipeline.from_pretrained(folder)
     settings = experiment.sampling
     pipeline.scheduler = build_scheduler(
@@ -166,6 +185,8 @@ def sampling_record(experiment: Experiment, *, guided: bool) -> str:
     """What made an ensemble, as JSON: model, seed, scheduler and guidance."""
     sampling = experiment.sampling.model_dump(mode="json", exclude={"batch_size"})
     guidance = experiment.guidance.model_dump(mode="json", exclude={"adjust", "enabled"})
+    if experiment.guidance.mean_profile and experiment.guidance.mean_profile_per == "ensemble":
+        guidance["ensemble_size"] = experiment.sampling.batch_size
     index = (
         model_directory(experiment.run_directory) / "unet" / "diffusion_pytorch_model.safetensors"
     )
@@ -209,9 +230,8 @@ def _draw_parts(
         members = range(start, min(start + settings.batch_size, settings.members))
         generators = [member_generator(settings.seed, member) for member in members]
         state = pipeline(generators=generators, steps=settings.steps, guide=guide).state
-        partial = part.with_suffix(".partial")
-        save_file({"state": state.to_channels().cpu().contiguous()}, partial)
-        os.replace(partial, part)
+        with whole(part) as partial:
+            save_file({"state": state.to_channels().cpu().contiguous()}, partial)
 
 
 def _remove(archive: Path) -> None:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Subset
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
-from autoencoder.train import codec_directory, load_codec
+from autoencoder.train import codec_directory, codec_settings, load_codec
 from autoencoder.train import stage_record as codec_record
 from configs import Experiment, parse_command_line
 from data.batches import Samples, counted_loader
@@ -178,11 +178,12 @@ def stage_directory(experiment: Experiment) -> Path:
 
 def stage_record(experiment: Experiment) -> dict[str, object]:
     """The settings that the model depends on."""
-    return {
-        "codec": codec_record(experiment),
-        "diffusion": experiment.diffusion.model_dump(mode="json"),
-        "scheduler": [experiment.sampling.scheduler, experiment.sampling.scheduler_options],
-    }
+    return codec_record(experiment) | model_settings(experiment)
+
+
+def model_settings(experiment: Experiment) -> dict[str, object]:
+    """The settings of codec and denoiser, without the data that they were trained on."""
+    return codec_settings(experiment) | {"diffusion": experiment.diffusion.model_dump(mode="json")}
 
 
 if __name__ == "__main__":

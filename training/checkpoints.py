@@ -7,7 +7,6 @@ renamed, so an interrupted write is never mistaken for a checkpoint. Nothing in 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from data.errors import UserError
+from data.whole import whole_folder
 
 PREFIX = "checkpoint-"
 FILES = ("network", "ema", "optimizer")
@@ -47,17 +47,12 @@ def save_checkpoint(
 
     `identity` describes the run (seed, batch size, network); `load_checkpoint` compares it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = directory / "checkpoint.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    contents = _contiguous(network.state_dict()), _numbered(ema.shadow_params), _flatten(optimizer)
-    for name, tensors in zip(FILES, contents, strict=True):
-        save_file(tensors, partial / f"{name}.safetensors")
-    (partial / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True))
     target = directory / f"{PREFIX}{counter:09d}"
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
+    contents = _contiguous(network.state_dict()), _numbered(ema.shadow_params), _flatten(optimizer)
+    with whole_folder(target) as partial:
+        for name, tensors in zip(FILES, contents, strict=True):
+            save_file(tensors, partial / f"{name}.safetensors")
+        (partial / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True))
     for older in directory.glob(f"{PREFIX}*"):
         if older != target:
             shutil.rmtree(older, ignore_errors=True)

@@ -1,10 +1,13 @@
-"""Metrics of a training run as JSON lines, one object a line, keyed by the sample counter."""
+"""What a run writes down: metrics as JSON lines, keyed by the sample counter, and JSON files."""
 
 from __future__ import annotations
 
 import json
-import os
+import math
 from pathlib import Path
+from typing import Any
+
+from data.whole import whole
 
 
 class MetricsLog:
@@ -12,11 +15,9 @@ class MetricsLog:
 
     def __init__(self, path: Path, *, resume_at: int) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         kept = [line for line in read_log(path) if line["samples"] <= resume_at]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(partial, path)
+        with whole(path) as partial:
+            partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, counter: int, values: dict[str, float]) -> None:
         """Add one line."""
@@ -35,3 +36,15 @@ def read_log(path: Path) -> list[dict[str, float]]:
         except json.JSONDecodeError:
             continue
     return lines
+
+
+def write_json(path: Path, content: dict[str, object]) -> None:
+    """Write `content` whole or not at all; numbers that do not exist (NaN) become null."""
+    with whole(path) as partial:
+        partial.write_text(json.dumps(_without_nan(content), indent=2) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -14,6 +14,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from data.errors import UserError
 from training.checkpoints import counter_of, latest_checkpoint, load_checkpoint, save_checkpoint
 from training.log import MetricsLog
 from training.schedule import TrainingPlan
@@ -126,6 +127,7 @@ class Trainer:
             if log is not None:
                 log.write(self.counter, values)
         if self.plan.due(self.counter, self.plan.checkpoint_samples):
+            self._refuse_divergence(losses["loss"])
             self._save()
 
     @torch.no_grad()
@@ -144,6 +146,15 @@ class Trainer:
             {k: torch.stack(v).mean() for k, v in totals.items()}, prefix="validation"
         )
 
+    def _refuse_divergence(self, loss: Tensor) -> None:
+        """A checkpoint replaces the one before: it must not hold a network that is lost."""
+        if not bool(loss.isfinite()):
+            raise UserError(
+                f"the {self._label} training diverged before sample {self.counter} (its loss is "
+                "not a number); lower training.learning_rate and run again: it goes on from the "
+                "last checkpoint only with the same settings, so remove that or use another run"
+            )
+
     def _means(self, losses: dict[str, Tensor], *, prefix: str) -> dict[str, float]:
         names = sorted(losses)
         stacked = torch.stack([losses[name].detach().float() for name in names])
@@ -158,8 +169,8 @@ class Trainer:
         return torch.Generator().manual_seed(seed % 2**63)
 
     def _identity(self) -> dict[str, object]:
-        plan = {k: v for k, v in asdict(self.plan).items() if not k.endswith("_samples")}
-        plan.pop("samples")
+        free = {"checkpoint_samples", "validation_samples"}
+        plan = {name: value for name, value in asdict(self.plan).items() if name not in free}
         shapes = [list(p.shape) for p in self._parameters]
         return {
             **plan,

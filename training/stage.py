@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+from data.whole import whole_folder
 
 RECORD = "stage.json"
 
@@ -17,15 +17,18 @@ def is_done(product: Path, record: dict[str, object]) -> bool:
     return path.is_file() and json.loads(path.read_text()) == _plain(record)
 
 
+def differing_settings(product: Path, record: dict[str, object]) -> list[str]:
+    """Keys of `record` in which the folder `product` was made otherwise."""
+    path = product / RECORD
+    stored = json.loads(path.read_text()) if path.is_file() else {}
+    return [key for key, value in _plain(record).items() if stored.get(key) != value]
+
+
 def put_in_place(product: Path, record: dict[str, object], write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary folder, then make it `product`: whole, or not at all."""
-    partial = product.with_name(product.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write(partial)
-    (partial / RECORD).write_text(json.dumps(_plain(record), indent=2, sort_keys=True))
-    shutil.rmtree(product, ignore_errors=True)
-    os.replace(partial, product)
+    with whole_folder(product) as partial:
+        write(partial)
+        (partial / RECORD).write_text(json.dumps(_plain(record), indent=2, sort_keys=True))
 
 
 def _plain(record: dict[str, object]) -> dict[str, object]:

@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from data.archive_format import FIELD_DIMENSIONS
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.readers.geometry import cell_area, layer_thickness
@@ -27,8 +28,18 @@ ZERO_CELSIUS = 273.15  # K
 _KELVIN_ABOVE = 100.0
 _SLAB_SAMPLES, _SLAB_BYTES = 16, 2**26
 _METRES = {"m", "metre", "meter", "metres", "meters"}
-_DAYS_PER_YEAR = {"360_day": 360.0, "365_day": 365.0, "noleap": 365.0}
-_DAYS_PER_UNIT = {"seconds": 1 / 86400, "hours": 1 / 24, "days": 1.0}
+_KILOMETRES = {"km", "kilometre", "kilometer", "kilometres", "kilometers"}
+_DAYS_PER_YEAR = {"360_day": 360.0, "365_day": 365.0, "noleap": 365.0, "366_day": 366.0}
+_DAYS_PER_UNIT = {
+    **dict.fromkeys(("second", "seconds", "sec", "secs", "s"), 1 / 86400),
+    **dict.fromkeys(("minute", "minutes", "min", "mins"), 1 / 1440),
+    **dict.fromkeys(("hour", "hours", "hr", "hrs", "h"), 1 / 24),
+    **dict.fromkeys(("day", "days", "d"), 1.0),
+}
+_YEARS_PER_UNIT = {
+    **dict.fromkeys(("month", "months", "mon"), 1 / 12),
+    **dict.fromkeys(("year", "years", "yr", "yrs", "a"), 1.0),
+}
 # Standard names first, then the names that models use.
 _KNOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "temperature": (
@@ -183,14 +194,14 @@ def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -
     salinity = _four_dimensional(found["salinity"], level_dim, path)
     offset = _temperature_offset(temperature, path, conventions)
     wet = _wet_mask(found, temperature, salinity, path)[order]
-    grid = _grid(dataset, found, depth, order, wet, conventions)
+    grid = _grid(dataset, found, depth, order, wet, path, conventions)
     sea_level = found.get("sea_level")
     if sea_level is not None and sea_level.ndim == 2:
         sea_level = sea_level.expand_dims("time")
     return ModelOutput(
         path=path,
         grid=grid,
-        years=_years(dataset, temperature),
+        years=_years(dataset, temperature, path),
         temperature=temperature,
         salinity=salinity,
         sea_level=sea_level,
@@ -315,17 +326,16 @@ def _grid(
     depth: NDArray[np.float64],
     order: slice,
     wet: NDArray[np.bool_],
+    path: Path,
     conventions: Conventions,
 ) -> OceanGrid:
-    longitude = np.asarray(found["longitude"].squeeze().values, dtype=np.float64)
-    latitude = np.asarray(found["latitude"].squeeze().values, dtype=np.float64)
-    units = "km" if found["longitude"].attrs.get("units") == "km" else "degrees"
+    longitude, latitude, units = _horizontal(found, path)
     if "area" in found:
-        area = np.asarray(found["area"].squeeze().values, dtype=np.float64)
+        area = np.nan_to_num(np.asarray(found["area"].squeeze().values, dtype=np.float64), nan=0.0)
     else:
         area = cell_area(longitude, latitude, units=units)
     if "thickness" in found:
-        thickness = np.asarray(found["thickness"].squeeze().values, dtype=np.float64)[order]
+        thickness = _thickness(found["thickness"])[order]
     else:
         thickness = layer_thickness(depth, bounds=_bounds(dataset, found["depth"], order))
     if thickness.ndim == 1:
@@ -342,6 +352,32 @@ def _grid(
     )
 
 
+def _horizontal(
+    found: dict[str, xr.DataArray], path: Path
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Longitude and latitude [degrees], or x and y [km], and which of the two units."""
+    pair = [found[name] for name in ("longitude", "latitude")]
+    longitude, latitude = (np.asarray(v.squeeze().values, dtype=np.float64) for v in pair)
+    units = str(pair[0].attrs.get("units", ""))
+    if units in _METRES | _KILOMETRES:
+        scale = 1e-3 if units in _METRES else 1.0
+        return scale * longitude, scale * latitude, "km"
+    steepest = float(np.nanmax(np.abs(latitude)))
+    if steepest > 90:
+        raise UserError(
+            f'{pair[1].name} of {path} reaches {steepest:g} in "{pair[1].attrs.get("units", "")}": '
+            "expected degrees, m or km; set the units attribute of both horizontal coordinates."
+        )
+    return longitude, latitude, "degrees"
+
+
+def _thickness(variable: xr.DataArray) -> NDArray[np.float64]:
+    """`z y x` or `z` [m]; the mean over time where layers move with the surface (NEMO's vvl)."""
+    if variable.ndim == len(FIELD_DIMENSIONS):
+        variable = variable.mean(str(variable.dims[0]))
+    return np.asarray(variable.squeeze().values, dtype=np.float64)
+
+
 def _bounds(dataset: xr.Dataset, depth: xr.DataArray, order: slice) -> NDArray[np.float64] | None:
     name = depth.attrs.get("bounds")
     if name is None or name not in dataset.variables:
@@ -349,12 +385,21 @@ def _bounds(dataset: xr.Dataset, depth: xr.DataArray, order: slice) -> NDArray[n
     return np.asarray(dataset[name].values, dtype=np.float64)[order]
 
 
-def _years(dataset: xr.Dataset, temperature: xr.DataArray) -> NDArray[np.float64]:
+def _years(dataset: xr.Dataset, temperature: xr.DataArray, path: Path) -> NDArray[np.float64]:
     """Model time of each sample [years]; samples are numbered where there is no usable time."""
     name = str(temperature.dims[0])
     if name not in dataset.variables:
         return np.arange(temperature.sizes[name], dtype=np.float64)
     attributes = dataset[name].attrs
-    unit = str(attributes.get("units", "days")).split()[0]
-    days = np.asarray(dataset[name].values, dtype=np.float64) * _DAYS_PER_UNIT.get(unit, 1.0)
-    return days / _DAYS_PER_YEAR.get(str(attributes.get("calendar")), 365.25)
+    units = str(attributes.get("units", "days"))
+    unit = units.lower().split(" since ")[0].strip()
+    values = np.asarray(dataset[name].values, dtype=np.float64).reshape(-1)  # a single state's: 0-d
+    if unit in _YEARS_PER_UNIT:
+        return values * _YEARS_PER_UNIT[unit]
+    if unit not in _DAYS_PER_UNIT:
+        raise UserError(
+            f'{name} of {path} has the units "{units}": expected seconds, minutes, hours, days, '
+            "months or years since a date; correct the attribute."
+        )
+    year = _DAYS_PER_YEAR.get(str(attributes.get("calendar")), 365.25)
+    return values * _DAYS_PER_UNIT[unit] / year

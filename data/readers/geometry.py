@@ -15,14 +15,17 @@ def cell_area(longitude: Array, latitude: Array, *, units: str = "degrees") -> A
 
     longitude, latitude: `x` and `y`, or `y x` both; degrees, or km on a plane. Edges lie midway
     between centres; on a regular grid the area on the sphere is exact for those edges, on a
-    curvilinear one it is that of the parallelogram spanned by the grid vectors.
+    curvilinear one it is that of the parallelogram spanned by the grid vectors. Longitudes may jump
+    by 360 degrees from one column to the next.
     """
     if units == "km":
         return 1e6 * np.outer(_widths(latitude), _widths(longitude))
     if longitude.ndim == 1:
         edges = np.clip(_edges(latitude), -90, 90)
         bands = np.abs(np.diff(np.sin(np.deg2rad(edges))))
-        return EARTH_RADIUS**2 * np.outer(bands, np.deg2rad(_widths(longitude)))
+        return EARTH_RADIUS**2 * np.outer(
+            bands, np.deg2rad(_widths(np.unwrap(longitude, period=360)))
+        )
     turn = np.unwrap(np.unwrap(np.deg2rad(longitude), axis=1), axis=0)
     phi = np.deg2rad(latitude)
     turn_y, turn_x = np.gradient(turn)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from data.archive_format import field_attributes, grid_variables
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
+from data.whole import whole
 
 FILL_VALUE = 1e20  # CMOR's
 _VOLUME = ("depth", "y", "x")
@@ -47,18 +47,15 @@ def export_cf(
         creation_date=datetime.now(UTC).isoformat(timespec="seconds"),
         **(attributes or {}),
     )
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        dataset.to_netcdf(partial, engine="netcdf4", encoding=_encoding(dataset, fields))
-        _check_written(partial, fields)
-        os.replace(partial, path)
-    except (OSError, RuntimeError, TypeError) as error:
+        with whole(path) as partial:
+            dataset.to_netcdf(partial, engine="netcdf4", encoding=_encoding(dataset, fields))
+            _check_written(partial, fields)
+    except (RuntimeError, TypeError) as error:  # netCDF's own, of HDF5 and of attributes
         raise UserError(
             f"{path} could not be written ({error}): check the folder, its free space and the "
             "attributes."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _fields(state: State, grid: OceanGrid, dtype: str) -> dict[str, NDArray[np.floating]]:
@@ -105,10 +102,8 @@ def _dataset(
 
 
 def _depth_bounds(grid: OceanGrid) -> NDArray[np.float64]:
-    """Upper and lower interface of each level `z 2` [m]; the deepest by its thickest cell."""
-    top = np.concatenate([[0.0], grid.interface_depth])
-    last = top[-1] + max(float(grid.thickness[-1].max()), grid.depth[-1] - top[-1])
-    return np.stack([top, np.append(top[1:], last)], axis=1)
+    """Upper and lower face of each level `z 2` [m]."""
+    return np.stack([grid.faces[:-1], grid.faces[1:]], axis=1)
 
 
 def _encoding(

@@ -30,9 +30,7 @@ def test_strong_exchange_homogenises_its_layers_only_and_conserves_heat_and_salt
     state = column(10.0, 9.5, 9.9, 4.0)
     mixed = mix(state, exchange(1e7, 1e7, 0), THICKNESS)
     mean = (state.temperature[0, :3] * THICKNESS[:3]).sum() / THICKNESS[:3].sum()
-    torch.testing.assert_close(
-        mixed.temperature[0, :3], mean.expand(3, 1, 1), rtol=0, atol=1e-5
-    )
+    torch.testing.assert_close(mixed.temperature[0, :3], mean.expand(3, 1, 1), rtol=0, atol=1e-5)
     assert mixed.temperature[0, 3] == 4.0
     for before, after in zip(
         (state.temperature, state.salinity), (mixed.temperature, mixed.salinity), strict=True

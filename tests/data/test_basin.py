@@ -6,10 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from data.basin_forcing import BasinParameters, RedNoise
 from data.errors import UserError
-from data.simulate import MemberSettings, SimulationSettings, records, run_ensemble
+from data.simulate import (
+    MemberSettings,
+    SimulationSettings,
+    _checkpoint_times,
+    _integrate,
+    _matches,
+    _spin_up_task,
+    records,
+    run_ensemble,
+)
 
 pytest.importorskip("veros", reason="the basin needs the extra: pip install halocline[basin]")
 
@@ -62,7 +72,7 @@ def test_the_channel_is_open_and_the_basin_is_walled(run):
 def test_levels_that_stretch_too_fast_are_refused():
     from data.basin_run import BasinRun
 
-    with pytest.raises(UserError, match="8 levels .* use more levels"):
+    with pytest.raises(UserError, match=r"8 levels .* use more levels"):
         BasinRun(BasinParameters(resolution=5.0, levels=8), seed=1)
 
 
@@ -117,3 +127,37 @@ def test_an_ensemble_of_other_settings_is_not_continued(tmp_path: Path):
     (tmp_path / "settings.json").write_text("{}")
     with pytest.raises(UserError, match="other settings"):
         run_ensemble(ensemble(), directory=tmp_path, workers=1)
+
+
+def test_an_ensemble_whose_members_do_not_fit_together_is_refused():
+    with pytest.raises(ValidationError, match="two integrations are named spin_up"):
+        ensemble(members=[MemberSettings(name="spin_up", seed=2, **COARSE)])
+    with pytest.raises(ValidationError, match=r"member fine has resolution 2.5, but the spin-up 5"):
+        ensemble(members=[MemberSettings(name="fine", seed=2)])
+
+
+def test_checkpoints_need_not_divide_years_exactly():
+    interval = 0.1
+    settings = ensemble(spin_up_years=1.0, checkpoint_years=interval)
+    times = _checkpoint_times(_spin_up_task(settings, Path()))
+    assert times[-1] == 1.0
+    assert all(_matches(number * interval, times) for number in range(1, 11))
+    assert not _matches(0.25, times)
+
+
+def test_a_blow_up_names_the_member(tmp_path: Path, monkeypatch):
+    def diverge(run, year):
+        raise BlowUp("the basin blew up in model year 1.00: NaN")
+
+    from data.basin_run import BasinRun, BlowUp
+
+    monkeypatch.setattr(BasinRun, "advance_to", diverge)
+    with pytest.raises(UserError, match=r"^spin_up: the basin blew up in model year 1.00"):
+        _integrate(_spin_up_task(ensemble(), tmp_path), lambda years: None)
+
+
+def test_without_veros_the_extra_is_named(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs Veros.*pip install '.\[basin\]'"):
+        run_ensemble(ensemble(), directory=tmp_path, workers=1)
+    assert not any(tmp_path.iterdir())

@@ -55,9 +55,10 @@ def test_wrong_states(tmp_path, small_grid, random_state):
     broken.salinity[0, 1, 1, :2] = torch.nan
     with pytest.raises(UserError, match=r"so has NaN in 2 wet cells"):
         export_cf(broken, small_grid, path=path, **TEOS10)
+    (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"could not be written"):
-        export_cf(state, small_grid, path=tmp_path / "absent" / "start.nc", **TEOS10)
-    assert list(tmp_path.iterdir()) == []
+        export_cf(state, small_grid, path=tmp_path / "file" / "start.nc", **TEOS10)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_full_disk_leaves_nothing(tmp_path, small_grid, random_state, monkeypatch):

@@ -227,3 +227,120 @@ def test_nemo_with_and_without_its_mesh_mask(shared_data):
     assert own.sea_level is None
     with pytest.raises(UserError, match=r"expected a NEMO mesh mask"):
         open_nemo(path, conventions=Conventions(), mesh_mask=path)
+
+
+def test_metres_become_kilometres(tmp_path):
+    source = model_file(None)
+    source["lon"].attrs["units"] = source["lat"].attrs["units"] = "m"
+    source.assign_coords(lon=source.lon * 1e3, lat=source.lat * 1e3).to_netcdf(tmp_path / "m.nc")
+    grid = open_cf(tmp_path / "m.nc", conventions=Conventions()).grid
+    assert grid.horizontal_units == "km"
+    np.testing.assert_allclose(grid.longitude, 10.0 * np.arange(5))
+    np.testing.assert_allclose(grid.area, 1e8)
+
+
+def test_latitude_beyond_the_poles_needs_units(tmp_path):
+    source = model_file(None)
+    source["lat"].attrs["units"] = "furlong"
+    source.assign_coords(lat=source.lat * 10).to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(UserError, match=r'lat of .*a.nc reaches 300 in "furlong"'):
+        open_cf(tmp_path / "a.nc", conventions=Conventions())
+
+
+def test_area_does_not_care_about_the_date_line():
+    latitude = np.array([-1.0, 0.0, 1.0])
+    across = cell_area(np.array([177.0, 179.0, -179.0, -177.0]), latitude)
+    np.testing.assert_allclose(across, cell_area(np.array([1.0, 3.0, 5.0, 7.0]), latitude))
+
+
+def test_missing_areas_and_moving_layers(tmp_path):
+    source = model_file(None)
+    area = np.full((4, 5), 1e9)
+    area[1] = np.nan
+    e3t = np.broadcast_to(np.array([10.0, 20.0, 40.0])[:, None, None], (12, 3, 4, 5)).copy()
+    e3t += np.linspace(-1, 1, 12)[:, None, None, None]
+    moving = source.assign(
+        cell_area=(("y", "x"), area), e3t=(source.votemper.dims, e3t, {"units": "m"})
+    )
+    moving.where(source.lat != 10.0).transpose(*source.votemper.dims).to_netcdf(tmp_path / "a.nc")
+    grid = open_cf(tmp_path / "a.nc", conventions=Conventions()).grid
+    np.testing.assert_array_equal(grid.area[:3, 0], [1e9, 0, 1e9])
+    np.testing.assert_allclose(grid.thickness[:, 0, 0], [10, 20, 40])
+    assert not grid.thickness[:, 1].any()
+
+
+@pytest.mark.parametrize(
+    ("units", "interval"),
+    [
+        ("seconds since 0001-01-01", 360 * 86400.0),
+        ("min since 0001-01-01", 360 * 1440.0),
+        ("Hours since 0001-01-01", 360 * 24.0),
+        ("d since 0001-01-01", 360.0),
+        ("months since 0001-01-01", 12.0),
+        ("years", 1.0),
+    ],
+)
+def test_time_comes_in_years(tmp_path, units, interval):
+    source = model_file(None)
+    clock = ("time", interval * np.arange(12), {"units": units, "calendar": "360_day"})
+    source.assign_coords(time=clock).to_netcdf(tmp_path / "a.nc")
+    np.testing.assert_allclose(
+        open_cf(tmp_path / "a.nc", conventions=Conventions()).years, np.arange(12)
+    )
+
+
+def test_unknown_time_units(tmp_path):
+    source = model_file(None)
+    source["time"].attrs["units"] = "fortnights since 0001-01-01"
+    source.to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(UserError, match=r'units "fortnights since .*expected seconds, minutes'):
+        open_cf(tmp_path / "a.nc", conventions=Conventions())
+
+
+def test_files_of_one_member_continue_each_other(tmp_path):
+    source = model_file(tmp_path / "a.nc")
+    source.assign_coords(time=source.time.copy(data=source.time + 12 * 360.0)).to_netcdf(
+        tmp_path / "b.nc"
+    )
+    files = [tmp_path / "a.nc", tmp_path / "b.nc"]
+    ingest(settings(*files, one_member=True), output=tmp_path / "o.zarr")
+    archive = StateArchive.open(tmp_path / "o.zarr")
+    np.testing.assert_allclose(archive.time, np.arange(24))
+    assert not archive.member.any()
+    with pytest.raises(UserError, match=r"begins at year 0, which is not after its last, 23"):
+        ingest(settings(*files[::-1], one_member=True), output=tmp_path / "p.zarr")
+    source["time"].attrs["units"] = "days since 1900-01-01"
+    source.to_netcdf(tmp_path / "c.nc")
+    with pytest.raises(UserError, match=r"time in days since 1900-01-01 360_day instead of"):
+        ingest(settings(files[0], tmp_path / "c.nc", one_member=True), output=tmp_path / "p.zarr")
+
+
+def test_split_by_member(tmp_path):
+    for number, name in enumerate("abc"):
+        model_file(tmp_path / f"{name}.nc", samples=2, seed=number)
+    described = settings(tmp_path / "*.nc", split={"validation": [2], "test": [0]})
+    ingest(described, output=tmp_path / "o.zarr")
+    np.testing.assert_array_equal(StateArchive.open(tmp_path / "o.zarr").split, [2, 2, 0, 0, 1, 1])
+
+
+def test_too_short_a_file_mentions_one_member(tmp_path):
+    model_file(tmp_path / "a.nc", samples=1)
+    with pytest.raises(UserError, match=r"spans 0 years with 1 states.*one_member: true"):
+        ingest(settings(tmp_path / "a.nc"), output=tmp_path / "o.zarr")
+
+
+def test_an_equation_of_state_that_is_not_known_is_refused_at_once():
+    with pytest.raises(ValidationError, match=r"'jmd95', 'linear', 'nemo-seos'"):
+        settings("a.nc", equation_of_state="unesco")
+
+
+def test_files_of_one_state_with_and_without_a_time(tmp_path):
+    for number, name in enumerate("ab"):
+        model_file(None).isel(time=number).to_netcdf(tmp_path / f"{name}.nc")
+    conventions = Conventions()
+    years = [open_cf(tmp_path / f"{name}.nc", conventions=conventions).years for name in "ab"]
+    np.testing.assert_allclose(years, [[0], [1]])
+    for name in "cd":
+        model_file(None).isel(time=0, drop=True).to_netcdf(tmp_path / f"{name}.nc")
+    with pytest.raises(UserError, match=r"which is not after its last"):
+        ingest(settings(tmp_path / "[cd].nc", one_member=True), output=tmp_path / "o.zarr")

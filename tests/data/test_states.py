@@ -250,3 +250,39 @@ def test_a_split_without_states(tmp_path, small_grid, random_state):
         writer.append(state, member=0, time=0.0, split=0)
     with pytest.raises(UserError, match=r"has no test states"):
         StateArchive.open(tmp_path / "a.zarr").indices("test")
+
+
+def test_wet_cells_without_extent(write_archive):
+    path = write_archive()
+    edit(path)["thickness"][1, 1, :2] = [0.0, np.nan]
+    with pytest.raises(UserError, match=r"thickness of .* is not above 0 in 2 wet cells"):
+        StateArchive.open(path)
+    edit(path)["thickness"][1, 1, :2] = 60.0
+    edit(path)["cell_area"][1, 1] = -1.0
+    with pytest.raises(UserError, match=r"cell_area of .* is not above 0 in 4 wet cells"):
+        StateArchive.open(path)
+
+
+def test_places_of_another_shape(write_archive):
+    path = write_archive()
+    spoil(path, lambda group: group["lon"].resize((4,)))
+    with pytest.raises(UserError, match=r"lon and lat of .* have shapes \(4,\) and \(6,\)"):
+        StateArchive.open(path)
+
+
+def test_the_digest_changes_with_all_that_products_depend_on(write_archive):
+    path = write_archive()
+    digests = [StateArchive.open(path).digest, StateArchive.open(path).digest]
+    assert digests[0] == digests[1]
+    spoil(path, lambda group: group["split"].__setitem__(3, 0))
+    digests.append(StateArchive.open(path).digest)
+    spoil(path, lambda group: group["thickness"].__setitem__((0, 1, 1), 21.0))
+    digests.append(StateArchive.open(path).digest)
+    spoil(path, lambda group: group["depth"].__setitem__(0, 11.0))
+    digests.append(StateArchive.open(path).digest)
+    spoil(path, lambda group: group.attrs.update({"equation_of_state": "linear"}))
+    digests.append(StateArchive.open(path).digest)
+    spoil(path, lambda group: group.attrs.update({"content_sha256": "0"}))
+    digests.append(StateArchive.open(path).digest)
+    assert len(set(digests[1:])) == 6
+    assert all(len(digest) == 16 for digest in digests)

@@ -8,7 +8,7 @@ import pytest
 from data.basin_forcing import BasinParameters
 from data.errors import UserError
 from evaluation.figures import integration_drift
-from evaluation.integrate import IntegrationResult, MemberRun, integrate_states
+from evaluation.integrate import IntegrationResult, MemberRun, _plausible, integrate_states
 
 PARAMETERS = BasinParameters(resolution=5.0, tracer_step_days=2.0)
 SHAPE = (15, 28, 10)
@@ -86,3 +86,14 @@ def test_starts_that_do_not_fit_are_refused(tmp_path):
         integrate({"generated": [(missing, missing)]}, tmp_path)
     with pytest.raises(UserError, match="sets of basin parameters"):
         integrate({"analytic": [None, None]}, tmp_path, parameters=[PARAMETERS])
+
+
+@pytest.mark.parametrize(("kelvin", "salt"), [(-60.0, 0.0), (60.0, 0.0), (0.0, 40.0), (0.0, -50.0)])
+def test_values_of_no_ocean_count_as_blown_up(kelvin, salt):
+    temperature, salinity = np.full((2, 3, 3), 10.0), np.full((2, 3, 3), 35.0)
+    assert _plausible(temperature, salinity)
+    temperature[1, 1, 1] += kelvin
+    salinity[1, 1, 1] += salt
+    assert not _plausible(temperature, salinity)
+    temperature[1, 1, 1] = np.nan
+    assert not _plausible(temperature, np.full((2, 3, 3), 35.0))

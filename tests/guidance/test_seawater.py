@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import gsw
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from data.archive_format import EquationName
 from data.errors import UserError
+from guidance import seawater
 from guidance.seawater import (
     EquationOfState,
     JackettMcDougall,
@@ -172,3 +176,7 @@ def test_sigma0_is_the_density_at_the_surface(name: str) -> None:
 def test_unknown_equation_lists_the_known() -> None:
     with pytest.raises(UserError, match=r"'unesco'.*jmd95.*nemo-seos"):
         equation_of_state("unesco")
+
+
+def test_archives_may_name_exactly_the_equations_that_are_known():
+    assert set(get_args(EquationName)) == set(seawater._KNOWN)

@@ -155,7 +155,7 @@ def test_the_stage_draws_what_the_configuration_asks_for(trained, tmp_path, coun
     assert _instability(path)[1] == 0
     sample(trained, output=path)
     assert count_batches == [2, 1], "an adjusted ensemble is not drawn twice"
-    as_drawn = trained.guidance.model_copy(update={"adjust": False, "enabled": False})
+    as_drawn = trained.guidance.model_copy(update={"adjust": False})
     sample(trained.model_copy(update={"guidance": as_drawn}), output=path)
     assert _instability(path)[1] > 0
     assert [entry.name for entry in tmp_path.iterdir()] == ["states.zarr"]
