@@ -49,7 +49,7 @@ def test_there_is_help(capsys, words):
         (["simulate", "{config}"], "no section data.simulation"),
         (["ingest", "{config}"], "no section data.ingest"),
         (["sample", "{config}"], "holds no model"),
-        (["evaluate", "{config}"], "holds no codec"),
+        (["evaluate", "{config}"], "holds no model"),
         (["integrate", "{config}"], "data.simulation"),
         (["export", "{config}"], "guided_adjusted.zarr does not exist"),
     ],

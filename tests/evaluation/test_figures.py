@@ -83,7 +83,7 @@ def test_depth_increases_downwards_and_stops_at_the_sea_floor():
     rows = make_rows(grid, sea_level=False)
     axes = zonal_mean_sections(rows, grid, EOS, generated="latent, guided").axes[0]
     bottom, top = axes.get_ylim()
-    assert top == 0.0 and bottom == 1250.0
+    assert top == 0.0 and bottom == 20.0 + 80.0 + 800.0  # the wet layers
 
 
 def test_maps_do_not_jump_at_the_date_line():
