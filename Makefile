@@ -18,6 +18,7 @@ lint: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v[:2] <= (3, 13) and f"Halocline needs Python 3.11 to 3.13, found {v[0]}.{v[1]}; set PYTHON=python3.12, say")'
+	@echo "Installing into $(VENV): a few minutes, mostly PyTorch"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[basin,dev]"
 	@touch $@

@@ -93,4 +93,5 @@ def _seeds(experiment: Experiment) -> dict[str, int]:
         "autoencoder": experiment.autoencoder.training.seed,
         "diffusion": experiment.diffusion.training.seed,
         "sampling": experiment.sampling.seed,
+        **({"integration": experiment.integration.seed} if experiment.integration else {}),
     }

@@ -7,12 +7,12 @@ import platform
 import shlex
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
-PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "zarr", "xarray")
+PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "zarr", "xarray", "veros")
 
 
 def provenance(*, seeds: dict[str, int]) -> dict[str, object]:
@@ -21,7 +21,7 @@ def provenance(*, seeds: dict[str, int]) -> dict[str, object]:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": _commit(),
         "machine": machine_class(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in PACKAGES},
         "seeds": seeds,
     }
 
@@ -30,6 +30,13 @@ def machine_class() -> str:
     """Processor, number of cores, memory and GPU, in words."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return f"{_processor()}, {os.cpu_count()} cores, {_memory_gib()} GiB memory, {gpu}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:
