@@ -75,6 +75,9 @@ class DiffusionSettings(Section):
     attention: bool = Field(True, description="self-attention in the lowest stage")
     dropout: float = Field(0.0, ge=0, lt=1)
     train_timesteps: int = Field(1000, gt=1)
+    noise_emphasis: float = Field(
+        1.0, gt=0, description="1: uniform noise levels; above: more of the high ones"
+    )
     training: TrainingSettings
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ import yaml
 from configs import Experiment
 from data.state import State
 from data.states import StateArchive
-from evaluation.figures import integration_drift, save_figure, save_figures
+from evaluation.figures import integration_drift, save_figure, save_figures, spectra
 from evaluation.integrate import IntegrationResult
 from evaluation.provenance import provenance
 from evaluation.report import write_report
@@ -19,7 +19,7 @@ from guidance.seawater import equation_of_state
 from latent_diffusion.sample import load_pipeline
 from training.log import write_json
 
-SHOWN = {"truth": "truth", "autoencoded": "auto-encoded truth", "guided_adjusted": "generated"}
+SHOWN = {"truth": "truth", "guided_adjusted": "generated"}
 
 
 def evaluate(
@@ -60,9 +60,10 @@ def draw_figures(
     paths = save_figures(
         shown, archive.grid, equation_of_state(archive.equation_of_state), directory
     )
+    paths.append(save_figure(spectra(rows, archive.grid), directory / "spectra.png"))
     if integration:
         paths.append(save_figure(integration_drift(integration), directory / "integration.png"))
-    return paths
+    return list(dict.fromkeys(paths))
 
 
 def _introduction(experiment: Experiment, rows: dict[str, State]) -> str:

@@ -112,7 +112,11 @@ def build_trainer(
     settings = experiment.diffusion.training
     plan = settings.plan()
     objective = DenoisingObjective(
-        unet, schedule=schedule, weight=codec.latent_weight, static_maps=codec.static_maps
+        unet,
+        schedule=schedule,
+        weight=codec.latent_weight,
+        static_maps=codec.static_maps,
+        noise_emphasis=experiment.diffusion.noise_emphasis,
     )
     rank, world = accelerator.process_index, accelerator.num_processes
     mine = Subset(datasets["validation"], range(rank, len(datasets["validation"]), world))
@@ -140,7 +144,11 @@ def build_trainer(
         accelerator=accelerator,
         directory=stage_directory(experiment),
         label="diffusion",
-        identity={"codec": codec.fingerprint, "timesteps": experiment.diffusion.train_timesteps},
+        identity={
+            "codec": codec.fingerprint,
+            "timesteps": experiment.diffusion.train_timesteps,
+            "noise_emphasis": experiment.diffusion.noise_emphasis,
+        },
     )
 
 
