@@ -138,9 +138,9 @@ def _blend(inner: Tensor, halo: Tensor, *, at_end: bool) -> Tensor:
     width = halo.shape[-1]
     ramp = 0.5 * torch.arange(width, 0, -1, dtype=inner.dtype, device=inner.device) / width
     if at_end:
-        blended = (1 - ramp) * inner[..., -width:].flip(-1) + ramp * halo
+        blended = torch.lerp(inner[..., -width:].flip(-1), halo, ramp)
         return torch.cat([inner[..., :-width], blended.flip(-1)], dim=-1)
-    blended = (1 - ramp) * inner[..., :width] + ramp * halo
+    blended = torch.lerp(inner[..., :width], halo, ramp)
     return torch.cat([blended, inner[..., width:]], dim=-1)
 
 
