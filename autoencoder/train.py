@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 from autoencoder.codec import Codec, IdentityCodec, VolumeCodec, describe_ocean
 from autoencoder.objective import AutoencoderObjective
 from configs import Experiment, parse_command_line
-from data.batches import StateDataset, counted_loader
+from data.batches import StateDataset
 from data.errors import UserError, user_errors_in_one_sentence
 from data.normalisation import Statistics
 from data.state import State
 from data.states import StateArchive
 from guidance.seawater import equation_of_state
+from training.batches import batches_from_counter, batches_once
 from training.launch import build_accelerator
 from training.loop import Trainer
 from training.stage import is_done, put_in_place
@@ -92,32 +92,16 @@ def build_trainer(
         kl_weight=settings.kl_weight,
         stratification_weight=settings.stratification_weight,
     )
-    training = StateDataset(archive, archive.indices("train"))
-    validation = archive.indices("validation")[
-        accelerator.process_index :: accelerator.num_processes
-    ]
-
-    def training_batches(counter: int) -> Iterator[Tensor]:
-        loader = counted_loader(
-            training,
-            batch_size=plan.batch_size,
-            seed=plan.seed,
-            start=counter,
-            rank=accelerator.process_index,
-            world_size=accelerator.num_processes,
-            workers=settings.training.workers,
-        )
-        return (channels for channels, _ in loader)
-
-    def validation_batches() -> Iterator[Tensor]:
-        for part in _parts(validation, plan.batch_size):
-            yield archive.read(part).to_channels()
-
+    training, validation = (
+        StateDataset(archive, archive.indices(split)) for split in ("train", "validation")
+    )
     return Trainer(
         objective,
         plan=plan,
-        training_batches=training_batches,
-        validation_batches=validation_batches,
+        training_batches=batches_from_counter(
+            training, plan=plan, accelerator=accelerator, workers=settings.training.workers
+        ),
+        validation_batches=batches_once(validation, plan=plan, accelerator=accelerator),
         accelerator=accelerator,
         directory=stage_directory(experiment),
         label="autoencoder",

@@ -5,28 +5,26 @@ Run it with `accelerate launch -m latent_diffusion.train CONFIG [--section.key v
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 import yaml
 from accelerate import Accelerator
 from diffusers import DDPMScheduler, UNet2DModel
-from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
 from autoencoder.train import codec_directory, codec_settings, load_codec
 from autoencoder.train import stage_record as codec_record
 from configs import Experiment, parse_command_line
-from data.batches import Samples, counted_loader
+from data.batches import Samples
 from data.errors import UserError, user_errors_in_one_sentence
 from data.states import StateArchive
 from latent_diffusion.denoiser import build_unet
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
+from training.batches import batches_from_counter, batches_once
 from training.launch import build_accelerator
 from training.loop import Trainer
 from training.stage import is_done, put_in_place
@@ -118,29 +116,13 @@ def build_trainer(
         static_maps=codec.static_maps,
         noise_emphasis=experiment.diffusion.noise_emphasis,
     )
-    rank, world = accelerator.process_index, accelerator.num_processes
-    mine = Subset(datasets["validation"], range(rank, len(datasets["validation"]), world))
-
-    def training_batches(counter: int) -> Iterator[Tensor]:
-        loader = counted_loader(
-            datasets["train"],
-            batch_size=plan.batch_size,
-            seed=plan.seed,
-            start=counter,
-            rank=rank,
-            world_size=world,
-            workers=settings.workers,
-        )
-        return (moments for moments, _ in loader)
-
-    def validation_batches() -> Iterator[Tensor]:
-        return (moments for moments, _ in DataLoader(mine, batch_size=plan.batch_size))
-
     return Trainer(
         objective,
         plan=plan,
-        training_batches=training_batches,
-        validation_batches=validation_batches,
+        training_batches=batches_from_counter(
+            datasets["train"], plan=plan, accelerator=accelerator, workers=settings.workers
+        ),
+        validation_batches=batches_once(datasets["validation"], plan=plan, accelerator=accelerator),
         accelerator=accelerator,
         directory=stage_directory(experiment),
         label="diffusion",
