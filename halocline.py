@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from configs import Experiment, load_experiment
+from configs.study import CodecStudy, load_study
 from data.errors import UserError, user_errors_in_one_sentence
 from training.log import write_json
 
@@ -21,8 +22,9 @@ model starts from. It learns them from states that the model has already reached
 Start with:   halocline run configs/quickstart.yaml
 """
 EPILOG = """\
-Every command takes a CONFIG (a YAML in configs/) and any of its settings as --section.key value,
-for example: halocline sample configs/quickstart.yaml --sampling.members 200 --output states.zarr
+Every command takes a CONFIG (a YAML in configs/, for `compare` in configs/studies/) and any of its
+settings as --section.key value, for example:
+halocline sample configs/quickstart.yaml --sampling.members 200 --output states.zarr
 """
 
 
@@ -31,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = build_parser()
     options, overrides = parser.parse_known_args(arguments)
     with user_errors_in_one_sentence():
-        experiment = load_experiment(options.config, overrides)
-        options.command(experiment, options)
+        settings = options.load(options.config, overrides)
+        options.command(settings, options)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,8 +51,10 @@ def build_parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name, help=help_text, description=help_text, epilog=EPILOG, allow_abbrev=False
         )
-        sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment")
-        sub.set_defaults(command=function)
+        sub.add_argument(
+            "config", type=Path, metavar="CONFIG", help="YAML of the experiment or study"
+        )
+        sub.set_defaults(command=function, load=load_experiment)
         return sub
 
     command("run", run, "run every stage that is not yet done, in order; resumes where it stopped")
@@ -77,6 +81,19 @@ def build_parser() -> argparse.ArgumentParser:
     export_parser.add_argument("--member", type=int, default=0, help="which generated state (0)")
     export_parser.add_argument("--states", type=Path, help="archive to take it from")
     export_parser.add_argument("--output", type=Path, help="NetCDF file to write")
+    compare_parser = command(
+        "compare", compare, "train the autoencoders of a study at equal cost and judge each"
+    )
+    compare_parser.set_defaults(load=load_study)
+    compare_parser.add_argument(
+        "--only", nargs="+", default=[], metavar="VARIANT", help="these variants, not all"
+    )
+    compare_parser.add_argument(
+        "--split",
+        choices=("validation", "test"),
+        default="validation",
+        help="held-out states to judge on: validation to choose by (the default), test to report",
+    )
     return parser
 
 
@@ -227,6 +244,14 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
         attributes={"generated_by": str(archive.attributes.get("sampling", "")), "member": member},
     )
     print(f"wrote {output} and read it back")
+
+
+def compare(study: CodecStudy, options: argparse.Namespace) -> None:
+    """Train and judge the variants of a study; what is done is not repeated."""
+    from evaluation.codec_study import compare as compare_variants
+
+    make_archive(study.base)
+    print(f"wrote {compare_variants(study, split=options.split, only=options.only)}")
 
 
 def timed(experiment: Experiment, name: str, stage: Callable[[], object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,10 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from autoencoder.linear import fit
 from autoencoder.mixing import exchange_thickness, mix
-from autoencoder.volume_vae import VolumeVAE
+from autoencoder.volume_vae import Network, VolumeVAE
+from data.errors import UserError
 from data.grid import OceanGrid, Padding
 from data.normalisation import Statistics
 from data.state import State
@@ -207,6 +209,12 @@ class VolumeCodec(Codec):
         channels: tuple[int, ...],
         blocks: int,
         mixing: bool = True,
+        network: Network = "folded",
+        shortcuts: bool = True,
+        vertical_modes: int = 0,
+        train_modes: bool = True,
+        linear_path: bool = False,
+        latent_noise: float = 0.0,
     ) -> None:
         super().__init__()
         self._register_ocean(ocean)
@@ -219,6 +227,12 @@ class VolumeCodec(Codec):
             channels=channels,
             blocks=blocks,
             periodic_x=ocean["periodic_x"],
+            network=network,
+            shortcuts=shortcuts,
+            vertical_modes=vertical_modes,
+            train_modes=train_modes,
+            linear_path=linear_path,
+            latent_noise=latent_noise,
         )
         self.register_buffer("latent_mean", torch.zeros(latent_channels))
         self.register_buffer("latent_std", torch.ones(latent_channels))
@@ -228,6 +242,17 @@ class VolumeCodec(Codec):
         rows, columns = self.padding.padded_shape
         factor = self.vae.factor
         return self.config.latent_channels, rows // factor, columns // factor
+
+    def fit_linear_maps(self, states: Callable[[], Iterable[State]]) -> None:
+        """Set the VAE's vertical modes and linear path, where it has them, to the states' own."""
+
+        def inputs() -> Iterator[Tensor]:
+            return (self.network_input(state) for state in states())
+
+        if self.vae.config.vertical_modes:
+            fit(self.vae.modes, inputs)
+        if self.vae.linear is not None:
+            fit(self.vae.linear, inputs)
 
     @torch.no_grad()
     def standardise(self, states: Iterable[State]) -> None:
@@ -256,6 +281,49 @@ class VolumeCodec(Codec):
         shift, scale = self._standardisation()
         return self.reconstruct(self.vae.decode(latents * scale + shift).float())
 
+    def decode_in_tiles(self, latents: Tensor, *, tile: tuple[int, int]) -> State:
+        """As `decode`, at most `tile` latent rows and columns at once, for grids that do not fit.
+
+        Each tile is decoded with as many latent cells around it as its cells depend on, so tiles
+        join without a seam: the result is that of `decode` to rounding. Raises `UserError` for a
+        network that looks at the whole field at once.
+        """
+        reach = self.vae.reach
+        if reach is None:
+            raise UserError(
+                "this autoencoder's network normalises over the whole field and cannot decode in "
+                "tiles; decode whole states, or train one with `autoencoder.network: folded`"
+            )
+        shift, scale = self._standardisation()
+        latents = latents * scale + shift
+        rows = []
+        for top, bottom in _spans(latents.shape[2], tile[0]):
+            row = [
+                self._decode_tile(latents, (top, bottom), columns, reach)
+                for columns in _spans(latents.shape[3], tile[1])
+            ]
+            rows.append(torch.cat(row, dim=3))
+        return self.reconstruct(torch.cat(rows, dim=2))
+
+    def _decode_tile(
+        self, latents: Tensor, rows: tuple[int, int], columns: tuple[int, int], reach: int
+    ) -> Tensor:
+        """Decoded cells `b c y x` of the latent `rows` and `columns` (first, last + 1)."""
+        height, width = latents.shape[2:]
+        top, bottom = max(rows[0] - reach, 0), min(rows[1] + reach, height)
+        if self.config.ocean["periodic_x"] and columns[1] - columns[0] + 2 * reach < width:
+            left = columns[0] - reach
+            part = latents.roll(-left, dims=3)[..., : columns[1] + reach - left]
+        elif self.config.ocean["periodic_x"]:
+            left, part = 0, latents
+        else:
+            left = max(columns[0] - reach, 0)
+            part = latents[..., left : min(columns[1] + reach, width)]
+        decoded = self.vae.decode(part[:, :, top:bottom]).float()
+        y, x = ((first * self.vae.factor) for first in (rows[0] - top, columns[0] - left))
+        shape = [(last - first) * self.vae.factor for first, last in (rows, columns)]
+        return decoded[:, :, y : y + shape[0], x : x + shape[1]]
+
     def reconstruct(self, decoded: Tensor) -> State:
         """What the VAE's decoder put out, `b c y x` padded, as a state; the mixing comes last."""
         decoded = self.padding.crop(decoded)
@@ -274,3 +342,8 @@ class VolumeCodec(Codec):
 
     def _standardisation(self) -> tuple[Tensor, Tensor]:
         return self.latent_mean[:, None, None], self.latent_std[:, None, None]
+
+
+def _spans(length: int, size: int) -> list[tuple[int, int]]:
+    """`length` cells in stretches of at most `size`: (first, last + 1) of each."""
+    return [(start, min(start + size, length)) for start in range(0, length, size)]

@@ -47,7 +47,7 @@ def train_codec(experiment: Experiment) -> None:
     if isinstance(codec, VolumeCodec):
         trainer = build_trainer(experiment, codec, archive=archive, accelerator=accelerator)
         trainer.run()
-        trainer.ema.copy_to(p for p in codec.parameters() if p.requires_grad)
+        trainer.adopt_averaged_weights()
         codec.eval().standardise(_states(archive, codec, batch_size=trainer.plan.batch_size))
     if accelerator.is_main_process:
         put_in_place(product, record, codec.cpu().save_pretrained)
@@ -65,7 +65,8 @@ def build_codec(experiment: Experiment, archive: StateArchive) -> Codec:
     if settings.kind == "identity":
         codec = IdentityCodec(ocean=ocean, multiple=halvings)
     else:
-        factor = settings.patch * 2 ** (len(settings.channels) - 1)
+        patch = 1 if settings.network == "convolutional" else settings.patch
+        factor = patch * 2 ** (len(settings.channels) - 1)
         codec = VolumeCodec(
             ocean=ocean,
             multiple=factor * halvings,
@@ -74,9 +75,19 @@ def build_codec(experiment: Experiment, archive: StateArchive) -> Codec:
             channels=settings.channels,
             blocks=settings.blocks,
             mixing=settings.mixing,
+            network=settings.network,
+            shortcuts=settings.shortcuts,
+            vertical_modes=settings.vertical_modes,
+            train_modes=settings.train_modes,
+            linear_path=settings.linear_path,
+            latent_noise=settings.latent_noise,
         )
     statistics = Statistics.from_archive(archive, indices=archive.indices("train"))
     codec.adopt(archive.grid, statistics)
+    if isinstance(codec, VolumeCodec):
+        codec.fit_linear_maps(
+            lambda: _states(archive, codec, batch_size=settings.training.batch_size)
+        )
     return codec
 
 
@@ -89,8 +100,8 @@ def build_trainer(
     objective = AutoencoderObjective(
         codec,
         eos=equation_of_state(archive.equation_of_state),
-        kl_weight=settings.kl_weight,
-        stratification_weight=settings.stratification_weight,
+        losses=settings.losses.weights,
+        latent_jitter=settings.losses.latent_jitter,
     )
     training, validation = (
         StateDataset(archive, archive.indices(split)) for split in ("train", "validation")
@@ -105,11 +116,8 @@ def build_trainer(
         accelerator=accelerator,
         directory=stage_directory(experiment),
         label="autoencoder",
-        identity={
-            "data": archive.digest,
-            "kl_weight": settings.kl_weight,
-            "stratification_weight": settings.stratification_weight,
-        },
+        identity={"data": archive.digest}
+        | {f"losses.{name}": value for name, value in settings.losses.model_dump().items()},
     )
 
 

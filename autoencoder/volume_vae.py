@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
+from typing import Literal
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.autoencoders.vae import Decoder as ConvolutionalDecoder
+from diffusers.models.autoencoders.vae import Encoder as ConvolutionalEncoder
 from torch import Tensor, nn
 
+from autoencoder.layers import SaturatedLatents, fold_stages, head, unfold_stages, zero
+from autoencoder.linear import ColumnModes, PatchMap
 from autoencoder.periodic import make_periodic
 
 LOG_VARIANCE_RANGE = (-30.0, 10.0)
+EXCHANGE_MODES = 8
+INITIAL_LOG_VARIANCE = -4.0  # beside a linear path, whose latents have variance 1
+
+Network = Literal["folded", "convolutional"]
 
 
 class VolumeVAE(ModelMixin, ConfigMixin):
@@ -20,11 +28,18 @@ class VolumeVAE(ModelMixin, ConfigMixin):
 
     in_channels: c, all levels of all variables
     latent_channels: l
-    out_channels: channels of what is decoded; c if None
-    patch: cells a side that the first layer folds into channels
+    out_channels: channels of what is decoded, c and further ones; c if None
+    network: "folded" works on folded cells, near the resolution of the latents; "convolutional"
+        is the autoencoder of latent image diffusion (diffusers), which starts at full resolution
+    patch: cells a side that the first layer folds into channels (folded)
     channels: width of each stage; each stage after the first halves y and x
     blocks: residual blocks in a stage
+    shortcuts: whether folds and unfolds learn a change of a parameter-free map (folded)
     periodic_x: whether the x axis closes on itself
+    vertical_modes: number of modes of the column that stand between fields and network; 0: none
+    train_modes: whether training may change the modes
+    linear_path: whether a linear map of patches runs beside the network, which learns the rest
+    latent_noise: standard deviation of the noise on softly bounded latents; 0: a learnt Gaussian
     """
 
     @register_to_config
@@ -37,88 +52,161 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         blocks: int = 2,
         periodic_x: bool = False,
         out_channels: int | None = None,
+        network: Network = "folded",
+        shortcuts: bool = True,
+        vertical_modes: int = 0,
+        train_modes: bool = True,
+        linear_path: bool = False,
+        latent_noise: float = 0.0,
     ) -> None:
         super().__init__()
-        self.encoder = _encoder(in_channels, 2 * latent_channels, patch, tuple(channels), blocks)
-        self.decoder = _decoder(
-            latent_channels, out_channels or in_channels, patch, tuple(channels), blocks
-        )
+        channels = tuple(channels)
+        self._further = (out_channels or in_channels) - in_channels
+        seen, made = in_channels, in_channels + self._further
+        if vertical_modes:
+            self.modes = ColumnModes(in_channels, vertical_modes, trainable=train_modes)
+            further = min(self._further, EXCHANGE_MODES)
+            self.further = nn.Conv2d(further, self._further, 1) if further else None
+            seen, made = vertical_modes, vertical_modes + further
+        if network == "convolutional":
+            self.encoder = _convolutional_encoder(seen, 2 * latent_channels, channels, blocks)
+            self.decoder = _convolutional_decoder(latent_channels, made, channels, blocks)
+        else:
+            self.encoder = _encoder(seen, 2 * latent_channels, patch, channels, blocks, shortcuts)
+            self.decoder = _decoder(latent_channels, made, patch, channels, blocks, shortcuts)
+        self.linear = PatchMap(in_channels, latent_channels, self.factor) if linear_path else None
+        if linear_path:
+            self._leave_all_to_linear_path()
+        self.saturate = SaturatedLatents() if latent_noise else nn.Identity()
         if periodic_x:
             make_periodic(self)
 
     @property
+    def bounded(self) -> bool:
+        """Whether latents are bounded and noised by a fixed amount, instead of a learnt one."""
+        return self.config.latent_noise > 0
+
+    @property
     def factor(self) -> int:
         """How many cells a side one latent cell stands for."""
-        return self.config.patch * 2 ** (len(self.config.channels) - 1)
+        patch = 1 if self.config.network == "convolutional" else self.config.patch
+        return patch * 2 ** (len(self.config.channels) - 1)
+
+    @property
+    def reach(self) -> int | None:
+        """How many latent cells away a decoded cell may depend on; None: on all of them."""
+        if self.config.network == "convolutional":
+            return None
+        blocks, stages = self.config.blocks, len(self.config.channels)
+        # The first convolution and the deepest blocks; blocks at finer stages; the head.
+        cells = 1.0 + 2 * blocks
+        cells += sum(2 * blocks / 2**stage for stage in range(1, stages))
+        return math.ceil(cells + 1 / 2 ** (stages - 1))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the posterior, each `b l h w`."""
-        mean, log_variance = self.encoder(x).float().chunk(2, dim=1)
+        mean, log_variance = self.encoder(self._to_modes(x)).float().chunk(2, dim=1)
+        if self.linear is not None:
+            mean = mean + self.linear.encode(x).float()
+        if self.bounded:
+            constant = 2 * math.log(self.config.latent_noise)
+            return self.saturate(mean), torch.full_like(mean, constant)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
     def decode(self, latents: Tensor) -> Tensor:
         """`b l h w` to `b c y x`."""
-        return self.decoder(latents)
+        decoded = self._from_modes(self.decoder(latents).float())
+        if self.linear is None:
+            return decoded
+        fields, further = decoded.tensor_split([self.config.in_channels], dim=1)
+        return torch.cat([fields + self.linear.decode(latents).float(), further], dim=1)
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction from a posterior draw made with `noise` `b l h w`, mean, log variance."""
         mean, log_variance = self.encode(x)
         return self.decode(mean + torch.exp(0.5 * log_variance) * noise).float(), mean, log_variance
 
+    def _leave_all_to_linear_path(self) -> None:
+        """Start with networks that put out 0, and a posterior narrower than the latents."""
+        zero(_last_convolution(self.decoder))
+        last = zero(_last_convolution(self.encoder))
+        assert last.bias is not None
+        with torch.no_grad():
+            last.bias[self.config.latent_channels :] = INITIAL_LOG_VARIANCE
 
-def _residual(width_in: int, width_out: int) -> nn.Module:
-    return ResnetBlock2D(
-        in_channels=width_in, out_channels=width_out, temb_channels=None, groups=8, groups_out=8
-    )
+    def _to_modes(self, x: Tensor) -> Tensor:
+        return self.modes.encode(x) if self.config.vertical_modes else x
 
-
-class _Residuals(nn.Sequential):
-    """Residual blocks without a time embedding."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        for block in self:
-            input = block(input, None)
-        return input
-
-
-def _stage(width_in: int, width_out: int, blocks: int) -> nn.Module:
-    widths = [width_in] + [width_out] * blocks
-    return _Residuals(*(_residual(a, b) for a, b in pairwise(widths)))
+    def _from_modes(self, decoded: Tensor) -> Tensor:
+        if not self.config.vertical_modes:
+            return decoded
+        modes, further = decoded.tensor_split([self.config.vertical_modes], dim=1)
+        fields = self.modes.decode(modes)
+        if self.further is None:
+            return fields
+        return torch.cat([fields, self.further(further)], dim=1)
 
 
 def _encoder(
-    inputs: int, outputs: int, patch: int, channels: tuple[int, ...], blocks: int
+    inputs: int,
+    outputs: int,
+    patch: int,
+    channels: tuple[int, ...],
+    blocks: int,
+    shortcuts: bool,
 ) -> nn.Module:
-    layers: list[nn.Module] = [
+    return nn.Sequential(
         nn.PixelUnshuffle(patch),
         nn.Conv2d(inputs * patch**2, channels[0], 3, padding=1),
-        _stage(channels[0], channels[0], blocks),
-    ]
-    for before, width in pairwise(channels):
-        layers += [
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * before, width, 1),
-            _stage(width, width, blocks),
-        ]
-    return nn.Sequential(*layers, *_head(channels[-1], outputs))
+        fold_stages(channels, blocks, shortcuts=shortcuts),
+        head(channels[-1], outputs),
+    )
 
 
 def _decoder(
-    inputs: int, outputs: int, patch: int, channels: tuple[int, ...], blocks: int
+    inputs: int,
+    outputs: int,
+    patch: int,
+    channels: tuple[int, ...],
+    blocks: int,
+    shortcuts: bool,
 ) -> nn.Module:
-    deepest = channels[-1]
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, deepest, 3, padding=1),
-        _stage(deepest, deepest, blocks),
-    ]
-    for before, width in pairwise(reversed(channels)):
-        layers += [
-            nn.Conv2d(before, 4 * width, 1),
-            nn.PixelShuffle(2),
-            _stage(width, width, blocks),
-        ]
-    return nn.Sequential(*layers, *_head(channels[0], outputs * patch**2), nn.PixelShuffle(patch))
+    return nn.Sequential(
+        nn.Conv2d(inputs, channels[-1], 3, padding=1),
+        unfold_stages(channels, blocks, shortcuts=shortcuts),
+        head(channels[0], outputs * patch**2),
+        nn.PixelShuffle(patch),
+    )
 
 
-def _head(width: int, outputs: int) -> list[nn.Module]:
-    return [nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, outputs, 3, padding=1)]
+def _convolutional_encoder(
+    inputs: int, outputs: int, channels: tuple[int, ...], blocks: int
+) -> nn.Module:
+    return ConvolutionalEncoder(
+        in_channels=inputs,
+        out_channels=outputs,
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        block_out_channels=channels,
+        layers_per_block=blocks,
+        norm_num_groups=8,
+        double_z=False,
+        mid_block_add_attention=False,
+    )
+
+
+def _convolutional_decoder(
+    inputs: int, outputs: int, channels: tuple[int, ...], blocks: int
+) -> nn.Module:
+    return ConvolutionalDecoder(
+        in_channels=inputs,
+        out_channels=outputs,
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
+        block_out_channels=channels,
+        layers_per_block=blocks - 1 or 1,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+    )
+
+
+def _last_convolution(network: nn.Module) -> nn.Conv2d:
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d)][-1]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from configs.schema import Experiment
 from data.errors import UserError
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -19,6 +21,14 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
     `overrides` alternate between `--section.key` and its value; values are read as YAML. Raises
     `UserError` for a missing file, for what is not YAML, and for unknown keys or wrong values.
+    """
+    return checked(read_settings(path, overrides), Experiment, source=str(path))
+
+
+def read_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The mapping that a YAML holds, with overrides applied and nothing checked yet.
+
+    Raises `UserError` for a missing file and for what is not a mapping.
     """
     if not path.is_file():
         raise UserError(f"there is no configuration {path}; the shipped ones are in configs/")
@@ -32,10 +42,24 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         )
     for key, value in _pairs(overrides):
         _set(content, key, value)
+    return content
+
+
+def checked(
+    content: dict[str, Any],
+    model: type[Settings],
+    *,
+    source: str,
+    example: str = "configs/quickstart.yaml",
+) -> Settings:
+    """`content` as settings of `model`.
+
+    Raises `UserError` for unknown keys and wrong values, which names `source` and the `example`.
+    """
     try:
-        return Experiment.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        raise UserError(_sentence(path, error)) from error
+        raise UserError(_sentence(source, error, example)) from error
 
 
 def parse_command_line(description: str, arguments: Sequence[str] | None = None) -> Experiment:
@@ -80,14 +104,14 @@ def _set(content: dict[str, Any], key: str, value: Any) -> None:
     content[name] = value
 
 
-def _sentence(path: Path, error: ValidationError) -> str:
+def _sentence(source: str, error: ValidationError, example: str) -> str:
     """The first complaint in words, and how many more there are."""
     first, *others = error.errors()
     where = ".".join(str(part) for part in first["loc"])
     more = f" ({len(others)} more)" if others else ""
-    advice = "compare with configs/quickstart.yaml"
+    advice = f"compare with {example}"
     if first["type"] == "extra_forbidden":
-        return f"{path}: unknown key '{where}'{more}; {advice}"
+        return f"{source}: unknown key '{where}'{more}; {advice}"
     if first["type"] == "missing":
-        return f"{path}: the setting '{where}' is missing{more}; {advice}"
-    return f"{path}: {where}: {first['msg']}, found {first['input']!r}{more}"
+        return f"{source}: the setting '{where}' is missing{more}; {advice}"
+    return f"{source}: {where}: {first['msg']}, found {first['input']!r}{more}"

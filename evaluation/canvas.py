@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,6 +46,17 @@ _MAPS = {  # quantity: cmocean's name, matplotlib's stand-in
     "variance": ("amp", "Reds"),
     "volume": ("matter", "magma_r"),
 }
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in this style, leaving the caller's matplotlib settings alone."""
+
+    def wrapper(*args, **kwargs) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    wrapper.__doc__, wrapper.__name__ = draw.__doc__, draw.__name__
+    return wrapper
 
 
 @dataclass(frozen=True)

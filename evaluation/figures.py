@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -23,7 +22,6 @@ from data.state import State
 from data.whole import whole
 from evaluation.canvas import (
     ROW_COLOURS,
-    STYLE,
     TRUTH_COLOUR,
     Scale,
     depth_ticks,
@@ -33,6 +31,7 @@ from evaluation.canvas import (
     map_panel,
     new_figure,
     stretch_depth,
+    styled,
 )
 from evaluation.integrate import IntegrationResult, MemberRun
 from evaluation.metrics import mixed_layer_depth, potential_density
@@ -102,18 +101,7 @@ def reference_name(rows: Rows) -> str:
     return "truth" if "truth" in rows else next(iter(rows))
 
 
-def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in this module's style, leaving the caller's matplotlib settings alone."""
-
-    def wrapper(*args, **kwargs) -> Figure:
-        with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    wrapper.__doc__, wrapper.__name__ = draw.__doc__, draw.__name__
-    return wrapper
-
-
-@_styled
+@styled
 def surface_maps(rows: Rows, grid: OceanGrid, *, field: str) -> Figure:
     """Single states at the surface: `field` is "temperature", "salinity" or "sea_level"."""
     shown = max(1, min(MEMBERS, 9 // len(rows))) if is_tall(grid) else MEMBERS
@@ -138,7 +126,7 @@ def surface_maps(rows: Rows, grid: OceanGrid, *, field: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def variance_maps(rows: Rows, grid: OceanGrid) -> Figure:
     """Variance over the samples of surface temperature and salinity, by row of the table."""
     tall = is_tall(grid)
@@ -163,7 +151,7 @@ def variance_maps(rows: Rows, grid: OceanGrid) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def mixed_layer_maps(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
     """Mean mixed-layer depth of each row as a map."""
     means = [_sea(mixed_layer_depth(s, grid, eos).mean(dim=0), grid) for s in rows.values()]
@@ -177,7 +165,7 @@ def mixed_layer_maps(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figur
     return figure
 
 
-@_styled
+@styled
 def mixed_layer_distribution(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
     """Share of area and samples by mixed-layer depth; classes are the model's own layers."""
     figure, axes = new_figure(1, 1, panel=(5.5, 3.2))
@@ -199,7 +187,7 @@ def mixed_layer_distribution(rows: Rows, grid: OceanGrid, eos: EquationOfState) 
     return figure
 
 
-@_styled
+@styled
 def zonal_mean_sections(
     rows: Rows, grid: OceanGrid, eos: EquationOfState, *, generated: str
 ) -> Figure:
@@ -221,7 +209,7 @@ def zonal_mean_sections(
     return figure
 
 
-@_styled
+@styled
 def meridional_sections(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
     """The first state of each row along the wettest meridian: T, S and sigma0."""
     column = int(grid.wet.sum(axis=(0, 1)).argmax())
@@ -242,7 +230,7 @@ def meridional_sections(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Fi
     return figure
 
 
-@_styled
+@styled
 def mean_profiles(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
     """Horizontal-mean profiles of T, S, sigma0 and N2, and their differences from the truth.
 
@@ -266,7 +254,7 @@ def mean_profiles(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def temperature_salinity_diagram(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
     """Where the ocean's volume lies in the T-S plane, with contours of sigma0."""
     volume = cell_volume(grid)
@@ -302,7 +290,7 @@ def temperature_salinity_diagram(rows: Rows, grid: OceanGrid, eos: EquationOfSta
     return figure
 
 
-@_styled
+@styled
 def integration_drift(result: IntegrationResult) -> Figure:
     """A-posteriori runs by label: volume-mean T and S, kinetic energy, change of level-mean T.
 
@@ -328,7 +316,7 @@ def integration_drift(result: IntegrationResult) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def spectra(rows: Rows, grid: OceanGrid) -> Figure:
     """Zonal power spectra of temperature anomalies from the truth's mean, at several depths."""
     climatology = rows[reference_name(rows)].temperature.double().mean(dim=0)

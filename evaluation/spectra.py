@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +53,31 @@ def small_scale_ratio(generated: list[ZonalSpectrum], truth: list[ZonalSpectrum]
     Below 1 the fields are too smooth; NaN where the truth has no power there, or no row was long
     enough.
     """
-    ratios = []
-    for ours, theirs in zip(generated, truth, strict=True):
-        fine = slice(-(-2 * len(theirs.power) // 3), None)
-        total = theirs.power[fine].sum()
-        ratios.append(ours.power[fine].sum() / total if total > 0 else np.nan)
-    return float(np.mean(ratios)) if ratios else float("nan")
+    return third_ratios(generated, truth)[2]
+
+
+def third_ratios(
+    generated: list[ZonalSpectrum], truth: list[ZonalSpectrum]
+) -> tuple[float, float, float]:
+    """Power in each third of the wavenumbers, generated / truth, mean over levels.
+
+    Long waves first. NaN where the truth has no power, or no row was long enough.
+    """
+    ratios = [_third_ratios(*pair) for pair in zip(generated, truth, strict=True)]
+    if not ratios:
+        return float("nan"), float("nan"), float("nan")
+    first, second, third = np.mean(ratios, axis=0).tolist()
+    return first, second, third
+
+
+def _third_ratios(generated: ZonalSpectrum, truth: ZonalSpectrum) -> list[float]:
+    count = len(truth.power)
+    edges = [-(-third * count // 3) for third in range(4)]
+    totals = [
+        (generated.power[start:stop].sum(), truth.power[start:stop].sum())
+        for start, stop in pairwise(edges)
+    ]
+    return [float(ours / theirs) if theirs > 0 else np.nan for ours, theirs in totals]
 
 
 def _level_spectrum(

@@ -1,7 +1,9 @@
 """Fill the tables of README.md and docs/ from docs/results: `python -m evaluation.tables`.
 
 A table stands between the markers `<!-- table NAME -->` and `<!-- end -->` and shows
-`docs/results/NAME.json`, a copy of a run's metrics.json or integration.json.
+`docs/results/NAME.json`, a copy of a run's metrics.json or integration.json, or of the
+study_SPLIT.json of a comparison of autoencoders. Of the latter, `<!-- table NAME GROUP -->` shows
+one group of metrics: see `CODEC_COLUMNS`.
 """
 
 from __future__ import annotations
@@ -12,21 +14,79 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data.errors import UserError
 from evaluation.report import COLUMNS, INTEGRATION_COLUMNS, Column, format_value
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- table (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+
+CODEC_COLUMNS = {
+    "reconstruction": (
+        Column("compression", "compression"),
+        Column("rmse_temperature_percent_of_total_std", "RMSE of T", "% of std"),
+        Column("rmse_salinity_percent_of_total_std", "RMSE of S", "% of std"),
+        Column("rmse_temperature_percent_of_anomaly_std", "RMSE of T", "% of anomaly std"),
+        Column("rmse_salinity_percent_of_anomaly_std", "RMSE of S", "% of anomaly std"),
+        Column("rmse_worst_cell_percent_of_total_std", "worst cell", "% of std"),
+        *(
+            Column(f"spectrum_ratio_{place}_third_{third}", f"{name} spectrum, third {third}")
+            for place, name in (("surface", "SST"), ("thermocline", "T 300-500 m"))
+            for third in (1, 2, 3)
+        ),
+        Column("error_spectrum_ratio_surface_third_3", "SST error / truth, third 3"),
+        Column("error_spectrum_ratio_thermocline_third_3", "T 300-500 m error / truth, third 3"),
+        Column("variance_ratio_temperature", "variance ratio of T"),
+        Column("variance_ratio_salinity", "variance ratio of S"),
+    ),
+    "physics": (
+        Column("truth_density_error_percent", "density error, truth", "%"),
+        *(
+            column
+            for prefix, name in (
+                ("", "reconstruction"),
+                ("adjusted_", "adjusted"),
+                ("perturbed_", "perturbed"),
+                ("interpolated_", "interpolated"),
+            )
+            for column in (
+                Column(f"{prefix}density_error_percent", f"density error, {name}", "%"),
+                Column(f"{prefix}mixed_layer_depth_bias_percent", f"mixed layer, {name}", "%"),
+                Column(f"{prefix}near_neutral_ratio", f"near-neutral, {name}"),
+            )
+        ),
+        Column("volume_mean_temperature_error_K", "volume-mean T", "K"),
+        Column("volume_mean_salinity_error", "volume-mean S", "10⁻³"),
+    ),
+    "cost": (
+        Column("training_samples", "training samples"),
+        Column("codec_million_parameters", "parameters", "10⁶"),
+        Column("encode_seconds", "encode", "s"),
+        Column("decode_seconds", "decode", "s"),
+        Column("decode_vjp_seconds", "decode + VJP", "s"),
+        Column("decode_vjp_memory_MB", "decode + VJP", "MB"),
+        Column("decode_vjp_gflops", "decode + VJP", "GFLOP"),
+        Column("cost_grid_decode_vjp_seconds", "decode + VJP, large grid", "s"),
+        Column("cost_grid_latent_guided_step_memory_MB", "guided step, large grid", "MB"),
+        Column("cost_grid_decode_vjp_per_data_space_forward", "decode + VJP / data-space forward"),
+        Column("cost_grid_guided_step_memory_per_data_space", "memory / data-space guided step"),
+    ),
+}
 
 
 def main() -> None:
     """Rewrite every marked table."""
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         text = page.read_text()
-        page.write_text(MARKED.sub(lambda match: match[1] + table(match[2]) + match[3], text))
+        page.write_text(
+            MARKED.sub(lambda match: match[1] + table(match[2], match[3]) + match[4], text)
+        )
 
 
-def table(name: str) -> str:
-    """The Markdown of a result, with the machine and commit that made it."""
+def table(name: str, group: str | None = None) -> str:
+    """The Markdown of a result, with the machine and commit that made it.
+
+    group: of a comparison of autoencoders, the one group of metrics to show; all if None
+    """
     result = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
     parts = []
     if "rows" in result:
@@ -34,6 +94,8 @@ def table(name: str) -> str:
     integration = result.get("integration") or result
     if "by_start" in integration:
         parts.append(markdown(integration["by_start"], INTEGRATION_COLUMNS))
+    if "variants" in result:
+        parts += [variants_markdown(result["variants"], columns) for columns in _groups(group)]
     made = result["provenance"]
     parts.append(f"`{made['command']}` at {made['commit']}; {made['machine']}.\n")
     return "\n".join(parts)
@@ -48,6 +110,33 @@ def markdown(rows: Mapping[str, Mapping[str, Any]], columns: tuple[Column, ...])
         values = " | ".join(format_value(row.get(column.key)) for row in rows.values())
         lines.append(f"| {column.name}{unit} | {values} |")
     return "\n".join(lines) + "\n"
+
+
+def variants_markdown(
+    variants: Mapping[str, Mapping[str, Any]], columns: tuple[Column, ...]
+) -> str:
+    """One line for each variant, one column for each quantity that any of them has."""
+    present = [
+        column
+        for column in columns
+        if any(row.get(column.key) is not None for row in variants.values())
+    ]
+    heads = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in present]
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for name, row in variants.items():
+        values = " | ".join(format_value(row.get(column.key)) for column in present)
+        lines.append(f"| {name.replace('_', ' ')} | {values} |")
+    return "\n".join(lines) + "\n"
+
+
+def _groups(group: str | None) -> list[tuple[Column, ...]]:
+    if group is None:
+        return list(CODEC_COLUMNS.values())
+    if group not in CODEC_COLUMNS:
+        raise UserError(
+            f"there is no group of metrics '{group}'; the groups are {', '.join(CODEC_COLUMNS)}"
+        )
+    return [CODEC_COLUMNS[group]]
 
 
 if __name__ == "__main__":

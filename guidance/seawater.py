@@ -254,6 +254,17 @@ def sigma0(eos: EquationOfState, temperature: Tensor, salinity: Tensor) -> Tenso
     return eos.density(temperature, salinity, 0.0) - 1000.0
 
 
+def freezing_temperature(salinity: Tensor, depth: Depth) -> Tensor:
+    """Freezing point of seawater [degC] of practical salinity, in situ.
+
+    Millero 1978, adopted by UNESCO 1983 (Fofonoff and Millard, Technical Papers in Marine
+    Science 44): Tf = -0.0575 S + 1.710523e-3 S**1.5 - 2.154996e-4 S**2 - 7.53e-4 p. Depth [m]
+    counts as pressure p [dbar], as in NEMO's `eos_fzp`. Salinity below 0 counts as 0.
+    """
+    s = salinity.clamp(min=0)
+    return (-0.0575 + 1.710523e-3 * s.sqrt() - 2.154996e-4 * s) * s - 7.53e-4 * depth
+
+
 def _roquet(temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor, Tensor]:
     """The reduced variables (s, t, z) of Roquet et al. 2015, as NEMO computes them."""
     s = ((salinity + 32.0).abs() * _ROQUET_SALT).sqrt()

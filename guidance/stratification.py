@@ -44,13 +44,24 @@ def adjust(state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: fl
 
     Raises UserError if the tolerance is negative.
     """
+    return adjust_with_gradient(state, eos=eos, grid=grid, tolerance=tolerance)
+
+
+def adjust_with_gradient(
+    state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float = 0.0
+) -> State:
+    """`adjust`, with the gradient of averaging over the groups of layers that it mixed.
+
+    Which layers are mixed is a matter of the state's values and has no gradient of its own; it is
+    0 almost everywhere. What flows back to a mixed layer is its share of thickness in its group
+    times what reached the whole group.
+    """
     if tolerance < 0:
         raise UserError(f"The tolerance is {tolerance} kg/m3; it must be 0 or more.")
     device = state.temperature.device
     depth = torch.from_numpy(grid.interface_depth).to(device)
     pairs = wet_pairs(wet_tensor(grid)).to(device)
-    steps = density_steps(state.map(Tensor.double), eos=eos, interface_depth=depth)
-    unstable = ((steps < -tolerance) & pairs).any(dim=1)
+    unstable = _overturning(state, eos=eos, depth=depth, pairs=pairs, tolerance=tolerance)
     if not unstable.any():
         return state
     columns = _Columns(
@@ -59,12 +70,21 @@ def adjust(state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: fl
         thickness=_of_columns(torch.from_numpy(grid.thickness).to(device), unstable),
         pairs=_of_columns(pairs, unstable),
     )
-    temperature, salinity = _mix(columns, eos=eos, depth=depth, tolerance=tolerance)
+    joined = _joined_layers(columns, eos=eos, depth=depth, tolerance=tolerance)
     return State(
-        _with_columns(state.temperature, unstable, temperature),
-        _with_columns(state.salinity, unstable, salinity),
+        _with_columns(state.temperature, unstable, columns.mixed_temperature(joined)),
+        _with_columns(state.salinity, unstable, columns.mixed_salinity(joined)),
         state.sea_level,
     )
+
+
+@torch.no_grad()
+def _overturning(
+    state: State, *, eos: EquationOfState, depth: Tensor, pairs: Tensor, tolerance: float
+) -> Tensor:
+    """Columns that hold an unstable pair, `b y x` bool."""
+    steps = density_steps(state.map(Tensor.double), eos=eos, interface_depth=depth)
+    return ((steps < -tolerance) & pairs).any(dim=1)
 
 
 class _Columns(NamedTuple):
@@ -75,25 +95,30 @@ class _Columns(NamedTuple):
     thickness: Tensor
     pairs: Tensor
 
+    def mixed_temperature(self, joined: Tensor) -> Tensor:
+        return _group_mean(self.temperature, self.thickness, joined)
 
-def _mix(
+    def mixed_salinity(self, joined: Tensor) -> Tensor:
+        return _group_mean(self.salinity, self.thickness, joined)
+
+
+@torch.no_grad()
+def _joined_layers(
     columns: _Columns, *, eos: EquationOfState, depth: Tensor, tolerance: float
-) -> tuple[Tensor, Tensor]:
-    """Mixed temperature and salinity `n z`, in the columns' float type.
+) -> Tensor:
+    """Which layers must mix with the next for the columns to be stable, `n z-1` bool.
 
-    Stability is judged on the values rounded to that type: what is returned is what was tested.
+    Stability is judged on the values rounded to the columns' float type: what is returned from
+    the adjustment is what was tested.
     """
-    temperature, salinity = columns.temperature, columns.salinity
     joined = torch.zeros_like(columns.pairs)
     while True:
-        t, s = temperature.double(), salinity.double()
+        t, s = columns.mixed_temperature(joined).double(), columns.mixed_salinity(joined).double()
         step = eos.density_step(t[:, :-1], s[:, :-1], t[:, 1:], s[:, 1:], depth)
         unstable = (step < -tolerance) & columns.pairs
         if not unstable.any():
-            return temperature, salinity
+            return joined
         joined |= unstable
-        temperature = _group_mean(columns.temperature, columns.thickness, joined)
-        salinity = _group_mean(columns.salinity, columns.thickness, joined)
 
 
 def _group_mean(values: Tensor, thickness: Tensor, joined: Tensor) -> Tensor:
@@ -107,7 +132,8 @@ def _group_mean(values: Tensor, thickness: Tensor, joined: Tensor) -> Tensor:
     group = torch.cat([edge, ~joined], dim=1).cumsum(dim=1)
     content = torch.zeros_like(thickness).scatter_add_(1, group, thickness * values.double())
     extent = torch.zeros_like(thickness).scatter_add_(1, group, thickness)
-    mean = (content / extent).gather(1, group)
+    # Land and unused groups have no extent; 0 / 0 would be harmless here, but not in the gradient.
+    mean = (content / torch.where(extent > 0, extent, 1)).gather(1, group)
     return torch.where(grouped, mean.to(values.dtype), values)
 
 

@@ -63,7 +63,7 @@ def train_denoiser(experiment: Experiment) -> None:
         experiment, codec, unet=unet, schedule=schedule, datasets=datasets, accelerator=accelerator
     )
     trainer.run()
-    trainer.ema.copy_to(p for p in unet.parameters() if p.requires_grad)
+    trainer.adopt_averaged_weights()
     if accelerator.is_main_process:
         pipeline = StatePipeline(unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu())
         put_in_place(product, record, lambda folder: save_model(pipeline, experiment, folder))

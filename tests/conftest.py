@@ -147,7 +147,7 @@ def _tiny_settings(archive: Path, directory: Path) -> dict[str, Any]:
             "patch": 2,
             "channels": [8],
             "blocks": 1,
-            "stratification_weight": 0.02,
+            "losses": {"stratification": 0.02},
             "training": dict(training),
         },
         "diffusion": {

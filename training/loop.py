@@ -104,6 +104,10 @@ class Trainer:
         finally:
             self.ema.restore(self._parameters)
 
+    def adopt_averaged_weights(self) -> None:
+        """Give the network its averaged (EMA) weights for good: the end of the training."""
+        self.ema.copy_to(self._parameters)
+
     def _step(self, batch: Tensor) -> dict[str, Tensor]:
         for group in self._optimizer.param_groups:
             group["lr"] = self.plan.learning_rate_at(self.counter)

@@ -184,3 +184,36 @@ def test_the_network_is_told_where_land_is_and_where_it_is(make_codec):
     assert (column < surface).any()
     assert torch.equal(north[:, 0], torch.linspace(-1, 1, 12))
     torch.testing.assert_close(cosine**2 + sine**2, torch.ones(12, 8))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("tile", [(1, 1), (2, 3), (100, 100)])
+@torch.no_grad()
+def test_tiles_join_without_a_seam(tmp_path, write_tiny_archive, variant, tile):
+    variant = variant | {"rows": 4 * variant["rows"], "columns": 4 * variant["columns"]}
+    archive = StateArchive.open(write_tiny_archive(tmp_path / "wide.zarr", **variant))
+    torch.manual_seed(0)
+    codec = VolumeCodec(
+        ocean=describe_ocean(archive),
+        multiple=4,
+        latent_channels=3,
+        patch=4,
+        channels=(8,),
+        blocks=1,
+        linear_path=True,
+        mixing=False,  # which amplifies rounding where it joins or parts layers
+    ).eval()
+    codec.adopt(archive.grid, Statistics.from_archive(archive, indices=archive.indices("train")))
+    torch.nn.init.normal_(codec.vae.decoder[2][2].weight)
+    latents = torch.randn(1, *codec.latent_shape)
+    whole, tiled = codec.decode(latents), codec.decode_in_tiles(latents, tile=tile)
+    torch.testing.assert_close(
+        codec.statistics.normalise(tiled), codec.statistics.normalise(whole), rtol=0, atol=1e-3
+    )
+
+
+def test_a_network_that_sees_the_whole_field_refuses_tiles(make_codec, monkeypatch):
+    codec, _ = make_codec()
+    monkeypatch.setattr(type(codec.vae), "reach", None)
+    with pytest.raises(UserError, match="cannot decode in tiles"):
+        codec.decode_in_tiles(torch.zeros(1, *codec.latent_shape), tile=(2, 2))

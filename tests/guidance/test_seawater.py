@@ -19,6 +19,7 @@ from guidance.seawater import (
     NemoSimplified,
     NemoTeos10,
     equation_of_state,
+    freezing_temperature,
     sigma0,
 )
 
@@ -70,6 +71,13 @@ def test_jmd95_published_value() -> None:
     depth = 3000e4 / (eos.rho_const * eos.gravity)
     density = eos.density(number(3.0), number(35.5), depth)
     assert density.item() == pytest.approx(1041.83267, abs=5e-6)
+
+
+def test_freezing_temperature_published_value() -> None:
+    # UNESCO 1983: S = 40, p = 500 dbar
+    assert freezing_temperature(number(40.0), 500.0).item() == pytest.approx(-2.588567, abs=5e-7)
+    assert freezing_temperature(number(0.0), 0.0) == 0
+    assert freezing_temperature(number(-1.0), 0.0) == 0
 
 
 def test_nemo_simplified_by_hand() -> None:

@@ -14,7 +14,7 @@ from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from guidance.seawater import Linear, equation_of_state
-from guidance.stratification import adjust, density_steps, wet_pairs
+from guidance.stratification import adjust, adjust_with_gradient, density_steps, wet_pairs
 
 NAMES = ("veros-vallis", "nemo-seos", "nemo-teos10", "jmd95")
 Build = Callable[..., State]
@@ -151,6 +151,45 @@ def test_tolerance_leaves_small_inversions(grid: OceanGrid, noisy_state: Build) 
     assert -0.05 <= steps.min() < 0
     with pytest.raises(UserError, match="must be 0 or more"):
         adjust(state, eos=eos, grid=grid, tolerance=-1.0)
+
+
+def test_the_gradient_of_the_adjustment_is_that_of_averaging() -> None:
+    # 12 over 14 mix (weights 1/4 and 3/4); the others are left alone.
+    grid = column_grid([10.0, 10.0, 30.0, 10.0])
+    state = column([15.0, 12.0, 14.0, 5.0], [35.0] * 4)
+    temperature = state.temperature.requires_grad_()
+    adjusted = adjust_with_gradient(state, eos=equation_of_state("linear"), grid=grid)
+    assert adjusted.temperature.flatten().tolist() == pytest.approx([15.0, 13.5, 13.5, 5.0])
+    weights = torch.tensor([1.0, 2.0, 6.0, 7.0], dtype=torch.float64)[None, :, None, None]
+    (adjusted.temperature * weights).sum().backward()
+    assert temperature.grad.flatten().tolist() == pytest.approx([1.0, 2.0, 6.0, 7.0])
+
+
+def test_the_adjustment_differentiates_like_finite_differences(
+    grid: OceanGrid, noisy_state: Build
+) -> None:
+    state, eos = noisy_state(batch=1, dtype=torch.float64), equation_of_state("jmd95")
+    target = noisy_state(batch=1, noise=0.3, dtype=torch.float64).temperature
+
+    def cost(temperature: Tensor, salinity: Tensor) -> Tensor:
+        adjusted = adjust_with_gradient(State(temperature, salinity), eos=eos, grid=grid)
+        return (adjusted.temperature - target).square().sum() + adjusted.salinity.sum()
+
+    fields = (state.temperature, state.salinity)
+    gradients = torch.autograd.functional.jacobian(cost, fields)
+    random = torch.Generator().manual_seed(0)
+    directions = [torch.randn(x.shape, generator=random, dtype=x.dtype) for x in fields]
+    step = 1e-7
+    forward, backward = (
+        cost(*(x + sign * step * d for x, d in zip(fields, directions, strict=True)))
+        for sign in (1, -1)
+    )
+    slope = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
+    torch.testing.assert_close(slope, (forward - backward) / (2 * step), rtol=1e-5, atol=1e-5)
+    assert torch.equal(
+        adjust_with_gradient(state, eos=eos, grid=grid).to_channels(),
+        adjust(state, eos=eos, grid=grid).to_channels(),
+    )
 
 
 def test_sea_level_passes_through(grid: OceanGrid, noisy_state: Build) -> None:

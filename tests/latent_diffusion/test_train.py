@@ -83,7 +83,7 @@ def test_a_checkpoint_of_another_autoencoder_is_not_resumed(
 def test_the_stage_asks_for_a_codec_of_this_configuration(trained, tiny_experiment):
     with pytest.raises(UserError, match="holds no codec"):
         train_denoiser(tiny_experiment())
-    run = _with_codec_of(trained, tiny_experiment("--autoencoder.kl_weight", "0.5"), "other")
+    run = _with_codec_of(trained, tiny_experiment("--autoencoder.losses.kl", "0.5"), "other")
     with pytest.raises(UserError, match="made with this configuration"):
         train_denoiser(run)
 

@@ -1,0 +1,189 @@
+"""Figures that compare autoencoders, and one that shows what a single one does to a state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from data.grid import OceanGrid
+from data.state import State
+from evaluation.canvas import (
+    ROW_COLOURS,
+    Scale,
+    depth_ticks,
+    draw_map,
+    map_panel,
+    new_figure,
+    styled,
+)
+from evaluation.reconstruction import THERMOCLINE_CENTRE, Decoded
+
+Metrics = Mapping[str, Mapping[str, Any]]  # by variant
+RMSE = {
+    "rmse_temperature_percent_of_total_std": "RMSE of T [% of the level's std]",
+    "rmse_salinity_percent_of_total_std": "RMSE of S [% of the level's std]",
+}
+COST = "decode_vjp_seconds"
+TARGET = 0.9  # of the truth's power, at every scale
+
+
+class Look(NamedTuple):
+    """How a variant is drawn, everywhere alike."""
+
+    colour: str
+    line: str
+    marker: str
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """Colour, line and marker by variant, distinct for up to 24 of them."""
+    kinds = product(("-", "--", ":", "-."), ROW_COLOURS)
+    markers = dict(zip(("-", "--", ":", "-."), "os^D", strict=True))
+    distinct = [Look(colour, line, markers[line]) for line, colour in kinds]
+    return {name: distinct[index % len(distinct)] for index, name in enumerate(names)}
+
+
+@styled
+def frontier(variants: Metrics) -> Figure:
+    """Reconstruction error against compression and against the cost of a decoding's gradient."""
+    panels = [*product(("compression",), RMSE), (COST, next(iter(RMSE)))]
+    figure, axes = new_figure(1, len(panels), panel=(3.4, 3.3))
+    for ax, (x, y) in zip(axes[0], panels, strict=True):
+        _points(ax, variants, x, y)
+        ax.set_ylabel(RMSE[y])
+    for ax in axes[0, :-1]:
+        ax.set_xlabel("compression [numbers in / numbers out]")
+    axes[0, -1].set_xlabel("decode and its gradient [s per state]")
+    _legend(figure, axes[0, 0])
+    figure.suptitle("Reconstruction error, compression and cost")
+    return figure
+
+
+@styled
+def spectra_ratios(spectra: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Figure:
+    """Power of T, reconstruction / truth, by wavenumber: at the surface and near 400 m.
+
+    spectra: by variant what `evaluation.reconstruction.reconstruction_spectra` gives. Thin lines
+    part the thirds of the wavenumbers.
+    """
+    figure, axes = new_figure(1, 2, panel=(4.2, 3.4))
+    for ax, place in zip(axes[0], ("surface", "thermocline"), strict=True):
+        for name, look in looks(list(spectra)).items():
+            levels = spectra[name][place]
+            if levels:
+                _ratio_line(ax, _nearest(levels), look, name)
+        ax.axhline(1, color="black", linewidth=0.8)
+        ax.axhline(TARGET, color="0.6", linewidth=0.8, linestyle="--")
+        ax.set_ylim(0, 1.3)
+        ax.set_xlabel("wavenumber [cycles per grid cell]")
+        ax.label_outer()
+    axes[0, 0].set_ylabel("power of T, reconstruction / truth")
+    _legend(figure, axes[0, 0])
+    figure.suptitle("Zonal spectra of reconstructions")
+    return figure
+
+
+@styled
+def rmse_profiles(profiles: Mapping[str, Mapping[str, Any]], depth: Sequence[float]) -> Figure:
+    """RMSE of each level in percent of its total standard deviation, by variant; `depth` [m]."""
+    figure, axes = new_figure(1, 2, panel=(3.4, 4.0))
+    root = np.sqrt(np.asarray(depth, dtype=float))
+    ticks = depth_ticks(float(depth[-1]))
+    for ax, variable in zip(axes[0], ("temperature", "salinity"), strict=True):
+        for name, look in looks(list(profiles)).items():
+            values = np.array(profiles[name][variable], dtype=float)
+            style = {"color": look.colour, "linestyle": look.line, "marker": look.marker}
+            ax.plot(values, root, label=name, markersize=3, linewidth=1.1, **style)
+        ax.set_title(variable)
+        ax.set_xlim(left=0)
+        ax.set_ylim(root[-1], 0)
+        ax.set_yticks(np.sqrt(ticks), [f"{tick:.0f}" for tick in ticks])
+        ax.set_xlabel("RMSE [% of the level's std]")
+        ax.label_outer()
+    axes[0, 0].set_ylabel("depth [m]")
+    _legend(figure, axes[0, 0])
+    figure.suptitle("Reconstruction error by level")
+    return figure
+
+
+@styled
+def reconstruction_maps(decoded: Decoded, grid: OceanGrid, *, state: int = 0) -> Figure:
+    """One held-out state, its reconstruction and their difference: T at the surface and 400 m."""
+    levels = [0, int(np.abs(grid.depth - THERMOCLINE_CENTRE).argmin())]
+    figure, axes = new_figure(2, 3, panel=map_panel(grid), layout="compressed")
+    for line, level in zip(axes, levels, strict=True):
+        pair = [
+            _temperature(each, grid, state, level)
+            for each in (decoded.truth, decoded.reconstruction)
+        ]
+        difference = pair[1] - pair[0]
+        scales = (Scale.spanning(pair[:1], "temperature"), Scale.symmetric([difference]))
+        for ax, field in zip(line[:2], pair, strict=True):
+            mesh = draw_map(ax, grid, field, scales[0])
+        figure.colorbar(mesh, ax=list(line[:2]), label="T [°C]", extend="both", shrink=0.8)
+        mesh = draw_map(line[2], grid, difference, scales[1])
+        figure.colorbar(mesh, ax=line[2], label="[K]", extend="both", shrink=0.8)
+        titles = ("truth", "reconstruction", "reconstruction − truth")
+        for ax, title in zip(line, titles, strict=True):
+            ax.set_title(f"{title}, {grid.depth[level]:.0f} m")
+    return figure
+
+
+def _points(ax: Axes, variants: Metrics, x: str, y: str) -> None:
+    """One numbered point for each variant that has both metrics."""
+    for number, (name, look) in enumerate(looks(list(variants)).items(), start=1):
+        place = tuple(np.array([variants[name].get(x), variants[name].get(y)], dtype=float))
+        label = f"{number} {name}"
+        ax.plot(*place, look.marker, color=look.colour, label=label, linestyle="", markersize=5)
+        if np.isfinite(place).all():
+            ax.annotate(
+                str(number),
+                (place[0], place[1]),
+                textcoords="offset points",
+                xytext=(4, 3),
+                fontsize=7,
+            )
+    for axis, key in (("x", x), ("y", y)):
+        _logarithmic(ax, axis, [row.get(key) for row in variants.values()])
+
+
+def _logarithmic(ax: Axes, axis: str, values: Sequence[float | None]) -> None:
+    """A logarithmic axis with plain numbers at powers of 2, wide enough to hold some."""
+    known = [value for value in values if value is not None and value > 0]
+    if not known:
+        return
+    getattr(ax, f"set_{axis}scale")("log", base=2)
+    getattr(ax, f"set_{axis}lim")(min(known) / 1.5, 1.5 * max(known))
+    getattr(ax, f"{axis}axis").set_major_formatter("{x:.3g}")
+
+
+def _legend(figure: Figure, ax: Axes) -> None:
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside right center", fontsize=7)
+
+
+def _nearest(levels: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The level nearest to 400 m; at the surface there is only one."""
+    return min(levels, key=lambda level: abs(level["depth_m"] - THERMOCLINE_CENTRE))
+
+
+def _ratio_line(ax: Axes, level: Mapping[str, Any], look: Look, name: str) -> None:
+    wavenumber = np.array(level["wavenumber_cycles_per_cell"])
+    truth = np.array(level["power_truth_K2"])
+    ratio = np.array(level["power_reconstruction_K2"]) / np.where(truth > 0, truth, np.nan)
+    ax.plot(wavenumber, ratio, color=look.colour, linestyle=look.line, label=name, linewidth=1.2)
+    count = len(wavenumber)
+    for third in (1, 2):
+        first = -(-third * count // 3)
+        middle = 0.5 * (wavenumber[first - 1] + wavenumber[first])
+        ax.axvline(middle, color="0.8", linewidth=0.6, zorder=0)
+    ax.set_title(f"{level['depth_m']:.0f} m")
+
+
+def _temperature(state: State, grid: OceanGrid, index: int, level: int) -> NDArray[np.float64]:
+    return np.where(grid.wet[level], state.temperature[index, level].double().numpy(), np.nan)

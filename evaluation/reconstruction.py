@@ -1,0 +1,348 @@
+"""Judging autoencoders: what is left of held-out states after the way through a codec and back.
+
+Errors are given in units of two standard deviations of each level: the total one, over wet cells
+and training states, and that of the anomalies from each cell's climatology, which the networks
+see. Stability is judged on four kinds of states, because a decoder meets all of them in sampling:
+reconstructions, reconstructions after the exact adjustment, decoded latents that were moved, and
+decoded latents half-way between two states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.grid import OceanGrid
+from data.normalisation import Statistics
+from data.state import State
+from evaluation.metrics import (
+    EvaluationContext,
+    density_error_percent,
+    mixed_layer_depth,
+    near_neutral_pairs_percent,
+    variance_ratio,
+)
+from evaluation.spectra import ZonalSpectrum, third_ratios, zonal_spectra
+from evaluation.weights import cell_volume, level_thickness, weighted_mean
+from guidance.stratification import adjust
+
+THERMOCLINE = (300.0, 500.0)  # m
+THERMOCLINE_CENTRE = 400.0  # m
+SURFACE = "surface"
+PERTURBATION = 0.1  # standard deviations of the latents
+BATCH = 16
+VARIABLES = ("temperature", "salinity")
+KINDS = ("", "adjusted_", "perturbed_", "interpolated_")  # of decoded states, as prefixes
+
+
+class StateCodec(Protocol):
+    """What is judged: a codec, or anything that encodes and decodes as one."""
+
+    @property
+    def statistics(self) -> Statistics: ...
+
+    def encode(self, state: State) -> Tensor: ...
+
+    def decode(self, latents: Tensor) -> State: ...
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Held-out states and what a codec makes of them, all of the same grid.
+
+    truth: the held-out states; reconstruction: encoded and decoded; adjusted: the reconstruction
+    after the exact convective adjustment; perturbed: decoded after each latent number was moved by
+    0.1 standard deviations in a random direction; interpolated: decoded half-way between the
+    latents of two states.
+    """
+
+    truth: State
+    reconstruction: State
+    adjusted: State
+    perturbed: State
+    interpolated: State
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Root-mean-square errors of each level `z`, NaN where a level has no ocean.
+
+    total, anomaly: by variable, in percent of the level's total standard deviation and of that of
+    its anomalies
+    """
+
+    total: dict[str, list[float]]
+    anomaly: dict[str, list[float]]
+
+
+def reconstruction_metrics(
+    codec: StateCodec, truth: State, context: EvaluationContext
+) -> dict[str, float]:
+    """All metrics of a codec on held-out states; units are in the names."""
+    return judge(decode_all(codec, truth, context), codec.statistics, context)
+
+
+@torch.no_grad()
+def decode_all(
+    codec: StateCodec, truth: State, context: EvaluationContext, *, seed: int = 0
+) -> Decoded:
+    """The states of every kind that a codec is judged on; `seed` draws the perturbations."""
+    latents = torch.cat([codec.encode(part) for part in _parts(truth)])
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
+    # Neighbours in the archive are alike: each state is paired with one half of the split away.
+    partners = latents.roll(len(latents) // 2, dims=0)
+    reconstruction = _decode(codec, latents)
+    return Decoded(
+        truth=truth,
+        reconstruction=reconstruction,
+        adjusted=adjust(reconstruction, eos=context.eos, grid=context.grid),
+        perturbed=_decode(codec, latents + PERTURBATION * noise.to(latents)),
+        interpolated=_decode(codec, 0.5 * (latents + partners)),
+    )
+
+
+def judge(decoded: Decoded, statistics: Statistics, context: EvaluationContext) -> dict[str, float]:
+    """The metrics of `reconstruction_metrics` for states that are decoded already."""
+    return {
+        "states": len(decoded.truth),
+        **_errors(decoded, statistics, context.grid),
+        **_volume_means(decoded, context.grid),
+        **_spectra_ratios(decoded, context.grid),
+        **_variance_ratios(decoded, context.grid),
+        **_stability(decoded, context),
+    }
+
+
+def level_errors(decoded: Decoded, statistics: Statistics) -> Profiles:
+    """RMSE of the reconstruction on each level, all wet cells and states weighing the same."""
+    squares = _squared_errors(decoded).mean(dim=0)
+    rmse = _over_wet(squares, statistics.wet).sqrt()
+    total = _percent(rmse, total_level_std(statistics), statistics)
+    anomaly = _percent(rmse, statistics.std.double(), statistics)
+    return Profiles(total=total, anomaly=anomaly)
+
+
+def total_level_std(statistics: Statistics) -> Tensor:
+    """Standard deviation `c` of each channel over wet cells and training states [physical units].
+
+    The variance of the climatology over the cells plus that of the anomalies. 1 % of the largest
+    level's is the least, as it is in `Statistics.std`.
+    """
+    climatology = statistics.mean.double()
+    mean = _over_wet(climatology, statistics.wet)
+    spread = _over_wet((climatology - mean[:, None, None]).square(), statistics.wet)
+    return (spread + statistics.std.double().square()).sqrt()
+
+
+def worst_cells(
+    decoded: Decoded, statistics: Statistics, grid: OceanGrid, *, count: int = 10
+) -> list[dict[str, object]]:
+    """The `count` wet cells with the largest RMSE in units of their level's total std, worst first.
+
+    Each with variable, longitude and latitude (x and y [km] on a plane), depth [m], the indices
+    level, row and column, and the RMSE in percent.
+    """
+    levels = statistics.levels
+    errors = _cell_errors(decoded, statistics)
+    worst = errors.flatten().topk(min(count, int((errors >= 0).sum())))
+    places = np.stack(np.unravel_index(worst.indices.numpy(), errors.shape), axis=1)
+    return [
+        _cell(grid, VARIABLES[channel // levels], (int(channel % levels), int(row), int(column)))
+        | {"rmse_percent_of_total_std": float(value)}
+        for (channel, row, column), value in zip(places, worst.values, strict=True)
+    ]
+
+
+def reconstruction_spectra(decoded: Decoded, grid: OceanGrid) -> dict[str, list[dict[str, object]]]:
+    """Zonal spectra of T at the surface and in the thermocline, by place and level.
+
+    Each level has depth [m], wavenumber `k` [cycles per cell], and power `k` [K2] of the truth and
+    of the reconstruction.
+    """
+    return {
+        place: [
+            {
+                "depth_m": theirs.depth,
+                "wavenumber_cycles_per_cell": theirs.wavenumber.tolist(),
+                "power_truth_K2": theirs.power.tolist(),
+                "power_reconstruction_K2": ours.power.tolist(),
+            }
+            for ours, theirs in zip(ours_by_level, theirs_by_level, strict=True)
+        ]
+        for place, (ours_by_level, theirs_by_level, _) in _spectra(decoded, grid).items()
+    }
+
+
+def thermocline_depths(grid: OceanGrid) -> list[float]:
+    """Depths [m] of the levels within 300-500 m; of the one nearest to 400 m if there is none."""
+    low, high = THERMOCLINE
+    inside = [float(depth) for depth in grid.depth if low <= depth <= high]
+    return inside or [float(grid.depth[np.abs(grid.depth - THERMOCLINE_CENTRE).argmin()])]
+
+
+def _parts(state: State) -> list[State]:
+    channels = state.to_channels().split(BATCH)
+    return [State.from_channels(part, levels=state.levels) for part in channels]
+
+
+def _decode(codec: StateCodec, latents: Tensor) -> State:
+    return State.cat([codec.decode(part) for part in latents.split(BATCH)])
+
+
+def _squared_errors(decoded: Decoded) -> Tensor:
+    """`b c y x`, [physical units squared]."""
+    truth, ours = decoded.truth.to_channels(), decoded.reconstruction.to_channels()
+    return (ours.double() - truth.double()).square()
+
+
+def _cell_errors(decoded: Decoded, statistics: Statistics) -> Tensor:
+    """RMSE of T and S in each cell `2z y x` [% of its level's total std], -1 on land."""
+    rmse = _squared_errors(decoded).mean(dim=0).sqrt()
+    percent = 100 * rmse / total_level_std(statistics)[:, None, None]
+    return torch.where(statistics.wet, percent, -1.0)[: 2 * statistics.levels]
+
+
+def _over_wet(field: Tensor, wet: Tensor) -> Tensor:
+    """Mean `c` over the wet cells of `c y x`, NaN where there is none."""
+    return (field * wet).sum(dim=(1, 2)) / wet.sum(dim=(1, 2))
+
+
+def _percent(rmse: Tensor, std: Tensor, statistics: Statistics) -> dict[str, list[float]]:
+    percent = (100 * rmse / std).tolist()
+    levels = statistics.levels
+    profiles = {
+        "temperature": percent[:levels],
+        "salinity": percent[levels : 2 * levels],
+        "sea_level": percent[2 * levels :],
+    }
+    return {name: values for name, values in profiles.items() if values}
+
+
+def _errors(decoded: Decoded, statistics: Statistics, grid: OceanGrid) -> dict[str, float]:
+    """Thickness-weighted means and maxima of the levels' errors, and the worst cell's."""
+    profiles, thickness = level_errors(decoded, statistics), level_thickness(grid)
+    metrics = {}
+    for unit, levels in (("total", profiles.total), ("anomaly", profiles.anomaly)):
+        for variable, profile in levels.items():
+            values = torch.tensor(profile, dtype=torch.float64)
+            weights = thickness if len(values) == len(thickness) else torch.ones(len(values))
+            name = f"rmse_{variable}_percent_of_{unit}_std"
+            metrics[name] = float(weighted_mean(values, weights))
+            metrics[f"{name}_worst_level"] = float(values[weights > 0].max())
+    worst = _cell_errors(decoded, statistics).max()
+    return metrics | {"rmse_worst_cell_percent_of_total_std": float(worst)}
+
+
+def _volume_means(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
+    """Mean over the states of the absolute error of the volume mean."""
+    volume = cell_volume(grid)
+
+    def error(field: str) -> float:
+        means = [
+            weighted_mean(getattr(state, field).double(), volume)
+            for state in (decoded.reconstruction, decoded.truth)
+        ]
+        return float((means[0] - means[1]).abs().mean())
+
+    return {
+        "volume_mean_temperature_error_K": error("temperature"),
+        "volume_mean_salinity_error": error("salinity"),
+    }
+
+
+def _spectra(
+    decoded: Decoded, grid: OceanGrid
+) -> dict[str, tuple[list[ZonalSpectrum], list[ZonalSpectrum], list[ZonalSpectrum]]]:
+    """By place: spectra of the reconstruction, of the truth and of their difference.
+
+    Each of anomalies from its own mean: the mean of a few states holds small scales of its own, and
+    the truth's, taken from smoothed states, would put back power that the codec has lost.
+    """
+    places = {SURFACE: [float(grid.depth[0])], "thermocline": thermocline_depths(grid)}
+    ours, theirs = decoded.reconstruction.temperature.double(), decoded.truth.temperature.double()
+
+    def spectra(field: Tensor, depths: list[float]) -> list[ZonalSpectrum]:
+        return zonal_spectra(field, grid, climatology=field.mean(dim=0), depths=depths)
+
+    return {
+        place: (spectra(ours, depths), spectra(theirs, depths), spectra(ours - theirs, depths))
+        for place, depths in places.items()
+    }
+
+
+def _spectra_ratios(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
+    """Power in each third of the wavenumbers over the truth's: of the reconstruction, of its error.
+
+    The second unmasks the first: noise in place of lost structure keeps the power, not the error.
+    """
+    metrics = {}
+    for place, (ours, theirs, error) in _spectra(decoded, grid).items():
+        for name, spectra in (("spectrum", ours), ("error_spectrum", error)):
+            for third, ratio in enumerate(third_ratios(spectra, theirs), start=1):
+                metrics[f"{name}_ratio_{place}_third_{third}"] = ratio
+    return metrics
+
+
+def _variance_ratios(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
+    """Pointwise variance over the states, by volume, reconstruction / truth."""
+    volume = cell_volume(grid)
+    return {
+        f"variance_ratio_{field}": variance_ratio(
+            getattr(decoded.reconstruction, field), getattr(decoded.truth, field), volume
+        )
+        for field in VARIABLES
+    }
+
+
+def _stability(decoded: Decoded, context: EvaluationContext) -> dict[str, float]:
+    """Density error, mixed layer and near-neutral pairs together, of the truth and of each kind."""
+    truth = _stability_of(decoded.truth, context)
+    metrics = {f"truth_{name}": value for name, value in truth.items()}
+    kinds = (decoded.reconstruction, decoded.adjusted, decoded.perturbed, decoded.interpolated)
+    for prefix, state in zip(KINDS, kinds, strict=True):
+        ours = _stability_of(state, context)
+        depth, true_depth = (x["mixed_layer_depth_mean_m"] for x in (ours, truth))
+        neutral, true_neutral = (x["near_neutral_pairs_percent"] for x in (ours, truth))
+        relative = {
+            "mixed_layer_depth_bias_percent": 100 * _ratio(depth - true_depth, true_depth),
+            "near_neutral_ratio": _ratio(neutral, true_neutral),
+        }
+        metrics |= {f"{prefix}{name}": value for name, value in (ours | relative).items()}
+    return metrics
+
+
+def _stability_of(state: State, context: EvaluationContext) -> dict[str, float]:
+    grid, eos = context.grid, context.eos
+    depth = weighted_mean(mixed_layer_depth(state, grid, eos), context.area)
+    strict = density_error_percent(state, grid, eos, threshold=0.0)
+    return {
+        "density_error_percent": float(density_error_percent(state, grid, eos).mean()),
+        "density_error_strict_percent": float(strict.mean()),
+        "mixed_layer_depth_mean_m": float(depth.mean()),
+        "near_neutral_pairs_percent": float(near_neutral_pairs_percent(state, grid, eos).mean()),
+    }
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else float("nan")
+
+
+def _cell(grid: OceanGrid, variable: str, place: tuple[int, int, int]) -> dict[str, object]:
+    level, row, column = place
+    curvilinear = grid.longitude.ndim == 2
+    longitude = grid.longitude[row, column] if curvilinear else grid.longitude[column]
+    latitude = grid.latitude[row, column] if curvilinear else grid.latitude[row]
+    x, y = ("x_km", "y_km") if grid.horizontal_units == "km" else ("longitude", "latitude")
+    return {
+        "variable": variable,
+        x: float(longitude),
+        y: float(latitude),
+        "depth_m": float(grid.depth[level]),
+        "level": level,
+        "row": row,
+        "column": column,
+    }

@@ -1,0 +1,208 @@
+"""The autoencoder's objective: which terms it holds, and that all of them train together."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from autoencoder import terms, train
+from autoencoder.codec import VolumeCodec
+from autoencoder.objective import AutoencoderObjective
+from autoencoder.terms import TERMS
+from autoencoder.train import build_codec, load_codec, train_codec
+from configs.schema import LossSettings
+from data.errors import UserError
+from data.states import StateArchive
+from guidance.seawater import equation_of_state
+from training.loop import Trainer
+
+ALL = {
+    "kl": 1e-3,
+    "stratification": 0.1,
+    "created_instability": 0.2,
+    "adjusted": 0.3,
+    "spectral": 0.05,
+    "gradient": 0.4,
+    "volume_mean": 2.0,
+    "censored": 0.5,
+    "adversarial": 0.1,
+}
+EVERY_LOSS = [
+    word for name, weight in ALL.items() for word in (f"--autoencoder.losses.{name}", str(weight))
+]
+EVERY_LOSS += ["--autoencoder.losses.latent_jitter", "0.1"]
+
+
+@pytest.fixture(scope="module")
+def wide_archive(tmp_path_factory, write_tiny_archive):
+    """An archive with a box of ocean wide enough for spectra, and with sea level."""
+    path = tmp_path_factory.mktemp("wide") / "wide.zarr"
+    return write_tiny_archive(path, rows=24, columns=16, sea_level=True)
+
+
+@pytest.fixture
+def build(wide_archive, tiny_experiment):
+    """Builds an objective of the given loss weights, and a batch of two states."""
+
+    def build(losses: dict[str, float], **options) -> tuple[AutoencoderObjective, torch.Tensor]:
+        experiment = tiny_experiment("--data.archive", str(wide_archive))
+        archive = StateArchive.open(wide_archive)
+        codec = build_codec(experiment, archive)
+        assert isinstance(codec, VolumeCodec)
+        eos = equation_of_state(archive.equation_of_state)
+        objective = AutoencoderObjective(codec, eos=eos, losses=losses, **options)
+        return objective, archive.read([0, 1]).to_channels()
+
+    return build
+
+
+def _noise() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_every_setting_is_a_term():
+    assert LossSettings().weights.keys() == ALL.keys()
+    assert ALL.keys() <= TERMS.keys()
+
+
+def test_the_loss_is_the_weighted_sum_of_every_term(build):
+    objective, batch = build(ALL, latent_jitter=0.1)
+    losses = objective.eval()(batch, _noise())
+    weights = {
+        "reconstruction": 1.0,
+        "jittered_stratification": ALL["stratification"],
+        "jittered_created_instability": ALL["created_instability"],
+    } | ALL
+    assert losses.keys() == weights.keys() | {"loss"}
+    expected = sum(weight * losses[name] for name, weight in weights.items())
+    torch.testing.assert_close(losses["loss"], expected)
+    again = objective(batch, _noise())
+    assert torch.equal(losses["loss"], again["loss"])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_term_alone_has_a_finite_gradient_in_the_decoder(build, name):
+    objective, batch = build({name: 1.0})
+    losses = objective(batch, _noise())
+    assert losses.keys() == {"reconstruction", name, "loss"}
+    losses[name].backward()
+    network = objective.codec.vae.encoder if name == "kl" else objective.codec.vae.decoder
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert any(gradient.abs().max() > 0 for gradient in gradients) or name == "censored"
+
+
+def test_a_term_without_weight_does_not_exist(build):
+    objective, batch = build(dict.fromkeys(ALL, 0.0))
+    assert objective(batch, _noise()).keys() == {"reconstruction", "loss"}
+    assert {id(p) for p in objective.parameters()} == {id(p) for p in objective.codec.parameters()}
+
+
+@pytest.mark.parametrize(
+    ("losses", "jitter", "expected"),
+    [
+        ({"gradient": 1.0}, 0.0, 0),
+        ({"stratification": 1.0, "created_instability": 1.0}, 0.0, 2),
+        ({"stratification": 1.0, "created_instability": 1.0}, 0.1, 3),
+    ],
+)
+def test_density_steps_are_computed_once_and_only_if_wanted(
+    build, monkeypatch, losses, jitter, expected
+):
+    calls, real = [], terms.density_steps
+    monkeypatch.setattr(terms, "density_steps", lambda *a, **k: calls.append(1) or real(*a, **k))
+    objective, batch = build(losses, latent_jitter=jitter)
+    objective(batch, _noise())
+    assert len(calls) == expected
+
+
+def test_bounded_latents_have_no_kl(build, monkeypatch):
+    monkeypatch.setattr("autoencoder.volume_vae.VolumeVAE.bounded", True, raising=False)
+    objective, _ = build({"kl": 1.0, "gradient": 1.0})
+    assert "kl" not in objective._terms
+
+
+@torch.no_grad()
+def test_jitter_is_counted_in_the_spread_of_the_latents_about_their_mean(build):
+    objective, batch = build({"stratification": 1.0}, latent_jitter=0.5)
+    comparison = objective._compare(batch, _noise())
+    seen = []
+    decode = objective.codec.vae.decode
+    objective.codec.vae.decode = lambda latents: seen.append(latents) or decode(latents)
+    _ = comparison.jittered_steps
+    moved, spread = seen[0] - comparison.mean, comparison.mean.std(dim=(0, 2, 3), correction=0)
+    torch.testing.assert_close(
+        moved.std(dim=(0, 2, 3)) / spread, torch.full((4,), 0.5), rtol=0.2, atol=0
+    )
+
+
+@torch.no_grad()
+def test_a_perfect_codec_costs_only_what_the_truth_overturns(build):
+    objective, batch = build(ALL)
+    comparison = objective.eval()._compare(batch, _noise())
+    vars(comparison)["reconstruction"] = comparison.truth
+    costs = {name: float(term(comparison)) for name, term in objective._terms.items()}
+    assert costs.pop("adjusted") > 0  # the tiny ocean has a layer that overturns in places
+    del costs["kl"]
+    assert costs == pytest.approx(dict.fromkeys(costs, 0.0), abs=1e-6)
+
+
+def test_a_grid_without_room_for_spectra_is_refused_in_a_sentence(tiny_experiment):
+    with pytest.raises(UserError, match=r"8 x 8 cells without land.*12 x 8.*losses\.spectral"):
+        train_codec(tiny_experiment("--autoencoder.losses.spectral", "0.1"))
+
+
+def test_jitter_without_terms_to_repeat_is_refused(tiny_experiment):
+    words = (
+        "--autoencoder.losses.stratification",
+        "0",
+        "--autoencoder.losses.latent_jitter",
+        "0.1",
+    )
+    with pytest.raises(UserError, match="latent_jitter repeats"):
+        tiny_experiment(*words)
+
+
+def test_all_terms_train_together_and_resume_exactly(
+    wide_archive, tiny_experiment, interrupt_training, assert_same_training
+):
+    experiment = tiny_experiment(
+        *("--data.archive", str(wide_archive), "--autoencoder.training.samples", "24"), *EVERY_LOSS
+    )
+    whole, parted = (
+        experiment.model_copy(update={"run_directory": experiment.run_directory / name})
+        for name in ("whole", "parted")
+    )
+    train_codec(whole)
+    interrupt_training(train_codec, parted, at=12)
+    train_codec(parted)
+    assert_same_training(whole.run_directory / "autoencoder", parted.run_directory / "autoencoder")
+    log = (whole.run_directory / "autoencoder" / "metrics.jsonl").read_text().splitlines()
+    logged = json.loads(log[-1])
+    for name in (*ALL, "reconstruction", "jittered_stratification", "loss"):
+        assert f"validation/{name}" in logged
+    assert not any("adversar" in name for name in load_codec(whole).state_dict())
+
+
+def test_the_codec_takes_over_its_own_averages_wherever_the_critic_stands(
+    tiny_experiment, monkeypatch
+):
+    class CriticFirst(AutoencoderObjective):
+        def __init__(self, *arguments, **options) -> None:
+            super().__init__(*arguments, **options)
+            self._modules["codec"] = self._modules.pop("codec")
+
+    trainers = []
+    run = Trainer.run
+    monkeypatch.setattr(Trainer, "run", lambda self: (trainers.append(self), run(self)))
+    monkeypatch.setattr(train, "AutoencoderObjective", CriticFirst)
+    experiment = tiny_experiment("--autoencoder.losses.adversarial", "0.1")
+    train_codec(experiment)
+    (trainer,) = trainers
+    names = [name for name, p in trainer.objective.named_parameters() if p.requires_grad]
+    assert "adversary" in names[0]
+    averages = dict(zip(names, trainer.ema.shadow_params, strict=True))
+    for name, parameter in load_codec(experiment).named_parameters():
+        assert torch.equal(parameter, averages[f"codec.{name}"].cpu()), name

@@ -1,0 +1,100 @@
+"""The autoencoder's networks: any design, any size, a finite reach."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from autoencoder.linear import ColumnModes, PatchMap, fit
+from autoencoder.volume_vae import VolumeVAE
+
+DESIGNS = {
+    "folded": {"patch": 2, "channels": (8, 16)},
+    "no shortcuts": {"patch": 2, "channels": (8, 16), "shortcuts": False},
+    "one stage": {"patch": 4, "channels": (16,)},
+    "convolutional": {"network": "convolutional", "channels": (8, 16, 16)},
+    "modes": {"patch": 2, "channels": (8, 16), "vertical_modes": 3},
+    "fixed modes": {"patch": 2, "channels": (8, 16), "vertical_modes": 3, "train_modes": False},
+    "linear path": {"patch": 2, "channels": (8, 16), "linear_path": True},
+    "bounded": {"patch": 2, "channels": (8, 16), "latent_noise": 0.1},
+}
+
+
+def _vae(design: str, **more) -> VolumeVAE:
+    torch.manual_seed(0)
+    settings = {"in_channels": 6, "out_channels": 9, "latent_channels": 5, "blocks": 1}
+    return VolumeVAE(**settings, **DESIGNS[design], **more).eval()
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_every_design_encodes_decodes_and_learns(design):
+    vae = _vae(design)
+    x = torch.randn(2, 6, 16, 12)
+    noise = torch.randn(2, 5, 16 // vae.factor, 12 // vae.factor)
+    decoded, mean, log_variance = vae(x, noise)
+    assert decoded.shape == (2, 9, 16, 12)
+    assert mean.shape == log_variance.shape == noise.shape
+    decoded.square().sum().backward()
+    silent = [n for n, p in vae.named_parameters() if p.requires_grad and p.grad is None]
+    assert silent == []
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_saved_network_comes_back_the_same(design, tmp_path):
+    vae = _vae(design)
+    vae.save_pretrained(tmp_path)
+    again = VolumeVAE.from_pretrained(tmp_path).eval()
+    latents = torch.randn(1, 5, 4, 4)
+    torch.testing.assert_close(again.decode(latents), vae.decode(latents), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("settings", [{"patch": 4, "channels": (16,)}, DESIGNS["folded"]])
+def test_no_cell_depends_on_latents_beyond_the_reach(settings, blocks):
+    torch.manual_seed(0)
+    vae = VolumeVAE(6, 5, blocks=blocks, **settings).eval()
+    for parameter in vae.decoder.parameters():
+        torch.nn.init.normal_(parameter)  # residual blocks start as the identity
+    size, middle = 2 * vae.reach + 5, vae.reach + 2
+    latents = torch.zeros(1, 5, size, size)
+    moved = latents.clone()
+    moved[..., middle, middle] = 1.0
+    changed = (vae.decode(moved) != vae.decode(latents)).any(dim=1)[0].nonzero() // vae.factor
+    distance = (changed - middle).abs().max().item()
+    assert distance <= vae.reach
+    assert distance >= vae.reach - 1  # the reach is not far too careful either
+
+
+def test_bounded_latents_stay_within_their_bound():
+    vae = _vae("bounded")
+    mean, log_variance = vae.encode(1e4 * torch.randn(1, 6, 16, 16))
+    assert mean.abs().max() <= vae.saturate.bound
+    torch.testing.assert_close(torch.exp(0.5 * log_variance), torch.full_like(mean, 0.1))
+
+
+def test_with_a_linear_path_the_untrained_autoencoder_is_the_linear_one():
+    vae = _vae("linear path")
+    x = torch.randn(3, 6, 16, 12)
+    fit(vae.linear, lambda: [x])
+    mean, _ = vae.encode(x)
+    torch.testing.assert_close(vae.decode(mean)[:, :6], vae.linear.decode(vae.linear.encode(x)))
+
+
+def test_fitted_columns_of_low_rank_pass_the_modes_unchanged():
+    columns = torch.einsum("cm,bmyx->bcyx", torch.randn(7, 2), torch.randn(4, 2, 5, 6))
+    modes = ColumnModes(7, 2, trainable=False)
+    fit(modes, lambda: columns.split(1))
+    amplitudes = modes.encode(columns)
+    torch.testing.assert_close(modes.decode(amplitudes), columns, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(amplitudes.square().mean(dim=(0, 2, 3)), torch.ones(2))
+
+
+def test_no_linear_map_of_patches_does_better_than_the_fitted_one():
+    torch.manual_seed(0)
+    x = torch.randn(6, 3, 8, 8).cumsum(-1).cumsum(-2)
+    fitted, other = PatchMap(3, 4, 4), PatchMap(3, 4, 4)
+    fit(fitted, lambda: [x])
+    basis, _ = torch.linalg.qr(torch.randn(48, 4))
+    other.analysis.weight.data, other.synthesis.weight.data = basis.T, basis
+    errors = [(m.decode(m.encode(x)) - x).square().mean() for m in (fitted, other)]
+    assert errors[0] < 0.5 * errors[1]

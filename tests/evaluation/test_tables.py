@@ -1,0 +1,62 @@
+"""Tables of the documents, filled from results."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from data.errors import UserError
+from evaluation import tables
+
+MADE = {"command": "halocline compare", "commit": "abc", "machine": "two cores"}
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A checkout with one result of two variants."""
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    variants = {
+        "default": {"compression": 32.0, "decode_vjp_seconds": 0.25, "rmse_unknown": 1.0},
+        "no_mixing": {"compression": 33.0, "decode_vjp_seconds": None},
+    }
+    content = {"variants": variants, "provenance": MADE}
+    (tmp_path / "docs" / "results" / "channel.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_variants_are_rows_and_metrics_columns(root):
+    lines = tables.table("channel", "cost").splitlines()
+    assert lines[:4] == [
+        "| | decode + VJP [s] |",
+        "|---|---|",
+        "| default | 0.25 |",
+        "| no mixing | – |",
+    ]
+    assert "abc" in lines[-1]
+
+
+def test_a_page_is_filled_between_its_markers(root):
+    page = root / "docs" / "page.md"
+    (root / "README.md").write_text("no table\n")
+    page.write_text("a\n<!-- table channel reconstruction -->\nold\n<!-- end -->\nb\n")
+    tables.main()
+    once = page.read_text()
+    assert "| default | 32 |" in once
+    assert "old" not in once
+    assert once.startswith("a\n<!-- table channel reconstruction -->\n")
+    assert once.endswith("<!-- end -->\nb\n")
+    tables.main()
+    assert page.read_text() == once
+
+
+def test_without_a_group_all_are_shown(root):
+    text = tables.table("channel")
+    assert "compression" in text
+    assert "decode + VJP" in text
+
+
+def test_a_group_that_is_none_is_named(root):
+    with pytest.raises(UserError, match="no group of metrics 'costs'"):
+        tables.table("channel", "costs")
