@@ -148,6 +148,22 @@ class Codec(ModelMixin, ConfigMixin):
         self.statistics.check_grid(grid)
 
 
+    def check_archive(self, archive: StateArchive) -> None:
+        """Raises `UserError`, naming the first difference, unless the codec fits the archive.
+
+        It must have the grid, variables, units and equation of state of the training data.
+        """
+        self.check_grid(archive.grid)
+        found = describe_ocean(archive)
+        for name in ("sea_level", "salinity_units", "equation_of_state"):
+            if found[name] != self.config.ocean[name]:
+                raise UserError(
+                    f"the archive has {name.replace('_', ' ')} {found[name]}, but the model was "
+                    f"trained with {self.config.ocean[name]}: use a model of such data, or train "
+                    "one."
+                )
+
+
 def describe_ocean(archive: StateArchive) -> dict[str, Any]:
     """What a codec's configuration says of the ocean that it was made for."""
     levels, rows, columns = archive.grid.shape

@@ -132,7 +132,7 @@ def judge_variant(
 ) -> dict[str, Any]:
     """Metrics, profiles, spectra and worst cells of a trained codec; draws its maps."""
     archive, codec = StateArchive.open(experiment.data.archive), load_codec(experiment)
-    codec.check_grid(archive.grid)
+    codec.check_archive(archive)
     truth = archive.read(spread_out(archive.indices(split), experiment.evaluation.states))
     context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
     decoded = decode_all(codec, truth, context)

@@ -19,7 +19,7 @@ from latent_diffusion.sample import ROWS, load_pipeline, row_path, sample_rows
 def gather_rows(experiment: Experiment) -> dict[str, State]:
     """All rows, the held-out truth first; samples that are not there yet are drawn."""
     archive, codec = StateArchive.open(experiment.data.archive), load_pipeline(experiment).codec
-    codec.check_grid(archive.grid)
+    codec.check_archive(archive)
     sample_rows(experiment)
     truth = archive.read(spread_out(archive.indices("test"), experiment.evaluation.states))
     rows = {"truth": truth, "autoencoded": autoencode(codec, truth)}

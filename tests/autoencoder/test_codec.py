@@ -176,6 +176,30 @@ def test_another_grid_is_refused_in_a_sentence(make_codec, tiny_grid):
         codec.check_grid(tiny_grid(11, 8))
 
 
+@pytest.mark.parametrize(
+    ("name", "other"), [("equation_of_state", "jmd95"), ("salinity_units", "g kg-1")]
+)
+def test_an_archive_of_other_physics_is_refused_in_a_sentence(make_codec, name, other):
+    codec, archive = make_codec()
+    codec.check_archive(archive)
+    found = getattr(archive, name)
+    codec.register_to_config(ocean=codec.config.ocean | {name: other})
+    with pytest.raises(UserError, match=f"{name.replace('_', ' ')} {found}, but .* {other}"):
+        codec.check_archive(archive)
+
+
+@torch.no_grad()
+def test_what_is_written_on_land_changes_nothing(make_codec):
+    codec, archive = make_codec(rows=11, columns=9, sea_level=True)
+    state = archive.read([0, 1])
+    channels = state.to_channels()
+    wet = codec.statistics.wet
+    littered = State.from_channels(torch.where(wet, channels, 1e3), levels=state.levels)
+    latents = codec.encode(state)
+    assert torch.equal(codec.encode(littered), latents)
+    assert (~wet).any()
+
+
 def test_the_network_is_told_where_land_is_and_where_it_is(make_codec):
     codec, _ = make_codec("identity", rows=12, columns=8)
     surface, column, north, cosine, sine = codec.static_maps
