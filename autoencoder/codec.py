@@ -147,7 +147,6 @@ class Codec(ModelMixin, ConfigMixin):
         """Raises `UserError` unless `grid` is the one that the codec was trained on."""
         self.statistics.check_grid(grid)
 
-
     def check_archive(self, archive: StateArchive) -> None:
         """Raises `UserError`, naming the first difference, unless the codec fits the archive.
 
@@ -266,9 +265,9 @@ class VolumeCodec(Codec):
             return (self.network_input(state) for state in states())
 
         if self.vae.config.vertical_modes:
-            fit(self.vae.modes, inputs)
+            fit(self.vae.modes, inputs, self.vae.config.vertical_modes)
         if self.vae.linear is not None:
-            fit(self.vae.linear, inputs)
+            fit(self.vae.linear, inputs, self.config.latent_channels)
 
     @torch.no_grad()
     def standardise(self, states: Iterable[State]) -> None:

@@ -1,4 +1,4 @@
-"""Linear maps of columns and of patches of columns, fitted to the training states.
+"""Linear maps of columns and of windows of columns, fitted to the training states.
 
 Principal components of what a map sees: of all linear maps with as many numbers they lose the
 least variance. Amplitudes are scaled to variance 1.
@@ -6,9 +6,11 @@ least variance. Amplitudes are scaled to variance 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -29,52 +31,84 @@ class ColumnModes(nn.Module):
         """Amplitudes `b m y x` to normalised fields `b c y x`."""
         return self.synthesis(amplitudes.movedim(1, -1)).movedim(-1, 1)
 
+    def windows(self, x: Tensor) -> Tensor:
+        """The columns of `x` `b c y x` as vectors, `n c`."""
+        return rearrange(x, "b c y x -> (b y x) c")
 
-class PatchMap(nn.Module):
-    """A linear map of square patches of columns, `patch` cells a side, to latent cells."""
+    def adopt(self, analysis: Tensor, synthesis: Tensor) -> None:
+        """Take over maps of columns, each `m c`."""
+        self.analysis.weight.copy_(analysis)
+        self.synthesis.weight.copy_(synthesis.T)
 
-    def __init__(self, fields: int, latent_channels: int, patch: int) -> None:
+
+class LappedMap(nn.Module):
+    """A linear map of overlapping square windows of columns to latent cells, and back.
+
+    Windows are two latent cells a side and one apart, weighted by a root of Hann's window on the
+    way in and on the way out, so that what is decoded has no edges where windows end (lapped
+    transforms, Malvar and Staelin 1989). `patch` is the number of cells a side of a latent cell.
+    """
+
+    def __init__(
+        self, fields: int, latent_channels: int, patch: int, *, periodic_x: bool = False
+    ) -> None:
         super().__init__()
-        self.patch = patch
-        self.analysis = nn.Linear(fields * patch**2, latent_channels, bias=False)
-        self.synthesis = nn.Linear(latent_channels, fields * patch**2, bias=False)
+        self.patch, self.periodic_x = patch, periodic_x
+        shape = (latent_channels, fields, 2 * patch, 2 * patch)
+        self.analysis = nn.Parameter(torch.randn(shape) / math.sqrt(math.prod(shape[1:])))
+        self.synthesis = nn.Parameter(torch.randn(shape) / math.sqrt(latent_channels))
 
     def encode(self, x: Tensor) -> Tensor:
         """Normalised fields `b c (h p) (w p)` to latents `b l h w`."""
-        return self.analysis(patches(x, self.patch)).movedim(-1, 1)
+        return F.conv2d(self._padded(x, self.patch // 2), self.analysis, stride=self.patch)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents `b l h w` to normalised fields `b c (h p) (w p)`."""
-        folded = self.synthesis(latents.movedim(1, -1))
-        pattern = "b h w (c p q) -> b c (h p) (w q)"
-        return rearrange(folded, pattern, p=self.patch, q=self.patch)
+        around = self._padded(latents, 1)
+        fields = F.conv_transpose2d(around, self.synthesis, stride=self.patch)
+        edge = self.patch + self.patch // 2
+        return fields[..., edge:-edge, edge:-edge]
 
+    def windows(self, x: Tensor) -> Tensor:
+        """The weighted windows of `x` `b c y x` as vectors, `n (c p q)`."""
+        size = 2 * self.patch
+        unfolded = F.unfold(self._padded(x, self.patch // 2), size, stride=self.patch)
+        vectors = rearrange(unfolded, "b k n -> (b n) k")
+        return vectors * self._weights().flatten().repeat(x.shape[1])
 
-def patches(x: Tensor, size: int) -> Tensor:
-    """Square patches of `size` cells a side: `b c (h p) (w q)` to `b h w (c p q)`."""
-    return rearrange(x, "b c (h p) (w q) -> b h w (c p q)", p=size, q=size)
+    def adopt(self, analysis: Tensor, synthesis: Tensor) -> None:
+        """Take over maps of weighted windows, each `l (c p q)`."""
+        for mine, theirs in ((self.analysis, analysis), (self.synthesis, synthesis)):
+            mine.copy_(theirs.reshape(mine.shape) * self._weights())
+
+    def _padded(self, x: Tensor, cells: int) -> Tensor:
+        if not self.periodic_x:
+            return F.pad(x, (cells,) * 4)
+        return F.pad(F.pad(x, (cells, cells, 0, 0), mode="circular"), (0, 0, cells, cells))
+
+    def _weights(self) -> Tensor:
+        """Root of Hann's window, `p q`: the squares of overlapping windows add up to 1."""
+        cells = torch.arange(2 * self.patch, device=self.analysis.device) + 0.5
+        root = torch.sin(math.pi * cells / (2 * self.patch))
+        return root[:, None] * root
 
 
 @torch.no_grad()
-def fit(map_: ColumnModes | PatchMap, inputs: Callable[[], Iterable[Tensor]]) -> None:
-    """Set the map to the leading principal components of the `inputs`, batches `b c y x`."""
-    size = map_.patch if isinstance(map_, PatchMap) else 1
-    values, vectors = torch.linalg.eigh(_covariance(inputs(), size))
-    count = map_.analysis.out_features
+def fit(map_: ColumnModes | LappedMap, inputs: Callable[[], Iterable[Tensor]], count: int) -> None:
+    """Set the map to the `count` leading principal components of `inputs`, batches `b c y x`."""
+    values, vectors = torch.linalg.eigh(_covariance(map_.windows(x) for x in inputs()))
     scale = values[-count:].flip(0).clamp_min(values[-1] * 1e-9).sqrt()
-    components = vectors[:, -count:].flip(1)
-    map_.analysis.weight.copy_((components / scale).T)
-    map_.synthesis.weight.copy_(components * scale)
+    components = vectors[:, -count:].flip(1).T
+    map_.adopt(components / scale[:, None], components * scale[:, None])
 
 
-def _covariance(inputs: Iterable[Tensor], size: int) -> Tensor:
-    """Mean outer product of all patches, float64; normalised fields have no mean to remove."""
+def _covariance(vectors: Iterable[Tensor]) -> Tensor:
+    """Mean outer product of vectors `n k`, float64; normalised fields have no mean to remove."""
     count, total = 0, None
-    for x in inputs:
-        vectors = patches(x, size).flatten(0, 2)
-        products = (vectors.T @ vectors).double()
+    for part in vectors:
+        products = (part.T @ part).double()
         total = products if total is None else total + products
-        count += len(vectors)
+        count += len(part)
     if total is None:
         raise ValueError("there are no states to fit a linear map to")
     return total / count

@@ -13,7 +13,7 @@ from diffusers.models.autoencoders.vae import Encoder as ConvolutionalEncoder
 from torch import Tensor, nn
 
 from autoencoder.layers import SaturatedLatents, fold_stages, head, unfold_stages, zero
-from autoencoder.linear import ColumnModes, PatchMap
+from autoencoder.linear import ColumnModes, LappedMap
 from autoencoder.periodic import make_periodic
 
 LOG_VARIANCE_RANGE = (-30.0, 10.0)
@@ -38,7 +38,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
     periodic_x: whether the x axis closes on itself
     vertical_modes: number of modes of the column that stand between fields and network; 0: none
     train_modes: whether training may change the modes
-    linear_path: whether a linear map of patches runs beside the network, which learns the rest
+    linear_path: whether a linear map of windows runs beside the network, which learns the rest
     latent_noise: standard deviation of the noise on softly bounded latents; 0: a learnt Gaussian
     """
 
@@ -74,8 +74,11 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         else:
             self.encoder = _encoder(seen, 2 * latent_channels, patch, channels, blocks, shortcuts)
             self.decoder = _decoder(latent_channels, made, patch, channels, blocks, shortcuts)
-        self.linear = PatchMap(in_channels, latent_channels, self.factor) if linear_path else None
+        self.linear = None
         if linear_path:
+            self.linear = LappedMap(
+                in_channels, latent_channels, self.factor, periodic_x=periodic_x
+            )
             self._leave_all_to_linear_path()
         self.saturate = SaturatedLatents() if latent_noise else nn.Identity()
         if periodic_x:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from autoencoder.linear import ColumnModes, PatchMap, fit
+from autoencoder.linear import ColumnModes, LappedMap, fit
 from autoencoder.volume_vae import VolumeVAE
 
 DESIGNS = {
@@ -75,7 +75,7 @@ def test_bounded_latents_stay_within_their_bound():
 def test_with_a_linear_path_the_untrained_autoencoder_is_the_linear_one():
     vae = _vae("linear path")
     x = torch.randn(3, 6, 16, 12)
-    fit(vae.linear, lambda: [x])
+    fit(vae.linear, lambda: [x], 5)
     mean, _ = vae.encode(x)
     torch.testing.assert_close(vae.decode(mean)[:, :6], vae.linear.decode(vae.linear.encode(x)))
 
@@ -83,18 +83,31 @@ def test_with_a_linear_path_the_untrained_autoencoder_is_the_linear_one():
 def test_fitted_columns_of_low_rank_pass_the_modes_unchanged():
     columns = torch.einsum("cm,bmyx->bcyx", torch.randn(7, 2), torch.randn(4, 2, 5, 6))
     modes = ColumnModes(7, 2, trainable=False)
-    fit(modes, lambda: columns.split(1))
+    fit(modes, lambda: columns.split(1), 2)
     amplitudes = modes.encode(columns)
     torch.testing.assert_close(modes.decode(amplitudes), columns, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(amplitudes.square().mean(dim=(0, 2, 3)), torch.ones(2))
 
 
-def test_no_linear_map_of_patches_does_better_than_the_fitted_one():
+@pytest.mark.parametrize("periodic", [True, False])
+def test_a_lapped_map_of_all_components_loses_nothing_inside(periodic):
     torch.manual_seed(0)
-    x = torch.randn(6, 3, 8, 8).cumsum(-1).cumsum(-2)
-    fitted, other = PatchMap(3, 4, 4), PatchMap(3, 4, 4)
-    fit(fitted, lambda: [x])
-    basis, _ = torch.linalg.qr(torch.randn(48, 4))
-    other.analysis.weight.data, other.synthesis.weight.data = basis.T, basis
-    errors = [(m.decode(m.encode(x)) - x).square().mean() for m in (fitted, other)]
-    assert errors[0] < 0.5 * errors[1]
+    x = torch.randn(40, 2, 8, 8)
+    lapped = LappedMap(2, 32, 2, periodic_x=periodic)  # 32 numbers in a window of 2 x 4 x 4
+    fit(lapped, lambda: [x], 32)
+    again = lapped.decode(lapped.encode(x))
+    inside = slice(1, -1)  # the outermost cells see half a window
+    columns = slice(None) if periodic else inside
+    torch.testing.assert_close(
+        again[..., inside, columns], x[..., inside, columns], rtol=1e-4, atol=1e-4
+    )
+
+
+def test_lapped_fields_have_no_edges_where_windows_end():
+    torch.manual_seed(0)
+    x = torch.randn(8, 1, 32, 32).cumsum(-1).cumsum(-2)
+    lapped = LappedMap(1, 3, 4)
+    fit(lapped, lambda: [x], 3)
+    jumps = lapped.decode(torch.randn(64, 3, 8, 8)).diff(dim=-1).abs().mean(dim=(0, 1, 2))[4:-4]
+    at_edges = jumps[3::4].mean()
+    assert at_edges < 2 * jumps.mean()  # of windows side by side: all of the jumps, 4 times the mean
