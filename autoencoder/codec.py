@@ -267,7 +267,8 @@ class VolumeCodec(Codec):
         if self.vae.config.vertical_modes:
             fit(self.vae.modes, inputs, self.vae.config.vertical_modes)
         if self.vae.linear is not None:
-            fit(self.vae.linear, inputs, self.config.latent_channels)
+            seen = self.vae.modes.encode if self.vae.config.vertical_modes else torch.nn.Identity()
+            fit(self.vae.linear, lambda: map(seen, inputs()), self.config.latent_channels)
 
     @torch.no_grad()
     def standardise(self, states: Iterable[State]) -> None:

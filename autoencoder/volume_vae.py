@@ -36,7 +36,8 @@ class VolumeVAE(ModelMixin, ConfigMixin):
     blocks: residual blocks in a stage
     shortcuts: whether folds and unfolds learn a change of a parameter-free map (folded)
     periodic_x: whether the x axis closes on itself
-    vertical_modes: number of modes of the column that stand between fields and network; 0: none
+    vertical_modes: number of modes of the column that stand between the fields and all that
+        follows, network and linear path; 0: none
     train_modes: whether training may change the modes
     linear_path: whether a linear map of windows runs beside the network, which learns the rest
     latent_noise: standard deviation of the noise on softly bounded latents; 0: a learnt Gaussian
@@ -61,13 +62,13 @@ class VolumeVAE(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         channels = tuple(channels)
-        self._further = (out_channels or in_channels) - in_channels
-        seen, made = in_channels, in_channels + self._further
+        further = (out_channels or in_channels) - in_channels
+        self._seen, made, self.further = in_channels, further, None
         if vertical_modes:
             self.modes = ColumnModes(in_channels, vertical_modes, trainable=train_modes)
-            further = min(self._further, EXCHANGE_MODES)
-            self.further = nn.Conv2d(further, self._further, 1) if further else None
-            seen, made = vertical_modes, vertical_modes + further
+            self._seen, made = vertical_modes, min(further, EXCHANGE_MODES)
+            self.further = nn.Conv2d(made, further, 1) if further else None
+        seen, made = self._seen, self._seen + made
         if network == "convolutional":
             self.encoder = _convolutional_encoder(seen, 2 * latent_channels, channels, blocks)
             self.decoder = _convolutional_decoder(latent_channels, made, channels, blocks)
@@ -76,9 +77,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
             self.decoder = _decoder(latent_channels, made, patch, channels, blocks, shortcuts)
         self.linear = None
         if linear_path:
-            self.linear = LappedMap(
-                in_channels, latent_channels, self.factor, periodic_x=periodic_x
-            )
+            self.linear = LappedMap(seen, latent_channels, self.factor, periodic_x=periodic_x)
             self._leave_all_to_linear_path()
         self.saturate = SaturatedLatents() if latent_noise else nn.Identity()
         if periodic_x:
@@ -108,9 +107,10 @@ class VolumeVAE(ModelMixin, ConfigMixin):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the posterior, each `b l h w`."""
-        mean, log_variance = self.encoder(self._to_modes(x)).float().chunk(2, dim=1)
+        seen = self.modes.encode(x) if self.config.vertical_modes else x
+        mean, log_variance = self.encoder(seen).float().chunk(2, dim=1)
         if self.linear is not None:
-            mean = mean + self.linear.encode(x).float()
+            mean = mean + self.linear.encode(seen).float()
         if self.bounded:
             constant = 2 * math.log(self.config.latent_noise)
             return self.saturate(mean), torch.full_like(mean, constant)
@@ -118,11 +118,14 @@ class VolumeVAE(ModelMixin, ConfigMixin):
 
     def decode(self, latents: Tensor) -> Tensor:
         """`b l h w` to `b c y x`."""
-        decoded = self._from_modes(self.decoder(latents).float())
-        if self.linear is None:
-            return decoded
-        fields, further = decoded.tensor_split([self.config.in_channels], dim=1)
-        return torch.cat([fields + self.linear.decode(latents).float(), further], dim=1)
+        fields, further = self.decoder(latents).float().tensor_split([self._seen], dim=1)
+        if self.linear is not None:
+            fields = fields + self.linear.decode(latents).float()
+        if self.config.vertical_modes:
+            fields = self.modes.decode(fields)
+        if self.further is not None:
+            further = self.further(further)
+        return torch.cat([fields, further], dim=1)
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction from a posterior draw made with `noise` `b l h w`, mean, log variance."""
@@ -136,18 +139,6 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         assert last.bias is not None
         with torch.no_grad():
             last.bias[self.config.latent_channels :] = INITIAL_LOG_VARIANCE
-
-    def _to_modes(self, x: Tensor) -> Tensor:
-        return self.modes.encode(x) if self.config.vertical_modes else x
-
-    def _from_modes(self, decoded: Tensor) -> Tensor:
-        if not self.config.vertical_modes:
-            return decoded
-        modes, further = decoded.tensor_split([self.config.vertical_modes], dim=1)
-        fields = self.modes.decode(modes)
-        if self.further is None:
-            return fields
-        return torch.cat([fields, self.further(further)], dim=1)
 
 
 def _encoder(

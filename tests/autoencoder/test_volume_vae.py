@@ -16,6 +16,12 @@ DESIGNS = {
     "modes": {"patch": 2, "channels": (8, 16), "vertical_modes": 3},
     "fixed modes": {"patch": 2, "channels": (8, 16), "vertical_modes": 3, "train_modes": False},
     "linear path": {"patch": 2, "channels": (8, 16), "linear_path": True},
+    "modes and linear path": {
+        "patch": 4,
+        "channels": (8,),
+        "vertical_modes": 3,
+        "linear_path": True,
+    },
     "bounded": {"patch": 2, "channels": (8, 16), "latent_noise": 0.1},
 }
 
@@ -110,4 +116,6 @@ def test_lapped_fields_have_no_edges_where_windows_end():
     fit(lapped, lambda: [x], 3)
     jumps = lapped.decode(torch.randn(64, 3, 8, 8)).diff(dim=-1).abs().mean(dim=(0, 1, 2))[4:-4]
     at_edges = jumps[3::4].mean()
-    assert at_edges < 2 * jumps.mean()  # of windows side by side: all of the jumps, 4 times the mean
+    assert (
+        at_edges < 2 * jumps.mean()
+    )  # of windows side by side: all of the jumps, 4 times the mean
