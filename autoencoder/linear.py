@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from data.errors import UserError
+
 
 class ColumnModes(nn.Module):
     """Vertical modes: the levels of each column as a few amplitudes, by one linear map."""
@@ -60,19 +62,20 @@ class LappedMap(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Normalised fields `b c (h p) (w p)` to latents `b l h w`."""
-        return F.conv2d(self._padded(x, self.patch // 2), self.analysis, stride=self.patch)
+        return F.conv2d(self._half_a_window_wider(x), self.analysis, stride=self.patch)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents `b l h w` to normalised fields `b c (h p) (w p)`."""
-        around = self._padded(latents, 1)
+        around = self._padded(latents, 1, 1)
         fields = F.conv_transpose2d(around, self.synthesis, stride=self.patch)
-        edge = self.patch + self.patch // 2
-        return fields[..., edge:-edge, edge:-edge]
+        first = self.patch + self.patch // 2
+        rows, columns = (self.patch * size for size in latents.shape[2:])
+        return fields[..., first : first + rows, first : first + columns]
 
     def windows(self, x: Tensor) -> Tensor:
         """The weighted windows of `x` `b c y x` as vectors, `n (c p q)`."""
         size = 2 * self.patch
-        unfolded = F.unfold(self._padded(x, self.patch // 2), size, stride=self.patch)
+        unfolded = F.unfold(self._half_a_window_wider(x), size, stride=self.patch)
         vectors = rearrange(unfolded, "b k n -> (b n) k")
         return vectors * self._weights().flatten().repeat(x.shape[1])
 
@@ -81,10 +84,13 @@ class LappedMap(nn.Module):
         for mine, theirs in ((self.analysis, analysis), (self.synthesis, synthesis)):
             mine.copy_(theirs.reshape(mine.shape) * self._weights())
 
-    def _padded(self, x: Tensor, cells: int) -> Tensor:
-        if not self.periodic_x:
-            return F.pad(x, (cells,) * 4)
-        return F.pad(F.pad(x, (cells, cells, 0, 0), mode="circular"), (0, 0, cells, cells))
+    def _half_a_window_wider(self, x: Tensor) -> Tensor:
+        """`x` with the cells around it that the outermost windows reach."""
+        return self._padded(x, self.patch // 2, self.patch - self.patch // 2)
+
+    def _padded(self, x: Tensor, before: int, after: int) -> Tensor:
+        mode = "circular" if self.periodic_x else "constant"
+        return F.pad(F.pad(x, (before, after, 0, 0), mode=mode), (0, 0, before, after))
 
     def _weights(self) -> Tensor:
         """Root of Hann's window, `p q`: the squares of overlapping windows add up to 1."""
@@ -95,8 +101,16 @@ class LappedMap(nn.Module):
 
 @torch.no_grad()
 def fit(map_: ColumnModes | LappedMap, inputs: Callable[[], Iterable[Tensor]], count: int) -> None:
-    """Set the map to the `count` leading principal components of `inputs`, batches `b c y x`."""
+    """Set the map to the `count` leading principal components of `inputs`, batches `b c y x`.
+
+    Raises `UserError` if a column or window has fewer numbers than that.
+    """
     values, vectors = torch.linalg.eigh(_covariance(map_.windows(x) for x in inputs()))
+    if count > len(values):
+        raise UserError(
+            f"{count} components were asked for, of columns or windows of {len(values)} numbers; "
+            "lower autoencoder.vertical_modes or latent_channels"
+        )
     scale = values[-count:].flip(0).clamp_min(values[-1] * 1e-9).sqrt()
     components = vectors[:, -count:].flip(1).T
     map_.adopt(components / scale[:, None], components * scale[:, None])
@@ -110,5 +124,5 @@ def _covariance(vectors: Iterable[Tensor]) -> Tensor:
         total = products if total is None else total + products
         count += len(part)
     if total is None:
-        raise ValueError("there are no states to fit a linear map to")
+        raise UserError("there are no training states to fit a linear map to")
     return total / count

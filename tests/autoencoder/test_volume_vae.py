@@ -7,6 +7,7 @@ import torch
 
 from autoencoder.linear import ColumnModes, LappedMap, fit
 from autoencoder.volume_vae import VolumeVAE
+from data.errors import UserError
 
 DESIGNS = {
     "folded": {"patch": 2, "channels": (8, 16)},
@@ -95,14 +96,18 @@ def test_fitted_columns_of_low_rank_pass_the_modes_unchanged():
     torch.testing.assert_close(amplitudes.square().mean(dim=(0, 2, 3)), torch.ones(2))
 
 
+@pytest.mark.parametrize("patch", [1, 2, 3])
 @pytest.mark.parametrize("periodic", [True, False])
-def test_a_lapped_map_of_all_components_loses_nothing_inside(periodic):
+def test_a_lapped_map_of_all_components_loses_nothing_inside(periodic, patch):
     torch.manual_seed(0)
-    x = torch.randn(40, 2, 8, 8)
-    lapped = LappedMap(2, 32, 2, periodic_x=periodic)  # 32 numbers in a window of 2 x 4 x 4
-    fit(lapped, lambda: [x], 32)
-    again = lapped.decode(lapped.encode(x))
-    inside = slice(1, -1)  # the outermost cells see half a window
+    x = torch.randn(40, 2, 4 * patch, 5 * patch)
+    count = 2 * (2 * patch) ** 2  # all the numbers of a window
+    lapped = LappedMap(2, count, patch, periodic_x=periodic)
+    fit(lapped, lambda: [x], count)
+    latents = lapped.encode(x)
+    assert latents.shape == (40, count, 4, 5)
+    again = lapped.decode(latents)
+    inside = slice(patch, -patch)  # the outermost cells see half a window
     columns = slice(None) if periodic else inside
     torch.testing.assert_close(
         again[..., inside, columns], x[..., inside, columns], rtol=1e-4, atol=1e-4
@@ -119,3 +124,9 @@ def test_lapped_fields_have_no_edges_where_windows_end():
     assert (
         at_edges < 2 * jumps.mean()
     )  # of windows side by side: all of the jumps, 4 times the mean
+
+
+def test_more_modes_than_levels_are_refused_in_a_sentence():
+    modes = ColumnModes(7, 9, trainable=True)
+    with pytest.raises(UserError, match="9 components .* windows of 7 numbers"):
+        fit(modes, lambda: [torch.randn(2, 7, 4, 4)], 9)
