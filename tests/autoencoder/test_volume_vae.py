@@ -128,5 +128,5 @@ def test_lapped_fields_have_no_edges_where_windows_end():
 
 def test_more_modes_than_levels_are_refused_in_a_sentence():
     modes = ColumnModes(7, 9, trainable=True)
-    with pytest.raises(UserError, match="9 components .* windows of 7 numbers"):
+    with pytest.raises(UserError, match=r"9 components .* windows of 7 numbers"):
         fit(modes, lambda: [torch.randn(2, 7, 4, 4)], 9)
