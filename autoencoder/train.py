@@ -116,8 +116,7 @@ def build_trainer(
         accelerator=accelerator,
         directory=stage_directory(experiment),
         label="autoencoder",
-        identity={"data": archive.digest}
-        | {f"losses.{name}": value for name, value in settings.losses.model_dump().items()},
+        identity={"data": archive.digest} | _design(experiment),
     )
 
 
@@ -151,6 +150,17 @@ def codec_settings(experiment: Experiment) -> dict[str, object]:
         "autoencoder": experiment.autoencoder.model_dump(mode="json"),
         "diffusion_stages": len(experiment.diffusion.channels),
     }
+
+
+def _design(experiment: Experiment) -> dict[str, object]:
+    """What is trained, beside how: a checkpoint of another network or loss is not resumed."""
+    settings = experiment.autoencoder.model_dump(mode="json", exclude={"training", "losses"})
+    losses = experiment.autoencoder.losses.model_dump()
+    return (
+        settings
+        | {f"losses.{name}": value for name, value in losses.items()}
+        | {"diffusion_stages": len(experiment.diffusion.channels)}
+    )
 
 
 def _states(archive: StateArchive, codec: Codec, *, batch_size: int) -> Iterator[State]:

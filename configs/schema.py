@@ -103,7 +103,7 @@ class AutoencoderSettings(Section):
     train_modes: bool = Field(True, description="training may change the vertical modes")
     linear_path: bool = Field(False, description="principal components beside the network")
     latent_noise: float = Field(
-        0.0, ge=0, description="noise on softly bounded latents; 0: a learnt Gaussian"
+        0.0, ge=0, le=1, description="noise on softly bounded latents; 0: a learnt Gaussian"
     )
     losses: LossSettings = LossSettings()
     training: TrainingSettings

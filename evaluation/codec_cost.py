@@ -285,12 +285,13 @@ def _million_parameters(network: nn.Module) -> float:
 
 
 def _ratios(cost: dict[str, float]) -> dict[str, float]:
+    memory = cost["data_space_guided_step_memory_MB"]  # 0 where too little to be measured
     return {
         "decode_vjp_per_data_space_forward": (
             cost["decode_vjp_seconds"] / cost["data_space_forward_seconds"]
         ),
         "guided_step_memory_per_data_space": (
-            cost["latent_guided_step_memory_MB"] / cost["data_space_guided_step_memory_MB"]
+            cost["latent_guided_step_memory_MB"] / memory if memory else float("nan")
         ),
     }
 

@@ -30,6 +30,7 @@ RMSE = {
     "rmse_salinity_percent_of_total_std": "RMSE of S [% of the level's std]",
 }
 COST = "decode_vjp_seconds"
+SEVENTH_COLOUR = "#7F7F7F"
 TARGET = 0.9  # of the truth's power, at every scale
 
 
@@ -42,8 +43,8 @@ class Look(NamedTuple):
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """Colour, line and marker by variant, distinct for up to 24 of them."""
-    kinds = product(("-", "--", ":", "-."), ROW_COLOURS)
+    """Colour, line and marker by variant, distinct for up to 28 of them."""
+    kinds = product(("-", "--", ":", "-."), (*ROW_COLOURS, SEVENTH_COLOUR))
     markers = dict(zip(("-", "--", ":", "-."), "os^D", strict=True))
     distinct = [Look(colour, line, markers[line]) for line, colour in kinds]
     return {name: distinct[index % len(distinct)] for index, name in enumerate(names)}

@@ -74,10 +74,12 @@ def run_variant(study: CodecStudy, name: str, *, split: str) -> dict[str, Any]:
     """What metrics_SPLIT.json of a variant holds; trains and judges it if it is not there."""
     path = _metrics_path(study, name, split)
     experiment, plan = at_equal_cost(study, name)
-    if path.is_file():
-        return json.loads(path.read_text())
+    result = _finished(study, name, split=split)
+    if result is not None:
+        return result
     train_codec(experiment)
     result = judge_variant(experiment, split=split, cost_grid=study.settings.cost_grid)
+    result["settings"] = _all_settings(study, experiment)
     result["metrics"] |= {key: plan[key] for key in ("training_samples", "samples_per_second")}
     write_json(path, result)
     return json.loads(path.read_text())
@@ -151,9 +153,9 @@ def judge_variant(
 def summarise(study: CodecStudy, *, split: str) -> Path:
     """Write study_SPLIT.json and the figures from the variants that are done."""
     results = {
-        name: json.loads(path.read_text())
+        name: result
         for name in study.variants
-        if (path := _metrics_path(study, name, split)).is_file()
+        if (result := _finished(study, name, split=split)) is not None
     }
     metrics = {name: result["metrics"] for name, result in results.items()}
     path = study.directory / f"study_{split}.json"
@@ -266,6 +268,26 @@ def _settings(study: CodecStudy, experiment: Experiment) -> dict[str, Any]:
         "archive": StateArchive.open(experiment.data.archive).digest,
         "diffusion_stages": len(experiment.diffusion.channels),
     }
+
+
+def _all_settings(study: CodecStudy, experiment: Experiment) -> dict[str, Any]:
+    """What a variant's metrics depend on: its training and how it is judged."""
+    judging = {
+        "states": experiment.evaluation.states,
+        "cost_grid": study.settings.cost_grid and list(study.settings.cost_grid),
+        "diffusion": experiment.diffusion.model_dump(mode="json", exclude={"training"}),
+    }
+    return _settings(study, study.variants[experiment.name]) | judging
+
+
+def _finished(study: CodecStudy, name: str, *, split: str) -> dict[str, Any] | None:
+    """A variant's result, if it is there and of the study's present settings."""
+    path = _metrics_path(study, name, split)
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    current = json.loads(json.dumps(_all_settings(study, study.variants[name])))
+    return result if result["settings"] == current else None
 
 
 def _metrics_path(study: CodecStudy, name: str, split: str) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError
+from data.errors import UserError, user_errors_in_one_sentence
 from evaluation.report import COLUMNS, INTEGRATION_COLUMNS, Column, format_value
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,11 +75,20 @@ CODEC_COLUMNS = {
 
 def main() -> None:
     """Rewrite every marked table."""
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        text = page.read_text()
-        page.write_text(
-            MARKED.sub(lambda match: match[1] + table(match[2], match[3]) + match[4], text)
-        )
+    with user_errors_in_one_sentence():
+        pages = {page: filled(page.read_text()) for page in documents()}
+        for page, text in pages.items():
+            page.write_text(text)
+
+
+def documents() -> list[Path]:
+    """The pages that may hold tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def filled(text: str) -> str:
+    """A page with its tables filled from the results."""
+    return MARKED.sub(lambda match: match[1] + table(match[2], match[3]) + match[4], text)
 
 
 def table(name: str, group: str | None = None) -> str:
@@ -87,7 +96,10 @@ def table(name: str, group: str | None = None) -> str:
 
     group: of a comparison of autoencoders, the one group of metrics to show; all if None
     """
-    result = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
+    path = ROOT / "docs" / "results" / f"{name}.json"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: copy there the metrics.json of the run to be shown")
+    result = json.loads(path.read_text())
     parts = []
     if "rows" in result:
         parts.append(markdown(result["rows"], COLUMNS))

@@ -210,7 +210,7 @@ def test_the_network_is_told_where_land_is_and_where_it_is(make_codec):
     torch.testing.assert_close(cosine**2 + sine**2, torch.ones(12, 8))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [*VARIANTS, {"rows": 9, "columns": 15}])
 @pytest.mark.parametrize("tile", [(1, 1), (2, 3), (100, 100)])
 @torch.no_grad()
 def test_tiles_join_without_a_seam(tmp_path, write_tiny_archive, variant, tile):
@@ -231,9 +231,8 @@ def test_tiles_join_without_a_seam(tmp_path, write_tiny_archive, variant, tile):
     torch.nn.init.normal_(codec.vae.decoder[2][2].weight)
     latents = torch.randn(1, *codec.latent_shape)
     whole, tiled = codec.decode(latents), codec.decode_in_tiles(latents, tile=tile)
-    torch.testing.assert_close(
-        codec.statistics.normalise(tiled), codec.statistics.normalise(whole), rtol=0, atol=1e-3
-    )
+    # Rounding of float32, where the fields differ by about 1.
+    torch.testing.assert_close(tiled.to_channels(), whole.to_channels(), rtol=0, atol=2e-5)
 
 
 def test_a_network_that_sees_the_whole_field_refuses_tiles(make_codec, monkeypatch):

@@ -36,7 +36,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         (("--autoencoder.training.learning_rate", "0.5"), "learning_rate"),
         (("--autoencoder.losses.kl", "0.1"), r"losses\.kl"),
         (("--autoencoder.losses.latent_jitter", "0.1"), r"losses\.latent_jitter"),
-        (("--autoencoder.channels", "[16]"), "parameter_shapes"),
+        (("--autoencoder.channels", "[16]"), "channels"),
+        (("--autoencoder.shortcuts", "false"), "shortcuts"),
+        (("--autoencoder.latent_noise", "0.1"), "latent_noise"),
     ],
 )
 def test_a_checkpoint_of_other_settings_is_not_resumed(

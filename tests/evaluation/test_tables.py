@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -60,3 +61,16 @@ def test_without_a_group_all_are_shown(root):
 def test_a_group_that_is_none_is_named(root):
     with pytest.raises(UserError, match="no group of metrics 'costs'"):
         tables.table("channel", "costs")
+
+
+def test_a_result_that_is_missing_is_named(root):
+    with pytest.raises(UserError, match=r"absent\.json is missing"):
+        tables.table("absent")
+
+
+@pytest.mark.parametrize("page", tables.documents(), ids=lambda page: page.name)
+def test_the_documents_show_their_results_and_every_figure_is_there(page):
+    text = page.read_text()
+    assert tables.filled(text) == text  # else: python -m evaluation.tables
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / link).exists(), f"{page.name} links to {link}"
