@@ -11,7 +11,9 @@ from data.state import State
 from data.states import StateArchive
 from evaluation.figures import integration_drift, save_figure, save_figures, spectra
 from evaluation.integrate import IntegrationResult
+from evaluation.metrics import EvaluationContext
 from evaluation.provenance import provenance
+from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report
 from evaluation.rows import evaluate_rows, gather_rows
 from evaluation.study import summary
@@ -30,6 +32,7 @@ def evaluate(
     row_metrics = evaluate_rows(experiment, rows)
     metrics: dict[str, object] = {
         "rows": row_metrics,
+        "autoencoder": judge_codec(experiment, rows["truth"]),
         "integration": summary(integration) if integration else None,
         "cost": cost | _model_size(experiment),
         "provenance": provenance(seeds=_seeds(experiment)),
@@ -48,6 +51,18 @@ def evaluate(
         cost={"this run": cost | _model_size(experiment)},
     )
     return metrics
+
+
+def judge_codec(experiment: Experiment, truth: State) -> dict[str, object]:
+    """What the codec loses of the held-out states, and the cells where it loses most."""
+    archive, codec = StateArchive.open(experiment.data.archive), load_pipeline(experiment).codec
+    context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
+    decoded = decode_all(codec, truth, context)
+    return {
+        **judge(decoded, codec.statistics, context),
+        "compression": codec.compression,
+        "worst_cells": worst_cells(decoded, codec.statistics, archive.grid),
+    }
 
 
 def draw_figures(

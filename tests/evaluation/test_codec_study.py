@@ -110,8 +110,8 @@ def test_a_variant_that_is_not_there_is_named(study_path):
 
 
 def test_all_variants_look_different_and_can_be_drawn():
-    names = [f"variant_{number}" for number in range(26)]
-    assert len(set(looks(names).values())) == 26
+    names = [f"variant_{number}" for number in range(28)]
+    assert len(set(looks(names).values())) == 28
     metrics = {
         name: {
             "compression": 8.0 * 2 ** (number % 6),
@@ -123,8 +123,8 @@ def test_all_variants_look_different_and_can_be_drawn():
     }
     figure = frontier(metrics)
     points = [line for line in figure.axes[0].lines if np.isfinite(line.get_xdata()).all()]
-    assert len(points) == 26
-    assert len(figure.legends[0].get_texts()) == 26
+    assert len(points) == 28
+    assert len(figure.legends[0].get_texts()) == 28
     level = {
         "depth_m": 5.0,
         "wavenumber_cycles_per_cell": [0.1, 0.2, 0.3],
