@@ -3,7 +3,8 @@
 A table stands between the markers `<!-- table NAME -->` and `<!-- end -->` and shows
 `docs/results/NAME.json`, a copy of a run's metrics.json or integration.json, or of the
 study_SPLIT.json of a comparison of autoencoders. Of the latter, `<!-- table NAME GROUP -->` shows
-one group of metrics: see `CODEC_COLUMNS`.
+one group of metrics: see `CODEC_COLUMNS`. `<!-- table RUN+RUN GROUP -->` shows the same group of
+the autoencoders of several runs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from evaluation.report import COLUMNS, INTEGRATION_COLUMNS, Column, format_value
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKED = re.compile(r"(<!-- table (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- table ([\w+]+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 CODEC_COLUMNS = {
     "reconstruction": (
@@ -94,12 +95,13 @@ def filled(text: str) -> str:
 def table(name: str, group: str | None = None) -> str:
     """The Markdown of a result, with the machine and commit that made it.
 
+    name: of one result, or of several runs, joined by "+", whose autoencoders are shown
     group: of a comparison of autoencoders, the one group of metrics to show; all if None
     """
-    path = ROOT / "docs" / "results" / f"{name}.json"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: copy there the metrics.json of the run to be shown")
-    result = json.loads(path.read_text())
+    if "+" in name:
+        runs = {run: result_of(run)["autoencoder"] for run in name.split("+")}
+        return "\n".join(variants_markdown(runs, columns) for columns in _groups(group))
+    result = result_of(name)
     parts = []
     if "rows" in result:
         parts.append(markdown(result["rows"], COLUMNS))
@@ -111,6 +113,14 @@ def table(name: str, group: str | None = None) -> str:
     made = result["provenance"]
     parts.append(f"`{made['command']}` at {made['commit']}; {made['machine']}.\n")
     return "\n".join(parts)
+
+
+def result_of(name: str) -> dict[str, Any]:
+    """What docs/results/NAME.json holds."""
+    path = ROOT / "docs" / "results" / f"{name}.json"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: copy there the metrics.json of the run to be shown")
+    return json.loads(path.read_text())
 
 
 def markdown(rows: Mapping[str, Mapping[str, Any]], columns: tuple[Column, ...]) -> str:

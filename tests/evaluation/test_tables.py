@@ -63,6 +63,15 @@ def test_a_group_that_is_none_is_named(root):
         tables.table("channel", "costs")
 
 
+def test_the_autoencoders_of_several_runs_stand_side_by_side(root):
+    for name, compression in (("basin", 22.0), ("world", 16.0)):
+        content = {"autoencoder": {"compression": compression}, "provenance": MADE}
+        (root / "docs" / "results" / f"{name}.json").write_text(json.dumps(content))
+    lines = tables.table("basin+world", "reconstruction").splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["basin", "world"]
+    assert [line.split("|")[2].strip() for line in lines[2:]] == ["22", "16"]
+
+
 def test_a_result_that_is_missing_is_named(root):
     with pytest.raises(UserError, match=r"absent\.json is missing"):
         tables.table("absent")
