@@ -9,8 +9,12 @@ noise; where it predicts none, nothing changes. Heat and salt of the column are 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from einops import rearrange
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from data.state import State
 
@@ -35,32 +39,51 @@ def mix(state: State, exchange: Tensor, thickness: Tensor) -> State:
     `h` the thickness `z y x` [m], `c` the exchange `b z-1 y x` [m] and `d` the state before.
     """
     height = torch.where(thickness > 0, thickness, 1.0)
-    solve = _ColumnSolver(height, exchange)
-    return State(solve(state.temperature), solve(state.salinity), state.sea_level)
+    tracers = torch.stack([state.temperature, state.salinity])
+    temperature, salinity = _ImplicitDiffusion.apply(tracers, exchange, height)
+    return State(temperature, salinity, state.sea_level)
 
 
-class _ColumnSolver:
-    """Gaussian elimination of the tridiagonal system, factorised once for all tracers."""
+class _ImplicitDiffusion(torch.autograd.Function):
+    """Solution x of `M x = h d`, `M` symmetric tridiagonal, of tracers `t b z y x` at once.
 
-    def __init__(self, height: Tensor, exchange: Tensor) -> None:
-        self._height, self._exchange = height, exchange
-        closed = torch.zeros_like(exchange[:, :1])
-        above = torch.cat([closed, exchange], dim=1)
-        diagonal = height + above + torch.cat([exchange, closed], dim=1)
-        self._pivots = [diagonal[:, 0]]
-        self._ratios: list[Tensor] = []
-        for level in range(1, len(height)):
-            coupling = exchange[:, level - 1]
-            self._ratios.append(coupling / self._pivots[-1])
-            self._pivots.append(diagonal[:, level] - coupling * self._ratios[-1])
+    Its gradient takes one more solution of the same system, `M l = g`: `dE/dd = h l` and
+    `dE/dc_k = -(l_k - l_{k+1}) (x_k - x_{k+1})`, summed over tracers. Left to automatic
+    differentiation, each level's elimination would keep fields of its own.
+    """
 
-    def __call__(self, before: Tensor) -> Tensor:
-        content = before * self._height
-        forward = [content[:, 0] / self._pivots[0]]
-        for level in range(1, len(self._height)):
-            carried = self._exchange[:, level - 1] * forward[-1]
-            forward.append((content[:, level] + carried) / self._pivots[level])
-        mixed = [forward[-1]]
-        for level in range(len(self._height) - 2, -1, -1):
-            mixed.append(forward[level] + self._ratios[level] * mixed[-1])
-        return torch.stack(mixed[::-1], dim=1)
+    @staticmethod
+    def forward(ctx: Any, before: Tensor, exchange: Tensor, height: Tensor) -> Tensor:
+        mixed = _solve(before * height, exchange, height)
+        ctx.save_for_backward(mixed, exchange, height)
+        return mixed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        mixed, exchange, height = ctx.saved_tensors
+        adjoint = _solve(gradient, exchange, height)
+        towards = -(adjoint.diff(dim=2) * mixed.diff(dim=2)).sum(dim=0)
+        return adjoint * height, towards, None
+
+
+def _solve(content: Tensor, exchange: Tensor, height: Tensor) -> Tensor:
+    """Gaussian elimination of the tridiagonal system for right-hand sides `t b z y x`.
+
+    Works in place on fields with levels first: each level is then one piece of memory.
+    """
+    x = rearrange(content, "t b z y x -> z t b y x").contiguous()
+    c = rearrange(exchange, "b z y x -> z b y x").contiguous()
+    levels = len(x)
+    pivots = height[:, None].expand(levels, *c.shape[1:]).clone()
+    pivots[:-1] += c
+    pivots[1:] += c
+    ratios = torch.empty_like(c)
+    for k in range(1, levels):
+        torch.div(c[k - 1], pivots[k - 1], out=ratios[k - 1])
+        pivots[k].addcmul_(c[k - 1], ratios[k - 1], value=-1)
+        x[k].addcmul_(ratios[k - 1], x[k - 1])
+    x[-1] /= pivots[-1]
+    for k in range(levels - 2, -1, -1):
+        x[k].div_(pivots[k]).addcmul_(ratios[k], x[k + 1])
+    return rearrange(x, "z t b y x -> t b z y x")

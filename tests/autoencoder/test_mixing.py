@@ -69,3 +69,16 @@ def test_the_gradient_reaches_exchange_and_state():
         return mix(State(temperature, state.salinity), c, THICKNESS).temperature
 
     assert torch.autograd.gradcheck(mixed, (temperature, raw))
+
+
+def test_its_gradient_is_that_of_finite_differences():
+    torch.manual_seed(0)
+    state = torch.randn(2, 1, 4, 2, 3, dtype=torch.float64, requires_grad=True)
+    raw = torch.rand(1, 3, 2, 3, dtype=torch.float64, requires_grad=True)
+    thickness = THICKNESS.expand(4, 2, 3)
+
+    def mixed(fields: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
+        result = mix(State(*fields), 100 * strength, thickness)
+        return torch.stack([result.temperature, result.salinity])
+
+    assert torch.autograd.gradcheck(mixed, (state, raw))
