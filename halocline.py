@@ -81,20 +81,25 @@ def build_parser() -> argparse.ArgumentParser:
     export_parser.add_argument("--member", type=int, default=0, help="which generated state (0)")
     export_parser.add_argument("--states", type=Path, help="archive to take it from")
     export_parser.add_argument("--output", type=Path, help="NetCDF file to write")
-    compare_parser = command(
-        "compare", compare, "train the autoencoders of a study at equal cost and judge each"
+    _add_compare_options(
+        command(
+            "compare", compare, "train the autoencoders of a study at equal cost and judge each"
+        )
     )
-    compare_parser.set_defaults(load=load_study)
-    compare_parser.add_argument(
+    return parser
+
+
+def _add_compare_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(load=load_study)
+    parser.add_argument(
         "--only", nargs="+", default=[], metavar="VARIANT", help="these variants, not all"
     )
-    compare_parser.add_argument(
+    parser.add_argument(
         "--split",
         choices=("validation", "test"),
         default="validation",
         help="held-out states to judge on: validation to choose by (the default), test to report",
     )
-    return parser
 
 
 def run(experiment: Experiment, options: argparse.Namespace) -> None:

@@ -300,6 +300,7 @@ class VolumeCodec(Codec):
     def decode_in_tiles(self, latents: Tensor, *, tile: tuple[int, int]) -> State:
         """As `decode`, at most `tile` latent rows and columns at once, for grids that do not fit.
 
+        latents: standardised, `b c h w`; tile: rows and columns of latent cells
         Each tile is decoded with as many latent cells around it as its cells depend on, so tiles
         join without a seam: the result is that of `decode` to rounding. Raises `UserError` for a
         network that looks at the whole field at once.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch.nn.functional as F
-from einops import rearrange, reduce, repeat
+from einops import reduce, repeat
 from torch import Tensor, nn
 
 
@@ -90,11 +90,6 @@ class SaturatedLatents(nn.Module):
         return latents / (1 + (latents / self.bound).square()).sqrt()
 
 
-def patches(x: Tensor, size: int) -> Tensor:
-    """`b c (h p) (w q)` to `b h w (c p q)`, p = q = size."""
-    return rearrange(x, "b c (h p) (w q) -> b h w (c p q)", p=size, q=size)
-
-
 def residuals(width: int, count: int) -> nn.Sequential:
     """`count` residual blocks."""
     return nn.Sequential(*(Residual(width) for _ in range(count)))
@@ -117,11 +112,9 @@ def unfold_stages(channels: tuple[int, ...], blocks: int, *, shortcuts: bool) ->
     return nn.Sequential(*stages)
 
 
-def head(width: int, outputs: int, *, kernel: int = 3) -> nn.Sequential:
+def head(width: int, outputs: int) -> nn.Sequential:
     """Normalisation, activation and the last convolution."""
-    return nn.Sequential(
-        CellNorm(width), nn.SiLU(), nn.Conv2d(width, outputs, kernel, padding=kernel // 2)
-    )
+    return nn.Sequential(CellNorm(width), nn.SiLU(), nn.Conv2d(width, outputs, 3, padding=1))
 
 
 def zero(convolution: nn.Conv2d) -> nn.Conv2d:

@@ -1,7 +1,7 @@
 """Linear maps of columns and of windows of columns, fitted to the training states.
 
-Principal components of what a map sees: of all linear maps with as many numbers they lose the
-least variance. Amplitudes are scaled to variance 1.
+Principal components of what a map sees: no others lose less variance of a column or a weighted
+window. Amplitudes are scaled to variance 1.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class AutoencoderObjective(nn.Module):
 def _active(losses: Mapping[str, float], codec: VolumeCodec, *, jitter: bool) -> dict[str, float]:
     """The terms that count, with their weights."""
     active = {name: weight for name, weight in losses.items() if weight}
-    if getattr(codec.vae, "bounded", False):
+    if codec.vae.bounded:
         active.pop("kl", None)  # their range and their noise are fixed: there is nothing to pull at
     if jitter:
         active |= {f"jittered_{name}": active[name] for name in JITTERED if name in active}

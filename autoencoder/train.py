@@ -14,6 +14,7 @@ from accelerate import Accelerator
 
 from autoencoder.codec import Codec, IdentityCodec, VolumeCodec, describe_ocean
 from autoencoder.objective import AutoencoderObjective
+from autoencoder.volume_vae import cells_per_latent
 from configs import Experiment, parse_command_line
 from data.batches import StateDataset
 from data.errors import UserError, user_errors_in_one_sentence
@@ -65,8 +66,9 @@ def build_codec(experiment: Experiment, archive: StateArchive) -> Codec:
     if settings.kind == "identity":
         codec = IdentityCodec(ocean=ocean, multiple=halvings)
     else:
-        patch = 1 if settings.network == "convolutional" else settings.patch
-        factor = patch * 2 ** (len(settings.channels) - 1)
+        factor = cells_per_latent(
+            settings.network, patch=settings.patch, stages=len(settings.channels)
+        )
         codec = VolumeCodec(
             ocean=ocean,
             multiple=factor * halvings,

@@ -91,8 +91,9 @@ class VolumeVAE(ModelMixin, ConfigMixin):
     @property
     def factor(self) -> int:
         """How many cells a side one latent cell stands for."""
-        patch = 1 if self.config.network == "convolutional" else self.config.patch
-        return patch * 2 ** (len(self.config.channels) - 1)
+        return cells_per_latent(
+            self.config.network, patch=self.config.patch, stages=len(self.config.channels)
+        )
 
     @property
     def reach(self) -> int | None:
@@ -117,7 +118,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """`b l h w` to `b c y x`."""
+        """Latents `b l h w` to normalised fields and the further channels, `b c y x`."""
         fields, further = self.decoder(latents).float().tensor_split([self._seen], dim=1)
         if self.linear is not None:
             fields = fields + self.linear.decode(latents).float()
@@ -139,6 +140,12 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         assert last.bias is not None
         with torch.no_grad():
             last.bias[self.config.latent_channels :] = INITIAL_LOG_VARIANCE
+
+
+def cells_per_latent(network: Network, *, patch: int, stages: int) -> int:
+    """How many cells a side a latent cell stands for, in a network of so many stages."""
+    first = 1 if network == "convolutional" else patch
+    return first * 2 ** (stages - 1)
 
 
 def _encoder(

@@ -21,6 +21,13 @@ from evaluation.report import COLUMNS, INTEGRATION_COLUMNS, Column, format_value
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(r"(<!-- table ([\w+]+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
+COSTS = (
+    "decode",
+    "decode_vjp",
+    "data_space_forward",
+    "latent_guided_step",
+    "data_space_guided_step",
+)
 CODEC_COLUMNS = {
     "reconstruction": (
         Column("compression", "compression"),
@@ -110,6 +117,8 @@ def table(name: str, group: str | None = None) -> str:
         parts.append(markdown(integration["by_start"], INTEGRATION_COLUMNS))
     if "variants" in result:
         parts += [variants_markdown(result["variants"], columns) for columns in _groups(group)]
+    if "grid" in result:
+        parts.append(cost_markdown(result["cost"]))
     made = result["provenance"]
     parts.append(f"`{made['command']}` at {made['commit']}; {made['machine']}.\n")
     return "\n".join(parts)
@@ -148,6 +157,16 @@ def variants_markdown(
     for name, row in variants.items():
         values = " | ".join(format_value(row.get(column.key)) for column in present)
         lines.append(f"| {name.replace('_', ' ')} | {values} |")
+    return "\n".join(lines) + "\n"
+
+
+def cost_markdown(cost: Mapping[str, float]) -> str:
+    """The codec's cost beside that of the data-space network, one line for each measured call."""
+    lines = ["| | seconds | memory [MB] | GFLOP |", "|---" * 4 + "|"]
+    for call in COSTS:
+        keys = (f"{call}_seconds", f"{call}_memory_MB", f"{call}_gflops")
+        values = " | ".join(format_value(cost[key]) for key in keys)
+        lines.append(f"| {call.replace('_', ' ')} | {values} |")
     return "\n".join(lines) + "\n"
 
 
