@@ -6,7 +6,7 @@ import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +17,26 @@ from torch import Tensor
 
 from autoencoder.linear import fit
 from autoencoder.mixing import exchange_thickness, mix
-from autoencoder.volume_vae import Network, VolumeVAE
+from autoencoder.volume_vae import Decoded, Network, VolumeVAE
 from data.errors import UserError
 from data.grid import OceanGrid, Padding
 from data.normalisation import Statistics
 from data.state import State
 from data.states import StateArchive
 from guidance.stratification import wet_pairs
+
+STRIP_NUMBERS = 2**19  # of a state's in a strip: 2 MB in float32
+EFFECT_PROBE = 0.3  # standard deviations by which latents are moved to measure their effect
+
+Features = tuple[Tensor, ...]
+
+
+class Strip(NamedTuple):
+    """Latent rows `first` to `last` - 1, and the rows of the ocean that they decode to."""
+
+    first: int
+    last: int
+    rows: slice
 
 
 class Codec(ModelMixin, ConfigMixin):
@@ -101,9 +114,48 @@ class Codec(ModelMixin, ConfigMixin):
     def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
         """A state to mean and standard deviation of its latents, each `b c h w`."""
 
-    @abstractmethod
     def decode(self, latents: Tensor) -> State:
         """Standardised latents `b c h w` to a state in physical units, land 0."""
+        features = self.features(latents)
+        parts = [
+            self.decode_strip(self.cut(features, strip), strip)
+            for strip in self.strips(len(latents))
+        ]
+        return parts[0] if len(parts) == 1 else State.from_rows(parts)
+
+    @abstractmethod
+    def features(self, latents: Tensor) -> Features:
+        """The part of the work of `decode` that needs all latents, tensors `b f h w`.
+
+        Differentiable, and small beside a state: to be kept while the state is made in strips.
+        """
+
+    @abstractmethod
+    def cut(self, features: Features, strip: Strip) -> Features:
+        """Views of what a strip needs of the features of all latents."""
+
+    @abstractmethod
+    def decode_strip(self, cut: Features, strip: Strip) -> State:
+        """The rows of the state that `strip` says, from what `cut` gives for it."""
+
+    def strips(self, batch: int) -> list[Strip]:
+        """Strips of rows that make up the ocean, so small that what `batch` states need of one at a
+        time stays in the processor's cache."""
+        padded_rows, columns = self.padding.padded_shape
+        latent_rows = self.latent_shape[1]
+        cells = padded_rows // latent_rows
+        numbers = batch * self.statistics.channels * columns * cells
+        size = max(1, STRIP_NUMBERS // numbers) if self._makes_strips else latent_rows
+        strips = [
+            Strip(first, last, self.padding.ocean_rows(first * cells, last * cells))
+            for first, last in _spans(latent_rows, size)
+        ]
+        return [strip for strip in strips if strip.rows.start < strip.rows.stop]
+
+    @property
+    def _makes_strips(self) -> bool:
+        """Whether a strip costs less than the whole."""
+        return True
 
     @property
     @abstractmethod
@@ -199,8 +251,15 @@ class IdentityCodec(Codec):
         mean = self.encode(state)
         return mean, torch.zeros_like(mean)
 
-    def decode(self, latents: Tensor) -> State:
-        return self.statistics.denormalise(self.padding.crop(latents))
+    def features(self, latents: Tensor) -> Features:
+        return (latents,)
+
+    def cut(self, features: Features, strip: Strip) -> Features:
+        return (features[0][:, :, strip.first : strip.last],)
+
+    def decode_strip(self, cut: Features, strip: Strip) -> State:
+        cropped = self.padding.crop(cut[0], first=strip.first)
+        return self.statistics.denormalise(cropped, rows=strip.rows)
 
     @property
     def latent_weight(self) -> Tensor:
@@ -210,8 +269,11 @@ class IdentityCodec(Codec):
 class VolumeCodec(Codec):
     """Latent space: a `VolumeVAE` between the normalised state and the latents.
 
-    Latents are standardised per channel with the mean and standard deviation over the whole
-    training set, which `standardise` measures once the VAE is trained.
+    Latents are standardised per channel over the whole training set, which `standardise` does once
+    the VAE is trained: mean 0, and a standard deviation in proportion to the channel's effect on
+    the decoded state to the power of `effect_exponent`, with a mean square over channels of 1. With
+    0 all are alike. With 1 a change of any latent number changes the state by as much, so the noise
+    of diffusion hides what matters least first, as it does in data space.
     """
 
     @register_to_config
@@ -230,6 +292,8 @@ class VolumeCodec(Codec):
         train_modes: bool = True,
         linear_path: bool = False,
         latent_noise: float = 0.0,
+        head_kernel: int = 3,
+        effect_exponent: float = 0.0,
     ) -> None:
         super().__init__()
         self._register_ocean(ocean)
@@ -248,9 +312,11 @@ class VolumeCodec(Codec):
             train_modes=train_modes,
             linear_path=linear_path,
             latent_noise=latent_noise,
+            head_kernel=head_kernel,
         )
+        # A raw latent number is `latent_mean` plus `latent_unit` times the standardised one.
         self.register_buffer("latent_mean", torch.zeros(latent_channels))
-        self.register_buffer("latent_std", torch.ones(latent_channels))
+        self.register_buffer("latent_unit", torch.ones(latent_channels))
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -272,7 +338,7 @@ class VolumeCodec(Codec):
 
     @torch.no_grad()
     def standardise(self, states: Iterable[State]) -> None:
-        """Measure the latents' mean and standard deviation per channel over the training states."""
+        """Measure what the latents are standardised by, over the training states in batches."""
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
         for state in states:
             mean, log_variance = self.vae.encode(self.network_input(state))
@@ -282,8 +348,27 @@ class VolumeCodec(Codec):
             squares = squares + (mean.double().square() + log_variance.double().exp()).sum(
                 dim=(0, 2, 3)
             )
+        std = (squares / count - (total / count).square()).clamp_min(1e-12).sqrt().float()
         self.latent_mean.copy_(total / count)
-        self.latent_std.copy_((squares / count - (total / count).square()).clamp_min(1e-12).sqrt())
+        self.latent_unit.copy_(std)
+        if self.config.effect_exponent:
+            spread = self._effects(state) ** self.config.effect_exponent
+            self.latent_unit.copy_(std / (spread / spread.square().mean().sqrt()))
+
+    def _effects(self, state: State) -> Tensor:
+        """Rms change of the decoded states, normalised, when one channel of the latents is moved.
+
+        By a random part of its own standard deviation everywhere, `l`; latents have variance 1.
+        """
+        latents, generator = self.encode(state), torch.Generator().manual_seed(0)
+        before, effects = self.statistics.normalise(self.decode(latents)), []
+        for channel in range(latents.shape[1]):
+            moved = latents.clone()
+            noise = torch.randn(moved[:, channel].shape, generator=generator)
+            moved[:, channel] += EFFECT_PROBE * noise.to(moved)
+            change = self.statistics.normalise(self.decode(moved)) - before
+            effects.append(change.square().sum().sqrt())
+        return torch.stack(effects)
 
     def encode(self, state: State) -> Tensor:
         return self.encode_distribution(state)[0]
@@ -293,9 +378,17 @@ class VolumeCodec(Codec):
         shift, scale = self._standardisation()
         return (mean - shift) / scale, torch.exp(0.5 * log_variance) / scale
 
-    def decode(self, latents: Tensor) -> State:
+    def features(self, latents: Tensor) -> Features:
         shift, scale = self._standardisation()
-        return self.reconstruct(self.vae.decode(latents * scale + shift).float())
+        latents = latents * scale + shift
+        return self.vae.features(latents), latents
+
+    def cut(self, features: Features, strip: Strip) -> Features:
+        return self.vae.cut(*features, strip.first, strip.last)
+
+    def decode_strip(self, cut: Features, strip: Strip) -> State:
+        decoded = self.vae.decode_rows(*cut, strip.first, strip.last, rows=self.latent_shape[1])
+        return self.reconstruct(decoded, first=strip.first * self.vae.factor)
 
     def decode_in_tiles(self, latents: Tensor, *, tile: tuple[int, int]) -> State:
         """As `decode`, at most `tile` latent rows and columns at once, for grids that do not fit.
@@ -319,13 +412,13 @@ class VolumeCodec(Codec):
                 self._decode_tile(latents, (top, bottom), columns, reach)
                 for columns in _spans(latents.shape[3], tile[1])
             ]
-            rows.append(torch.cat(row, dim=3))
-        return self.reconstruct(torch.cat(rows, dim=2))
+            rows.append(_joined(row, dim=3))
+        return self.reconstruct(_joined(rows, dim=2))
 
     def _decode_tile(
         self, latents: Tensor, rows: tuple[int, int], columns: tuple[int, int], reach: int
-    ) -> Tensor:
-        """Decoded cells `b c y x` of the latent `rows` and `columns` (first, last + 1)."""
+    ) -> Decoded:
+        """Decoded cells of the latent `rows` and `columns` (first, last + 1)."""
         height, width = latents.shape[2:]
         top, bottom = max(rows[0] - reach, 0), min(rows[1] + reach, height)
         if self.config.ocean["periodic_x"] and columns[1] - columns[0] + 2 * reach < width:
@@ -336,29 +429,47 @@ class VolumeCodec(Codec):
         else:
             left = max(columns[0] - reach, 0)
             part = latents[..., left : min(columns[1] + reach, width)]
-        decoded = self.vae.decode(part[:, :, top:bottom]).float()
+        decoded = self.vae.decode(part[:, :, top:bottom])
         y, x = ((first * self.vae.factor) for first in (rows[0] - top, columns[0] - left))
         shape = [(last - first) * self.vae.factor for first, last in (rows, columns)]
-        return decoded[:, :, y : y + shape[0], x : x + shape[1]]
+        fields, further = (made[:, :, y : y + shape[0], x : x + shape[1]] for made in decoded)
+        return fields, further
 
-    def reconstruct(self, decoded: Tensor) -> State:
-        """What the VAE's decoder put out, `b c y x` padded, as a state; the mixing comes last."""
-        decoded = self.padding.crop(decoded)
-        state = self.statistics.denormalise(decoded[:, : self._fields])
+    def reconstruct(self, decoded: Decoded, *, first: int = 0) -> State:
+        """What the VAE's decoder put out, padded, as a state; the mixing comes last.
+
+        `decoded` holds the padded rows from `first` on, or some of them.
+        """
+        fields, raw = (self.padding.crop(made.float(), first=first) for made in decoded)
+        rows = self.padding.ocean_rows(first, first + decoded[0].shape[2])
+        physical = self.statistics.to_physical(fields, rows=rows)
+        levels = self.statistics.levels
         if not self.config.mixing:
-            return state
-        thickness = self.grid_thickness.to(decoded.dtype)
-        pairs = wet_pairs(self.grid_wet > 0)
-        return mix(
-            state, exchange_thickness(decoded[:, self._fields :], thickness, pairs), thickness
+            return State.from_channels(physical, levels=levels)
+        tracers, rest = physical.split([2 * levels, physical.shape[1] - 2 * levels], dim=1)
+        thickness = self.grid_thickness[:, rows].to(physical.dtype)
+        exchange = exchange_thickness(raw, thickness, wet_pairs(self.statistics.wet[:levels, rows]))
+        temperature, salinity = mix(tracers.unflatten(1, (2, levels)), exchange, thickness).unbind(
+            1
         )
+        return State(temperature, salinity, rest[:, 0] if rest.shape[1] else None)
+
+    @property
+    def _makes_strips(self) -> bool:
+        return self.config.network == "folded"
 
     @property
     def latent_weight(self) -> Tensor:
         return torch.ones(self.latent_shape, device=self.latent_mean.device)
 
     def _standardisation(self) -> tuple[Tensor, Tensor]:
-        return self.latent_mean[:, None, None], self.latent_std[:, None, None]
+        return self.latent_mean[:, None, None], self.latent_unit[:, None, None]
+
+
+def _joined(parts: list[Decoded], *, dim: int) -> Decoded:
+    """Pieces side by side along an axis, fields and further channels alike."""
+    fields, further = (torch.cat(made, dim=dim) for made in zip(*parts, strict=True))
+    return fields, further
 
 
 def _spans(length: int, size: int) -> list[tuple[int, int]]:

@@ -8,21 +8,55 @@ the same as in the whole.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from einops import reduce, repeat
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
-class CellNorm(nn.Module):
-    """Divides the channels `c` of each cell by their root mean square (Zhang and Sennrich 2019)."""
+class NormalisedActivation(nn.Module):
+    """SiLU of each cell's channels `c` divided by their root mean square (Zhang and Sennrich 2019).
 
-    def __init__(self, width: int) -> None:
+    `b c h w` to the same.
+    """
+
+    def __init__(self, width: int, *, eps: float = 1e-5) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(width, eps=1e-5)
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x.movedim(1, -1)).movedim(-1, 1)
+        return _NormalisedSiLU.apply(x, self.weight, self.eps)
+
+
+class _NormalisedSiLU(torch.autograd.Function):
+    """silu(w n) with n = x / sqrt(mean of x^2 over channels + eps), computed once more backwards.
+
+    Left to automatic differentiation it would keep four fields where it keeps one, which is what
+    decides the memory of a guided step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        scale = (x.float().square().mean(dim=1, keepdim=True) + eps).rsqrt()
+        ctx.save_for_backward(x, weight, scale)
+        return F.silu(x * scale.to(x) * weight.to(x)[:, None, None])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        x, weight, scale = ctx.saved_tensors
+        normalised, factor = x * scale.to(x), weight.to(x)[:, None, None]
+        towards = torch.ops.aten.silu_backward(gradient.contiguous(), normalised * factor)
+        to_weight = None
+        if ctx.needs_input_grad[1]:
+            to_weight = (towards * normalised).float().sum(dim=(0, 2, 3)).to(weight)
+        towards = towards * factor
+        radial = (towards * normalised).float().mean(dim=1, keepdim=True).to(x)
+        return (towards - normalised * radial) * scale.to(x), to_weight, None
 
 
 class Residual(nn.Module):
@@ -31,11 +65,9 @@ class Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            CellNorm(width),
-            nn.SiLU(),
+            NormalisedActivation(width),
             nn.Conv2d(width, width, 3, padding=1),
-            CellNorm(width),
-            nn.SiLU(),
+            NormalisedActivation(width),
             zero(nn.Conv2d(width, width, 3, padding=1)),
         )
 
@@ -112,9 +144,10 @@ def unfold_stages(channels: tuple[int, ...], blocks: int, *, shortcuts: bool) ->
     return nn.Sequential(*stages)
 
 
-def head(width: int, outputs: int) -> nn.Sequential:
-    """Normalisation, activation and the last convolution."""
-    return nn.Sequential(CellNorm(width), nn.SiLU(), nn.Conv2d(width, outputs, 3, padding=1))
+def head(width: int, outputs: int, *, kernel: int = 3) -> nn.Sequential:
+    """Normalisation, activation and the last convolution, `kernel` cells a side."""
+    last = nn.Conv2d(width, outputs, kernel, padding=kernel // 2)
+    return nn.Sequential(NormalisedActivation(width), last)
 
 
 def zero(convolution: nn.Conv2d) -> nn.Conv2d:

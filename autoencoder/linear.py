@@ -22,16 +22,16 @@ class ColumnModes(nn.Module):
 
     def __init__(self, fields: int, modes: int, *, trainable: bool) -> None:
         super().__init__()
-        self.analysis = nn.Linear(fields, modes, bias=False).requires_grad_(trainable)
-        self.synthesis = nn.Linear(modes, fields, bias=False).requires_grad_(trainable)
+        self.analysis = nn.Conv2d(fields, modes, 1, bias=False).requires_grad_(trainable)
+        self.synthesis = nn.Conv2d(modes, fields, 1, bias=False).requires_grad_(trainable)
 
     def encode(self, x: Tensor) -> Tensor:
         """Normalised fields `b c y x` to amplitudes `b m y x`."""
-        return self.analysis(x.movedim(1, -1)).movedim(-1, 1)
+        return self.analysis(x)
 
     def decode(self, amplitudes: Tensor) -> Tensor:
         """Amplitudes `b m y x` to normalised fields `b c y x`."""
-        return self.synthesis(amplitudes.movedim(1, -1)).movedim(-1, 1)
+        return self.synthesis(amplitudes)
 
     def windows(self, x: Tensor) -> Tensor:
         """The columns of `x` `b c y x` as vectors, `n c`."""
@@ -39,8 +39,8 @@ class ColumnModes(nn.Module):
 
     def adopt(self, analysis: Tensor, synthesis: Tensor) -> None:
         """Take over maps of columns, each `m c`."""
-        self.analysis.weight.copy_(analysis)
-        self.synthesis.weight.copy_(synthesis.T)
+        self.analysis.weight.copy_(analysis[..., None, None])
+        self.synthesis.weight.copy_(synthesis.T[..., None, None])
 
 
 class LappedMap(nn.Module):
@@ -48,7 +48,9 @@ class LappedMap(nn.Module):
 
     Windows are two latent cells a side and one apart, weighted by a root of Hann's window on the
     way in and on the way out, so that what is decoded has no edges where windows end (lapped
-    transforms, Malvar and Staelin 1989). `patch` is the number of cells a side of a latent cell.
+    transforms, Malvar and Staelin 1989). Cells at a closed edge, which lie in one window where
+    others lie in two, are scaled up by what they lack. `patch` is the number of cells a side of a
+    latent cell. Everything is in float32, whatever the precision of the networks around it.
     """
 
     def __init__(
@@ -62,15 +64,20 @@ class LappedMap(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Normalised fields `b c (h p) (w p)` to latents `b l h w`."""
-        return F.conv2d(self._half_a_window_wider(x), self.analysis, stride=self.patch)
+        with torch.autocast(x.device.type, enabled=False):
+            wider = self._half_a_window_wider(x.float())
+            return F.conv2d(wider, self.analysis, stride=self.patch)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents `b l h w` to normalised fields `b c (h p) (w p)`."""
-        around = self._padded(latents, 1, 1)
-        fields = F.conv_transpose2d(around, self.synthesis, stride=self.patch)
+        with torch.autocast(latents.device.type, enabled=False):
+            around = self._padded(latents.float(), 1, 1)
+            fields = F.conv_transpose2d(around, self.synthesis, stride=self.patch)
         first = self.patch + self.patch // 2
         rows, columns = (self.patch * size for size in latents.shape[2:])
-        return fields[..., first : first + rows, first : first + columns]
+        fields = fields[..., first : first + rows, first : first + columns]
+        fields = fields / self._coverage(rows)[:, None]
+        return fields if self.periodic_x else fields / self._coverage(columns)
 
     def windows(self, x: Tensor) -> Tensor:
         """The weighted windows of `x` `b c y x` as vectors, `n (c p q)`."""
@@ -92,11 +99,21 @@ class LappedMap(nn.Module):
         mode = "circular" if self.periodic_x else "constant"
         return F.pad(F.pad(x, (before, after, 0, 0), mode=mode), (0, 0, before, after))
 
+    def _coverage(self, cells: int) -> Tensor:
+        """Sum of the squared windows over each of the `cells` between two closed edges."""
+        squares, half = self._root().square(), self.patch // 2
+        first, last = squares[half : self.patch], squares[self.patch : self.patch + half]
+        inner = torch.ones(cells - self.patch, device=squares.device)
+        return torch.cat([first, inner, last])
+
     def _weights(self) -> Tensor:
         """Root of Hann's window, `p q`: the squares of overlapping windows add up to 1."""
-        cells = torch.arange(2 * self.patch, device=self.analysis.device) + 0.5
-        root = torch.sin(math.pi * cells / (2 * self.patch))
+        root = self._root()
         return root[:, None] * root
+
+    def _root(self) -> Tensor:
+        cells = torch.arange(2 * self.patch, device=self.analysis.device) + 0.5
+        return torch.sin(math.pi * cells / (2 * self.patch))
 
 
 @torch.no_grad()

@@ -16,8 +16,6 @@ from einops import rearrange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from data.state import State
-
 LOG_EXCHANGE_RANGE = (-8.0, 7.0)
 INITIAL_LOG_EXCHANGE = -4.0
 
@@ -32,20 +30,17 @@ def exchange_thickness(raw: Tensor, thickness: Tensor, wet_pairs: Tensor) -> Ten
     return strength * (between * wet_pairs)
 
 
-def mix(state: State, exchange: Tensor, thickness: Tensor) -> State:
-    """One implicit step of vertical diffusion of temperature and salinity.
+def mix(tracers: Tensor, exchange: Tensor, thickness: Tensor) -> Tensor:
+    """One implicit step of vertical diffusion of tracers `b t z y x`, temperature and salinity.
 
     Solves `h_k (x_k - d_k) = c_{k-1} (x_{k-1} - x_k) + c_k (x_{k+1} - x_k)` for each column, with
-    `h` the thickness `z y x` [m], `c` the exchange `b z-1 y x` [m] and `d` the state before.
+    `h` the thickness `z y x` [m], `c` the exchange `b z-1 y x` [m] and `d` the tracers before.
     """
-    height = torch.where(thickness > 0, thickness, 1.0)
-    tracers = torch.stack([state.temperature, state.salinity])
-    temperature, salinity = _ImplicitDiffusion.apply(tracers, exchange, height)
-    return State(temperature, salinity, state.sea_level)
+    return _ImplicitDiffusion.apply(tracers, exchange, torch.where(thickness > 0, thickness, 1.0))
 
 
 class _ImplicitDiffusion(torch.autograd.Function):
-    """Solution x of `M x = h d`, `M` symmetric tridiagonal, of tracers `t b z y x` at once.
+    """Solution x of `M x = h d`, `M` symmetric tridiagonal, of tracers `b t z y x` at once.
 
     Its gradient takes one more solution of the same system, `M l = g`: `dE/dd = h l` and
     `dE/dc_k = -(l_k - l_{k+1}) (x_k - x_{k+1})`, summed over tracers. Left to automatic
@@ -54,7 +49,7 @@ class _ImplicitDiffusion(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, before: Tensor, exchange: Tensor, height: Tensor) -> Tensor:
-        mixed = _solve(before * height, exchange, height)
+        mixed = _solve(before, exchange, height, content=True)
         ctx.save_for_backward(mixed, exchange, height)
         return mixed
 
@@ -63,22 +58,23 @@ class _ImplicitDiffusion(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         mixed, exchange, height = ctx.saved_tensors
         adjoint = _solve(gradient, exchange, height)
-        towards = -(adjoint.diff(dim=2) * mixed.diff(dim=2)).sum(dim=0)
+        towards = -(adjoint.diff(dim=2) * mixed.diff(dim=2)).sum(dim=1)
         return adjoint * height, towards, None
 
 
-def _solve(content: Tensor, exchange: Tensor, height: Tensor) -> Tensor:
-    """Gaussian elimination of the tridiagonal system for right-hand sides `t b z y x`.
+def _solve(right: Tensor, exchange: Tensor, height: Tensor, *, content: bool = False) -> Tensor:
+    """Gaussian elimination of the tridiagonal system for right-hand sides `b t z y x`.
 
-    Works in place on fields with levels first: each level is then one piece of memory.
+    With `content`, `right` is still to be multiplied with the height.
     """
-    x = rearrange(content, "t b z y x -> z t b y x").contiguous()
-    c = rearrange(exchange, "b z y x -> z b y x").contiguous()
+    right = rearrange(right, "b t z y x -> z t b y x")
+    c = rearrange(exchange, "b z y x -> z b y x")
+    x = right * height[:, None, None] if content else right.clone()
     levels = len(x)
     pivots = height[:, None].expand(levels, *c.shape[1:]).clone()
     pivots[:-1] += c
     pivots[1:] += c
-    ratios = torch.empty_like(c)
+    ratios = torch.empty(c.shape, dtype=c.dtype, device=c.device)
     for k in range(1, levels):
         torch.div(c[k - 1], pivots[k - 1], out=ratios[k - 1])
         pivots[k].addcmul_(c[k - 1], ratios[k - 1], value=-1)
@@ -86,4 +82,4 @@ def _solve(content: Tensor, exchange: Tensor, height: Tensor) -> Tensor:
     x[-1] /= pivots[-1]
     for k in range(levels - 2, -1, -1):
         x[k].div_(pivots[k]).addcmul_(ratios[k], x[k + 1])
-    return rearrange(x, "z t b y x -> t b z y x")
+    return rearrange(x, "z t b y x -> b t z y x")

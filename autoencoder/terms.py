@@ -13,6 +13,7 @@ from autoencoder import losses
 from autoencoder.adversary import Adversary
 from autoencoder.boxes import SMALLEST_SIDE, boxes_at_depths
 from autoencoder.codec import VolumeCodec
+from autoencoder.volume_vae import Decoded
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
@@ -41,14 +42,14 @@ class Ocean:
 class Comparison:
     """True states and what the codec made of them; what terms share is computed once, if at all.
 
-    decoded: the network's output `b c y x`, padded; mean, log_variance: of the latents, `b l h w`
+    decoded: the network's output, padded; mean, log_variance: of the latents, `b l h w`
     jitter: what is added to `mean` for another decode, in units of its spread `b l h w`
     """
 
     codec: VolumeCodec
     ocean: Ocean
     truth: State
-    decoded: Tensor
+    decoded: Decoded
     mean: Tensor
     log_variance: Tensor
     jitter: Tensor | None = None
@@ -88,7 +89,7 @@ class Comparison:
         if self.jitter is None:
             raise ValueError("no jitter was drawn for this comparison")
         spread = self.mean.detach().std(dim=(0, 2, 3), correction=0)[:, None, None]
-        decoded = self.codec.vae.decode(self.mean + spread * self.jitter).float()
+        decoded = self.codec.vae.decode(self.mean + spread * self.jitter)
         return self.ocean.steps(self.codec.reconstruct(decoded))
 
 

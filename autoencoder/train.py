@@ -83,6 +83,8 @@ def build_codec(experiment: Experiment, archive: StateArchive) -> Codec:
             train_modes=settings.train_modes,
             linear_path=settings.linear_path,
             latent_noise=settings.latent_noise,
+            head_kernel=settings.head_kernel,
+            effect_exponent=settings.effect_exponent,
         )
     statistics = Statistics.from_archive(archive, indices=archive.indices("train"))
     codec.adopt(archive.grid, statistics)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -21,6 +21,18 @@ EXCHANGE_MODES = 8
 INITIAL_LOG_VARIANCE = -4.0  # beside a linear path, whose latents have variance 1
 
 Network = Literal["folded", "convolutional"]
+
+
+# Normalised fields `b c y x` and the further channels `b d y x`, of which there may be none.
+Decoded = tuple[Tensor, Tensor]
+
+
+class _Reading(NamedTuple):
+    """Rows `start` to `stop` - 1, of which the first `before` are those around what is made."""
+
+    start: int
+    stop: int
+    before: int
 
 
 class VolumeVAE(ModelMixin, ConfigMixin):
@@ -41,6 +53,8 @@ class VolumeVAE(ModelMixin, ConfigMixin):
     train_modes: whether training may change the modes
     linear_path: whether a linear map of windows runs beside the network, which learns the rest
     latent_noise: standard deviation of the noise on softly bounded latents; 0: a learnt Gaussian
+    head_kernel: cells a side that the decoder's last convolution looks at, 1 or 3 (folded): the
+        layer with most outputs, all of the fields of a patch
     """
 
     @register_to_config
@@ -59,6 +73,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         train_modes: bool = True,
         linear_path: bool = False,
         latent_noise: float = 0.0,
+        head_kernel: int = 3,
     ) -> None:
         super().__init__()
         channels = tuple(channels)
@@ -71,10 +86,12 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         seen, made = self._seen, self._seen + made
         if network == "convolutional":
             self.encoder = _convolutional_encoder(seen, 2 * latent_channels, channels, blocks)
-            self.decoder = _convolutional_decoder(latent_channels, made, channels, blocks)
+            self.trunk: nn.Module = nn.Identity()
+            self.head: nn.Module = _convolutional_decoder(latent_channels, made, channels, blocks)
         else:
             self.encoder = _encoder(seen, 2 * latent_channels, patch, channels, blocks, shortcuts)
-            self.decoder = _decoder(latent_channels, made, patch, channels, blocks, shortcuts)
+            self.trunk = _trunk(latent_channels, channels, blocks, shortcuts)
+            self.head = _patches(channels[0], made, patch, kernel=head_kernel)
         self.linear = None
         if linear_path:
             self.linear = LappedMap(seen, latent_channels, self.factor, periodic_x=periodic_x)
@@ -96,15 +113,21 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         )
 
     @property
+    def fold(self) -> int:
+        """How many cells a side one cell of the features stands for."""
+        return self.factor if self.config.network == "convolutional" else self.config.patch
+
+    @property
     def reach(self) -> int | None:
         """How many latent cells away a decoded cell may depend on; None: on all of them."""
         if self.config.network == "convolutional":
             return None
         blocks, stages = self.config.blocks, len(self.config.channels)
-        # The first convolution and the deepest blocks; blocks at finer stages; the head.
+        # The first convolution and the deepest blocks; blocks at finer stages; the head, which
+        # comes out at a coarser grid's edge; the linear path.
         cells = 1.0 + 2 * blocks
         cells += sum(2 * blocks / 2**stage for stage in range(1, stages))
-        return math.ceil(cells + 1 / 2 ** (stages - 1))
+        return math.ceil(cells + (self.config.head_kernel // 2) / 2 ** (stages - 1))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the posterior, each `b l h w`."""
@@ -117,29 +140,75 @@ class VolumeVAE(ModelMixin, ConfigMixin):
             return self.saturate(mean), torch.full_like(mean, constant)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents `b l h w` to normalised fields and the further channels, `b c y x`."""
-        fields, further = self.decoder(latents).float().tensor_split([self._seen], dim=1)
+    def decode(self, latents: Tensor) -> Decoded:
+        """Latents `b l h w` to normalised fields `b c y x` and the further channels."""
+        rows = latents.shape[2]
+        return self.decode_rows(self.features(latents), latents, 0, rows, rows=rows)
+
+    def features(self, latents: Tensor) -> Tensor:
+        """What the decoder knows before its last layer, `b f v u`; the latents if convolutional."""
+        return self.trunk(latents)
+
+    def cut(
+        self, features: Tensor, latents: Tensor, first: int, last: int
+    ) -> tuple[Tensor, Tensor]:
+        """Views of what the cells of latent rows `first` to `last` - 1 need of both."""
+        rows = latents.shape[2]
+        known, windows = self._reads(first, last, rows)
+        return features[:, :, known.start : known.stop], latents[:, :, windows.start : windows.stop]
+
+    def decode_rows(
+        self, features: Tensor, latents: Tensor, first: int, last: int, *, rows: int
+    ) -> Decoded:
+        """The cells of latent rows `first` to `last` - 1 of `rows`, from what `cut` gives."""
+        known, windows = self._reads(first, last, rows)
+        made = self.head(features).float()
+        made = _rows(made, known.before * self.fold, (last - first) * self.factor)
+        fields, further = made.split([self._seen, made.shape[1] - self._seen], dim=1)
         if self.linear is not None:
-            fields = fields + self.linear.decode(latents).float()
+            linear = self.linear.decode(latents)
+            fields = fields + _rows(
+                linear, windows.before * self.factor, (last - first) * self.factor
+            )
         if self.config.vertical_modes:
             fields = self.modes.decode(fields)
         if self.further is not None:
             further = self.further(further)
-        return torch.cat([fields, further], dim=1)
+        return fields, further
 
-    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Decoded, Tensor, Tensor]:
         """Reconstruction from a posterior draw made with `noise` `b l h w`, mean, log variance."""
         mean, log_variance = self.encode(x)
-        return self.decode(mean + torch.exp(0.5 * log_variance) * noise).float(), mean, log_variance
+        fields, further = self.decode(mean + torch.exp(0.5 * log_variance) * noise)
+        return (fields.float(), further.float()), mean, log_variance
+
+    def _reads(self, first: int, last: int, rows: int) -> tuple[_Reading, _Reading]:
+        """Which rows of the features and of the latents some latent rows' cells depend on."""
+        finer = self.factor // self.fold
+        if self.config.network == "convolutional":
+            known = _Reading(0, rows * finer, first * finer)
+        else:
+            around = self.config.head_kernel // 2
+            known = _reading(first * finer, last * finer, rows * finer, around=around)
+        return known, _reading(first, last, rows, around=int(self.linear is not None))
 
     def _leave_all_to_linear_path(self) -> None:
         """Start with networks that put out 0, and a posterior narrower than the latents."""
-        zero(_last_convolution(self.decoder))
+        zero(_last_convolution(self.head))
         last = zero(_last_convolution(self.encoder))
         assert last.bias is not None
         with torch.no_grad():
             last.bias[self.config.latent_channels :] = INITIAL_LOG_VARIANCE
+
+
+def _reading(first: int, last: int, rows: int, *, around: int) -> _Reading:
+    start = max(first - around, 0)
+    return _Reading(start, min(last + around, rows), first - start)
+
+
+def _rows(x: Tensor, first: int, count: int) -> Tensor:
+    """`count` rows of `x` `b c y x`; all of them at no cost."""
+    return x if count == x.shape[2] else x[:, :, first : first + count]
 
 
 def cells_per_latent(network: Network, *, patch: int, stages: int) -> int:
@@ -164,20 +233,16 @@ def _encoder(
     )
 
 
-def _decoder(
-    inputs: int,
-    outputs: int,
-    patch: int,
-    channels: tuple[int, ...],
-    blocks: int,
-    shortcuts: bool,
-) -> nn.Module:
+def _trunk(inputs: int, channels: tuple[int, ...], blocks: int, shortcuts: bool) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(inputs, channels[-1], 3, padding=1),
         unfold_stages(channels, blocks, shortcuts=shortcuts),
-        head(channels[0], outputs * patch**2),
-        nn.PixelShuffle(patch),
     )
+
+
+def _patches(width: int, outputs: int, patch: int, *, kernel: int) -> nn.Module:
+    """From features to cells, the mirror of the encoder's first layer."""
+    return nn.Sequential(head(width, outputs * patch**2, kernel=kernel), nn.PixelShuffle(patch))
 
 
 def _convolutional_encoder(

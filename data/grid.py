@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class OceanGrid:
     longitude, latitude: `x` and `y` (regular grid) or `y x` both (curvilinear); degrees, or km on
         a plane (then `horizontal_units` is "km")
     periodic_x: whether the last column of x borders on the first
+    level_faces: `z+1` [m], for a part of a grid (see `faces`)
     """
 
     depth: FloatArray
@@ -35,6 +36,7 @@ class OceanGrid:
     latitude: FloatArray
     periodic_x: bool = False
     horizontal_units: str = field(default="degrees")
+    level_faces: FloatArray | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -53,8 +55,10 @@ class OceanGrid:
 
         Levels are as thick as their thickest cell, which is a whole one where others are cut by the
         sea floor; a level without a wet cell is symmetric about its centre. A face that is then not
-        between the centres on its two sides lies midway.
+        between the centres on its two sides lies midway. `level_faces`, where given, says it.
         """
+        if self.level_faces is not None:
+            return self.level_faces
         thickest = np.where(self.wet, self.thickness, 0.0).max(axis=(1, 2))
         below = np.append(self.depth[1:], np.inf)
         faces = [0.0]
@@ -70,6 +74,22 @@ class OceanGrid:
     def interface_depth(self) -> FloatArray:
         """Depth of the interfaces between levels, `z-1` [m]."""
         return self.faces[1:-1]
+
+    def part(self, rows: slice) -> OceanGrid:
+        """The grid of some rows; levels keep their faces, though their thickest cell be elsewhere.
+
+        An x axis that closes on itself still does.
+        """
+        curvilinear = self.latitude.ndim == 2
+        return replace(
+            self,
+            thickness=self.thickness[:, rows],
+            area=self.area[rows],
+            wet=self.wet[:, rows],
+            longitude=self.longitude[rows] if curvilinear else self.longitude,
+            latitude=self.latitude[rows],
+            level_faces=self.faces,
+        )
 
     @property
     def digest(self) -> str:
@@ -105,14 +125,21 @@ class Padding:
         x = F.pad(x, (0, 0, top, bottom))
         return x.reshape(*lead, *x.shape[-2:])
 
-    def crop(self, x: Tensor) -> Tensor:
-        """The inverse of `pad`.
+    def ocean_rows(self, first: int, last: int) -> slice:
+        """Which rows of the ocean are among the padded rows `first` to `last` - 1."""
+        (top, _), _ = self._margins()
+        start = min(max(first - top, 0), self.rows)
+        return slice(start, max(start, min(last - top, self.rows)))
+
+    def crop(self, x: Tensor, *, first: int = 0) -> Tensor:
+        """The inverse of `pad`; `x` holds the padded rows from `first` on, or some of them.
 
         Where a periodic axis was continued, a network's output holds the columns at the seam
         twice, and they may disagree; they are blended, so that the seam leaves no false front.
         """
         (top, _), (left, right) = self._margins()
-        rows = x[..., top : top + self.rows, :]
+        found = self.ocean_rows(first, first + x.shape[-2])
+        rows = x[..., found.start + top - first : found.stop + top - first, :]
         inner = rows[..., left : left + self.columns]
         if not self.periodic_x:
             return inner

@@ -78,10 +78,15 @@ class Statistics(nn.Module):
         anomaly = (state.to_channels() - self.mean) / self.std[:, None, None]
         return torch.where(self.wet, anomaly, 0)
 
-    def denormalise(self, normalised: Tensor) -> State:
-        """The inverse of `normalise`: `b c y x` to a physical state, land 0."""
-        physical = normalised * self.std[:, None, None] + self.mean
-        return State.from_channels(torch.where(self.wet, physical, 0), levels=self.levels)
+    def denormalise(self, normalised: Tensor, *, rows: slice = slice(None)) -> State:
+        """The inverse of `normalise`: `b c y x` to a physical state, land 0; of some rows only."""
+        return State.from_channels(self.to_physical(normalised, rows=rows), levels=self.levels)
+
+    def to_physical(self, normalised: Tensor, *, rows: slice = slice(None)) -> Tensor:
+        """As `denormalise`, the state's channels `b c y x`."""
+        # On land the mean is 0, and so is what the anomaly is multiplied with.
+        unit = self.wet[:, rows] * self.std[:, None, None]
+        return torch.addcmul(self.mean[:, rows], normalised, unit)
 
     def check_grid(self, grid: OceanGrid) -> None:
         """Raise UserError if `grid` is not the one that the statistics were made on."""

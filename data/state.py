@@ -52,3 +52,9 @@ class State:
         """Join batches along the batch axis."""
         channels = torch.cat([state.to_channels() for state in states])
         return cls.from_channels(channels, levels=states[0].levels)
+
+    @classmethod
+    def from_rows(cls, strips: list[State]) -> State:
+        """Join strips of rows along the y axis."""
+        channels = torch.cat([strip.to_channels() for strip in strips], dim=-2)
+        return cls.from_channels(channels, levels=strips[0].levels)

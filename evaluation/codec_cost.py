@@ -34,6 +34,7 @@ from data.grid import OceanGrid
 from data.state import State
 from data.states import StateArchive
 from evaluation.provenance import provenance
+from guidance.guide import WeightedTerm, energy_and_gradient
 from latent_diffusion.denoiser import build_unet, predict
 from training.log import write_json
 
@@ -41,7 +42,6 @@ DATA_SPACE_CHANNELS = (64, 64, 128, 128)
 DATA_SPACE_BLOCKS = 1  # residual blocks in a stage; more would flatter the codec
 OCEAN_DEPTH = 4000.0  # m
 TIMESTEP = 500.0  # any: the cost does not depend on it
-Decode = Callable[[Tensor], State]
 
 
 @dataclass(frozen=True)
@@ -146,40 +146,46 @@ def synthetic_grid(levels: int, rows: int, columns: int, *, periodic_x: bool) ->
     )
 
 
-def codec_cost(
-    codec: Codec, state: State, *, repeats: int = 3, decode: Decode | None = None
-) -> dict[str, float]:
+def codec_cost(codec: Codec, state: State, *, repeats: int = 3) -> dict[str, float]:
     """Cost of `codec` per state, for the one `state` given; the codec's parameters are frozen.
 
     Seconds are medians of `repeats` after a warm-up, with `threads` threads. Memory [MB] is the
     growth of the resident memory of the process (on a GPU, of what torch allocates) up to the peak
     of a call; NaN where the system does not tell. GFLOPs count matrix products and convolutions, 2
     for each multiplication and addition. The VJP is the gradient of the sum of all decoded numbers
-    with respect to the latents. `decode` stands in for `codec.decode`, for decoding in tiles.
+    with respect to the latents, taken as guidance takes it, in strips.
     """
     codec.eval().requires_grad_(False)
     meter = Meter(repeats, str(codec.grid_depth.device))
     state = state.map(lambda field: field[:1].to(meter.device))
     with torch.no_grad():
         latents = codec.encode(state)
-    decode = decode or codec.decode
     return {
         **_named("encode", meter.cost(lambda: codec.encode(state))),
-        **_named("decode", meter.cost(lambda: decode(latents))),
-        **_named(
-            "decode_vjp",
-            meter.cost(lambda: decode_gradient(decode, latents), gradient=True),
-        ),
+        **_named("decode", meter.cost(lambda: codec.decode(latents))),
+        **_named("decode_vjp", meter.cost(lambda: decode_gradient(codec, latents), gradient=True)),
         "codec_million_parameters": _million_parameters(codec),
         "threads": torch.get_num_threads(),
     }
 
 
-def decode_gradient(decode: Decode, latents: Tensor) -> Tensor:
+def decode_gradient(codec: Codec, latents: Tensor) -> Tensor:
     """Gradient `b c h w` of the sum of all decoded numbers with respect to the latents."""
-    variable = latents.detach().requires_grad_()
-    total = decode(variable).to_channels().sum()
-    return torch.autograd.grad(total, variable)[0]
+    return energy_and_gradient([_SUM], latents, codec)[1]
+
+
+class _Sum:
+    """The sum of all numbers of a state, per sample: an energy that costs nothing of its own."""
+
+    def __call__(self, state: State) -> Tensor:
+        fields = (state.temperature, state.salinity, state.sea_level)
+        return torch.stack([x.flatten(1).sum(1) for x in fields if x is not None]).sum(0)
+
+    def part(self, rows: slice) -> _Sum:
+        return self
+
+
+_SUM = WeightedTerm(_Sum())
 
 
 def grid_cost(
@@ -254,7 +260,7 @@ def guided_step_cost(unet: UNet2DModel, codec: Codec, *, meter: Meter) -> dict[s
     def step() -> Tensor:
         with torch.no_grad():
             estimate = predict(unet, latents, TIMESTEP, maps)
-        return decode_gradient(codec.decode, estimate)
+        return decode_gradient(codec, estimate)
 
     return meter.cost(step, gradient=True)
 

@@ -92,7 +92,8 @@ def decode_all(
 ) -> Decoded:
     """The states of every kind that a codec is judged on; `seed` draws the perturbations."""
     latents = torch.cat([codec.encode(part) for part in _parts(truth)])
-    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents)
+    spread = latents.std(dim=(0, 2, 3), correction=0)[:, None, None]
     # Neighbours in the archive are alike: each state is paired with one half of the split away.
     partners = latents.roll(len(latents) // 2, dims=0)
     reconstruction = _decode(codec, latents)
@@ -100,7 +101,7 @@ def decode_all(
         truth=truth,
         reconstruction=reconstruction,
         adjusted=adjust(reconstruction, eos=context.eos, grid=context.grid),
-        perturbed=_decode(codec, latents + PERTURBATION * noise.to(latents)),
+        perturbed=_decode(codec, latents + PERTURBATION * spread * noise),
         interpolated=_decode(codec, 0.5 * (latents + partners)),
     )
 

@@ -7,7 +7,8 @@ and 0 where the constraint holds. A term knows nothing of how the state was deco
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from copy import copy
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,6 +24,15 @@ class Term(Protocol):
     """A constraint's energy: `State` of batch b to `b`, least and 0 where the constraint holds."""
 
     def __call__(self, state: State) -> Tensor: ...
+
+
+@runtime_checkable
+class LocalTerm(Term, Protocol):
+    """A term whose energy is a sum over cells or columns, so that it can be had in strips."""
+
+    def part(self, rows: slice) -> Term:
+        """The share of some rows in the energy: `State` of these rows to `b`."""
+        ...
 
 
 class Scales(NamedTuple):
@@ -63,6 +73,13 @@ class NearestStableState:
         self._weights = [
             wet * _inverse_square(scale)[:, None, None] / wet.sum() for scale in scales
         ]
+
+    def part(self, rows: slice) -> NearestStableState:
+        """The share of some rows in the energy: N stays the number of all wet cells."""
+        part = copy(self)
+        part.grid = self.grid.part(rows)
+        part._weights = [weights[:, rows] for weights in self._weights]
+        return part
 
     def __call__(self, state: State) -> Tensor:
         target = adjust(

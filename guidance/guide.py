@@ -2,17 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from data.errors import UserError
 from data.state import State
-from guidance.constraints import Term
+from guidance.constraints import LocalTerm, Term
 
-Decode = Callable[[Tensor], State]
+Features = tuple[Tensor, ...]
+
+
+class Decoder(Protocol):
+    """What turns latents into states, in strips of rows so that no whole state need be held.
+
+    `features` does what needs all latents; `cut` gives views of what one of the `strips` (for a
+    batch of that size) needs of them, and `decode_strip` makes from these the rows of the ocean
+    that the strip's attribute `rows` says. All are differentiable. A codec is a decoder.
+    """
+
+    def features(self, latents: Tensor) -> Features: ...
+
+    def strips(self, batch: int) -> Sequence[Any]: ...
+
+    def cut(self, features: Features, strip: Any) -> Features: ...
+
+    def decode_strip(self, cut: Features, strip: Any) -> State: ...
+
+
+@dataclass(frozen=True)
+class WholeDecoder:
+    """A decoder in one strip, from any function of latents `b c h w` to states."""
+
+    decode: Callable[[Tensor], State]
+
+    @property
+    def rows(self) -> slice:
+        return slice(None)
+
+    def features(self, latents: Tensor) -> Features:
+        return (latents,)
+
+    def strips(self, batch: int) -> Sequence[WholeDecoder]:
+        return [self]
+
+    def cut(self, features: Features, strip: WholeDecoder) -> Features:
+        return features
+
+    def decode_strip(self, cut: Features, strip: WholeDecoder) -> State:
+        return self.decode(*cut)
 
 
 @dataclass(frozen=True)
@@ -24,6 +65,16 @@ class WeightedTerm:
 
     def __call__(self, state: State) -> Tensor:
         return self.weight * self.term(state)
+
+    @property
+    def local(self) -> bool:
+        """Whether the energy is a sum over strips of rows."""
+        return isinstance(self.term, LocalTerm)
+
+    def part(self, rows: slice) -> WeightedTerm:
+        """The share of some rows in the energy of a local term."""
+        assert isinstance(self.term, LocalTerm)
+        return WeightedTerm(self.term.part(rows), self.weight)
 
 
 @dataclass(frozen=True)
@@ -63,11 +114,11 @@ class Guide:
                 "least 1."
             )
 
-    def correct(self, clean_estimate: Tensor, decode: Decode, *, progress: float) -> Tensor:
+    def correct(self, clean_estimate: Tensor, decoder: Decoder, *, progress: float) -> Tensor:
         """The clean estimate `b c h w`, moved towards the constraints; a new, detached tensor.
 
-        decode: standardised latents `b c h w` to a physical `State`, differentiable; its
-            parameters receive no gradient. Called 1 to 2 times per inner step (see `damped`).
+        decoder: from standardised latents `b c h w` to physical states; its parameters receive no
+            gradient. It decodes 1 to 2 times per inner step (see `damped`).
         progress: share of the chain that is done. Before `start` the estimate itself comes back
             and nothing is decoded. Works under `torch.no_grad` and `torch.inference_mode`.
         """
@@ -76,27 +127,88 @@ class Guide:
         with torch.inference_mode(False):
             corrected = clean_estimate.detach().clone()
             for _ in range(self.inner_steps):
-                corrected = corrected - self._step(corrected, decode)
+                corrected = corrected - self._step(corrected, decoder)
         return corrected
 
-    def energy(self, state: State) -> Tensor:
-        """The weighted sum of the terms' energies, `b`, dimensionless."""
-        return torch.stack([term(state) for term in self.terms]).sum(0)
-
-    def _step(self, estimate: Tensor, decode: Decode) -> Tensor:
+    def _step(self, estimate: Tensor, decoder: Decoder) -> Tensor:
         """The step `b c h w` to subtract from the estimate."""
-        with torch.enable_grad():
-            variable = estimate.detach().requires_grad_()
-            energy = self.energy(decode(variable))
-            (gradient,) = torch.autograd.grad(energy.sum(), variable)
+        energy, gradient = energy_and_gradient(self.terms, estimate, decoder)
         with torch.no_grad():
-            energy, slope = energy.detach(), gradient.float()
+            slope = gradient.float()
             step = slope * _per_sample(2 * self.relaxation * _ratio(energy, _dot(slope, slope)))
             step = _cap(step, self.step_cap)
             if self.damped:
-                after = self.energy(decode(estimate - step.to(estimate)))
+                after = _energy_of(self.terms, estimate - step.to(estimate), decoder)
                 step = step * _per_sample(_damping(energy, after, _dot(slope, step)))
             return step.to(estimate)
+
+
+def energy_and_gradient(
+    terms: Sequence[WeightedTerm], estimate: Tensor, decoder: Decoder
+) -> tuple[Tensor, Tensor]:
+    """The weighted sum of the terms' energies `b` at latents `b c h w`, and its gradient there.
+
+    Backpropagation stops at the decoder's features and goes on from there once, with what all
+    strips sent back: no more than one strip is in memory at a time, and nothing is done twice.
+    """
+    with torch.enable_grad():
+        latents = estimate.detach().requires_grad_()
+        # A view, because features may be the latents themselves, and these no function of anything.
+        features = decoder.features(latents.view_as(latents))
+        held = tuple(feature.detach().requires_grad_() for feature in features)
+        back = tuple(torch.zeros_like(feature) for feature in features)
+        energies = []
+        for terms_here, strips in _sharing(terms, decoder, batch=len(latents)):
+            cuts = [decoder.cut(held, strip) for strip in strips]
+            energy = _energy(terms_here, cuts, strips, decoder)
+            parts = [part for cut in cuts for part in cut]
+            gradients = torch.autograd.grad(energy.sum(), parts, materialize_grads=True)
+            places = [place for strip in strips for place in decoder.cut(back, strip)]
+            for place, gradient in zip(places, gradients, strict=True):
+                place += gradient
+            energies.append(energy.detach())
+        (total,) = torch.autograd.grad(features, latents, back)
+    return torch.stack(energies).sum(0), total
+
+
+def _energy_of(terms: Sequence[WeightedTerm], estimate: Tensor, decoder: Decoder) -> Tensor:
+    """The weighted sum of the terms' energies, `b`."""
+    features = decoder.features(estimate)
+    shares = [
+        _energy(terms_here, [decoder.cut(features, strip) for strip in strips], strips, decoder)
+        for terms_here, strips in _sharing(terms, decoder, batch=len(estimate))
+    ]
+    return torch.stack(shares).sum(0)
+
+
+def _sharing(
+    terms: Sequence[WeightedTerm], decoder: Decoder, *, batch: int
+) -> Iterator[tuple[Sequence[WeightedTerm], Sequence[Any]]]:
+    """Strips that are judged together, and the terms for them.
+
+    Each strip on its own, or all at once where a term needs the whole state.
+    """
+    strips = decoder.strips(batch)
+    if len(strips) == 1 or not all(term.local for term in terms):
+        yield terms, strips
+        return
+    for strip in strips:
+        yield [term.part(strip.rows) for term in terms], [strip]
+
+
+def _energy(
+    terms: Sequence[WeightedTerm],
+    cuts: Sequence[Features],
+    strips: Sequence[Any],
+    decoder: Decoder,
+) -> Tensor:
+    """The weighted sum of the terms' energies `b` of the rows that the strips make up."""
+    parts = [decoder.decode_strip(*pair) for pair in zip(cuts, strips, strict=True)]
+    return _sum_of(terms, parts[0] if len(parts) == 1 else State.from_rows(parts))
+
+
+def _sum_of(terms: Sequence[WeightedTerm], state: State) -> Tensor:
+    return torch.stack([term(state) for term in terms]).sum(0)
 
 
 def _damping(energy: Tensor, after: Tensor, descent: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ class StatePipeline(DiffusionPipeline):
                 level = noise_level(self.scheduler, index)
                 progress = (index + 1) / len(timesteps)
                 clean = clean_estimate(v, scaled, level)
-                corrected = guide.correct(clean, self.codec.decode, progress=progress)
+                corrected = guide.correct(clean, self.codec, progress=progress)
                 v = velocity(corrected, scaled, level)
             sample = self.scheduler.step(
                 v, timestep, sample, **self._noise_source(generators)

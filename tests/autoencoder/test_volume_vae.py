@@ -23,6 +23,7 @@ DESIGNS = {
         "vertical_modes": 3,
         "linear_path": True,
     },
+    "pointwise head": {"patch": 4, "channels": (16,), "head_kernel": 1},
     "bounded": {"patch": 2, "channels": (8, 16), "latent_noise": 0.1},
 }
 
@@ -39,9 +40,11 @@ def test_every_design_encodes_decodes_and_learns(design):
     x = torch.randn(2, 6, 16, 12)
     noise = torch.randn(2, 5, 16 // vae.factor, 12 // vae.factor)
     decoded, mean, log_variance = vae(x, noise)
-    assert decoded.shape == (2, 9, 16, 12)
+    fields, further = decoded
+    assert fields.shape == (2, 6, 16, 12)
+    assert further.shape == (2, 3, 16, 12)
     assert mean.shape == log_variance.shape == noise.shape
-    decoded.square().sum().backward()
+    (fields.square().sum() + further.square().sum()).backward()
     silent = [n for n, p in vae.named_parameters() if p.requires_grad and p.grad is None]
     assert silent == []
 
@@ -52,7 +55,8 @@ def test_a_saved_network_comes_back_the_same(design, tmp_path):
     vae.save_pretrained(tmp_path)
     again = VolumeVAE.from_pretrained(tmp_path).eval()
     latents = torch.randn(1, 5, 4, 4)
-    torch.testing.assert_close(again.decode(latents), vae.decode(latents), rtol=0, atol=0)
+    for ours, theirs in zip(again.decode(latents), vae.decode(latents), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
@@ -60,13 +64,14 @@ def test_a_saved_network_comes_back_the_same(design, tmp_path):
 def test_no_cell_depends_on_latents_beyond_the_reach(settings, blocks):
     torch.manual_seed(0)
     vae = VolumeVAE(6, 5, blocks=blocks, **settings).eval()
-    for parameter in vae.decoder.parameters():
+    for parameter in [*vae.trunk.parameters(), *vae.head.parameters()]:
         torch.nn.init.normal_(parameter)  # residual blocks start as the identity
     size, middle = 2 * vae.reach + 5, vae.reach + 2
     latents = torch.zeros(1, 5, size, size)
     moved = latents.clone()
     moved[..., middle, middle] = 1.0
-    changed = (vae.decode(moved) != vae.decode(latents)).any(dim=1)[0].nonzero() // vae.factor
+    changed = (vae.decode(moved)[0] != vae.decode(latents)[0]).any(dim=1)[0].nonzero()
+    changed = changed // vae.factor
     distance = (changed - middle).abs().max().item()
     assert distance <= vae.reach
     assert distance >= vae.reach - 1  # the reach is not far too careful either
@@ -84,7 +89,7 @@ def test_with_a_linear_path_the_untrained_autoencoder_is_the_linear_one():
     x = torch.randn(3, 6, 16, 12)
     fit(vae.linear, lambda: [x], 5)
     mean, _ = vae.encode(x)
-    torch.testing.assert_close(vae.decode(mean)[:, :6], vae.linear.decode(vae.linear.encode(x)))
+    torch.testing.assert_close(vae.decode(mean)[0], vae.linear.decode(vae.linear.encode(x)))
 
 
 def test_fitted_columns_of_low_rank_pass_the_modes_unchanged():
@@ -98,7 +103,7 @@ def test_fitted_columns_of_low_rank_pass_the_modes_unchanged():
 
 @pytest.mark.parametrize("patch", [1, 2, 3])
 @pytest.mark.parametrize("periodic", [True, False])
-def test_a_lapped_map_of_all_components_loses_nothing_inside(periodic, patch):
+def test_a_lapped_map_of_all_components_loses_nothing(periodic, patch):
     torch.manual_seed(0)
     x = torch.randn(40, 2, 4 * patch, 5 * patch)
     count = 2 * (2 * patch) ** 2  # all the numbers of a window
@@ -107,11 +112,7 @@ def test_a_lapped_map_of_all_components_loses_nothing_inside(periodic, patch):
     latents = lapped.encode(x)
     assert latents.shape == (40, count, 4, 5)
     again = lapped.decode(latents)
-    inside = slice(patch, -patch)  # the outermost cells see half a window
-    columns = slice(None) if periodic else inside
-    torch.testing.assert_close(
-        again[..., inside, columns], x[..., inside, columns], rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(again, x, rtol=1e-3, atol=1e-3)
 
 
 def test_lapped_fields_have_no_edges_where_windows_end():

@@ -10,11 +10,9 @@ import torch
 from autoencoder.codec import IdentityCodec
 from autoencoder.train import build_codec
 from data.errors import UserError
-from data.state import State
 from evaluation.codec_cost import (
     Meter,
     SyntheticArchive,
-    codec_cost,
     decode_gradient,
     grid_cost,
     main,
@@ -28,7 +26,7 @@ def test_the_gradient_is_that_of_the_sum_of_all_numbers(tiny_experiment):
     archive = SyntheticArchive(synthetic_grid(5, 12, 8, periodic_x=True), sea_level=False)
     codec = build_codec(experiment, archive)
     assert isinstance(codec, IdentityCodec)
-    gradient = decode_gradient(codec.decode, codec.encode(archive.read([0])))
+    gradient = decode_gradient(codec, codec.encode(archive.read([0])))
     expected = codec.statistics.std[:, None, None].expand_as(gradient[0])
     torch.testing.assert_close(gradient[0], expected)
 
@@ -46,19 +44,6 @@ def test_a_codec_of_any_size_is_measured(tiny_experiment, sea_level):
     assert cost["decode_vjp_per_data_space_forward"] == pytest.approx(ratio)
     # 10 x 14 cells are padded to 12 x 16, four to a latent cell.
     assert cost["compression"] == pytest.approx((8 + sea_level) * 140 / (4 * 6 * 8))
-
-
-def test_decoding_in_another_way_is_measured(tiny_experiment):
-    archive = SyntheticArchive(synthetic_grid(5, 8, 8, periodic_x=True), sea_level=False)
-    codec = build_codec(tiny_experiment(), archive)
-    calls = []
-
-    def decode(latents: torch.Tensor) -> State:
-        calls.append(len(latents))
-        return codec.decode(latents)
-
-    codec_cost(codec, archive.read([0, 1]), repeats=2, decode=decode)
-    assert calls == [1] * 8  # each of two kinds: warm-up, two timed, memory
 
 
 def test_memory_is_the_peak_beyond_what_was_there():

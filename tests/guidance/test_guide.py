@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from guidance.constraints import MeanProfile, NearestStableState, Scales
-from guidance.guide import Guide, WeightedTerm
+from guidance.guide import Guide, WeightedTerm, WholeDecoder, energy_and_gradient
 from guidance.seawater import equation_of_state
 from guidance.stratification import density_steps, wet_pairs
 
@@ -39,9 +40,9 @@ class ToyDecoder(nn.Module):
         )
         self.mixing = nn.Parameter(mixing)
 
-    def forward(self, latents: Tensor) -> State:
+    def forward(self, latents: Tensor, *, rows: slice = slice(None)) -> State:
         anomalies = torch.einsum("kc,bcyx->bkyx", self.mixing, latents)
-        channels = (self.mean + self.std * anomalies) * self.wet.repeat(2, 1, 1)
+        channels = (self.mean + self.std * anomalies) * self.wet[:, rows].repeat(2, 1, 1)
         return State.from_channels(channels, levels=self.levels)
 
 
@@ -79,8 +80,8 @@ def refuse(latents: Tensor) -> State:
 def test_nothing_happens_before_the_start(stability: NearestStableState, latents: Latents) -> None:
     estimate = latents(4)
     guide = Guide([WeightedTerm(stability)], start=0.6)
-    assert guide.correct(estimate, refuse, progress=0.59) is estimate
-    assert Guide([]).correct(estimate, refuse, progress=1.0) is estimate
+    assert guide.correct(estimate, WholeDecoder(refuse), progress=0.59) is estimate
+    assert Guide([]).correct(estimate, WholeDecoder(refuse), progress=1.0) is estimate
 
 
 @pytest.mark.parametrize("damped", [True, False])
@@ -95,7 +96,7 @@ def test_energy_falls_and_the_move_is_capped(
     estimate = latents(6)
     guide = Guide([WeightedTerm(stability)], step_cap=0.05, damped=damped)
     with torch.no_grad():
-        corrected = guide.correct(estimate, decode, progress=0.6)
+        corrected = guide.correct(estimate, WholeDecoder(decode), progress=0.6)
         before, after = stability(decode(estimate)), stability(decode(corrected))
     assert (after < 0.9 * before).all()
     assert (rms(corrected - estimate) <= 0.05 * 1.0001).all()
@@ -109,7 +110,7 @@ def test_data_space_reaches_the_stable_state_in_one_step(
     decode = ToyDecoder(grid, scales, channels=None)
     estimate = latents(16)
     corrected = Guide([WeightedTerm(stability)], step_cap=10.0).correct(
-        estimate, decode, progress=1.0
+        estimate, WholeDecoder(decode), progress=1.0
     )
     assert (stability(decode(corrected)) < 1e-6 * stability(decode(estimate))).all()
 
@@ -119,7 +120,9 @@ def test_stable_estimates_stay_bit_for_bit(
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
     calm = torch.zeros(2, 6, *grid.shape[1:])
-    assert torch.equal(Guide([WeightedTerm(stability)]).correct(calm, decode, progress=1.0), calm)
+    assert torch.equal(
+        Guide([WeightedTerm(stability)]).correct(calm, WholeDecoder(decode), progress=1.0), calm
+    )
 
 
 def test_samples_do_not_feel_each_other(
@@ -127,8 +130,8 @@ def test_samples_do_not_feel_each_other(
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
     guide = Guide([WeightedTerm(stability)], inner_steps=2)
-    together = guide.correct(latents(6), decode, progress=1.0)
-    alone = guide.correct(latents(6)[1:2], decode, progress=1.0)
+    together = guide.correct(latents(6), WholeDecoder(decode), progress=1.0)
+    alone = guide.correct(latents(6)[1:2], WholeDecoder(decode), progress=1.0)
     torch.testing.assert_close(together[1:2], alone)
 
 
@@ -150,7 +153,7 @@ def test_damping_helps_where_the_decoder_cannot_follow(
         estimate, energies = latents(6), []
         for _ in range(10):
             energies.append(stability(decode(estimate)).detach())
-            estimate = guide.correct(estimate, decode, progress=1.0)
+            estimate = guide.correct(estimate, WholeDecoder(decode), progress=1.0)
         return torch.stack(energies).diff(dim=0).max().item()
 
     assert largest_rise(damped=True) < 0
@@ -176,7 +179,7 @@ def test_a_noisy_mixed_layer_is_mixed_not_stratified(
         return steps[:, : MIXED - 1][:, pairs]
 
     assert (mixed_layer_steps(estimate) < -1e-4).float().mean() > 0.9
-    after = mixed_layer_steps(guide.correct(estimate, decode, progress=1.0))
+    after = mixed_layer_steps(guide.correct(estimate, WholeDecoder(decode), progress=1.0))
     assert after.abs().max() < 1e-5
 
 
@@ -191,7 +194,7 @@ def test_ensemble_profile_moves_the_mean_and_keeps_the_spread(
     for per in ("ensemble", "sample"):
         term = MeanProfile(grid, *profiles, scales, per=per)
         guide = Guide([WeightedTerm(term)], step_cap=10.0, inner_steps=2)
-        corrected[per] = guide.correct(estimate, decode, progress=1.0)
+        corrected[per] = guide.correct(estimate, WholeDecoder(decode), progress=1.0)
     wet = wet_tensor(grid).repeat(2, 1, 1)
     bias = {per: (x.mean(0) * wet).sum() / wet.sum() for per, x in corrected.items()}
     spread = {per: x.std(0)[wet].mean() for per, x in corrected.items()}
@@ -204,9 +207,11 @@ def test_weights_set_what_counts(
     grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
-    twice = Guide([WeightedTerm(stability, 0.5), WeightedTerm(stability, 1.5)])
-    state = decode(latents(6))
-    torch.testing.assert_close(twice.energy(state), 2 * stability(state))
+    terms = [WeightedTerm(stability, 0.5), WeightedTerm(stability, 1.5)]
+    energy, gradient = energy_and_gradient(terms, latents(6), WholeDecoder(decode))
+    torch.testing.assert_close(energy, 2 * stability(decode(latents(6))))
+    once = energy_and_gradient([WeightedTerm(stability)], latents(6), WholeDecoder(decode))[1]
+    torch.testing.assert_close(gradient, 2 * once)
 
 
 def test_works_in_inference_mode(
@@ -214,9 +219,9 @@ def test_works_in_inference_mode(
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
     guide = Guide([WeightedTerm(stability)])
-    expected = guide.correct(latents(6), decode, progress=1.0)
+    expected = guide.correct(latents(6), WholeDecoder(decode), progress=1.0)
     with torch.inference_mode():
-        assert torch.equal(guide.correct(latents(6), decode, progress=1.0), expected)
+        assert torch.equal(guide.correct(latents(6), WholeDecoder(decode), progress=1.0), expected)
 
 
 def test_nonsense_settings_are_refused(stability: NearestStableState) -> None:
@@ -224,3 +229,50 @@ def test_nonsense_settings_are_refused(stability: NearestStableState) -> None:
         Guide([WeightedTerm(stability)], start=2.0)
     with pytest.raises(UserError, match="above 0"):
         Guide([WeightedTerm(stability)], step_cap=0.0)
+
+
+class InStrips:
+    """The same decoder, two rows at a time."""
+
+    def __init__(self, decode: ToyDecoder) -> None:
+        self.decode = decode
+
+    def features(self, latents: Tensor) -> tuple[Tensor, ...]:
+        return (2 * latents,)
+
+    def strips(self, batch: int) -> list[SimpleNamespace]:
+        count = self.decode.wet.shape[1]
+        return [SimpleNamespace(rows=slice(first, first + 2)) for first in range(0, count, 2)]
+
+    def cut(self, features: tuple[Tensor, ...], strip: SimpleNamespace) -> tuple[Tensor, ...]:
+        return (features[0][:, :, strip.rows],)
+
+    def decode_strip(self, cut: tuple[Tensor, ...], strip: SimpleNamespace) -> State:
+        return self.decode(0.5 * cut[0], rows=strip.rows)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_strips_change_nothing(
+    grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents, local: bool
+) -> None:
+    decode = ToyDecoder(grid, scales, channels=6)
+    terms = [WeightedTerm(stability, 2.0)]
+    if not local:
+        terms.append(WeightedTerm(MeanProfile(grid, *scales, scales)))
+    guide = Guide(terms, step_cap=10.0)
+    whole = guide.correct(latents(6), WholeDecoder(decode), progress=1.0)
+    in_strips = guide.correct(latents(6), InStrips(decode), progress=1.0)
+    torch.testing.assert_close(in_strips, whole)
+
+
+def test_a_part_of_the_grid_has_its_share_of_the_energy(
+    grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
+) -> None:
+    state = ToyDecoder(grid, scales, channels=None)(latents(16))
+    rows = grid.shape[1]
+    parts = [
+        stability.part(part)(state.map(lambda field, part=part: field[..., part, :]))
+        for part in (slice(0, 2), slice(2, rows))
+    ]
+    torch.testing.assert_close(sum(parts), stability(state))
+    assert all((part > 0).all() for part in parts)
