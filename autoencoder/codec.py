@@ -292,8 +292,8 @@ class VolumeCodec(Codec):
         train_modes: bool = True,
         linear_path: bool = False,
         latent_noise: float = 0.0,
-        head_kernel: int = 3,
-        effect_exponent: float = 0.0,
+        head_kernel: int = 1,
+        effect_exponent: float = 1.0,
     ) -> None:
         super().__init__()
         self._register_ocean(ocean)

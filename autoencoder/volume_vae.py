@@ -73,7 +73,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         train_modes: bool = True,
         linear_path: bool = False,
         latent_noise: float = 0.0,
-        head_kernel: int = 3,
+        head_kernel: int = 1,
     ) -> None:
         super().__init__()
         channels = tuple(channels)

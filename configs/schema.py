@@ -106,10 +106,10 @@ class AutoencoderSettings(Section):
         0.0, ge=0, le=1, description="noise on softly bounded latents; 0: a learnt Gaussian"
     )
     head_kernel: Literal[1, 3] = Field(
-        3, description="cells a side of the decoder's last convolution"
+        1, description="cells a side of the decoder's last convolution"
     )
     effect_exponent: float = Field(
-        0.0,
+        1.0,
         ge=0,
         le=1,
         description="power of a latent's effect on the state that its spread follows; 0: all alike",

@@ -26,7 +26,9 @@ VARIANTS = [
 def make_codec(tmp_path, write_tiny_archive):
     """An untrained codec of `kind` for an archive of the given shape, and that archive."""
 
-    def make(kind: str = "vae", **variant) -> tuple[VolumeCodec | IdentityCodec, StateArchive]:
+    def make(
+        kind: str = "vae", *, effect_exponent: float = 1.0, **variant
+    ) -> tuple[VolumeCodec | IdentityCodec, StateArchive]:
         archive = StateArchive.open(write_tiny_archive(tmp_path / "a.zarr", **variant))
         ocean = describe_ocean(archive)
         torch.manual_seed(0)
@@ -41,6 +43,7 @@ def make_codec(tmp_path, write_tiny_archive):
                 channels=(8, 16),
                 blocks=1,
                 mixing=kind != "vae without mixing",
+                effect_exponent=effect_exponent,
             )
         indices = archive.indices("train")
         codec.adopt(archive.grid, Statistics.from_archive(archive, indices=indices))
@@ -134,7 +137,7 @@ def test_the_fingerprint_changes_with_any_weight_or_statistic(make_codec):
 
 @torch.no_grad()
 def test_latents_are_standardised_over_the_training_set(make_codec):
-    codec, archive = make_codec(rows=11, columns=9)
+    codec, archive = make_codec(effect_exponent=0.0, rows=11, columns=9)
     codec.standardise(_batches(archive, 5))  # unequal batches
     mean, std = codec.encode_distribution(archive.read(archive.indices("train")))
     channels = (0, 2, 3)
@@ -142,6 +145,38 @@ def test_latents_are_standardised_over_the_training_set(make_codec):
     torch.testing.assert_close(mean.mean(dim=channels), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(variance, torch.ones(3), atol=1e-4, rtol=0)
     assert (std > 0.01).all(), "the posterior's own variance is part of what is standardised"
+
+
+@torch.no_grad()
+def test_latents_of_equal_size_have_equal_effect(make_codec):
+    codec, archive = make_codec("vae without mixing", rows=11, columns=9)
+    for parameter in codec.vae.head.parameters():
+        parameter *= 10  # the untrained decoder hardly heeds its latents
+    codec.standardise(_batches(archive, 8))
+    latents, noise = codec.encode_distribution(archive.read(range(8)))
+    variance = latents.var(dim=(0, 2, 3)) + noise.square().mean(dim=(0, 2, 3))
+    assert variance.mean().item() == pytest.approx(1, abs=0.2)
+    before, effects = codec.statistics.normalise(codec.decode(latents)), []
+    for channel in range(latents.shape[1]):
+        moved = latents.clone()
+        moved[:, channel] += 0.1 * torch.randn(moved[:, channel].shape)
+        effects.append((codec.statistics.normalise(codec.decode(moved)) - before).norm())
+    assert max(effects) < 1.3 * min(effects)
+    assert variance.max() > 1.5 * variance.min()  # so it was not for equal spread
+
+
+@pytest.mark.parametrize("kind", ["vae", "identity"])
+@torch.no_grad()
+def test_strips_make_up_the_whole_state(make_codec, monkeypatch, kind):
+    codec, archive = make_codec(kind, rows=27, columns=9, sea_level=True)
+    latents = codec.encode(archive.read([0, 1]))
+    whole = codec.decode(latents)
+    assert len(codec.strips(2)) == 1
+    monkeypatch.setattr("autoencoder.codec.STRIP_NUMBERS", 1)
+    assert len(codec.strips(2)) > 4
+    in_strips = codec.decode(latents)
+    assert in_strips.sea_level is not None
+    torch.testing.assert_close(in_strips.to_channels(), whole.to_channels(), rtol=0, atol=1e-4)
 
 
 @torch.no_grad()

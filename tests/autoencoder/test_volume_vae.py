@@ -23,7 +23,7 @@ DESIGNS = {
         "vertical_modes": 3,
         "linear_path": True,
     },
-    "pointwise head": {"patch": 4, "channels": (16,), "head_kernel": 1},
+    "wide head": {"patch": 4, "channels": (16,), "head_kernel": 3},
     "bounded": {"patch": 2, "channels": (8, 16), "latent_noise": 0.1},
 }
 
@@ -60,7 +60,9 @@ def test_a_saved_network_comes_back_the_same(design, tmp_path):
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
-@pytest.mark.parametrize("settings", [{"patch": 4, "channels": (16,)}, DESIGNS["folded"]])
+@pytest.mark.parametrize(
+    "settings", [DESIGNS["wide head"], DESIGNS["one stage"], DESIGNS["folded"]]
+)
 def test_no_cell_depends_on_latents_beyond_the_reach(settings, blocks):
     torch.manual_seed(0)
     vae = VolumeVAE(6, 5, blocks=blocks, **settings).eval()
