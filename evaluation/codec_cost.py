@@ -29,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from autoencoder.codec import Codec
 from autoencoder.train import build_codec
 from configs import Experiment, load_experiment
+from data.archive_format import SPLITS
 from data.errors import UserError, user_errors_in_one_sentence
 from data.grid import OceanGrid
 from data.state import State
@@ -56,7 +57,7 @@ class Meter:
         with torch.set_grad_enabled(gradient):
             with FlopCounterMode(display=False) as counter:
                 call()
-            seconds = median(self._seconds(call) for _ in range(self.repeats))
+            seconds = median(self.seconds(call) for _ in range(self.repeats))
             memory = self.peak_memory_growth(call)
         return {"seconds": seconds, "memory_MB": memory, "gflops": counter.get_total_flops() / 1e9}
 
@@ -82,7 +83,8 @@ class Meter:
     def _on_gpu(self) -> bool:
         return self.device.startswith("cuda")
 
-    def _seconds(self, call: Callable[[], object]) -> float:
+    def seconds(self, call: Callable[[], object]) -> float:
+        """Wall time of one call."""
         self._synchronise()
         start = time.perf_counter()
         call()
@@ -98,9 +100,9 @@ PLAIN_METER = Meter()
 
 
 class SyntheticArchive(StateArchive):
-    """Random stratified states on an all-wet grid, in no file: to build codecs of any size with."""
+    """Random stratified states on an all-wet grid, in no file, the last one for validation."""
 
-    def __init__(self, grid: OceanGrid, *, sea_level: bool, samples: int = 2) -> None:
+    def __init__(self, grid: OceanGrid, *, sea_level: bool, samples: int = 3) -> None:
         self.path = Path("synthetic")
         self.grid = grid
         self.equation_of_state = "nemo-seos"
@@ -110,7 +112,12 @@ class SyntheticArchive(StateArchive):
         self.member = np.zeros(samples, np.int64)
         self.time = np.arange(samples, dtype=np.float64)
         self.split = np.zeros(samples, np.int8)
+        self.split[-1] = SPLITS["validation"]
         self.attributes = {}
+
+    @property
+    def digest(self) -> str:
+        return f"synthetic {self.grid.digest}"
 
     def read(self, indices: Sequence[int] | np.ndarray) -> State:
         """Warm and light above, with noise that is a function of the index."""

@@ -58,7 +58,7 @@ class Trainer:
         self.directory = directory
         self._label = label
         self._extra_identity = identity
-        self._training_batches = training_batches
+        self.training_batches = training_batches
         self._validation_batches = validation_batches
         self._parameters = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
@@ -82,12 +82,12 @@ class Trainer:
             desc=self._label,
             disable=not self.accelerator.is_main_process,
         )
-        batches = self._training_batches(self.counter)
+        batches = self.training_batches(self.counter)
         with bar:
             for batch in batches:
                 if self.counter >= self.plan.samples:
                     break
-                losses = self._step(batch)
+                losses = self.step(batch)
                 bar.update(self.plan.batch_size)
                 self._after_step(losses, log, bar)
         # Not `end_training`, which takes the process group away from what follows.
@@ -108,7 +108,8 @@ class Trainer:
         """Give the network its averaged (EMA) weights for good: the end of the training."""
         self.ema.copy_to(self._parameters)
 
-    def _step(self, batch: Tensor) -> dict[str, Tensor]:
+    def step(self, batch: Tensor) -> dict[str, Tensor]:
+        """One step of the optimiser on this process's share of a batch; its losses."""
         for group in self._optimizer.param_groups:
             group["lr"] = self.plan.learning_rate_at(self.counter)
         generator = self._generator(self.counter)

@@ -52,7 +52,7 @@ batches = trainer._training_batches(0)
 losses = []
 for _ in range(2):
     batch = next(batches)
-    losses.append(float(trainer._step(batch)["loss"].detach()))
+    losses.append(float(trainer.step(batch)["loss"].detach()))
 batch = next(batches)
 trainer.accelerator.backward(trainer.objective(batch, trainer._generator(8))["loss"])
 report = {
