@@ -34,8 +34,17 @@ class Ocean:
     wet_pairs: Tensor
 
     def steps(self, state: State) -> Tensor:
-        """Density steps `b z-1 y x` [kg/m3]."""
-        return density_steps(state, eos=self.eos, interface_depth=self.interface_depth)
+        """Density steps `b z-1 y x` [kg/m3].
+
+        State by state, which keeps an equation's many intermediate fields in the cache. Gradients
+        leave out how expansion coefficients change, by a part of what a step itself is of them.
+        """
+        depth = self.interface_depth
+        parts = [
+            density_steps(part, eos=self.eos, interface_depth=depth, constant_slopes=True)
+            for part in state.split(1)
+        ]
+        return torch.cat(parts)
 
 
 @dataclass(frozen=True)

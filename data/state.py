@@ -34,6 +34,11 @@ class State:
         sea_level = None if self.sea_level is None else function(self.sea_level)
         return State(function(self.temperature), function(self.salinity), sea_level)
 
+    def split(self, size: int) -> list[State]:
+        """Parts of at most `size` states."""
+        starts = range(0, len(self), size)
+        return [self.map(lambda field, i=i: field[i : i + size]) for i in starts]
+
     def to_channels(self) -> Tensor:
         """`b c y x`: levels of temperature, levels of salinity, then sea level if there is one."""
         fields = [self.temperature, self.salinity]

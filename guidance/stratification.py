@@ -13,17 +13,31 @@ from data.state import State
 from guidance.seawater import EquationOfState
 
 
-def density_steps(state: State, *, eos: EquationOfState, interface_depth: Tensor) -> Tensor:
+def density_steps(
+    state: State,
+    *,
+    eos: EquationOfState,
+    interface_depth: Tensor,
+    constant_slopes: bool = False,
+) -> Tensor:
     """Density of each layer less that of the layer above, both at their interface.
 
     interface_depth: `z-1` [m], as `OceanGrid.interface_depth`. Returns `b z-1 y x` [kg/m3],
     positive where stable, in the state's float type; pairs that touch land hold no meaning.
+    constant_slopes: the gradient takes drho/dT and drho/dS as constants, at a fraction of the cost
     """
     depth = interface_depth.to(state.temperature)[:, None, None]
-    temperature, salinity = state.temperature, state.salinity
-    return eos.density_step(
-        temperature[:, :-1], salinity[:, :-1], temperature[:, 1:], salinity[:, 1:], depth
+    upper, lower = (
+        (state.temperature[:, levels], state.salinity[:, levels])
+        for levels in (slice(None, -1), slice(1, None))
     )
+    if not constant_slopes:
+        return eos.density_step(*upper, *lower, depth)
+    with torch.no_grad():
+        middle = [0.5 * (above + below) for above, below in zip(upper, lower, strict=True)]
+        by_temperature, by_salinity = eos.slopes(*middle, depth)
+    warming, salting = (below - above for above, below in zip(upper, lower, strict=True))
+    return by_temperature * warming + by_salinity * salting
 
 
 def wet_pairs(wet: Tensor) -> Tensor:

@@ -217,3 +217,21 @@ def test_a_state_of_nemo_hardly_changes(shared_data: Path) -> None:
     result = adjust(state, eos=equation_of_state("nemo-seos"), grid=grid)
     assert not (steps_of(result, grid, "nemo-seos") < 0).any()
     assert (result.temperature - state.temperature).abs().max() < 0.05
+
+
+def test_constant_slopes_change_the_gradient_hardly_and_the_steps_not_at_all(
+    grid: OceanGrid, noisy_state: Build
+) -> None:
+    depth, eos = torch.from_numpy(grid.interface_depth), equation_of_state("jmd95")
+    state = noisy_state(dtype=torch.float64)
+    gradients, steps = [], []
+    for constant in (False, True):
+        temperature = state.temperature.clone().requires_grad_()
+        varied = State(temperature, state.salinity)
+        step = density_steps(varied, eos=eos, interface_depth=depth, constant_slopes=constant)
+        steps.append(step.detach())
+        (gradient,) = torch.autograd.grad(step.square().sum(), temperature)
+        gradients.append(gradient)
+    torch.testing.assert_close(steps[1], steps[0])
+    error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    assert 0 < error < 0.1
