@@ -36,8 +36,8 @@ class State:
 
     def split(self, size: int) -> list[State]:
         """Parts of at most `size` states."""
-        starts = range(0, len(self), size)
-        return [self.map(lambda field, i=i: field[i : i + size]) for i in starts]
+        parts = self.to_channels().split(size)
+        return [State.from_channels(part, levels=self.levels) for part in parts]
 
     def to_channels(self) -> Tensor:
         """`b c y x`: levels of temperature, levels of salinity, then sea level if there is one."""

@@ -27,17 +27,21 @@ def density_steps(
     constant_slopes: the gradient takes drho/dT and drho/dS as constants, at a fraction of the cost
     """
     depth = interface_depth.to(state.temperature)[:, None, None]
-    upper, lower = (
-        (state.temperature[:, levels], state.salinity[:, levels])
-        for levels in (slice(None, -1), slice(1, None))
-    )
+    lower_temperature, upper_temperature = state.temperature[:, 1:], state.temperature[:, :-1]
+    lower_salinity, upper_salinity = state.salinity[:, 1:], state.salinity[:, :-1]
     if not constant_slopes:
-        return eos.density_step(*upper, *lower, depth)
+        return eos.density_step(
+            upper_temperature, upper_salinity, lower_temperature, lower_salinity, depth
+        )
     with torch.no_grad():
-        middle = [0.5 * (above + below) for above, below in zip(upper, lower, strict=True)]
-        by_temperature, by_salinity = eos.slopes(*middle, depth)
-    warming, salting = (below - above for above, below in zip(upper, lower, strict=True))
-    return by_temperature * warming + by_salinity * salting
+        slopes = eos.slopes(
+            0.5 * (upper_temperature + lower_temperature),
+            0.5 * (upper_salinity + lower_salinity),
+            depth,
+        )
+    return slopes[0] * (lower_temperature - upper_temperature) + slopes[1] * (
+        lower_salinity - upper_salinity
+    )
 
 
 def wet_pairs(wet: Tensor) -> Tensor:

@@ -209,7 +209,7 @@ def interrupt_training(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     from training.loop import Trainer
 
     def interrupt(stage: Callable[[Experiment], None], experiment: Experiment, *, at: int) -> None:
-        step = Trainer._step
+        step = Trainer.step
 
         def interrupted_step(trainer: Trainer, batch: torch.Tensor) -> dict[str, torch.Tensor]:
             if trainer.counter >= at:
@@ -217,7 +217,7 @@ def interrupt_training(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             return step(trainer, batch)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "_step", interrupted_step)
+            patch.setattr(Trainer, "step", interrupted_step)
             with pytest.raises(KeyboardInterrupt):
                 stage(experiment)
 

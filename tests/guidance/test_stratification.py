@@ -223,6 +223,7 @@ def test_constant_slopes_change_the_gradient_hardly_and_the_steps_not_at_all(
     grid: OceanGrid, noisy_state: Build
 ) -> None:
     depth, eos = torch.from_numpy(grid.interface_depth), equation_of_state("jmd95")
+    pairs = wet_pairs(wet_tensor(grid))
     state = noisy_state(dtype=torch.float64)
     gradients, steps = [], []
     for constant in (False, True):
@@ -230,8 +231,8 @@ def test_constant_slopes_change_the_gradient_hardly_and_the_steps_not_at_all(
         varied = State(temperature, state.salinity)
         step = density_steps(varied, eos=eos, interface_depth=depth, constant_slopes=constant)
         steps.append(step.detach())
-        (gradient,) = torch.autograd.grad(step.square().sum(), temperature)
+        (gradient,) = torch.autograd.grad((pairs * step).square().sum(), temperature)
         gradients.append(gradient)
     torch.testing.assert_close(steps[1], steps[0])
     error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
-    assert 0 < error < 0.1
+    assert 0 < error < 0.2
