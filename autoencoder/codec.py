@@ -25,7 +25,7 @@ from data.state import State
 from data.states import StateArchive
 from guidance.stratification import wet_pairs
 
-STRIP_NUMBERS = 2**19  # of a state's in a strip: 2 MB in float32
+STRIP_NUMBERS = 2**18  # of a state's in a strip: 2 MB in float32
 EFFECT_PROBE = 0.3  # standard deviations by which latents are moved to measure their effect
 
 Features = tuple[Tensor, ...]

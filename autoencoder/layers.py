@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from einops import reduce, repeat
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 
 class NormalisedActivation(nn.Module):
@@ -41,22 +42,22 @@ class _NormalisedSiLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        scale = (x.float().square().mean(dim=1, keepdim=True) + eps).rsqrt()
+        scale = (x.float().square().mean(dim=1, keepdim=True) + eps).rsqrt().to(x)
         ctx.save_for_backward(x, weight, scale)
-        return F.silu(x * scale.to(x) * weight.to(x)[:, None, None])
+        return F.silu((x * scale).mul_(weight.to(x)[:, None, None]), inplace=True)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         x, weight, scale = ctx.saved_tensors
-        normalised, factor = x * scale.to(x), weight.to(x)[:, None, None]
+        normalised, factor = x * scale, weight.to(x)[:, None, None]
         towards = torch.ops.aten.silu_backward(gradient.contiguous(), normalised * factor)
         to_weight = None
         if ctx.needs_input_grad[1]:
-            to_weight = (towards * normalised).float().sum(dim=(0, 2, 3)).to(weight)
-        towards = towards * factor
-        radial = (towards * normalised).float().mean(dim=1, keepdim=True).to(x)
-        return (towards - normalised * radial) * scale.to(x), to_weight, None
+            to_weight = (towards * normalised).sum(dim=(0, 2, 3), dtype=torch.float32).to(weight)
+        towards.mul_(factor)
+        radial = (towards * normalised).mean(dim=1, keepdim=True, dtype=torch.float32).to(x)
+        return towards.addcmul_(normalised, radial, value=-1).mul_(scale), to_weight, None
 
 
 class Residual(nn.Module):
@@ -72,7 +73,11 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        if self.training or not torch.is_grad_enabled():
+            return x + self.body(x)
+        # Guidance wants the gradient of a finished network in little memory, at the price of
+        # computing the body once more.
+        return x + checkpoint(self.body, x, use_reentrant=False)
 
 
 class Fold(nn.Module):

@@ -12,8 +12,7 @@ class PeriodicConv2d(nn.Conv2d):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         pad_y, pad_x = map(int, self.padding)
         input = F.pad(input, (pad_x, pad_x, 0, 0), mode="circular")
-        input = F.pad(input, (0, 0, pad_y, pad_y))
-        return F.conv2d(input, weight, bias, self.stride, 0, self.dilation, self.groups)
+        return F.conv2d(input, weight, bias, self.stride, (pad_y, 0), self.dilation, self.groups)
 
 
 def make_periodic(network: nn.Module) -> None:

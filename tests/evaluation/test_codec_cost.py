@@ -38,8 +38,9 @@ def test_a_codec_of_any_size_is_measured(tiny_experiment, sea_level):
     for call in ("encode", "decode", "decode_vjp", "latent_guided_step", "data_space_forward"):
         assert cost[f"{call}_seconds"] > 0
         assert cost[f"{call}_gflops"] > 0
-    # The gradient with respect to the latents alone costs a decoding once more.
-    assert 1.9 < cost["decode_vjp_gflops"] / cost["decode_gflops"] <= 2.01
+    # The gradient with respect to the latents alone costs a decoding once more, and its residual
+    # blocks are computed twice.
+    assert 2.1 < cost["decode_vjp_gflops"] / cost["decode_gflops"] < 3
     ratio = cost["decode_vjp_seconds"] / cost["data_space_forward_seconds"]
     assert cost["decode_vjp_per_data_space_forward"] == pytest.approx(ratio)
     # 10 x 14 cells are padded to 12 x 16, four to a latent cell.
