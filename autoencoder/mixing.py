@@ -16,6 +16,9 @@ from einops import rearrange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from autoencoder import tridiagonal
+from guidance.compiled import runs_compiled
+
 LOG_EXCHANGE_RANGE = (-8.0, 7.0)
 INITIAL_LOG_EXCHANGE = -4.0
 
@@ -49,7 +52,10 @@ class _ImplicitDiffusion(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, before: Tensor, exchange: Tensor, height: Tensor) -> Tensor:
-        mixed = _solve(before, exchange, height, content=True)
+        if runs_compiled(before, exchange, height):
+            mixed = tridiagonal.solve(before, exchange, height)
+        else:
+            mixed = _solve(before, exchange, height, content=True)
         ctx.save_for_backward(mixed, exchange, height)
         return mixed
 
@@ -57,13 +63,21 @@ class _ImplicitDiffusion(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         mixed, exchange, height = ctx.saved_tensors
-        adjoint = _solve(gradient, exchange, height)
-        towards = -(adjoint.diff(dim=2) * mixed.diff(dim=2)).sum(dim=1)
-        return adjoint * height, towards, None
+        if runs_compiled(gradient, mixed, exchange, height):
+            return *tridiagonal.adjoint(gradient, mixed, exchange, height), None
+        return *_adjoint(gradient, mixed, exchange, height), None
+
+
+def _adjoint(
+    gradient: Tensor, mixed: Tensor, exchange: Tensor, height: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradients with respect to the tracers before and to the exchange, on any device."""
+    adjoint = _solve(gradient, exchange, height)
+    return adjoint * height, -(adjoint.diff(dim=2) * mixed.diff(dim=2)).sum(dim=1)
 
 
 def _solve(right: Tensor, exchange: Tensor, height: Tensor, *, content: bool = False) -> Tensor:
-    """Gaussian elimination of the tridiagonal system for right-hand sides `b t z y x`.
+    """Gaussian elimination of the system for right-hand sides `b t z y x`, on any device.
 
     With `content`, `right` is still to be multiplied with the height.
     """
@@ -72,12 +86,12 @@ def _solve(right: Tensor, exchange: Tensor, height: Tensor, *, content: bool = F
     x = right * height[:, None, None] if content else right.clone()
     levels = len(x)
     pivots = height[:, None].expand(levels, *c.shape[1:]).clone()
-    pivots[:-1] += c
-    pivots[1:] += c
     ratios = torch.empty(c.shape, dtype=c.dtype, device=c.device)
     for k in range(1, levels):
-        torch.div(c[k - 1], pivots[k - 1], out=ratios[k - 1])
-        pivots[k].addcmul_(c[k - 1], ratios[k - 1], value=-1)
+        torch.div(c[k - 1], pivots[k - 1] + c[k - 1], out=ratios[k - 1])
+        # c - c * ratio would be the same, but strong exchange leaves no digits in it.
+        pivots[k].addcmul_(pivots[k - 1], ratios[k - 1])
+        pivots[k - 1] += c[k - 1]
         x[k].addcmul_(ratios[k - 1], x[k - 1])
     x[-1] /= pivots[-1]
     for k in range(levels - 2, -1, -1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ class OceanGrid:
         """Wet volume of each cell `z y x` [m3]; 0 on land."""
         return self.thickness * self.area * self.wet
 
-    @property
+    @cached_property
     def faces(self) -> FloatArray:
         """Depth of the faces of the levels, `z+1` [m], the surface (0) first.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "zarr", "xarray", "veros")
+PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "numba", "zarr", "xarray", "veros")
 
 
 def provenance(*, seeds: dict[str, int]) -> dict[str, object]:

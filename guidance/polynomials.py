@@ -7,6 +7,7 @@ A table is a polynomial in three variables, ascending in each: `table[k][j][i]` 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor
 
@@ -14,7 +15,7 @@ Row = tuple[float, ...]
 Table = tuple[tuple[Row, ...], ...]
 
 
-def horner(coefficients: Sequence[float | Tensor], x: Tensor) -> Tensor | float:
+def horner(coefficients: Sequence[float | Tensor], x: Tensor | float) -> Tensor | float:
     """`sum_i coefficients[i] * x**i`; of a single coefficient, that coefficient itself."""
     total: Tensor | float = coefficients[-1]
     for coefficient in reversed(coefficients[:-1]):
@@ -22,9 +23,10 @@ def horner(coefficients: Sequence[float | Tensor], x: Tensor) -> Tensor | float:
     return total
 
 
-def evaluate(table: Table, s: Tensor, t: Tensor, z: Tensor) -> Tensor | float:
+def evaluate(table: Table, s: Tensor, t: Tensor, z: Tensor | float) -> Tensor:
     """The table's polynomial at `s`, `t`, `z` (broadcast)."""
-    return horner([horner([horner(row, s) for row in level], t) for level in table], z)
+    total = horner([horner([horner(row, s) for row in level], t) for level in table], z)
+    return cast(Tensor, total)  # a number only if the table holds but one
 
 
 def s_derivative(table: Table) -> Table:

@@ -168,9 +168,7 @@ class NemoTeos10(EquationOfState):
 
     def anomaly(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
         """r' = rho - r0(z) [kg/m3]."""
-        return torch.as_tensor(
-            poly.evaluate(poly.ROQUET_ANOMALY, *_roquet(temperature, salinity, depth))
-        )
+        return poly.evaluate(poly.ROQUET_ANOMALY, *_roquet(temperature, salinity, depth))
 
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
         _, _, z = _roquet(temperature, salinity, depth)
@@ -178,7 +176,7 @@ class NemoTeos10(EquationOfState):
 
     def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
         s, t, z = _roquet(temperature, salinity, depth)
-        by_t = torch.as_tensor(poly.evaluate(_ROQUET_BY_T, s, t, z))
+        by_t = poly.evaluate(_ROQUET_BY_T, s, t, z)
         by_s = poly.evaluate(_ROQUET_BY_S, s, t, z)
         return by_t / _ROQUET_WARMTH, by_s * (0.5 * _ROQUET_SALT) / s
 
@@ -215,11 +213,11 @@ class JackettMcDougall(EquationOfState):
 
     def _variables(
         self, temperature: Tensor, salinity: Tensor, depth: Depth
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Depth]:
         """Root of salinity, temperature and pressure [bar], the variables of the tables."""
         pascal_to_bar = 1e-5
-        pressure = torch.as_tensor(depth).to(temperature) * self.rho_const * self.gravity
-        return salinity.clamp(min=1e-6).sqrt(), temperature, pressure * pascal_to_bar
+        pressure = _in_type_of(temperature, depth) * self.rho_const * self.gravity
+        return _root(salinity.clamp(min=1e-6)), temperature, pressure * pascal_to_bar
 
 
 _ROQUET_WARMTH = 40.0
@@ -265,7 +263,21 @@ def freezing_temperature(salinity: Tensor, depth: Depth) -> Tensor:
     return (-0.0575 + 1.710523e-3 * s.sqrt() - 2.154996e-4 * s) * s - 7.53e-4 * depth
 
 
-def _roquet(temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor, Tensor]:
+def _roquet(temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor, Depth]:
     """The reduced variables (s, t, z) of Roquet et al. 2015, as NEMO computes them."""
-    s = ((salinity + 32.0).abs() * _ROQUET_SALT).sqrt()
-    return s, temperature / _ROQUET_WARMTH, torch.as_tensor(depth).to(temperature) * 1e-4
+    s = _root((salinity + 32.0).abs() * _ROQUET_SALT)
+    return s, temperature / _ROQUET_WARMTH, _in_type_of(temperature, depth) * 1e-4
+
+
+def _root(x: Tensor) -> Tensor:
+    """The square root of positive numbers.
+
+    torch's own may be wrong in its last bit, and where, depends on the processor; its inverse root
+    is 1 / sqrt(x), each rounded correctly, which compiled code repeats bit for bit.
+    """
+    return x * x.rsqrt()
+
+
+def _in_type_of(field: Tensor, depth: Depth) -> Depth:
+    """The depth in the float type and on the device of the field; a plain number as it is."""
+    return depth.to(field) if isinstance(depth, Tensor) else depth

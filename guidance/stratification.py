@@ -10,7 +10,10 @@ from torch import Tensor
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
+from guidance.columns import group_means, joined_layers
+from guidance.compiled import runs_compiled
 from guidance.seawater import EquationOfState
+from guidance.tracing import compiled_density_step
 
 
 def density_steps(
@@ -76,6 +79,22 @@ def adjust_with_gradient(
     """
     if tolerance < 0:
         raise UserError(f"The tolerance is {tolerance} kg/m3; it must be 0 or more.")
+    step = compiled_density_step(eos) if runs_compiled(state.temperature, state.salinity) else None
+    if step is None:
+        return _adjust_in_torch(state, eos=eos, grid=grid, tolerance=tolerance)
+    joined = joined_layers(state, step=step, grid=grid, tolerance=tolerance)
+    if joined is None:
+        return state
+    temperature, salinity = (
+        group_means(field, grid.thickness, joined) for field in (state.temperature, state.salinity)
+    )
+    return State(temperature, salinity, state.sea_level)
+
+
+def _adjust_in_torch(
+    state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float
+) -> State:
+    """`adjust_with_gradient` on any device, in any float type and by any formula."""
     device = state.temperature.device
     depth = torch.from_numpy(grid.interface_depth).to(device)
     pairs = wet_pairs(wet_tensor(grid)).to(device)
