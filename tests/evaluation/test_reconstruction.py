@@ -84,7 +84,8 @@ def test_perturbed_and_interpolated_latents_are_decoded(identity, truth, context
     decoded = decode_all(identity, truth, context)
     normalise = identity.statistics.normalise
     wet = identity.statistics.wet
-    moved = (normalise(decoded.perturbed) - normalise(truth))[:, wet]
+    spread = identity.encode(truth).std(dim=(0, 2, 3), correction=0)[:, None, None]
+    moved = ((normalise(decoded.perturbed) - normalise(truth)) / spread)[:, wet]
     assert float(moved.std()) == pytest.approx(0.1, rel=0.05)
     halfway = 0.5 * (truth.temperature[0] + truth.temperature[4])
     torch.testing.assert_close(decoded.interpolated.temperature[0], halfway)

@@ -73,7 +73,7 @@ def test_a_checkpoint_of_another_autoencoder_is_not_resumed(
     interrupt_training(train_denoiser, run, at=8)
     codec = load_codec(run)
     with torch.no_grad():
-        codec.latent_std.mul_(2)
+        codec.latent_unit.mul_(2)
     codec.save_pretrained(codec_directory(run))
     (run.run_directory / "diffusion" / "latents.safetensors").unlink()
     with pytest.raises(UserError, match=r"other settings \(codec differ"):
