@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         result: dict[str, object] = {
             "grid": options.grid,
             "threads": torch.get_num_threads(),
-            "seconds": adjust_cost(grid, meter=Meter(options.repeats, options.device)),
+            "adjustment_seconds": adjust_cost(grid, meter=Meter(options.repeats, options.device)),
             "provenance": provenance(seeds={"state": SEED}),
         }
         print(json.dumps(result, indent=2))

@@ -79,6 +79,19 @@ CODEC_COLUMNS = {
         Column("cost_grid_guided_step_memory_per_data_space", "memory / data-space guided step"),
     ),
 }
+TRAINING_COLUMNS = (
+    Column("samples_per_second", "samples", "1/s"),
+    Column("samples_per_second_quartiles_apart", "between quartiles", "1/s"),
+    Column("memory_MB", "memory of a step", "MB"),
+    Column("batch_size", "batch"),
+    Column("precision", "precision"),
+    Column("gflop_per_sample", "operations of a sample", "GFLOP"),
+    Column("share_of_matmul_peak", "share of the matmul peak"),
+)
+ADJUSTMENT_COLUMNS = tuple(
+    Column(f"unstable_{percent}_percent", f"{percent} % of the columns overturn", "s")
+    for percent in (0, 10, 100)
+)
 
 
 def main() -> None:
@@ -117,8 +130,12 @@ def table(name: str, group: str | None = None) -> str:
         parts.append(markdown(integration["by_start"], INTEGRATION_COLUMNS))
     if "variants" in result:
         parts += [variants_markdown(result["variants"], columns) for columns in _groups(group)]
-    if "grid" in result:
+    if "cost" in result:
         parts.append(cost_markdown(result["cost"]))
+    if "trainings" in result:
+        parts.append(variants_markdown(_stages(result["trainings"]), TRAINING_COLUMNS))
+    if "adjustment_seconds" in result:
+        parts.append(variants_markdown(result["adjustment_seconds"], ADJUSTMENT_COLUMNS))
     made = result["provenance"]
     parts.append(f"`{made['command']}` at {made['commit']}; {made['machine']}.\n")
     return "\n".join(parts)
@@ -168,6 +185,16 @@ def cost_markdown(cost: Mapping[str, float]) -> str:
         values = " | ".join(format_value(cost[key]) for key in keys)
         lines.append(f"| {call.replace('_', ' ')} | {values} |")
     return "\n".join(lines) + "\n"
+
+
+def _stages(trainings: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """One row for each stage of each training."""
+    return {
+        f"{name}, {stage}": training[stage]
+        for name, training in trainings.items()
+        for stage in ("autoencoder", "diffusion")
+        if stage in training
+    }
 
 
 def _groups(group: str | None) -> list[tuple[Column, ...]]:

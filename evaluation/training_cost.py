@@ -155,8 +155,9 @@ def _archive(experiment: Experiment, grid: str | None) -> StateArchive:
 
 def _add(path: Path, name: str, result: dict[str, object]) -> None:
     """Put the result beside those of other experiments and grids that the file holds."""
-    held = json.loads(path.read_text()) if path.is_file() else {}
-    write_json(path, held | {f"{name} {result['grid']}": result})
+    held = json.loads(path.read_text()) if path.is_file() else {"trainings": {}}
+    held["trainings"][f"{name} {result['grid']}"] = result
+    write_json(path, held | {"provenance": result["provenance"]})
 
 
 if __name__ == "__main__":

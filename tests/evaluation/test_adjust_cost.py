@@ -30,8 +30,8 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     main(["--grid", "3x4x5", "--repeats", "1", "--output", str(path)])
     printed = json.loads(capsys.readouterr().out)
     assert printed["grid"] == "3x4x5"
-    assert set(printed["seconds"]) == set(get_args(EquationName))
-    for seconds in printed["seconds"].values():
+    assert set(printed["adjustment_seconds"]) == set(get_args(EquationName))
+    for seconds in printed["adjustment_seconds"].values():
         assert set(seconds) == {f"unstable_{p}_percent" for p in (0, 10, 100)}
         assert min(seconds.values()) > 0
     assert json.loads(path.read_text()) == printed

@@ -13,7 +13,7 @@ def test_both_stages_are_measured_and_results_gather_in_one_file(tiny_config, tm
     path = tmp_path / "cost.json"
     for grid in ("3x16x16", "3x16x24"):
         main([str(tiny_config), "--grid", grid, "--steps", "2", "--output", str(path)])
-    held = json.loads(path.read_text())
+    held = json.loads(path.read_text())["trainings"]
     assert [result["grid"] for result in held.values()] == ["3x16x16", "3x16x24"]
     small, large = (result["autoencoder"] for result in held.values())
     assert large["gflop_per_sample"] == pytest.approx(1.5 * small["gflop_per_sample"], rel=0.05)
