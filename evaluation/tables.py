@@ -130,7 +130,7 @@ def table(name: str, group: str | None = None) -> str:
         parts.append(markdown(integration["by_start"], INTEGRATION_COLUMNS))
     if "variants" in result:
         parts += [variants_markdown(result["variants"], columns) for columns in _groups(group)]
-    if "cost" in result:
+    if "grid" in result and "cost" in result:
         parts.append(cost_markdown(result["cost"]))
     if "trainings" in result:
         parts.append(variants_markdown(_stages(result["trainings"]), TRAINING_COLUMNS))
