@@ -149,7 +149,9 @@ def _archive(experiment: Experiment, grid: str | None) -> StateArchive:
         return StateArchive.open(experiment.data.archive)
     samples = experiment.autoencoder.training.batch_size
     return SyntheticArchive(
-        synthetic_grid(*parse_shape(grid), periodic_x=True), sea_level=False, samples=samples + 1
+        synthetic_grid(*parse_shape(grid), periodic_x=True),
+        sea_level=False,
+        samples=max(samples, 2) + 1,
     )
 
 
