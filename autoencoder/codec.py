@@ -25,7 +25,7 @@ from data.state import State
 from data.states import StateArchive
 from guidance.stratification import wet_pairs
 
-STRIP_NUMBERS = 2**18  # of a state's in a strip: 2 MB in float32
+STRIP_NUMBERS = 2**18  # of a state's in a strip: 1 MB in float32
 EFFECT_PROBE = 0.3  # standard deviations by which latents are moved to measure their effect
 
 Features = tuple[Tensor, ...]
@@ -139,8 +139,10 @@ class Codec(ModelMixin, ConfigMixin):
         """The rows of the state that `strip` says, from what `cut` gives for it."""
 
     def strips(self, batch: int) -> list[Strip]:
-        """Strips of rows that make up the ocean, so small that what `batch` states need of one at a
-        time stays in the processor's cache."""
+        """Strips of rows that make up the ocean.
+
+        So small that what `batch` states need of one at a time stays in the processor's cache.
+        """
         padded_rows, columns = self.padding.padded_shape
         latent_rows = self.latent_shape[1]
         cells = padded_rows // latent_rows
@@ -448,10 +450,10 @@ class VolumeCodec(Codec):
             return State.from_channels(physical, levels=levels)
         tracers, rest = physical.split([2 * levels, physical.shape[1] - 2 * levels], dim=1)
         thickness = self.grid_thickness[:, rows].to(physical.dtype)
-        exchange = exchange_thickness(raw, thickness, wet_pairs(self.statistics.wet[:levels, rows]))
-        temperature, salinity = mix(tracers.unflatten(1, (2, levels)), exchange, thickness).unbind(
-            1
-        )
+        pairs = wet_pairs(self.statistics.wet[:levels, rows])
+        exchange = exchange_thickness(raw, thickness, pairs)
+        mixed = mix(tracers.unflatten(1, (2, levels)), exchange, thickness)
+        temperature, salinity = mixed.unbind(1)
         return State(temperature, salinity, rest[:, 0] if rest.shape[1] else None)
 
     @property

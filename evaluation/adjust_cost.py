@@ -7,10 +7,8 @@ The states are float32, all wet; the columns that overturn do so at about every 
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import get_args
 
 import torch
@@ -19,7 +17,7 @@ from data.archive_format import EquationName
 from data.errors import user_errors_in_one_sentence
 from data.grid import OceanGrid
 from data.state import State
-from evaluation.codec_cost import Meter, parse_shape, synthetic_grid
+from evaluation.codec_cost import Meter, measuring_parser, parse_shape, synthetic_grid
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
@@ -60,14 +58,10 @@ def _seconds(state: State, name: str, grid: OceanGrid, meter: Meter) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure on a grid and print the result as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measuring_parser(__doc__)
     parser.add_argument("--grid", required=True, help="levels x rows x columns, as 36x800x256")
     parser.add_argument("--repeats", type=int, default=3, help="timed calls of each kind (3)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    parser.add_argument("--threads", type=int, help="threads of torch; without it, its own choice")
-    parser.add_argument("--output", type=Path, help="JSON file to write as well")
     options = parser.parse_args(arguments)
     with user_errors_in_one_sentence():
         if options.threads:

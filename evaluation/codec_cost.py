@@ -318,19 +318,25 @@ def parse_shape(text: str) -> tuple[int, int, int]:
     return levels, rows, columns
 
 
+def measuring_parser(description: str | None) -> argparse.ArgumentParser:
+    """A command line with what all measurements take: threads and an output file."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--threads", type=int, help="threads of torch; without it, its own choice")
+    parser.add_argument("--output", type=Path, help="JSON file to write as well")
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure an experiment's design on a grid and print the result as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measuring_parser(__doc__)
     parser.add_argument("config", type=Path, help="YAML of the experiment")
     parser.add_argument("--grid", required=True, help="levels x rows x columns, as 36x800x256")
     parser.add_argument("--sea-level", action="store_true", help="with a channel of sea level")
     parser.add_argument("--closed", action="store_true", help="x does not close on itself")
     parser.add_argument("--repeats", type=int, default=3, help="timed calls of each kind (3)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    parser.add_argument("--threads", type=int, help="threads of torch; without it, its own choice")
-    parser.add_argument("--output", type=Path, help="JSON file to write as well")
     options, overrides = parser.parse_known_args(arguments)
     with user_errors_in_one_sentence():
         if options.threads:

@@ -9,7 +9,6 @@ are the experiment's own; with it, random ones on an all-wet grid of that size.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,13 @@ from autoencoder.train import build_trainer as build_autoencoder_trainer
 from configs import Experiment, load_experiment
 from data.errors import user_errors_in_one_sentence
 from data.states import StateArchive
-from evaluation.codec_cost import Meter, SyntheticArchive, parse_shape, synthetic_grid
+from evaluation.codec_cost import (
+    Meter,
+    SyntheticArchive,
+    measuring_parser,
+    parse_shape,
+    synthetic_grid,
+)
 from evaluation.provenance import provenance
 from latent_diffusion.latents import LatentCache
 from latent_diffusion.train import build_denoiser, build_schedule
@@ -119,14 +124,10 @@ def _accelerator(experiment: Experiment, precision: str) -> Accelerator:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure an experiment's training and print the result as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measuring_parser(__doc__)
     parser.add_argument("config", type=Path, help="YAML of the experiment")
     parser.add_argument("--grid", help="levels x rows x columns of random states, as 36x800x256")
     parser.add_argument("--steps", type=int, default=8, help="timed steps of each stage (8)")
-    parser.add_argument("--threads", type=int, help="threads of torch; without it, its own choice")
-    parser.add_argument("--output", type=Path, help="JSON file to add the result to")
     options, overrides = parser.parse_known_args(arguments)
     with user_errors_in_one_sentence():
         if options.threads:

@@ -153,9 +153,10 @@ def test_a_member_is_the_same_state_in_whatever_batch(trained, make_pipeline, na
         latents = [pipeline(generators=part, steps=5, guide=guide).latents for part in parts]
         states.append(torch.cat(latents))
     assert (states[0][0] - states[0][1]).abs().max() > 0.1, "members differ from one another"
-    # Batched products round differently, and guidance and networks of little training amplify that.
+    # Batched products round differently; guidance and large ancestral steps amplify that.
+    tolerance = 1e-3 if guided or "Ancestral" in name else 1e-5
     for other in states[1:]:
-        torch.testing.assert_close(other, states[0], atol=1e-3, rtol=1e-5)
+        torch.testing.assert_close(other, states[0], atol=tolerance, rtol=1e-5)
 
 
 def test_a_saved_pipeline_samples_the_same_states(make_pipeline, tmp_path):
