@@ -98,8 +98,20 @@ class Comparison:
         if self.jitter is None:
             raise ValueError("no jitter was drawn for this comparison")
         spread = self.mean.detach().std(dim=(0, 2, 3), correction=0)[:, None, None]
-        decoded = self.codec.vae.decode(self.mean + spread * self.jitter)
-        return self.ocean.steps(self.codec.reconstruct(decoded))
+        return self._decoded_steps(self.mean + spread * self.jitter)
+
+    @cached_property
+    def interpolated_steps(self) -> Tensor:
+        """Density steps `b z-1 y x` [kg/m3] of what decodes half-way to the batch's next state."""
+        return self._decoded_steps(_half_way(self.mean))
+
+    def _decoded_steps(self, latents: Tensor) -> Tensor:
+        return self.ocean.steps(self.codec.reconstruct(self.codec.vae.decode(latents)))
+
+
+def _half_way(x: Tensor) -> Tensor:
+    """Mean of each entry of a batch and the next; the last one's next is the first."""
+    return (x + x.roll(1, dims=0)) / 2
 
 
 Term = Callable[[Comparison], Tensor]
@@ -127,6 +139,14 @@ def _jittered_stratification(c: Comparison) -> Tensor:
 
 def _jittered_created_instability(c: Comparison) -> Tensor:
     return losses.created_instability(c.jittered_steps, c.true_steps, c.ocean.wet_pairs)
+
+
+def _interpolated_instability(c: Comparison) -> Tensor:
+    """Only the hinge: half-way between two states there is no truth, but their mean overturns no
+    more than they do."""
+    return losses.created_instability(
+        c.interpolated_steps, _half_way(c.true_steps), c.ocean.wet_pairs
+    )
 
 
 def _adjusted(c: Comparison) -> Tensor:
@@ -220,6 +240,7 @@ TERMS: dict[str, Builder] = {
     "kl": _ready(_kl),
     "stratification": _ready(_stratification),
     "created_instability": _ready(_created_instability),
+    "interpolated_instability": _ready(_interpolated_instability),
     "adjusted": _ready(_adjusted),
     "spectral": _Spectral,
     "gradient": _ready(_gradient),

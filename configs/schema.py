@@ -59,6 +59,9 @@ class LossSettings(Section):
     kl: float = Field(1e-6, ge=0, description="per latent number; bounded latents have none")
     stratification: float = Field(0.0, ge=0, description="density steps, both signs of error")
     created_instability: float = Field(0.0, ge=0, description="density steps, only overturning")
+    interpolated_instability: float = Field(
+        0.0, ge=0, description="overturning of what decodes half-way between two states' latents"
+    )
     adjusted: float = Field(0.0, ge=0, description="error after exact convective adjustment")
     spectral: float = Field(0.0, ge=0, description="band energies of horizontal spectra")
     gradient: float = Field(0.0, ge=0, description="differences between horizontal neighbours")

@@ -22,7 +22,9 @@ class StudySettings(Section):
 
     base: Path = Field(description="YAML of the experiment that is varied, beside this one's")
     title: str = ""
-    training_seconds: float = Field(gt=0, description="wall time of each variant's training steps")
+    training_seconds: float = Field(
+        gt=0, description="processor time of each variant's training steps"
+    )
     cost_grid: tuple[GridSize, GridSize, GridSize] | None = Field(
         None, description="levels, rows, columns of an all-wet grid on which to measure cost too"
     )

@@ -1,8 +1,9 @@
 """Compares designs of the autoencoder at equal training cost: `halocline compare STUDY`.
 
-Every variant trains for the same wall time: the time of its training step is measured, and it gets
-as many samples as fit. Each is judged as soon as it is trained; finished variants are not repeated,
-and one that was interrupted goes on from its last checkpoint.
+Every variant trains for the same processor time, so that what else the machine does counts little:
+the time of its training step is measured, and it gets as many samples as fit. Each is judged as
+soon as it is trained; finished variants are not repeated, and one that was interrupted goes on from
+its last checkpoint.
 """
 
 from __future__ import annotations
@@ -227,7 +228,7 @@ def _step_starts(experiment: Experiment) -> list[float]:
         if module.training:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            starts.append(time.perf_counter())
+            starts.append(time.process_time())
 
     trainer.objective.register_forward_pre_hook(note)
     trainer.run()

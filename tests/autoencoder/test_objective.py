@@ -9,6 +9,7 @@ import torch
 
 from autoencoder import terms, train
 from autoencoder.codec import VolumeCodec
+from autoencoder.losses import created_instability
 from autoencoder.objective import AutoencoderObjective
 from autoencoder.terms import TERMS
 from autoencoder.train import build_codec, load_codec, train_codec
@@ -22,6 +23,7 @@ ALL = {
     "kl": 1e-3,
     "stratification": 0.1,
     "created_instability": 0.2,
+    "interpolated_instability": 0.6,
     "adjusted": 0.3,
     "spectral": 0.05,
     "gradient": 0.4,
@@ -145,13 +147,28 @@ def test_a_perfect_codec_costs_only_what_the_truth_overturns(build):
     vars(comparison)["reconstruction"] = comparison.truth
     costs = {name: float(term(comparison)) for name, term in objective._terms.items()}
     assert costs.pop("adjusted") > 0  # the tiny ocean has a layer that overturns in places
-    del costs["kl"]
+    del costs["kl"], costs["interpolated_instability"]  # of latents that are not the truth's
     assert costs == pytest.approx(dict.fromkeys(costs, 0.0), abs=1e-6)
 
 
 def test_a_grid_without_room_for_spectra_is_refused_in_a_sentence(tiny_experiment):
     with pytest.raises(UserError, match=r"8 x 8 cells without land.*12 x 8.*losses\.spectral"):
         train_codec(tiny_experiment("--autoencoder.losses.spectral", "0.1"))
+
+
+@torch.no_grad()
+def test_half_way_between_states_their_mean_is_what_must_not_overturn(build):
+    objective, batch = build({"interpolated_instability": 1.0})
+    comparison = objective._compare(batch, _noise())
+    seen = []
+    decode = objective.codec.vae.decode
+    objective.codec.vae.decode = lambda latents: seen.append(latents) or decode(latents)
+    steps = comparison.interpolated_steps
+    torch.testing.assert_close(seen[0], comparison.mean.mean(dim=0).expand_as(seen[0]))
+    target = comparison.true_steps.mean(dim=0).expand_as(steps)
+    expected = created_instability(steps, target, comparison.ocean.wet_pairs)
+    term = TERMS["interpolated_instability"](objective.codec)
+    torch.testing.assert_close(term(comparison), expected)
 
 
 def test_jitter_without_terms_to_repeat_is_refused(tiny_experiment):
