@@ -138,6 +138,15 @@ class Codec(ModelMixin, ConfigMixin):
     def decode_strip(self, cut: Features, strip: Strip) -> State:
         """The rows of the state that `strip` says, from what `cut` gives for it."""
 
+    @property
+    def has_linear_decoder(self) -> bool:
+        """Whether there is a `decode_linearly`."""
+        return True
+
+    @abstractmethod
+    def decode_linearly(self, latents: Tensor) -> State:
+        """A linear stand-in for `decode`, cheap to differentiate: `b c h w` to a whole state."""
+
     def strips(self, batch: int) -> list[Strip]:
         """Strips of rows that make up the ocean.
 
@@ -262,6 +271,9 @@ class IdentityCodec(Codec):
     def decode_strip(self, cut: Features, strip: Strip) -> State:
         cropped = self.padding.crop(cut[0], first=strip.first)
         return self.statistics.denormalise(cropped, rows=strip.rows)
+
+    def decode_linearly(self, latents: Tensor) -> State:
+        return self.decode(latents)
 
     @property
     def latent_weight(self) -> Tensor:
@@ -391,6 +403,25 @@ class VolumeCodec(Codec):
     def decode_strip(self, cut: Features, strip: Strip) -> State:
         decoded = self.vae.decode_rows(*cut, strip.first, strip.last, rows=self.latent_shape[1])
         return self.reconstruct(decoded, first=strip.first * self.vae.factor)
+
+    @property
+    def has_linear_decoder(self) -> bool:
+        return self.vae.linear is not None
+
+    def decode_linearly(self, latents: Tensor) -> State:
+        """The linear path alone, without the network's part and without mixing.
+
+        Raises `UserError` for an autoencoder without a linear path.
+        """
+        if self.vae.linear is None:
+            raise UserError(
+                "this autoencoder has no linear path; train one with autoencoder.linear_path"
+            )
+        shift, scale = self._standardisation()
+        fields = self.vae.linear.decode(latents * scale + shift)
+        if self.vae.config.vertical_modes:
+            fields = self.vae.modes.decode(fields)
+        return self.statistics.denormalise(self.padding.crop(fields))
 
     def decode_in_tiles(self, latents: Tensor, *, tile: tuple[int, int]) -> State:
         """As `decode`, at most `tile` latent rows and columns at once, for grids that do not fit.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -154,17 +154,86 @@ class SamplingSettings(Section):
     scheduler_options: dict[str, bool | int | float | str] = {}
 
 
+TermName = Literal[
+    "nearest_stable_state",
+    "unstable_pairs",
+    "physical_bounds",
+    "mean_profile",
+    "density_profile",
+    "density_steps",
+    "budget",
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class GuidanceSettings(Section):
-    """Hydrostatic guidance of the sampling."""
+    """Hydrostatic guidance of the sampling: which constraints, and how they steer the chain."""
 
     enabled: bool = True
-    nearest_stable_state: float = Field(1.0, ge=0, description="weight; 0 switches the term off")
-    mean_profile: float = Field(0.0, ge=0, description="weight of the seed paper's term")
-    mean_profile_per: Literal["sample", "ensemble"] = "sample"
+
+    # Constraints: their weights, 0 leaves one out.
+    nearest_stable_state: float = Field(1.0, ge=0, description="the state, exactly adjusted")
+    unstable_pairs: float = Field(0.0, ge=0, description="hinge on density steps")
+    physical_bounds: float = Field(0.0, ge=0, description="freezing point, salinity 0")
+    mean_profile: float = Field(0.0, ge=0, description="horizontal means of T and S")
+    density_profile: float = Field(0.0, ge=0, description="horizontal means of density")
+    density_steps: float = Field(0.0, ge=0, description="their differences between levels")
+    budget: float = Field(0.0, ge=0, description="the ocean's heat and salt content")
+    per: Literal["sample", "ensemble"] = Field(
+        "sample", description="whether means (the last four) are each sample's or the batch's"
+    )
+    windows: dict[TermName, tuple[Share, Share]] = Field(
+        {}, description="shares of the chain between which a constraint counts; all of it if unsaid"
+    )
+
+    # How they steer.
+    acts_on: Literal["clean_estimate", "noisy_sample"] = Field(
+        "clean_estimate", description="the noisy sample is for methods to compare with"
+    )
+    by: Literal["decoder", "network", "encoder", "surrogate"] = Field(
+        "decoder",
+        description="gradient through the decoder, through the denoiser too, or through a linear "
+        "stand-in for the decoder; or projection and encoding again",
+    )
     start: float = Field(0.6, ge=0, le=1, description="fraction of the chain that runs unguided")
-    inner_steps: int = Field(1, gt=0, description="gradient steps in a guided denoising step")
+    every: int = Field(1, gt=0, description="guide each so-many-th step, the last one always")
+    inner_steps: int = Field(1, gt=0, description="most steps in a guided denoising step")
+    satisfied: float = Field(0.0, ge=0, description="energy at which a sample is left alone")
     step_cap: float = Field(0.15, gt=0, description="largest rms change of a latent in one step")
+    relaxation: float = Field(1.0, gt=0, description="factor on each step")
+    damped: bool = Field(True, description="decode where a step leads, and shorten it")
+    strength: Literal["constant", "rising", "dual_ascent"] = Field(
+        "constant", description="of the pull on noisy samples over the chain"
+    )
+    rate: float = Field(1.0, gt=0, description="of the multiplier's dual ascent")
+
     adjust: bool = Field(True, description="exact convective adjustment as the last step")
+
+    @property
+    def weights(self) -> dict[TermName, float]:
+        """Weight of each constraint by its name."""
+        return {name: getattr(self, name) for name in get_args(TermName)}
+
+    @property
+    def couples_samples(self) -> bool:
+        """Whether a sample depends on the batch that it is drawn in."""
+        means = (self.mean_profile, self.density_profile, self.density_steps, self.budget)
+        return self.strength == "dual_ascent" or (self.per == "ensemble" and any(means))
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        noisy = self.acts_on == "noisy_sample"
+        if noisy and (self.by == "network" or self.every > 1 or self.damped):
+            raise ValueError(
+                "guidance of the noisy sample takes by: decoder, encoder or surrogate, "
+                "every: 1 and damped: false"
+            )
+        if not noisy and self.strength != "constant":
+            raise ValueError(
+                f"the strength '{self.strength}' belongs to acts_on: noisy_sample; clean estimates "
+                "are moved all the way"
+            )
+        return self
 
 
 class EvaluationSettings(Section):

@@ -91,3 +91,10 @@ def _split_span(
             "the fractions, split by member, or set one_member: true if files continue each other."
         )
     return split
+
+
+def spread_out(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most `count` of `indices`, evenly spaced."""
+    if len(indices) <= count:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, count).round().astype(int)]

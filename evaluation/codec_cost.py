@@ -35,7 +35,7 @@ from data.grid import OceanGrid
 from data.state import State
 from data.states import StateArchive
 from evaluation.provenance import provenance
-from guidance.guide import WeightedTerm, energy_and_gradient
+from guidance.energy import WeightedTerm, energy_and_gradient
 from latent_diffusion.denoiser import build_unet, predict
 from training.log import write_json
 

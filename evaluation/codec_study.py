@@ -28,6 +28,7 @@ from autoencoder.train import build_codec, build_trainer, load_codec, stage_dire
 from configs import Experiment
 from configs.study import CodecStudy
 from data.errors import UserError
+from data.splits import spread_out
 from data.state import State
 from data.states import StateArchive
 from evaluation.codec_cost import codec_cost, grid_cost
@@ -43,7 +44,6 @@ from evaluation.reconstruction import (
     reconstruction_spectra,
     worst_cells,
 )
-from evaluation.rows import spread_out
 from guidance.seawater import equation_of_state
 from training.launch import build_accelerator
 from training.log import write_json

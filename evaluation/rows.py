@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
 from configs import Experiment
+from data.splits import spread_out
 from data.state import State
 from data.states import StateArchive
 from evaluation.metrics import EvaluationContext, evaluate_row
@@ -47,10 +46,3 @@ def autoencode(codec: Codec, states: State, *, batch: int = 16) -> State:
     channels = states.to_channels().split(batch)
     parts = [State.from_channels(part, levels=states.levels) for part in channels]
     return State.cat([codec.decode(codec.encode(part)) for part in parts])
-
-
-def spread_out(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """At most `count` of `indices`, evenly spaced."""
-    if len(indices) <= count:
-        return indices
-    return indices[np.linspace(0, len(indices) - 1, count).round().astype(int)]

@@ -1,14 +1,15 @@
 """Energies that say how far a physical state is from what it ought to be.
 
 Each term maps a `State` to one dimensionless energy per sample, `b`, differentiable in the state
-and 0 where the constraint holds. A term knows nothing of how the state was decoded.
+and 0 where the constraint holds. A term knows nothing of how the state was decoded. Terms of
+horizontal means are in `guidance.profiles`, observations in `guidance.observations`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,8 +17,8 @@ from torch import Tensor
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from guidance.seawater import EquationOfState
-from guidance.stratification import adjust
+from guidance.seawater import EquationOfState, freezing_temperature
+from guidance.stratification import adjust, density_steps, wet_pairs
 
 
 class Term(Protocol):
@@ -32,6 +33,15 @@ class LocalTerm(Term, Protocol):
 
     def part(self, rows: slice) -> Term:
         """The share of some rows in the energy: `State` of these rows to `b`."""
+        ...
+
+
+@runtime_checkable
+class Projection(Term, Protocol):
+    """A term that knows the nearest state at which its energy vanishes."""
+
+    def project(self, state: State) -> State:
+        """The nearest state that holds the constraint; carries no gradient."""
         ...
 
 
@@ -67,12 +77,9 @@ class NearestStableState:
         self, grid: OceanGrid, eos: EquationOfState, scales: Scales, *, tolerance: float = 0.0
     ) -> None:
         """tolerance [kg/m3]: inversions up to this are left alone."""
-        _check_levels(grid, *scales)
+        check_levels(grid, *scales)
         self.grid, self.eos, self.tolerance = grid, eos, tolerance
-        wet = wet_tensor(grid)
-        self._weights = [
-            wet * _inverse_square(scale)[:, None, None] / wet.sum() for scale in scales
-        ]
+        self._weights = _cell_weights(grid, scales)
 
     def part(self, rows: slice) -> NearestStableState:
         """The share of some rows in the energy: N stays the number of all wet cells."""
@@ -81,60 +88,97 @@ class NearestStableState:
         part._weights = [weights[:, rows] for weights in self._weights]
         return part
 
-    def __call__(self, state: State) -> Tensor:
-        target = adjust(
+    def project(self, state: State) -> State:
+        """The state after exact adjustment."""
+        return adjust(
             state.map(Tensor.detach), eos=self.eos, grid=self.grid, tolerance=self.tolerance
         )
+
+    def __call__(self, state: State) -> Tensor:
+        target = self.project(state)
         distances = (state.temperature - target.temperature, state.salinity - target.salinity)
-        return _half_squares(distances, self._weights)
+        return half_squares(distances, self._weights)
 
 
-class MeanProfile:
-    """Half the mean squared distance of the horizontal-mean T and S profiles to given ones.
+class UnstablePairs:
+    """Half the mean square of what density steps lie below a tolerance (a hinge).
 
-    The "hydrostatic" constraint of Meunier et al. 2025 (arXiv 2502.02499, eq. 2), acting on the
-    clean estimate; means are weighted by wet area, distances in units of `scales`, averaged over
-    all wet cells (so that one Polyak step in data space shifts every level by its error).
-    `per="sample"` is the paper's and costs variance, for real states differ in their mean
-    profile; `per="ensemble"` constrains the mean of the batch alone: every sample is given the
-    batch's energy, so all are shifted alike and their spread stays.
+    step_std: `z-1` [kg/m3], the units in which steps count, for instance their spread in the data;
+        0 leaves an interface out
+    tolerance: [kg/m3], or `z-1` of them: inversions up to this, such as the data have themselves,
+        cost nothing
+
+    Energy of sample i: 1 / (2 N) sum_pairs (max(0, -step - tolerance) / std)^2, N wet pairs. Its
+    gradient takes the expansion coefficients as constants. It asks for stratification wherever it
+    acts, and so makes mixed layers shallower than `NearestStableState`: a reference, not advice.
     """
 
     def __init__(
         self,
         grid: OceanGrid,
-        temperature: Tensor,
-        salinity: Tensor,
-        scales: Scales,
+        eos: EquationOfState,
+        step_std: Tensor,
         *,
-        per: Literal["sample", "ensemble"] = "ensemble",
+        tolerance: Tensor | float = 0.0,
     ) -> None:
-        """temperature `z` [degC] and salinity `z`: the training states' mean profiles."""
-        _check_levels(grid, temperature, salinity, *scales)
-        if per not in ("sample", "ensemble"):
-            raise UserError(f"The mean profile is per {per!r}; write 'sample' or 'ensemble'.")
-        self.per = per
-        self._profiles = (temperature, salinity)
-        area = torch.from_numpy(grid.area) * wet_tensor(grid)
-        self._share = area / area.sum((1, 2), keepdim=True).clamp(min=torch.finfo().tiny)
-        cells = wet_tensor(grid).sum((1, 2))
-        self._weights = [cells * _inverse_square(scale) / cells.sum() for scale in scales]
+        check_levels(grid, step_std, below=1)
+        self.grid, self.eos = grid, eos
+        self._tolerance = torch.as_tensor(tolerance).expand(step_std.shape)[:, None, None]
+        pairs = wet_pairs(wet_tensor(grid))
+        self._weights = pairs * inverse_square(step_std)[:, None, None] / pairs.sum()
+
+    def part(self, rows: slice) -> UnstablePairs:
+        """The share of some rows in the energy: N stays the number of all wet pairs."""
+        part = copy(self)
+        part.grid = self.grid.part(rows)
+        part._weights = self._weights[:, rows]
+        return part
 
     def __call__(self, state: State) -> Tensor:
-        fields = (state.temperature, state.salinity)
-        errors = [
-            self._mean(field) - profile.to(field)
-            for field, profile in zip(fields, self._profiles, strict=True)
-        ]
-        return _half_squares(errors, self._weights)
-
-    def _mean(self, field: Tensor) -> Tensor:
-        """Horizontal means `b z` of a field `b z y x`; all rows the same for the ensemble."""
-        means = (self._share.to(field) * field).sum((2, 3))
-        return means if self.per == "sample" else means.mean(0, keepdim=True).expand_as(means)
+        steps = density_steps(
+            state,
+            eos=self.eos,
+            interface_depth=torch.from_numpy(self.grid.interface_depth),
+            constant_slopes=True,
+        )
+        inversion = (-steps - self._tolerance.to(steps)).clamp(min=0)
+        return half_squares([inversion], [self._weights])
 
 
-def _half_squares(distances: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+class PhysicalBounds:
+    """Half the mean squared distance to water that can be: not below freezing, no negative salt.
+
+    The freezing point is that of the state's own salinity, held fixed, in situ; distances are in
+    units of `scales`, averaged as those of `NearestStableState`.
+    """
+
+    def __init__(self, grid: OceanGrid, scales: Scales) -> None:
+        check_levels(grid, *scales)
+        self._depth = torch.from_numpy(grid.depth)[:, None, None]
+        self._weights = _cell_weights(grid, scales)
+
+    def part(self, rows: slice) -> PhysicalBounds:
+        """The share of some rows in the energy: N stays the number of all wet cells."""
+        part = copy(self)
+        part._weights = [weights[:, rows] for weights in self._weights]
+        return part
+
+    def project(self, state: State) -> State:
+        """The state with every cell inside the bounds; land, which is 0, stays 0."""
+        state = state.map(Tensor.detach)
+        salinity = state.salinity.clamp(min=0)
+        freezing = freezing_temperature(salinity, self._depth.to(salinity))
+        wet = self._weights[0].to(salinity.device) > 0
+        warm = torch.maximum(state.temperature, freezing)
+        return State(torch.where(wet, warm, state.temperature), salinity, state.sea_level)
+
+    def __call__(self, state: State) -> Tensor:
+        target = self.project(state)
+        distances = (state.temperature - target.temperature, state.salinity - target.salinity)
+        return half_squares(distances, self._weights)
+
+
+def half_squares(distances: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     """Half the weighted sum of squares of all distances `b ...`, per sample `b`."""
     squares = [
         (weight.to(distance) * distance**2).flatten(1).sum(1)
@@ -143,17 +187,25 @@ def _half_squares(distances: Sequence[Tensor], weights: Sequence[Tensor]) -> Ten
     return 0.5 * torch.stack(squares).sum(0)
 
 
-def _inverse_square(scale: Tensor) -> Tensor:
+def inverse_square(scale: Tensor) -> Tensor:
     """1 / scale^2 in float64, 0 where the scale is 0."""
     scale = scale.detach().cpu().double()
     return torch.where(scale > 0, 1 / scale.clamp(min=1e-30) ** 2, 0.0)
 
 
-def _check_levels(grid: OceanGrid, *profiles: Tensor) -> None:
-    levels = grid.shape[0]
+def check_levels(grid: OceanGrid, *profiles: Tensor, below: int = 0) -> None:
+    """Raises UserError unless each profile has a value for each level, or `below` fewer."""
+    levels = grid.shape[0] - below
     for profile in profiles:
         if profile.shape != (levels,):
+            places = "interface" if below else "level"
             raise UserError(
                 f"A constraint was given values of shape {tuple(profile.shape)}, but the grid has "
-                f"{levels} levels; give one value per level, surface first."
+                f"{levels} {places}s; give one value per {places}, surface first."
             )
+
+
+def _cell_weights(grid: OceanGrid, scales: Scales) -> list[Tensor]:
+    """Weight of each cell's squared distance, `z y x` for temperature and salinity."""
+    wet = wet_tensor(grid)
+    return [wet * inverse_square(scale)[:, None, None] / wet.sum() for scale in scales]

@@ -1,112 +1,62 @@
-"""From constraints on the physical state to a correction of the clean estimate."""
+"""From constraints on the physical state to a correction of a denoising step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from data.errors import UserError
-from data.state import State
-from guidance.constraints import LocalTerm, Term
-
-Features = tuple[Tensor, ...]
-
-
-class Decoder(Protocol):
-    """What turns latents into states, in strips of rows so that no whole state need be held.
-
-    `features` does what needs all latents; `cut` gives views of what one of the `strips` (for a
-    batch of that size) needs of them, and `decode_strip` makes from these the rows of the ocean
-    that the strip's attribute `rows` says. All are differentiable. A codec is a decoder.
-    """
-
-    def features(self, latents: Tensor) -> Features: ...
-
-    def strips(self, batch: int) -> Sequence[Any]: ...
-
-    def cut(self, features: Features, strip: Any) -> Features: ...
-
-    def decode_strip(self, cut: Features, strip: Any) -> State: ...
+from guidance.decoding import Decoder
+from guidance.energy import WeightedTerm, energy_of
+from guidance.pulls import PULLS, Pull, ThroughNetwork
+from guidance.strength import Constant, Strength
 
 
-@dataclass(frozen=True)
-class WholeDecoder:
-    """A decoder in one strip, from any function of latents `b c h w` to states."""
+class Step(NamedTuple):
+    """A denoising step's place in the chain: `number`, from 0, of `steps`."""
 
-    decode: Callable[[Tensor], State]
+    number: int
+    steps: int
 
     @property
-    def rows(self) -> slice:
-        return slice(None)
-
-    def features(self, latents: Tensor) -> Features:
-        return (latents,)
-
-    def strips(self, batch: int) -> Sequence[WholeDecoder]:
-        return [self]
-
-    def cut(self, features: Features, strip: WholeDecoder) -> Features:
-        return features
-
-    def decode_strip(self, cut: Features, strip: WholeDecoder) -> State:
-        return self.decode(*cut)
+    def progress(self) -> float:
+        """Share of the chain that is done after the step: 0 at noise, 1 at the end."""
+        return (self.number + 1) / self.steps
 
 
 @dataclass(frozen=True)
-class WeightedTerm:
-    """A constraint and the weight of its energy in the sum; only the ratios of weights matter."""
+class Descent:
+    """How latents are moved towards states where the terms' energy E vanishes.
 
-    term: Term
-    weight: float = 1.0
+    Latents z are decoded and moved against a direction d (by default the gradient g = dE/dz) by the
+    Polyak step 2 E / (g . d) (Polyak 1987), which reaches the minimum of a quadratic well in one go
+    where that minimum is 0 and the well is round. Decoders cannot reach every state, so the minimum
+    may lie above 0 and the step go too far: `damped` fits a parabola through the energy at both
+    ends and stops at its bottom. Everything is per sample.
 
-    def __call__(self, state: State) -> Tensor:
-        return self.weight * self.term(state)
-
-    @property
-    def local(self) -> bool:
-        """Whether the energy is a sum over strips of rows."""
-        return isinstance(self.term, LocalTerm)
-
-    def part(self, rows: slice) -> WeightedTerm:
-        """The share of some rows in the energy of a local term."""
-        assert isinstance(self.term, LocalTerm)
-        return WeightedTerm(self.term.part(rows), self.weight)
-
-
-@dataclass(frozen=True)
-class Guide:
-    """Pulls clean estimates towards states where the terms' energy E vanishes.
-
-    Late in the chain each clean estimate z is decoded, and moved against g = dE/dz by the Polyak
-    step 2 E / |g|^2 (Polyak 1987), which reaches the minimum of a quadratic well in one go where
-    that minimum is 0 and the well is round. Decoders cannot reach every state, so the minimum may
-    lie above 0 and the step go too far: `damped` fits a parabola through the energy at both ends
-    and stops at its bottom. Everything is per sample, and no scheduler is involved.
-
-    terms: the constraints and their weights
-    start: share of the chain, 0 at noise and 1 at the end, before which nothing is done: early
-        estimates are blurred, and later ones undo what was done to them
+    by: where the direction comes from, see `guidance.pulls`
+    inner_steps: steps per denoising step, at most
+    satisfied: energy at which a sample is left alone; when all are, no further step is taken
     step_cap: longest step, as the root mean square over a sample's latent elements; latents are
         standardised, so 0.15 is 0.15 standard deviations
-    inner_steps: gradient steps per denoising step
     relaxation: factor on the Polyak step; 0.5 for energies that are linear rather than quadratic
     damped: whether to look where a step leads (one more decoding, without gradient) and shorten it
     """
 
-    terms: Sequence[WeightedTerm]
-    start: float = 0.6
-    step_cap: float = 0.15
+    by: str = "decoder"
     inner_steps: int = 1
+    satisfied: float = 0.0
+    step_cap: float = 0.15
     relaxation: float = 1.0
     damped: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start <= 1:
-            raise UserError(f"Guidance starts at {self.start}; give a share of the chain, 0 to 1.")
+        if self.by not in PULLS:
+            raise UserError(f"Guidance by {self.by!r} is unknown; write one of {', '.join(PULLS)}.")
         if self.step_cap <= 0 or self.relaxation <= 0 or self.inner_steps < 1:
             raise UserError(
                 f"Guidance was given step_cap {self.step_cap}, relaxation {self.relaxation} and "
@@ -114,101 +64,143 @@ class Guide:
                 "least 1."
             )
 
-    def correct(self, clean_estimate: Tensor, decoder: Decoder, *, progress: float) -> Tensor:
+    def __call__(
+        self,
+        latents: Tensor,
+        terms: Sequence[WeightedTerm],
+        decoder: Decoder,
+        *,
+        through_network: ThroughNetwork | None = None,
+        strength: Strength | None = None,
+        at: Step | None = None,
+    ) -> Tensor:
+        """The latents `b c h w`, moved; a new, detached tensor.
+
+        strength: share of each step that is taken at this place `at` of the chain; all of it if not
+            given. Works under `torch.no_grad` and `torch.inference_mode`.
+        """
+        with torch.inference_mode(False):
+            moved = latents.detach().clone()
+            for _ in range(self.inner_steps):
+                pull = PULLS[self.by](terms, moved, decoder, through_network)
+                if (pull.energy <= self.satisfied).all():
+                    break
+                share = 1.0 if strength is None else strength(pull.energy, at)
+                moved = moved - share * self._step(moved, pull, terms, decoder).to(moved)
+        return moved
+
+    @torch.no_grad()
+    def _step(
+        self, latents: Tensor, pull: Pull, terms: Sequence[WeightedTerm], decoder: Decoder
+    ) -> Tensor:
+        """The step `b c h w` to subtract from the latents."""
+        length = 2 * self.relaxation * _ratio(pull.energy, pull.slope).clamp(min=0)
+        length = torch.where(pull.energy <= self.satisfied, 0.0, length)
+        rms = pull.direction.flatten(1).square().mean(1).sqrt()
+        length = length.clamp(max=_ratio(torch.full_like(rms, self.step_cap), rms))
+        step = pull.direction * _per_sample(length)
+        if self.damped:
+            after = energy_of(terms, latents - step.to(latents), decoder)
+            step = step * _per_sample(_damping(pull.energy, after, pull.slope * length))
+        return step
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Pulls clean estimates towards states where the terms' energy vanishes.
+
+    No scheduler is involved: what a step goes on from is the corrected estimate.
+
+    terms: the constraints and their weights
+    start: share of the chain, 0 at noise and 1 at the end, before which nothing is done: early
+        estimates are blurred, and later ones undo what was done to them
+    every: guide each so-many-th step from the start on; the last step always
+    descent: how the estimate is moved
+    """
+
+    terms: Sequence[WeightedTerm]
+    start: float = 0.6
+    every: int = 1
+    descent: Descent = field(default_factory=Descent)
+
+    def __post_init__(self) -> None:
+        check_start(self.start)
+        if self.every < 1:
+            raise UserError(f"Guidance was to act every {self.every} steps; give 1 or more.")
+
+    @property
+    def through_network(self) -> bool:
+        """Whether `correct` asks for the way through the network."""
+        return self.descent.by == "network"
+
+    def acts_at(self, at: Step) -> bool:
+        """Whether this step is guided."""
+        due = (at.steps - 1 - at.number) % self.every == 0
+        return due and at.progress >= self.start and bool(self._terms_at(at))
+
+    def correct(
+        self,
+        clean_estimate: Tensor,
+        decoder: Decoder,
+        *,
+        at: Step,
+        through_network: ThroughNetwork | None = None,
+    ) -> Tensor:
         """The clean estimate `b c h w`, moved towards the constraints; a new, detached tensor.
 
         decoder: from standardised latents `b c h w` to physical states; its parameters receive no
-            gradient. It decodes 1 to 2 times per inner step (see `damped`).
-        progress: share of the chain that is done. Before `start` the estimate itself comes back
-            and nothing is decoded. Works under `torch.no_grad` and `torch.inference_mode`.
+            gradient. It decodes once per inner step, and once more if damped.
+        through_network: for `by="network"`: from a gradient with respect to the clean estimate to
+            one with respect to the noisy sample
+
+        Where the step is not guided the estimate itself comes back and nothing is decoded.
         """
-        if progress < self.start or not self.terms:
+        if not self.acts_at(at):
             return clean_estimate
-        with torch.inference_mode(False):
-            corrected = clean_estimate.detach().clone()
-            for _ in range(self.inner_steps):
-                corrected = corrected - self._step(corrected, decoder)
-        return corrected
+        return self.descent(
+            clean_estimate, self._terms_at(at), decoder, through_network=through_network
+        )
 
-    def _step(self, estimate: Tensor, decoder: Decoder) -> Tensor:
-        """The step `b c h w` to subtract from the estimate."""
-        energy, gradient = energy_and_gradient(self.terms, estimate, decoder)
-        with torch.no_grad():
-            slope = gradient.float()
-            step = slope * _per_sample(2 * self.relaxation * _ratio(energy, _dot(slope, slope)))
-            step = _cap(step, self.step_cap)
-            if self.damped:
-                after = _energy_of(self.terms, estimate - step.to(estimate), decoder)
-                step = step * _per_sample(_damping(energy, after, _dot(slope, step)))
-            return step.to(estimate)
+    def _terms_at(self, at: Step) -> list[WeightedTerm]:
+        return [term for term in self.terms if term.counts_at(at.progress)]
 
 
-def energy_and_gradient(
-    terms: Sequence[WeightedTerm], estimate: Tensor, decoder: Decoder
-) -> tuple[Tensor, Tensor]:
-    """The weighted sum of the terms' energies `b` at latents `b c h w`, and its gradient there.
+@dataclass(frozen=True)
+class SampleGuide:
+    """Pulls the *noisy* sample after each step, as the published methods do.
 
-    Backpropagation stops at the decoder's features and goes on from there once, with what all
-    strips sent back: no more than one strip is in memory at a time, and nothing is done twice.
+    For comparison: white noise makes every stable column unstable, so that constraints of single
+    columns mean little before the end.
+
+    terms, start: as in `Guide`
+    strength: share of a step that is taken, over the chain
+    descent: how the sample is moved; not through the network
     """
-    with torch.enable_grad():
-        latents = estimate.detach().requires_grad_()
-        # A view, because features may be the latents themselves, and these no function of anything.
-        features = decoder.features(latents.view_as(latents))
-        held = tuple(feature.detach().requires_grad_() for feature in features)
-        back = tuple(torch.zeros_like(feature) for feature in features)
-        energies = []
-        for terms_here, strips in _sharing(terms, decoder, batch=len(latents)):
-            cuts = [decoder.cut(held, strip) for strip in strips]
-            energy = _energy(terms_here, cuts, strips, decoder)
-            parts = [part for cut in cuts for part in cut]
-            gradients = torch.autograd.grad(energy.sum(), parts, materialize_grads=True)
-            places = [place for strip in strips for place in decoder.cut(back, strip)]
-            for place, gradient in zip(places, gradients, strict=True):
-                place += gradient
-            energies.append(energy.detach())
-        (total,) = torch.autograd.grad(features, latents, back)
-    return torch.stack(energies).sum(0), total
+
+    terms: Sequence[WeightedTerm]
+    start: float = 0.0
+    strength: Strength = field(default_factory=Constant)
+    descent: Descent = field(default_factory=lambda: Descent(damped=False))
+
+    def __post_init__(self) -> None:
+        check_start(self.start)
+        if self.descent.by == "network":
+            raise UserError(
+                "Guidance of the noisy sample does not go through the network; take 'decoder'."
+            )
+
+    def correct(self, sample: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
+        """The noisy sample `b c h w` after the step `at`, of variance 1, moved."""
+        terms = [term for term in self.terms if term.counts_at(at.progress)]
+        if at.progress < self.start or not terms:
+            return sample
+        return self.descent(sample, terms, decoder, strength=self.strength, at=at)
 
 
-def _energy_of(terms: Sequence[WeightedTerm], estimate: Tensor, decoder: Decoder) -> Tensor:
-    """The weighted sum of the terms' energies, `b`."""
-    features = decoder.features(estimate)
-    shares = [
-        _energy(terms_here, [decoder.cut(features, strip) for strip in strips], strips, decoder)
-        for terms_here, strips in _sharing(terms, decoder, batch=len(estimate))
-    ]
-    return torch.stack(shares).sum(0)
-
-
-def _sharing(
-    terms: Sequence[WeightedTerm], decoder: Decoder, *, batch: int
-) -> Iterator[tuple[Sequence[WeightedTerm], Sequence[Any]]]:
-    """Strips that are judged together, and the terms for them.
-
-    Each strip on its own, or all at once where a term needs the whole state.
-    """
-    strips = decoder.strips(batch)
-    if len(strips) == 1 or not all(term.local for term in terms):
-        yield terms, strips
-        return
-    for strip in strips:
-        yield [term.part(strip.rows) for term in terms], [strip]
-
-
-def _energy(
-    terms: Sequence[WeightedTerm],
-    cuts: Sequence[Features],
-    strips: Sequence[Any],
-    decoder: Decoder,
-) -> Tensor:
-    """The weighted sum of the terms' energies `b` of the rows that the strips make up."""
-    parts = [decoder.decode_strip(*pair) for pair in zip(cuts, strips, strict=True)]
-    return _sum_of(terms, parts[0] if len(parts) == 1 else State.from_rows(parts))
-
-
-def _sum_of(terms: Sequence[WeightedTerm], state: State) -> Tensor:
-    return torch.stack([term(state) for term in terms]).sum(0)
+def check_start(start: float) -> None:
+    """Raises UserError unless `start` is a share of the chain."""
+    if not 0 <= start <= 1:
+        raise UserError(f"Guidance starts at {start}; give a share of the chain, 0 to 1.")
 
 
 def _damping(energy: Tensor, after: Tensor, descent: Tensor) -> Tensor:
@@ -221,20 +213,10 @@ def _damping(energy: Tensor, after: Tensor, descent: Tensor) -> Tensor:
     return torch.where(curvature > 0, share, 1.0)
 
 
-def _cap(step: Tensor, cap: float) -> Tensor:
-    """Shorten each sample's step to a root mean square of at most `cap`."""
-    rms = step.flatten(1).square().mean(1).sqrt()
-    return step * _per_sample(_ratio(torch.full_like(rms, cap), rms, otherwise=1.0).clamp(max=1))
-
-
-def _ratio(numerator: Tensor, denominator: Tensor, *, otherwise: float = 0.0) -> Tensor:
-    """numerator / denominator, `otherwise` where the denominator is 0."""
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """numerator / denominator, 0 where the denominator is 0."""
     safe = torch.where(denominator == 0, 1.0, denominator)
-    return torch.where(denominator == 0, otherwise, numerator / safe)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(1)
+    return torch.where(denominator == 0, 0.0, numerator / safe)
 
 
 def _per_sample(values: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
 from data.errors import UserError
 from data.state import State
-from guidance.guide import Guide
+from guidance.guide import Guide, SampleGuide, Step
 from latent_diffusion.denoiser import clean_estimate, noise_level, predict, velocity
 
 # What the training has settled: no option of a sampler.
@@ -58,33 +58,64 @@ class StatePipeline(DiffusionPipeline):
 
     @torch.no_grad()
     def __call__(
-        self, *, generators: Sequence[torch.Generator], steps: int = 25, guide: Guide | None = None
+        self,
+        *,
+        generators: Sequence[torch.Generator],
+        steps: int = 25,
+        guide: Guide | SampleGuide | None = None,
     ) -> StatePipelineOutput:
         """Draw one state per generator (on the CPU): the same state in whatever batch.
 
-        guide: corrects the clean estimate of each denoising step; None samples unguided
+        guide: corrects clean estimates, or noisy samples; None samples unguided
 
         Raises `UserError` if the scheduler cannot work with so few steps.
         """
         self._set_steps(steps)
-        maps = self.codec.static_maps
         sample = self._initial_noise(generators) * self.scheduler.init_noise_sigma
         timesteps = self.scheduler.timesteps
         for index, timestep in enumerate(self.progress_bar(timesteps)):
+            at = Step(index, len(timesteps))
             scaled = self.scheduler.scale_model_input(sample, timestep)
-            v = predict(self.unet, scaled, timestep, maps).float()
-            if guide is not None:
-                level = noise_level(self.scheduler, index)
-                progress = (index + 1) / len(timesteps)
-                clean = clean_estimate(v, scaled, level)
-                corrected = guide.correct(clean, self.codec, progress=progress)
-                v = velocity(corrected, scaled, level)
+            if guide is None or isinstance(guide, SampleGuide) or not guide.acts_at(at):
+                v = self._velocity(scaled, timestep)
+            else:
+                v = self._guided_velocity(scaled, timestep, guide=guide, at=at)
             sample = self.scheduler.step(
                 v, timestep, sample, **self._noise_source(generators)
             ).prev_sample
+            if isinstance(guide, SampleGuide):
+                unit = self._unit_of_sample(at)
+                sample = guide.correct(sample * unit, self.codec, at=at) / unit
         if not sample.isfinite().all():
             raise self._too_few(steps)
         return StatePipelineOutput(state=self.codec.decode(sample), latents=sample)
+
+    def _velocity(self, scaled: Tensor, timestep: Tensor) -> Tensor:
+        return predict(self.unet, scaled, timestep, self.codec.static_maps).float()
+
+    def _guided_velocity(
+        self, scaled: Tensor, timestep: Tensor, *, guide: Guide, at: Step
+    ) -> Tensor:
+        """The v that leads to the corrected clean estimate; the network is asked once."""
+        level = noise_level(self.scheduler, at.number)
+        with torch.set_grad_enabled(guide.through_network):
+            seen = scaled.detach().requires_grad_(guide.through_network)
+            clean = clean_estimate(self._velocity(seen, timestep), seen, level)
+
+        def through_network(gradient: Tensor) -> Tensor:
+            return torch.autograd.grad(clean, seen, gradient, retain_graph=True)[0]
+
+        corrected = guide.correct(
+            clean.detach(), self.codec, at=at, through_network=through_network
+        )
+        return velocity(corrected, scaled, level)
+
+    def _unit_of_sample(self, at: Step) -> float:
+        """What the sample after a step is multiplied with to have variance 1."""
+        if at.progress == 1:
+            return 1.0
+        following = self.scheduler.timesteps[at.number + 1]
+        return float(self.scheduler.scale_model_input(torch.ones(1), following))
 
     def _set_steps(self, steps: int) -> None:
         try:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -21,20 +22,22 @@ from tqdm import tqdm
 
 from autoencoder.codec import Codec
 from configs import Experiment, parse_command_line
-from configs.schema import GuidanceSettings
 from data.archive_format import UNUSED
 from data.errors import UserError, user_errors_in_one_sentence
+from data.splits import spread_out
 from data.state import State
 from data.states import ArchiveWriter, StateArchive
 from data.whole import whole
-from guidance.constraints import MeanProfile, NearestStableState, Scales
-from guidance.guide import Guide, WeightedTerm
+from guidance.climatology import Climatology, climatology
+from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
+from latent_diffusion.guides import build_guide
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
 from latent_diffusion.train import build_schedule, model_settings
 from training.stage import differing_settings
 
+CLIMATOLOGY_STATES = 64
 ROWS = ("unguided", "guided", "guided_adjusted")
 ADJUSTMENT = "convective_adjustment"  # the attribute of archives whose states were adjusted
 
@@ -83,7 +86,7 @@ def draw(experiment: Experiment, *, guided: bool, output: Path) -> None:
     processes = PartialState()
     pipeline = load_pipeline(experiment).to(processes.device)
     parts = _parts_directory(output, record, batch_size=experiment.sampling.batch_size)
-    guide = build_guide(experiment.guidance, pipeline.codec) if guided else None
+    guide = guide_of(experiment, pipeline.codec) if guided else None
     _draw_parts(experiment, pipeline, guide=guide, parts=parts, processes=processes)
     processes.wait_for_everyone()
     if processes.is_main_process:
@@ -123,6 +126,24 @@ def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
     return attributes["sampling"] == record and (ADJUSTMENT in attributes) == adjusted
 
 
+def guide_of(experiment: Experiment, codec: Codec) -> Guide | SampleGuide:
+    """The guide of the experiment; the training states are read only if it asks for them."""
+    data = cache(lambda: training_climatology(experiment))
+    return build_guide(experiment.guidance, codec, data=data)
+
+
+def training_climatology(experiment: Experiment) -> Climatology:
+    """What constraints may ask of the data, from some of the training states.
+
+    Raises `UserError` if the archive of the training is not there.
+    """
+    archive = StateArchive.open(experiment.data.archive)
+    indices = spread_out(archive.indices("train"), CLIMATOLOGY_STATES)
+    states = (archive.read([int(index)]) for index in indices)
+    eos = equation_of_state(archive.equation_of_state)
+    return climatology(states, grid=archive.grid, eos=eos)
+
+
 def load_pipeline(experiment: Experiment) -> StatePipeline:
     """The trained model of an experiment, with the sampler that the configuration asks for."""
     folder = model_directory(experiment.run_directory)
@@ -143,38 +164,6 @@ def load_pipeline(experiment: Experiment) -> StatePipeline:
     return pipeline
 
 
-def build_guide(settings: GuidanceSettings, codec: Codec) -> Guide:
-    """The guide that the configuration describes, for the codec's ocean."""
-    grid, statistics = codec.grid, codec.statistics
-    scales = Scales.from_channels(statistics.std, levels=statistics.levels)
-    terms = []
-    if settings.nearest_stable_state:
-        eos = equation_of_state(codec.config.ocean["equation_of_state"])
-        terms.append(
-            WeightedTerm(NearestStableState(grid, eos, scales), settings.nearest_stable_state)
-        )
-    if settings.mean_profile:
-        temperature, salinity = mean_profiles(codec)
-        profile = MeanProfile(grid, temperature, salinity, scales, per=settings.mean_profile_per)
-        terms.append(WeightedTerm(profile, settings.mean_profile))
-    return Guide(
-        terms, start=settings.start, step_cap=settings.step_cap, inner_steps=settings.inner_steps
-    )
-
-
-def mean_profiles(codec: Codec) -> tuple[torch.Tensor, torch.Tensor]:
-    """Horizontal means `z` of the training climatology's temperature [degC] and salinity."""
-    climatology = State.from_channels(
-        codec.statistics.mean[None].double(), levels=codec.statistics.levels
-    )
-    area = codec.grid_area * codec.grid_wet
-    share = area / area.sum(dim=(1, 2), keepdim=True).clamp_min(1e-30)
-    return tuple(
-        (field[0] * share).sum(dim=(1, 2))
-        for field in (climatology.temperature, climatology.salinity)
-    )
-
-
 def member_generator(seed: int, member: int) -> torch.Generator:
     """The noise source of one ensemble member."""
     digest = hashlib.sha256(f"{seed} {member}".encode()).digest()
@@ -185,7 +174,7 @@ def sampling_record(experiment: Experiment, *, guided: bool) -> str:
     """What made an ensemble, as JSON: model, seed, scheduler and guidance."""
     sampling = experiment.sampling.model_dump(mode="json", exclude={"batch_size"})
     guidance = experiment.guidance.model_dump(mode="json", exclude={"adjust", "enabled"})
-    if experiment.guidance.mean_profile and experiment.guidance.mean_profile_per == "ensemble":
+    if experiment.guidance.couples_samples:
         guidance["ensemble_size"] = experiment.sampling.batch_size
     index = (
         model_directory(experiment.run_directory) / "unet" / "diffusion_pytorch_model.safetensors"
@@ -211,7 +200,7 @@ def _draw_parts(
     experiment: Experiment,
     pipeline: StatePipeline,
     *,
-    guide: Guide | None,
+    guide: Guide | SampleGuide | None,
     parts: Path,
     processes: PartialState,
 ) -> None:

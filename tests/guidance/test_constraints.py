@@ -10,7 +10,8 @@ import torch
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
-from guidance.constraints import MeanProfile, NearestStableState, Scales
+from guidance.constraints import NearestStableState, Scales
+from guidance.profiles import MeanProfile
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 

@@ -12,12 +12,16 @@ from torch import Tensor, nn
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from guidance.constraints import MeanProfile, NearestStableState, Scales
-from guidance.guide import Guide, WeightedTerm, WholeDecoder, energy_and_gradient
+from guidance.constraints import NearestStableState, Scales
+from guidance.decoding import WholeDecoder
+from guidance.energy import WeightedTerm, energy_and_gradient
+from guidance.guide import Descent, Guide, Step
+from guidance.profiles import MeanProfile
 from guidance.seawater import equation_of_state
 from guidance.stratification import density_steps, wet_pairs
 
 EOS = equation_of_state("nemo-seos")
+LAST = Step(9, 10)
 MIXED = 3  # layers of the mixed layer
 
 
@@ -80,8 +84,8 @@ def refuse(latents: Tensor) -> State:
 def test_nothing_happens_before_the_start(stability: NearestStableState, latents: Latents) -> None:
     estimate = latents(4)
     guide = Guide([WeightedTerm(stability)], start=0.6)
-    assert guide.correct(estimate, WholeDecoder(refuse), progress=0.59) is estimate
-    assert Guide([]).correct(estimate, WholeDecoder(refuse), progress=1.0) is estimate
+    assert guide.correct(estimate, WholeDecoder(refuse), at=Step(4, 10)) is estimate
+    assert Guide([]).correct(estimate, WholeDecoder(refuse), at=LAST) is estimate
 
 
 @pytest.mark.parametrize("damped", [True, False])
@@ -94,9 +98,9 @@ def test_energy_falls_and_the_move_is_capped(
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
     estimate = latents(6)
-    guide = Guide([WeightedTerm(stability)], step_cap=0.05, damped=damped)
+    guide = Guide([WeightedTerm(stability)], descent=Descent(step_cap=0.05, damped=damped))
     with torch.no_grad():
-        corrected = guide.correct(estimate, WholeDecoder(decode), progress=0.6)
+        corrected = guide.correct(estimate, WholeDecoder(decode), at=Step(5, 10))
         before, after = stability(decode(estimate)), stability(decode(corrected))
     assert (after < 0.9 * before).all()
     assert (rms(corrected - estimate) <= 0.05 * 1.0001).all()
@@ -109,8 +113,8 @@ def test_data_space_reaches_the_stable_state_in_one_step(
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=None)
     estimate = latents(16)
-    corrected = Guide([WeightedTerm(stability)], step_cap=10.0).correct(
-        estimate, WholeDecoder(decode), progress=1.0
+    corrected = Guide([WeightedTerm(stability)], descent=Descent(step_cap=10.0)).correct(
+        estimate, WholeDecoder(decode), at=LAST
     )
     assert (stability(decode(corrected)) < 1e-6 * stability(decode(estimate))).all()
 
@@ -121,7 +125,7 @@ def test_stable_estimates_stay_bit_for_bit(
     decode = ToyDecoder(grid, scales, channels=6)
     calm = torch.zeros(2, 6, *grid.shape[1:])
     assert torch.equal(
-        Guide([WeightedTerm(stability)]).correct(calm, WholeDecoder(decode), progress=1.0), calm
+        Guide([WeightedTerm(stability)]).correct(calm, WholeDecoder(decode), at=LAST), calm
     )
 
 
@@ -129,9 +133,9 @@ def test_samples_do_not_feel_each_other(
     grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
-    guide = Guide([WeightedTerm(stability)], inner_steps=2)
-    together = guide.correct(latents(6), WholeDecoder(decode), progress=1.0)
-    alone = guide.correct(latents(6)[1:2], WholeDecoder(decode), progress=1.0)
+    guide = Guide([WeightedTerm(stability)], descent=Descent(inner_steps=2))
+    together = guide.correct(latents(6), WholeDecoder(decode), at=LAST)
+    alone = guide.correct(latents(6)[1:2], WholeDecoder(decode), at=LAST)
     torch.testing.assert_close(together[1:2], alone)
 
 
@@ -149,11 +153,11 @@ def test_damping_helps_where_the_decoder_cannot_follow(
         return State(warm, state.salinity)
 
     def largest_rise(*, damped: bool) -> float:
-        guide = Guide([WeightedTerm(stability)], step_cap=10.0, damped=damped)
+        guide = Guide([WeightedTerm(stability)], descent=Descent(step_cap=10.0, damped=damped))
         estimate, energies = latents(6), []
         for _ in range(10):
             energies.append(stability(decode(estimate)).detach())
-            estimate = guide.correct(estimate, WholeDecoder(decode), progress=1.0)
+            estimate = guide.correct(estimate, WholeDecoder(decode), at=LAST)
         return torch.stack(energies).diff(dim=0).max().item()
 
     assert largest_rise(damped=True) < 0
@@ -170,7 +174,7 @@ def test_a_noisy_mixed_layer_is_mixed_not_stratified(
     # colder towards the surface: every pair of the mixed layer overturns, by various amounts
     warming = torch.rand(4, MIXED, *grid.shape[1:], generator=random).cumsum(1)
     estimate[:, :MIXED] = 0.05 * warming / decode.std[:MIXED]
-    guide = Guide([WeightedTerm(stability)], step_cap=10.0)
+    guide = Guide([WeightedTerm(stability)], descent=Descent(step_cap=10.0))
     pairs = wet_pairs(wet_tensor(grid))[: MIXED - 1]
 
     def mixed_layer_steps(latents: Tensor) -> Tensor:
@@ -179,7 +183,7 @@ def test_a_noisy_mixed_layer_is_mixed_not_stratified(
         return steps[:, : MIXED - 1][:, pairs]
 
     assert (mixed_layer_steps(estimate) < -1e-4).float().mean() > 0.9
-    after = mixed_layer_steps(guide.correct(estimate, WholeDecoder(decode), progress=1.0))
+    after = mixed_layer_steps(guide.correct(estimate, WholeDecoder(decode), at=LAST))
     assert after.abs().max() < 1e-5
 
 
@@ -193,8 +197,8 @@ def test_ensemble_profile_moves_the_mean_and_keeps_the_spread(
     corrected = {}
     for per in ("ensemble", "sample"):
         term = MeanProfile(grid, *profiles, scales, per=per)
-        guide = Guide([WeightedTerm(term)], step_cap=10.0, inner_steps=2)
-        corrected[per] = guide.correct(estimate, WholeDecoder(decode), progress=1.0)
+        guide = Guide([WeightedTerm(term)], descent=Descent(step_cap=10.0, inner_steps=2))
+        corrected[per] = guide.correct(estimate, WholeDecoder(decode), at=LAST)
     wet = wet_tensor(grid).repeat(2, 1, 1)
     bias = {per: (x.mean(0) * wet).sum() / wet.sum() for per, x in corrected.items()}
     spread = {per: x.std(0)[wet].mean() for per, x in corrected.items()}
@@ -219,16 +223,16 @@ def test_works_in_inference_mode(
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
     guide = Guide([WeightedTerm(stability)])
-    expected = guide.correct(latents(6), WholeDecoder(decode), progress=1.0)
+    expected = guide.correct(latents(6), WholeDecoder(decode), at=LAST)
     with torch.inference_mode():
-        assert torch.equal(guide.correct(latents(6), WholeDecoder(decode), progress=1.0), expected)
+        assert torch.equal(guide.correct(latents(6), WholeDecoder(decode), at=LAST), expected)
 
 
 def test_nonsense_settings_are_refused(stability: NearestStableState) -> None:
     with pytest.raises(UserError, match="0 to 1"):
         Guide([WeightedTerm(stability)], start=2.0)
     with pytest.raises(UserError, match="above 0"):
-        Guide([WeightedTerm(stability)], step_cap=0.0)
+        Guide([WeightedTerm(stability)], descent=Descent(step_cap=0.0))
 
 
 class InStrips:
@@ -259,9 +263,9 @@ def test_strips_change_nothing(
     terms = [WeightedTerm(stability, 2.0)]
     if not local:
         terms.append(WeightedTerm(MeanProfile(grid, *scales, scales)))
-    guide = Guide(terms, step_cap=10.0)
-    whole = guide.correct(latents(6), WholeDecoder(decode), progress=1.0)
-    in_strips = guide.correct(latents(6), InStrips(decode), progress=1.0)
+    guide = Guide(terms, descent=Descent(step_cap=10.0))
+    whole = guide.correct(latents(6), WholeDecoder(decode), at=LAST)
+    in_strips = guide.correct(latents(6), InStrips(decode), at=LAST)
     torch.testing.assert_close(in_strips, whole)
 
 

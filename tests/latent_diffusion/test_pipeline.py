@@ -14,7 +14,7 @@ from autoencoder.train import load_codec
 from data.errors import UserError
 from data.states import StateArchive
 from latent_diffusion.pipeline import StatePipeline, build_scheduler
-from latent_diffusion.sample import build_guide, load_pipeline, member_generator
+from latent_diffusion.sample import guide_of, load_pipeline, member_generator
 from latent_diffusion.train import build_schedule
 
 # Scheduler, options, error allowed at the end. DEIS and PNDM never quite reach noise level 0.
@@ -66,10 +66,14 @@ class Watch:
 
     def __init__(self, target: torch.Tensor | None = None) -> None:
         self.target, self.seen, self.progress = target, [], []
+        self.through_network = False
 
-    def correct(self, estimate, decode, *, progress):
+    def acts_at(self, at):
+        return True
+
+    def correct(self, estimate, decode, *, at, through_network):
         self.seen.append(estimate)
-        self.progress.append(progress)
+        self.progress.append(at.progress)
         return estimate if self.target is None else self.target.expand_as(estimate).clone()
 
 
@@ -146,7 +150,8 @@ def test_a_member_is_the_same_state_in_whatever_batch(trained, make_pipeline, na
     pipeline = make_pipeline(name, {}, oracle=False)
     # The smooth term: mixing a nearly neutral column, or not, is decided by rounding.
     smooth = trained.guidance.model_copy(update={"nearest_stable_state": 0.0, "mean_profile": 1.0})
-    guide = build_guide(smooth, pipeline.codec) if guided else None
+    experiment = trained.model_copy(update={"guidance": smooth})
+    guide = guide_of(experiment, pipeline.codec) if guided else None
     states = []
     for size in (1, 2, 3):
         parts = [_generators(6)[start : start + size] for start in range(0, 6, size)]

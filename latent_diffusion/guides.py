@@ -1,0 +1,121 @@
+"""From the configuration's section `guidance` to the guide that it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from autoencoder.codec import Codec
+from configs.schema import GuidanceSettings
+from data.errors import UserError
+from data.state import State
+from guidance.climatology import Climatology
+from guidance.constraints import NearestStableState, PhysicalBounds, Scales, Term, UnstablePairs
+from guidance.energy import WeightedTerm
+from guidance.guide import Descent, Guide, SampleGuide
+from guidance.profiles import Budget, MeanDensityProfile, MeanProfile
+from guidance.seawater import EquationOfState, equation_of_state
+from guidance.strength import Constant, DualAscent, Rising, Strength
+
+
+def build_guide(
+    settings: GuidanceSettings, codec: Codec, *, data: Callable[[], Climatology]
+) -> Guide | SampleGuide:
+    """The guide of the codec's ocean; `data` is asked for if a term needs the data's statistics.
+
+    Raises `UserError` for a guide that the codec does not allow.
+    """
+    terms = _terms(settings, codec, data)
+    descent = Descent(
+        by=settings.by,
+        inner_steps=settings.inner_steps,
+        satisfied=settings.satisfied,
+        step_cap=settings.step_cap,
+        relaxation=settings.relaxation,
+        damped=settings.damped,
+    )
+    if settings.by == "surrogate" and not codec.has_linear_decoder:
+        raise UserError(
+            "this autoencoder has no linear path to guide by; set guidance.by to 'decoder', or "
+            "train one with autoencoder.linear_path"
+        )
+    if settings.acts_on == "noisy_sample":
+        return SampleGuide(
+            terms, start=settings.start, strength=_strength(settings), descent=descent
+        )
+    return Guide(terms, start=settings.start, every=settings.every, descent=descent)
+
+
+def mean_profiles(codec: Codec) -> tuple[torch.Tensor, torch.Tensor]:
+    """Horizontal means `z` of the training climatology's temperature [degC] and salinity."""
+    climatology = State.from_channels(
+        codec.statistics.mean[None].double(), levels=codec.statistics.levels
+    )
+    area = codec.grid_area * codec.grid_wet
+    share = area / area.sum(dim=(1, 2), keepdim=True).clamp_min(1e-30)
+    return tuple(
+        (field[0] * share).sum(dim=(1, 2))
+        for field in (climatology.temperature, climatology.salinity)
+    )
+
+
+def _terms(
+    settings: GuidanceSettings, codec: Codec, data: Callable[[], Climatology]
+) -> list[WeightedTerm]:
+    builders = _builders(settings, codec, data)
+    return [
+        WeightedTerm(builders[name](), weight, *settings.windows.get(name, (0.0, 1.0)))
+        for name, weight in settings.weights.items()
+        if weight
+    ]
+
+
+def _builders(
+    settings: GuidanceSettings, codec: Codec, data: Callable[[], Climatology]
+) -> dict[str, Callable[[], Term]]:
+    """How each term of the settings is made."""
+    grid, statistics, per = codec.grid, codec.statistics, settings.per
+    eos = equation_of_state(codec.config.ocean["equation_of_state"])
+    scales = Scales.from_channels(statistics.std.cpu(), levels=statistics.levels)
+    density = partial(_density_profile, codec, eos, data, settings)
+    return {
+        "nearest_stable_state": lambda: NearestStableState(grid, eos, scales),
+        "unstable_pairs": lambda: UnstablePairs(
+            grid, eos, data().step_std, tolerance=data().tolerance
+        ),
+        "physical_bounds": lambda: PhysicalBounds(grid, scales),
+        "mean_profile": lambda: MeanProfile(grid, *mean_profiles(codec), scales, per=per),
+        "density_profile": lambda: density(steps=False),
+        "density_steps": lambda: density(steps=True),
+        "budget": lambda: _budget(codec, data(), settings),
+    }
+
+
+def _density_profile(
+    codec: Codec,
+    eos: EquationOfState,
+    data: Callable[[], Climatology],
+    settings: GuidanceSettings,
+    *,
+    steps: bool,
+) -> MeanDensityProfile:
+    known = data()
+    return MeanDensityProfile(
+        codec.grid, eos, known.density, known.density_std, steps=steps, per=settings.per
+    )
+
+
+def _budget(codec: Codec, known: Climatology, settings: GuidanceSettings) -> Budget:
+    (temperature, temperature_std), (salinity, salinity_std) = known.temperature, known.salinity
+    std = (temperature_std, salinity_std)
+    return Budget(codec.grid, temperature, salinity, std, per=settings.per)
+
+
+def _strength(settings: GuidanceSettings) -> Strength:
+    if settings.strength == "rising":
+        return Rising()
+    if settings.strength == "dual_ascent":
+        return DualAscent(settings.rate)
+    return Constant()
