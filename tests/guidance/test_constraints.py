@@ -10,10 +10,10 @@ import torch
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
-from guidance.constraints import NearestStableState, Scales
+from guidance.constraints import NearestStableState, PhysicalBounds, Scales, UnstablePairs
 from guidance.profiles import MeanProfile
-from guidance.seawater import equation_of_state
-from guidance.stratification import adjust
+from guidance.seawater import equation_of_state, freezing_temperature
+from guidance.stratification import adjust, density_steps
 
 Build = Callable[..., State]
 
@@ -111,3 +111,75 @@ def test_wrong_profiles_are_refused(grid: OceanGrid, scales: Scales) -> None:
         MeanProfile(grid, torch.zeros(3), torch.zeros(8), scales)
     with pytest.raises(UserError, match="'column'"):
         MeanProfile(grid, torch.zeros(8), torch.zeros(8), scales, per="column")  # type: ignore[arg-type]
+
+
+def test_unstable_pairs_count_what_lies_beyond_the_tolerance(
+    grid: OceanGrid, noisy_state: Build
+) -> None:
+    eos, state = equation_of_state("nemo-seos"), noisy_state(dtype=torch.float64)
+    std = torch.linspace(0.1, 0.02, grid.shape[0] - 1)
+    steps = density_steps(state, eos=eos, interface_depth=torch.from_numpy(grid.interface_depth))
+    pairs = torch.from_numpy(grid.wet[1:] & grid.wet[:-1])
+    beyond = (-steps - 0.03).clamp(min=0) / std.double()[:, None, None]
+    expected = 0.5 * (beyond**2 * pairs).sum((1, 2, 3)) / pairs.sum()
+    term = UnstablePairs(grid, eos, std, tolerance=0.03)
+    torch.testing.assert_close(term(state), expected)
+    assert (term(state) > 0).all()
+    stable = adjust(state, eos=eos, grid=grid)
+    assert (UnstablePairs(grid, eos, std)(stable) < 1e-20).all()
+    at_most = (-steps * pairs).amax((0, 2, 3)).clamp(min=0)
+    assert (UnstablePairs(grid, eos, std, tolerance=at_most)(state) < 1e-20).all()
+
+
+def test_the_hinge_pulls_an_unstable_pair_apart(grid: OceanGrid, noisy_state: Build) -> None:
+    """Warmer above, colder below: it stratifies, where the nearest stable state would mix."""
+    eos, state = equation_of_state("nemo-seos"), noisy_state(batch=1, noise=0.0)
+    temperature = state.temperature.clone()
+    row, column = (int(x) for x in torch.from_numpy(grid.wet.all(0)).nonzero()[0])
+    temperature[0, 2, row, column] += 3
+    temperature.requires_grad_()
+    std = torch.full((grid.shape[0] - 1,), 0.1)
+    UnstablePairs(grid, eos, std)(State(temperature, state.salinity)).sum().backward()
+    assert temperature.grad is not None
+    pull = -temperature.grad[0, :, row, column]
+    assert pull[1] > 0 > pull[2]
+
+
+def test_bounds_are_the_freezing_point_and_no_salt(
+    grid: OceanGrid, noisy_state: Build, scales: Scales
+) -> None:
+    state = noisy_state(batch=2, noise=0.1)
+    term = PhysicalBounds(grid, scales)
+    assert term(state).tolist() == [0, 0]
+    level, row, column = (int(x) for x in torch.from_numpy(grid.wet).nonzero()[60])
+    temperature, salinity = state.temperature.clone(), state.salinity.clone()
+    depth = float(grid.depth[level])
+    freezing = freezing_temperature(salinity[0, level, row, column], depth)
+    temperature[0, level, row, column] = freezing - scales.temperature[level]
+    salinity[1, level, row, column] = -2 * scales.salinity[level]
+    energy = term(State(temperature, salinity))
+    assert energy.tolist() == pytest.approx(
+        [0.5 / grid.wet.sum(), 0.5 * 4 / grid.wet.sum()], rel=1e-4
+    )
+    projected = term.project(State(temperature, salinity))
+    assert term(projected).tolist() == [0, 0]
+    assert torch.equal(projected.temperature[1], temperature[1])
+
+
+@pytest.mark.parametrize("kind", ["unstable_pairs", "physical_bounds"])
+def test_rows_share_the_energy(
+    grid: OceanGrid, noisy_state: Build, scales: Scales, kind: str
+) -> None:
+    state, eos = noisy_state(noise=3.0), equation_of_state("nemo-seos")
+    state = State(state.temperature - 8, state.salinity)
+    term = (
+        PhysicalBounds(grid, scales)
+        if kind == "physical_bounds"
+        else UnstablePairs(grid, eos, torch.full((grid.shape[0] - 1,), 0.1), tolerance=0.01)
+    )
+    parts = [
+        term.part(part)(state.map(lambda field, part=part: field[..., part, :]))
+        for part in (slice(0, 2), slice(2, grid.shape[1]))
+    ]
+    torch.testing.assert_close(sum(parts), term(state))
+    assert all((part > 0).all() for part in parts)

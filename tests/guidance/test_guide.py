@@ -15,10 +15,11 @@ from data.state import State
 from guidance.constraints import NearestStableState, Scales
 from guidance.decoding import WholeDecoder
 from guidance.energy import WeightedTerm, energy_and_gradient
-from guidance.guide import Descent, Guide, Step
+from guidance.guide import Descent, Guide, SampleGuide, Step
 from guidance.profiles import MeanProfile
 from guidance.seawater import equation_of_state
 from guidance.stratification import density_steps, wet_pairs
+from guidance.strength import Constant
 
 EOS = equation_of_state("nemo-seos")
 LAST = Step(9, 10)
@@ -233,6 +234,46 @@ def test_nonsense_settings_are_refused(stability: NearestStableState) -> None:
         Guide([WeightedTerm(stability)], start=2.0)
     with pytest.raises(UserError, match="above 0"):
         Guide([WeightedTerm(stability)], descent=Descent(step_cap=0.0))
+
+
+def test_each_so_many_th_step_is_guided_and_the_last(stability: NearestStableState) -> None:
+    guide = Guide([WeightedTerm(stability)], start=0.5, every=3)
+    guided = [number for number in range(10) if guide.acts_at(Step(number, 10))]
+    assert guided == [6, 9]
+
+
+def test_a_term_counts_in_its_window_only(
+    grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
+) -> None:
+    decode = WholeDecoder(ToyDecoder(grid, scales, channels=6))
+    late = Guide([WeightedTerm(stability, first=0.8)], start=0.0)
+    assert [late.acts_at(Step(number, 10)) for number in (6, 7, 9)] == [False, True, True]
+    profile = WeightedTerm(MeanProfile(grid, *scales, scales), last=0.7)
+    both = Guide([WeightedTerm(stability, first=0.8), profile], start=0.0)
+    alone = Guide([profile], start=0.0)
+    at = Step(3, 10)
+    mine, theirs = (guide.correct(latents(6), decode, at=at) for guide in (both, alone))
+    assert torch.equal(mine, theirs)
+    with pytest.raises(UserError, match="smaller one first"):
+        WeightedTerm(stability, first=0.5, last=0.2)
+
+
+def test_noisy_samples_are_moved_by_a_share_of_the_step(
+    grid: OceanGrid, scales: Scales, latents: Latents
+) -> None:
+    """In data space a share k takes k of each level's error, as the seed paper's steps do."""
+    decode = ToyDecoder(grid, scales, channels=None)
+    profiles = decode.mean[: decode.levels, 0, 0], decode.mean[decode.levels :, 0, 0]
+    term = MeanProfile(grid, *profiles, scales, per="sample")
+    descent = Descent(step_cap=10.0, damped=False)
+    guide = SampleGuide([WeightedTerm(term)], start=0.5, strength=Constant(0.25), descent=descent)
+    sample = latents(16)
+    assert guide.correct(sample, WholeDecoder(refuse), at=Step(0, 10)) is sample
+    moved = guide.correct(sample, WholeDecoder(decode), at=LAST)
+    before, after = (term(decode(x)).sqrt() for x in (sample, moved))
+    torch.testing.assert_close(after, 0.75 * before, rtol=0.05, atol=0)
+    with pytest.raises(UserError, match="does not go through the network"):
+        SampleGuide([WeightedTerm(term)], descent=Descent(by="network"))
 
 
 class InStrips:
