@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from configs import Experiment, load_experiment
+from configs.guidance_study import GuidanceStudy, load_guidance_study
 from configs.study import CodecStudy, load_study
 from data.errors import UserError, user_errors_in_one_sentence
 from training.log import write_json
@@ -86,13 +87,32 @@ def build_parser() -> argparse.ArgumentParser:
             "compare", compare, "train the autoencoders of a study at equal cost and judge each"
         )
     )
+    _add_studies(commands)
     return parser
+
+
+def _add_studies(commands: argparse._SubParsersAction) -> None:
+    """`halocline study guidance STUDY`."""
+    help_text = "compare ways of doing something on trained models"
+    study_parser = commands.add_parser("study", help=help_text, description=help_text)
+    kinds = study_parser.add_subparsers(title="kinds", required=True, metavar="KIND")
+    help_text = "draw ensembles with each way to guide and judge them"
+    guidance = kinds.add_parser(
+        "guidance", help=help_text, description=help_text, allow_abbrev=False
+    )
+    guidance.add_argument("config", type=Path, metavar="STUDY", help="YAML of the study")
+    guidance.set_defaults(command=study_guidance, load=load_guidance_study)
+    _add_selection(guidance, of="METHOD")
 
 
 def _add_compare_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(load=load_study)
+    _add_selection(parser, of="VARIANT")
+
+
+def _add_selection(parser: argparse.ArgumentParser, *, of: str) -> None:
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="VARIANT", help="these variants, not all"
+        "--only", nargs="+", default=[], metavar=of, help=f"these {of.lower()}s, not all"
     )
     parser.add_argument(
         "--split",
@@ -257,6 +277,13 @@ def compare(study: CodecStudy, options: argparse.Namespace) -> None:
 
     make_archive(study.base)
     print(f"wrote {compare_variants(study, split=options.split, only=options.only)}")
+
+
+def study_guidance(study: GuidanceStudy, options: argparse.Namespace) -> None:
+    """Draw and judge the points of a study of guidance; what is done is not repeated."""
+    from evaluation.guidance_study import compare_guidance
+
+    print(f"wrote {compare_guidance(study, split=options.split, only=options.only)}")
 
 
 def timed(experiment: Experiment, name: str, stage: Callable[[], object]) -> None:

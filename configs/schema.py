@@ -205,7 +205,9 @@ class GuidanceSettings(Section):
     strength: Literal["constant", "rising", "dual_ascent"] = Field(
         "constant", description="of the pull on noisy samples over the chain"
     )
-    rate: float = Field(1.0, gt=0, description="of the multiplier's dual ascent")
+    rate: float = Field(
+        1.0, gt=0, description="of the dual ascent; else a factor on the strength, 1: as published"
+    )
 
     adjust: bool = Field(True, description="exact convective adjustment as the last step")
 

@@ -39,10 +39,11 @@ class Constant:
 class Rising:
     """The schedule of Meunier et al. 2025: kappa(t) = base (1 + factor exp(-decay t / 1000)).
 
-    t = 1000 is noise, 0 the end; the defaults are the published ones. A step of a shorter chain
-    does what its many published steps would, each leaving 1 - kappa of an error.
+    t = 1000 is noise, 0 the end; the defaults are the published ones, times `rate`. A step of a
+    shorter chain does what its many published steps would, each leaving 1 - kappa of an error.
     """
 
+    rate: float = 1.0
     base: float = 0.001
     factor: float = 40.0
     decay: float = 20.0
@@ -50,7 +51,7 @@ class Rising:
     def __call__(self, energy: Tensor, at: Step | None) -> float:
         assert at is not None, "a schedule needs the place in the chain"
         left = 1 - (at.number + 1) / at.steps
-        kappa = self.base * (1 + self.factor * math.exp(-self.decay * left))
+        kappa = self.rate * self.base * (1 + self.factor * math.exp(-self.decay * left))
         return 1 - (1 - min(kappa, 1.0)) ** (PUBLISHED_STEPS / at.steps)
 
 

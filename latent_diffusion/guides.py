@@ -115,7 +115,7 @@ def _budget(codec: Codec, known: Climatology, settings: GuidanceSettings) -> Bud
 
 def _strength(settings: GuidanceSettings) -> Strength:
     if settings.strength == "rising":
-        return Rising()
+        return Rising(settings.rate)
     if settings.strength == "dual_ascent":
         return DualAscent(settings.rate)
-    return Constant()
+    return Constant(min(settings.rate, 1.0))

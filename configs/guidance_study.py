@@ -1,0 +1,124 @@
+"""A study of guidance: the same trained networks, steered by one method after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from configs.loading import checked, read_settings
+from configs.schema import Experiment, Section
+from configs.study import merged
+
+EXAMPLE = "configs/studies/guidance_quickstart.yaml"
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+
+
+class Method(Section):
+    """A way to guide: settings of the section `guidance`, one of them at several values."""
+
+    title: str = ""
+    guidance: dict[str, Any] = Field({}, description="what differs from the schema's defaults")
+    sweep: dict[str, list[Any]] = Field({}, description="one setting and the values that it takes")
+
+    @model_validator(mode="after")
+    def _one_sweep(self) -> Self:
+        if len(self.sweep) > 1 or any(not values for values in self.sweep.values()):
+            raise ValueError("a sweep is of one setting and has at least one value")
+        return self
+
+    def settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """A label, `setting=value` or empty, and the settings of each point of the sweep."""
+        if not self.sweep:
+            yield "", self.guidance
+        for name, values in self.sweep.items():
+            for value in values:
+                yield f"{name}={value}", self.guidance | {name: value}
+
+
+class GuidanceStudySettings(Section):
+    """What a study's YAML may say. Unknown keys are refused."""
+
+    title: str = ""
+    spaces: dict[Name, Path] = Field(
+        min_length=1, description="YAML of each trained experiment, beside this one's, by name"
+    )
+    methods: Path = Field(description="YAML of the methods, beside this one")
+    members: int = Field(64, gt=1, description="states drawn at each point")
+    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+
+
+class Methods(Section):
+    """A YAML of methods."""
+
+    methods: dict[Name, Method] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One ensemble: a method with its settings, in a space, from one seed."""
+
+    space: str
+    method: str
+    label: str
+    seed: int
+    experiment: Experiment
+
+    @property
+    def name(self) -> str:
+        """Names the point's files."""
+        parts = (self.space, self.method, self.label, f"seed_{self.seed}")
+        return "-".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class GuidanceStudy:
+    """A study that was checked: every point is a complete experiment."""
+
+    name: str
+    settings: GuidanceStudySettings
+    directory: Path
+    methods: dict[str, Method]
+    points: list[Point]
+
+
+def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceStudy:
+    """Read a study with its methods and experiments, and check every point of it.
+
+    Raises `UserError` for unknown keys or wrong values, in any of the files.
+    """
+    settings = checked(
+        read_settings(path, overrides), GuidanceStudySettings, source=str(path), example=EXAMPLE
+    )
+    methods_path = path.parent / settings.methods
+    methods = checked(
+        {"methods": read_settings(methods_path)}, Methods, source=str(methods_path), example=EXAMPLE
+    ).methods
+    points: list[Point] = []
+    for space, base in settings.spaces.items():
+        content = read_settings(path.parent / base)
+        points.extend(
+            Point(space, name, label, seed, _experiment(content, changes, settings, seed, source))
+            for name, method in methods.items()
+            for label, changes in method.settings()
+            for source in [f"{methods_path}, method {name} {label}".rstrip()]
+            for seed in settings.seeds
+        )
+    directory = points[0].experiment.run_directory.parent / "studies" / path.stem
+    return GuidanceStudy(path.stem, settings, directory, methods, points)
+
+
+def _experiment(
+    content: dict[str, Any],
+    guidance: dict[str, Any],
+    settings: GuidanceStudySettings,
+    seed: int,
+    source: str,
+) -> Experiment:
+    """The trained experiment with another guidance, from the schema's defaults, and sampling."""
+    sampling = {"sampling": {"members": settings.members, "seed": seed}}
+    changed = merged(content, sampling) | {"guidance": guidance}
+    return checked(changed, Experiment, source=source)

@@ -1,0 +1,184 @@
+"""Compares ways to guide on the same trained networks: `halocline study guidance STUDY`.
+
+Every method draws the same number of states from the same seeds, and is judged on held-out states
+as the sampler leaves them and after exact adjustment. Finished points are not repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from tqdm import tqdm
+
+from autoencoder.codec import Codec
+from configs import Experiment
+from configs.guidance_study import GuidanceStudy, Point
+from data.errors import UserError
+from data.splits import spread_out
+from data.state import State
+from data.states import StateArchive
+from evaluation.figures import save_figure
+from evaluation.guidance_figures import trade_off
+from evaluation.guidance_metrics import (
+    adjustment_moves,
+    distance_in_stds,
+    temperature_salinity_distance,
+    thermocline_variance,
+)
+from evaluation.metrics import EvaluationContext, evaluate_row
+from evaluation.provenance import provenance
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
+from latent_diffusion.sample import draw, load_pipeline
+from training.log import write_json
+
+AS_DRAWN, ADJUSTED = "as drawn", "adjusted"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Held-out states of an archive, and how others compare with them."""
+
+    archive: StateArchive
+    codec: Codec
+    truth: State
+    context: EvaluationContext
+
+    @classmethod
+    def of(cls, experiment: Experiment, *, split: str) -> Judge:
+        """The judge on a split of the experiment's archive."""
+        archive, codec = StateArchive.open(experiment.data.archive), load_pipeline(experiment).codec
+        codec.check_archive(archive)
+        truth = archive.read(spread_out(archive.indices(split), experiment.evaluation.states))
+        eos = equation_of_state(archive.equation_of_state)
+        training = archive.read(archive.indices("train"))
+        return cls(archive, codec, truth, EvaluationContext(archive.grid, eos, training))
+
+    @cached_property
+    def truth_metrics(self) -> dict[str, float]:
+        """The truth's own metrics: ratios 1, distances 0, its own density error."""
+        return self.metrics(self.truth)
+
+    def metrics(self, state: State) -> dict[str, float]:
+        """All metrics of an ensemble, what adjusting it would move included."""
+        grid, adjusted = self.context.grid, self.adjusted(state)
+        return {
+            **evaluate_row(state, self.truth, self.context),
+            **thermocline_variance(state, self.truth, grid),
+            "temperature_salinity_distance": temperature_salinity_distance(state, self.truth, grid),
+            "adjustment_moves_std": distance_in_stds(state, adjusted, self.codec.statistics),
+            **adjustment_moves(state, adjusted, grid),
+        }
+
+    def adjusted(self, state: State) -> State:
+        return adjust(state, eos=self.context.eos, grid=self.context.grid)
+
+
+def compare_guidance(study: GuidanceStudy, *, split: str, only: Sequence[str] = ()) -> Path:
+    """Draw and judge a study's points, or only those of some methods; returns the table's path.
+
+    Raises `UserError` for a method that the study does not have.
+    """
+    unknown = sorted(set(only) - set(study.methods))
+    if unknown:
+        raise UserError(
+            f"the study has no method {', '.join(unknown)}; it has {', '.join(study.methods)}"
+        )
+    judges: dict[str, Judge] = {}
+    points = [point for point in study.points if point.method in only or not only]
+    for point in tqdm(points, desc="guiding", unit="ensemble"):
+        if not _metrics_path(study, point, split).is_file():
+            if point.space not in judges:
+                judges[point.space] = Judge.of(point.experiment, split=split)
+            run_point(study, point, judges[point.space], split=split)
+    return summarise(study, split=split)
+
+
+def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -> None:
+    """Draw the point's ensemble, judge it and write its metrics; keeps the first seed's states."""
+    archive = study.directory / "samples" / f"{point.name}.zarr"
+    start = time.process_time()
+    draw(point.experiment, guided=point.experiment.guidance.enabled, output=archive)
+    seconds = time.process_time() - start
+    drawn = StateArchive.open(archive)
+    state = drawn.read(range(len(drawn)))
+    members = point.experiment.sampling.members
+    result = {
+        "settings": point.experiment.guidance.model_dump(mode="json"),
+        "seconds_per_member": seconds / members,
+        AS_DRAWN: judge.metrics(state),
+        ADJUSTED: judge.metrics(judge.adjusted(state)),
+        "truth": judge.truth_metrics,
+    }
+    write_json(_metrics_path(study, point, split), result)
+    if point.seed != study.settings.seeds[0]:
+        shutil.rmtree(archive)
+
+
+def summarise(study: GuidanceStudy, *, split: str) -> Path:
+    """Write study_SPLIT.json, means and spreads over the seeds, and the figure."""
+    rows: dict[str, dict[str, Any]] = {}
+    truths: dict[str, dict[str, float]] = {}
+    for point in study.points:
+        path = _metrics_path(study, point, split)
+        if not path.is_file():
+            continue
+        result = json.loads(path.read_text())
+        truths[point.space] = result["truth"]
+        row = rows.setdefault(
+            "-".join(part for part in (point.space, point.method, point.label) if part),
+            {"space": point.space, "method": point.method, "label": point.label, "results": []},
+        )
+        row["results"].append(result)
+    summary = {name: _over_seeds(row) for name, row in rows.items()}
+    content: dict[str, object] = {
+        "title": study.settings.title,
+        "split": split,
+        "members": study.settings.members,
+        "seeds": list(study.settings.seeds),
+        "truth": truths,
+        "methods": {name: method.title or name for name, method in study.methods.items()},
+        "points": summary,
+        "provenance": provenance(seeds={"sampling": study.settings.seeds[0]}),
+    }
+    path = study.directory / f"study_{split}.json"
+    write_json(path, content)
+    if summary:
+        figure = trade_off(content)
+        save_figure(figure, study.directory / f"trade_off_{split}.png")
+    return path
+
+
+def _over_seeds(row: dict[str, Any]) -> dict[str, Any]:
+    """A row's metrics as mean and standard deviation over its seeds."""
+    results = row.pop("results")
+    return row | {
+        "seeds": len(results),
+        "seconds_per_member": _spread([result["seconds_per_member"] for result in results]),
+        **{
+            kind: {
+                key: _spread([result[kind][key] for result in results]) for key in results[0][kind]
+            }
+            for kind in (AS_DRAWN, ADJUSTED)
+        },
+    }
+
+
+def _spread(values: Sequence[float | None]) -> list[float | None]:
+    """Mean and standard deviation; the latter is None of one value, both of missing ones."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not known:
+        return [None, None]
+    return [mean(known), stdev(known) if len(known) > 1 else None]
+
+
+def _metrics_path(study: GuidanceStudy, point: Point, split: str) -> Path:
+    return study.directory / "points" / f"{point.name}-{split}.json"

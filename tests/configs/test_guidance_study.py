@@ -1,0 +1,78 @@
+"""Studies of guidance: the shipped ones load, a point differs by its guidance and seed alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from configs.guidance_study import load_guidance_study
+from data.errors import UserError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SHIPPED = sorted((CONFIGS / "studies").glob("guidance_*.yaml"))
+METHODS = {
+    "unguided": {"guidance": {"enabled": False}},
+    "ours": {"guidance": {"start": 0.5}, "sweep": {"step_cap": [0.1, 0.2]}},
+}
+
+
+@pytest.fixture
+def write(tiny_config, tmp_path):
+    """Writes a study of the tiny experiment with the given methods; returns its path."""
+
+    def write(methods, **settings):
+        (tmp_path / "ways.yaml").write_text(yaml.safe_dump(methods, sort_keys=False))
+        path = tmp_path / "guidance_tiny.yaml"
+        content = {"spaces": {"latent": tiny_config.name}, "methods": "ways.yaml"}
+        path.write_text(yaml.safe_dump(content | settings))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_study_of_guidance_loads(path):
+    study = load_guidance_study(path)
+    assert {"unguided", "mean_profile", "density_steps", "proximal"} <= set(study.methods)
+    assert study.settings.members >= 64
+    assert len({point.name for point in study.points}) == len(study.points)
+
+
+def test_there_is_a_study_for_each_shipped_ocean():
+    assert {path.stem for path in SHIPPED} >= {"guidance_quickstart", "guidance_global4deg"}
+
+
+def test_points_differ_by_their_guidance_and_seed_alone(write):
+    study = load_guidance_study(write(METHODS, members=5, seeds=[4, 7]))
+    names = [point.name for point in study.points]
+    assert names == [
+        "latent-unguided-seed_4",
+        "latent-unguided-seed_7",
+        "latent-ours-step_cap=0.1-seed_4",
+        "latent-ours-step_cap=0.1-seed_7",
+        "latent-ours-step_cap=0.2-seed_4",
+        "latent-ours-step_cap=0.2-seed_7",
+    ]
+    first, last = study.points[0].experiment, study.points[-1].experiment
+    assert (last.sampling.members, last.sampling.seed) == (5, 7)
+    assert (last.guidance.start, last.guidance.step_cap) == (0.5, 0.2)
+    assert not first.guidance.enabled
+    kept = {"guidance", "sampling"}
+    assert first.model_dump(exclude=kept) == last.model_dump(exclude=kept)
+    assert first.sampling.scheduler == last.sampling.scheduler
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"ours": {"guidance": {"strat": 1}}}, "method ours: unknown key 'guidance.strat'"),
+        ({"ours": {"sweep": {"a": [1], "b": [2]}}}, "a sweep is of one setting"),
+        ({"ours": {"sweep": {"step_cap": [-1]}}}, "method ours step_cap=-1: guidance.step_cap"),
+        ({"no way": {}}, "String should match pattern"),
+    ],
+)
+def test_mistakes_are_named(write, methods, message):
+    with pytest.raises(UserError, match=message):
+        load_guidance_study(write(methods))
