@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,8 +12,12 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
 from autoencoder.train import load_codec
+from configs.schema import GuidanceSettings
 from data.errors import UserError
 from data.states import StateArchive
+from guidance.energy import energy_of
+from guidance.guide import SampleGuide, Step
+from latent_diffusion.denoiser import clean_estimate, noise_level
 from latent_diffusion.pipeline import StatePipeline, build_scheduler
 from latent_diffusion.sample import guide_of, load_pipeline, member_generator
 from latent_diffusion.train import build_schedule
@@ -139,6 +144,71 @@ def test_a_guide_that_changes_nothing_changes_nothing(make_pipeline, name):
     unguided = pipeline(generators=_generators(2), steps=6)
     idle = pipeline(generators=_generators(2), steps=6, guide=Watch())
     torch.testing.assert_close(idle.latents, unguided.latents, atol=1e-4, rtol=1e-4)
+
+
+class WatchNoisy(SampleGuide):
+    """Keeps the noisy samples that it is given, and leaves them as they are."""
+
+    seen: ClassVar[list[torch.Tensor]] = []
+
+    def correct(self, sample, decoder, *, at):
+        self.seen.append(sample)
+        return sample
+
+
+@every_scheduler
+def test_noisy_samples_are_guided_at_variance_1(make_pipeline, clean, name, options, tolerance):
+    pipeline = make_pipeline(name, options, oracle=True)
+    watch = WatchNoisy([])
+    watch.seen.clear()
+    guided = pipeline(generators=_generators(4), steps=8, guide=watch).latents
+    first, last = watch.seen[0], watch.seen[-1]
+    assert 0.8 < first.std() < 1.2
+    torch.testing.assert_close(last, clean.expand_as(last), atol=tolerance, rtol=0)
+    unguided = pipeline(generators=_generators(4), steps=8).latents
+    torch.testing.assert_close(guided, unguided, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("by", ["decoder", "network"])
+def test_gradients_leave_less_to_adjust(trained, make_pipeline, by):
+    pipeline = make_pipeline("DPMSolverMultistepScheduler", {}, oracle=False)
+    settings = GuidanceSettings(by=by, start=0.0, step_cap=1.0)
+    guide = guide_of(trained.model_copy(update={"guidance": settings}), pipeline.codec)
+    guided, unguided = (
+        pipeline(generators=_generators(4), steps=6, guide=each).latents for each in (guide, None)
+    )
+    before, after = (energy_of(guide.terms, z, pipeline.codec).mean() for z in (unguided, guided))
+    assert after < 0.9 * before
+
+
+def test_a_linear_stand_in_must_be_there_to_guide_by(trained, make_pipeline):
+    pipeline = make_pipeline("DDIMScheduler", {}, oracle=False)
+    experiment = trained.model_copy(update={"guidance": GuidanceSettings(by="surrogate")})
+    with pytest.raises(UserError, match="no linear path to guide by"):
+        guide_of(experiment, pipeline.codec)
+
+
+def test_the_way_through_the_network_is_its_transposed_jacobian(trained, make_pipeline):
+    pipeline = make_pipeline("DDIMScheduler", {}, oracle=False)
+    pipeline._set_steps(4)
+    scaled = torch.randn(1, *pipeline.codec.latent_shape)
+    timestep, at = torch.tensor(500), Step(1, 4)
+    level = noise_level(pipeline.scheduler, at.number)
+
+    def clean_of(x: torch.Tensor) -> torch.Tensor:
+        return clean_estimate(pipeline._velocity(x, timestep), x, level)
+
+    class Ask(Watch):
+        def correct(self, estimate, decode, *, at, through_network):
+            self.answer = through_network(torch.ones_like(estimate))
+            return estimate
+
+    ask = Ask()
+    ask.through_network = True
+    with torch.no_grad():
+        pipeline._guided_velocity(scaled, timestep, guide=ask, at=at)
+    expected = torch.autograd.functional.vjp(clean_of, scaled, torch.ones_like(scaled))[1]
+    torch.testing.assert_close(ask.answer, expected)
 
 
 @pytest.mark.parametrize("guided", [False, True])
