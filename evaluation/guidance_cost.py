@@ -1,0 +1,142 @@
+"""Seconds that sampling one state takes, unguided and with each way to guide.
+
+    python -m evaluation.guidance_cost configs/dino_quarter.yaml --grid 36x800x256 --threads 1
+
+Whole chains of untrained networks of the experiment's design on an all-wet grid. Every column of
+what they decode overturns, so the exact adjustment costs the most that it can.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from autoencoder.train import build_codec
+from configs import Experiment, load_experiment
+from data.errors import user_errors_in_one_sentence
+from evaluation.codec_cost import (
+    Meter,
+    SyntheticArchive,
+    measuring_parser,
+    parse_shape,
+    synthetic_grid,
+)
+from evaluation.provenance import provenance
+from guidance.climatology import climatology
+from guidance.guide import Guide, Step
+from guidance.seawater import equation_of_state
+from latent_diffusion.denoiser import build_unet
+from latent_diffusion.guides import build_guide
+from latent_diffusion.pipeline import StatePipeline, build_scheduler
+from latent_diffusion.sample import member_generator
+from latent_diffusion.train import build_schedule
+from training.log import write_json
+
+HINGE = {"nearest_stable_state": 0.0, "unstable_pairs": 1.0}
+NEAREST = {"nearest_stable_state": 1.0, "unstable_pairs": 0.0}
+# Settings of the section guidance, laid over the experiment's own.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as configured": {},
+    "every step of the chain": {"start": 0.0, "every": 1},
+    "last 40 %": {"start": 0.6, "every": 1},
+    "last 40 %, every third": {"start": 0.6, "every": 3},
+    "damped": {"damped": True},
+    "nearest stable state": NEAREST,
+    "nearest, linear path": {**NEAREST, "by": "surrogate"},
+    "nearest, encoded again": {**NEAREST, "by": "encoder"},
+    "hinge": HINGE,
+    "hinge, linear path": {**HINGE, "by": "surrogate"},
+    "through the denoiser": {"by": "network"},
+}
+
+
+def guidance_cost(
+    experiment: Experiment,
+    shape: tuple[int, int, int],
+    *,
+    variants: dict[str, dict[str, Any]] | None = None,
+    meter: Meter,
+) -> dict[str, dict[str, float]]:
+    """Median seconds of a chain, its guided steps, and its ratio to the unguided one."""
+    archive = SyntheticArchive(synthetic_grid(*shape, periodic_x=True), sea_level=False)
+    pipeline = untrained_pipeline(experiment, archive).to(meter.device)
+    steps = experiment.sampling.steps
+    eos = equation_of_state(archive.equation_of_state)
+    data = cache(lambda: climatology([archive.read([0, 1])], grid=archive.grid, eos=eos))
+
+    def seconds(guide: Guide | None) -> float:
+        def chain() -> object:
+            return pipeline(generators=[member_generator(0, 0)], steps=steps, guide=guide)
+
+        chain()
+        return median(meter.seconds(chain) for _ in range(meter.repeats))
+
+    unguided = seconds(None)
+    costs = {"unguided": {"seconds": unguided, "guided_steps": 0.0, "ratio_to_unguided": 1.0}}
+    for name, changes in (VARIANTS if variants is None else variants).items():
+        settings = experiment.guidance.model_copy(update=changes)
+        guide = build_guide(settings, pipeline.codec, data=data)
+        assert isinstance(guide, Guide), "noisy samples are guided at every step"
+        taken = seconds(guide)
+        costs[name] = {
+            "seconds": taken,
+            "guided_steps": float(sum(guide.acts_at(Step(k, steps)) for k in range(steps))),
+            "ratio_to_unguided": taken / unguided,
+        }
+    return costs
+
+
+def untrained_pipeline(experiment: Experiment, archive: SyntheticArchive) -> StatePipeline:
+    """The networks and the scheduler that the experiment describes, on the archive's grid."""
+    codec = build_codec(experiment, archive).eval().requires_grad_(False)
+    diffusion, sampling = experiment.diffusion, experiment.sampling
+    unet = build_unet(
+        codec.latent_shape,
+        static_maps=len(codec.static_maps),
+        channels=diffusion.channels,
+        blocks=diffusion.blocks,
+        attention=diffusion.attention,
+        dropout=diffusion.dropout,
+    )
+    scheduler = build_scheduler(
+        sampling.scheduler, sampling.scheduler_options, schedule=build_schedule(experiment)
+    )
+    pipeline = StatePipeline(unet.eval().requires_grad_(False), scheduler, codec)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure an experiment's design on a grid and print the result as JSON."""
+    parser = measuring_parser(__doc__)
+    parser.add_argument("config", type=Path, help="YAML of the experiment")
+    parser.add_argument("--grid", required=True, help="levels x rows x columns, as 36x800x256")
+    parser.add_argument("--repeats", type=int, default=3, help="timed chains of each kind (3)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    options, overrides = parser.parse_known_args(arguments)
+    with user_errors_in_one_sentence():
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        result: dict[str, object] = {
+            "grid": options.grid,
+            "threads": torch.get_num_threads(),
+            "chains": guidance_cost(
+                load_experiment(options.config, overrides),
+                parse_shape(options.grid),
+                meter=Meter(options.repeats, options.device),
+            ),
+            "provenance": provenance(seeds={"sampling": 0}),
+        }
+        print(json.dumps(result, indent=2))
+        if options.output:
+            write_json(options.output, result)
+
+
+if __name__ == "__main__":
+    main()

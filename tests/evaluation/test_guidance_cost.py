@@ -1,0 +1,26 @@
+"""The cost of guided chains: what is compared is what the settings say."""
+
+from __future__ import annotations
+
+import json
+
+from evaluation.codec_cost import Meter
+from evaluation.guidance_cost import guidance_cost, main
+
+
+def test_chains_are_measured_as_configured(tiny_experiment):
+    variants = {"all": {"start": 0.0}, "late": {"start": 1.0}, "encoder": {"by": "encoder"}}
+    cost = guidance_cost(tiny_experiment(), (5, 16, 16), variants=variants, meter=Meter(repeats=1))
+    assert list(cost) == ["unguided", *variants]
+    assert [cost[name]["guided_steps"] for name in cost] == [0, 4, 1, 3]
+    assert cost["all"]["ratio_to_unguided"] > 1
+
+
+def test_the_command_writes_what_it_prints(tiny_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("evaluation.guidance_cost.VARIANTS", {})
+    output = tmp_path / "cost.json"
+    main([str(tiny_config), "--grid", "5x16x16", "--repeats", "1", "--output", str(output)])
+    written = json.loads(output.read_text())
+    assert written == json.loads(capsys.readouterr().out)
+    assert written["grid"] == "5x16x16"
+    assert "unguided" in written["chains"]
