@@ -4,7 +4,7 @@ A table stands between the markers `<!-- table NAME -->` and `<!-- end -->` and 
 `docs/results/NAME.json`, a copy of a run's metrics.json or integration.json, or of the
 study_SPLIT.json of a comparison of autoencoders. Of the latter, `<!-- table NAME GROUP -->` shows
 one group of metrics: see `CODEC_COLUMNS`. `<!-- table RUN+RUN GROUP -->` shows the same group of
-the autoencoders of several runs.
+the autoencoders of several runs. Of a study of guidance, `<!-- table NAME drawn -->` or `adjusted`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError, user_errors_in_one_sentence
+from evaluation.guidance_tables import guidance_markdown
 from evaluation.report import COLUMNS, INTEGRATION_COLUMNS, Column, format_value
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,6 +95,13 @@ ADJUSTMENT_COLUMNS = tuple(
 )
 
 
+CHAIN_COLUMNS = (
+    Column("guided_steps", "guided steps"),
+    Column("seconds", "one state", "s"),
+    Column("ratio_to_unguided", "of the unguided chain"),
+)
+
+
 def main() -> None:
     """Rewrite every marked table."""
     with user_errors_in_one_sentence():
@@ -136,6 +144,10 @@ def table(name: str, group: str | None = None) -> str:
         parts.append(variants_markdown(_stages(result["trainings"]), TRAINING_COLUMNS))
     if "adjustment_seconds" in result:
         parts.append(variants_markdown(result["adjustment_seconds"], ADJUSTMENT_COLUMNS))
+    if "points" in result:
+        parts.append(guidance_markdown(result, group))
+    if "chains" in result:
+        parts.append(variants_markdown(result["chains"], CHAIN_COLUMNS))
     made = result["provenance"]
     parts.append(f"`{made['command']}` at {made['commit']}; {made['machine']}.\n")
     return "\n".join(parts)

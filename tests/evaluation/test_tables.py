@@ -83,3 +83,35 @@ def test_the_documents_show_their_results_and_every_figure_is_there(page):
     assert tables.filled(text) == text  # else: python -m evaluation.tables
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+@pytest.fixture
+def study(root):
+    """A study of guidance of one method at one point, in `docs/results`."""
+    point = {
+        "space": "latent",
+        "method": "ours",
+        "label": "step_cap=0.1",
+        "seconds_per_member": [2.0, 0.1],
+        "as drawn": {"density_error_percent": [0.1432, 0.0051]},
+        "adjusted": {"density_error_percent": [0.0, 0.0], "w1_salinity": [0.25, None]},
+    }
+    content = {
+        "truth": {"latent": {"density_error_percent": 0.15}},
+        "methods": {"ours": "our_way"},
+        "points": {"latent-ours": point},
+        "provenance": MADE,
+    }
+    (root / "docs" / "results" / "guidance.json").write_text(json.dumps(content))
+
+
+@pytest.mark.usefixtures("study")
+def test_a_study_of_guidance_shows_means_and_spreads_over_seeds():
+    lines = tables.table("guidance", "drawn").splitlines()
+    assert lines[2].startswith("| truth | 0.15 | –")
+    assert lines[3].startswith("| our way, step cap 0.1 | 0.143 ± 0.005 | –")
+    assert lines[3].endswith("| 2 ± 0.1 |")
+    adjusted = tables.table("guidance", "adjusted").splitlines()[3]
+    assert "| 0 ± 0 |" in adjusted and "| 0.25 |" in adjusted
+    with pytest.raises(UserError, match="no group 'cost' in a study of guidance"):
+        tables.table("guidance", "cost")
