@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -11,13 +12,13 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
-from autoencoder.train import load_codec
+from autoencoder.train import build_codec, load_codec
 from configs.schema import GuidanceSettings
 from data.errors import UserError
 from data.states import StateArchive
 from guidance.energy import energy_of
 from guidance.guide import SampleGuide, Step
-from latent_diffusion.denoiser import clean_estimate, noise_level
+from latent_diffusion.denoiser import build_unet, clean_estimate, noise_level
 from latent_diffusion.pipeline import StatePipeline, build_scheduler
 from latent_diffusion.sample import guide_of, load_pipeline, member_generator
 from latent_diffusion.train import build_schedule
@@ -179,6 +180,27 @@ def test_gradients_leave_less_to_adjust(trained, make_pipeline, by):
     )
     before, after = (energy_of(guide.terms, z, pipeline.codec).mean() for z in (unguided, guided))
     assert after < 0.9 * before
+
+
+@pytest.mark.parametrize("by", ["decoder", "network", "encoder", "surrogate"])
+def test_data_space_is_guided_in_the_same_ways(tiny_experiment, by):
+    """There decoder, encoder and stand-in are one: the last estimate lands on a stable state."""
+    experiment = tiny_experiment("--autoencoder.kind", "identity", "--guidance.by", by)
+    archive = StateArchive.open(experiment.data.archive)
+    codec = build_codec(experiment, archive)
+    unet = build_unet(
+        codec.latent_shape, static_maps=5, channels=(8,), blocks=1, attention=False, dropout=0.0
+    )
+    scheduler = build_scheduler("DDIMScheduler", {}, schedule=build_schedule(experiment))
+    pipeline = StatePipeline(unet.eval(), scheduler, codec)
+    pipeline.set_progress_bar_config(disable=True)
+    guide = guide_of(experiment, codec)
+    guide = replace(guide, descent=replace(guide.descent, step_cap=100.0, damped=False))
+    latents = pipeline(generators=_generators(2), steps=4, guide=guide).latents
+    left = energy_of(guide.terms, latents, codec)
+    unguided = pipeline(generators=_generators(2), steps=4).latents
+    share = 0.5 if by == "network" else 1e-6
+    assert (left < share * energy_of(guide.terms, unguided, codec)).all()
 
 
 def test_a_linear_stand_in_must_be_there_to_guide_by(trained, make_pipeline):
