@@ -354,6 +354,19 @@ def sigma0(eos: EquationOfState, temperature: Tensor, salinity: Tensor) -> Tenso
     return eos.density(temperature, salinity, 0.0) - 1000.0
 
 
+def expansion_coefficients(
+    eos: EquationOfState, temperature: Tensor, salinity: Tensor, depth: Depth
+) -> tuple[Tensor, Tensor]:
+    """Thermal expansion alpha [1/K] and haline contraction beta [1 per unit of salinity].
+
+    alpha = -1/rho drho/dT, beta = 1/rho drho/dS at constant depth, with the in-situ density rho, as
+    TEOS-10 defines them; NEMO divides by its reference density instead.
+    """
+    density = eos.density(temperature, salinity, depth)
+    by_temperature, by_salinity = eos.slopes(temperature, salinity, depth)
+    return -by_temperature / density, by_salinity / density
+
+
 def freezing_temperature(salinity: Tensor, depth: Depth) -> Tensor:
     """Freezing point of seawater [degC] of practical salinity, in situ.
 
