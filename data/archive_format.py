@@ -18,7 +18,19 @@ from data.grid import OceanGrid
 
 ZIP_SUFFIX = ".zarr.zip"
 FIELD_DIMENSIONS = ("sample", "depth", "y", "x")
-EquationName = Literal["jmd95", "linear", "nemo-seos", "nemo-teos10", "veros-vallis"]
+EquationName = Literal[
+    "jmd95",
+    "linear",
+    "nemo-eos80",
+    "nemo-seos",
+    "nemo-teos10",
+    "veros-gsw",
+    "veros-linear",
+    "veros-nonlinear1",
+    "veros-nonlinear3",
+    "veros-vallis",
+]
+TEOS10_EQUATIONS = ("nemo-teos10", "veros-gsw")  # of conservative temperature, absolute salinity
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 UNUSED = -1
 LEVEL_STEP_TEMPERATURE = 1 / 512  # K
@@ -51,7 +63,7 @@ _HORIZONTAL_ATTRIBUTES: dict[str, dict[str, Any]] = {
 
 def field_attributes(equation_of_state: str, salinity_units: str) -> dict[str, dict[str, Any]]:
     """CF attributes of `thetao`, `so` and `zos` for what the equation of state takes."""
-    teos10 = equation_of_state == "nemo-teos10"
+    teos10 = equation_of_state in TEOS10_EQUATIONS
     kind = "conservative" if teos10 else "potential"
     salinity = "sea_water_absolute_salinity" if teos10 else "sea_water_salinity"
     return {

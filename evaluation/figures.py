@@ -36,15 +36,13 @@ from evaluation.canvas import (
 from evaluation.integrate import IntegrationResult, MemberRun
 from evaluation.metrics import mixed_layer_depth, potential_density
 from evaluation.spectra import zonal_spectra
-from evaluation.weights import cell_volume, interface_depth, level_means
+from evaluation.weights import cell_volume, level_means
 from guidance.seawater import EquationOfState
-from guidance.stratification import density_steps
+from guidance.stratification import buoyancy_frequency_squared
 
 FloatArray = NDArray[np.float64]
 Rows = dict[str, State]
 
-GRAVITY = 9.81  # m/s2
-REFERENCE_DENSITY = 1026.0  # kg/m3
 MEMBERS = 3  # single states shown of each row
 QUANTITIES = {  # field: title, unit, colours
     "temperature": ("temperature", "°C", "temperature"),
@@ -397,17 +395,18 @@ def _profiles(
     }
     depth = np.asarray(grid.depth)
     means = {name: (depth, level_means(field, grid).numpy()) for name, field in fields.items()}
-    buoyancy = 1e5 * _buoyancy_frequency_squared(state, grid, eos)
+    buoyancy = 1e5 * _mean_buoyancy_frequency_squared(state, grid, eos)
     return {**means, "N² [10⁻⁵ s⁻²]": (grid.interface_depth, buoyancy)}
 
 
-def _buoyancy_frequency_squared(state: State, grid: OceanGrid, eos: EquationOfState) -> FloatArray:
-    """Horizontal mean `b z-1` of N2 = g / rho0 * density step / distance of the levels [1/s2]."""
+def _mean_buoyancy_frequency_squared(
+    state: State, grid: OceanGrid, eos: EquationOfState
+) -> FloatArray:
+    """Horizontal mean `b z-1` of N2 [1/s2]."""
     double = state.map(lambda field: field.double())
-    steps = density_steps(double, eos=eos, interface_depth=interface_depth(grid))
+    squared = buoyancy_frequency_squared(double, eos=eos, grid=grid)
     area = torch.from_numpy(grid.area * (grid.wet[1:] & grid.wet[:-1]))
-    mean = (steps * area).sum(dim=(2, 3)) / area.sum(dim=(1, 2))
-    return GRAVITY / REFERENCE_DENSITY * mean.numpy() / np.diff(grid.depth)
+    return ((squared * area).sum(dim=(2, 3)) / area.sum(dim=(1, 2))).numpy()
 
 
 def _profile_line(ax: Axes, depth: FloatArray, profile: FloatArray, colour: str, name: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Protocol
 
 import torch
@@ -92,7 +93,7 @@ class Linear(EquationOfState):
 
 @dataclass(frozen=True)
 class VerosVallis(EquationOfState):
-    """Veros' `eq_of_state_type = 3`: Vallis 2008 with pressure (cabbeling, thermobaricity).
+    """Veros' `eq_of_state_type = 3` (nonlinear_eq2): Vallis 2008, cabbeling and thermobaricity.
 
     Potential temperature [degC], salinity [g/kg]. Veros passes depth in metres as pressure in
     dbar and returns the anomaly; here its rho0 is added.
@@ -123,6 +124,33 @@ class VerosVallis(EquationOfState):
     def _expansion(self, depth: Depth) -> Depth:
         pressure = self.rho0 * GRAVITY * depth
         return self.thermal_expansion * (1 + self.thermobaricity * pressure)
+
+
+@dataclass(frozen=True)
+class VerosLinear(VerosVallis):
+    """Veros' `eq_of_state_type = 1`: linear in temperature and salinity, without pressure."""
+
+    name: ClassVar[str] = "veros-linear"
+    cabbeling: float = 0.0
+    thermobaricity: float = 0.0
+    sound_speed: float = inf
+
+
+@dataclass(frozen=True)
+class VerosNonlinear1(VerosVallis):
+    """Veros' `eq_of_state_type = 2` (nonlinear_eq1): cabbeling, without pressure."""
+
+    name: ClassVar[str] = "veros-nonlinear1"
+    thermobaricity: float = 0.0
+    sound_speed: float = inf
+
+
+@dataclass(frozen=True)
+class VerosNonlinear3(VerosNonlinear1):
+    """Veros' `eq_of_state_type = 4` (nonlinear_eq3): cabbeling, without pressure or salinity."""
+
+    name: ClassVar[str] = "veros-nonlinear3"
+    haline_contraction: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,28 +185,98 @@ class NemoSimplified(EquationOfState):
 
 
 @dataclass(frozen=True)
-class NemoTeos10(EquationOfState):
-    """NEMO's TEOS-10 (`ln_teos10`): the polynomial of Roquet et al. 2015, Ocean Modelling 90.
+class _NemoPolynomial(EquationOfState):
+    """NEMO's polynomials of 52 terms (Roquet et al. 2015, Ocean Modelling 90).
 
-    Conservative temperature [degC], absolute salinity [g/kg]. `anomaly` is what NEMO calls r',
-    `density` adds the reference profile r0(z), which no density step feels.
+    In s = sqrt((S + offset) * share), t = T / 40 K, z = depth / 1e4 m. `anomaly` is what NEMO calls
+    r', `density` adds the reference profile r0(z), which no density step feels.
     """
 
-    name: ClassVar[str] = "nemo-teos10"
+    _salinity_offset: ClassVar[float]
+    _salinity_share: ClassVar[float]
+    _table: ClassVar[poly.Table]
+    _table_by_t: ClassVar[poly.Table]
+    _table_by_s: ClassVar[poly.Table]
 
     def anomaly(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
         """r' = rho - r0(z) [kg/m3]."""
-        return poly.evaluate(poly.ROQUET_ANOMALY, *_roquet(temperature, salinity, depth))
+        return poly.evaluate(self._table, *self._variables(temperature, salinity, depth))
 
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
-        _, _, z = _roquet(temperature, salinity, depth)
+        _, _, z = self._variables(temperature, salinity, depth)
         return self.anomaly(temperature, salinity, depth) + poly.horner(poly.ROQUET_PROFILE, z)
 
     def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
-        s, t, z = _roquet(temperature, salinity, depth)
-        by_t = poly.evaluate(_ROQUET_BY_T, s, t, z)
-        by_s = poly.evaluate(_ROQUET_BY_S, s, t, z)
-        return by_t / _ROQUET_WARMTH, by_s * (0.5 * _ROQUET_SALT) / s
+        s, t, z = self._variables(temperature, salinity, depth)
+        by_t = poly.evaluate(self._table_by_t, s, t, z)
+        by_s = poly.evaluate(self._table_by_s, s, t, z)
+        return by_t / _ROQUET_WARMTH, by_s * (0.5 * self._salinity_share) / s
+
+    def _variables(
+        self, temperature: Tensor, salinity: Tensor, depth: Depth
+    ) -> tuple[Tensor, Tensor, Depth]:
+        """The reduced variables (s, t, z), as NEMO computes them."""
+        s = _root((salinity + self._salinity_offset).abs() * self._salinity_share)
+        return s, temperature / _ROQUET_WARMTH, _in_type_of(temperature, depth) * 1e-4
+
+
+@dataclass(frozen=True)
+class NemoTeos10(_NemoPolynomial):
+    """NEMO's TEOS-10 (`ln_teos10`). Conservative temperature [degC], absolute salinity [g/kg]."""
+
+    name: ClassVar[str] = "nemo-teos10"
+    _salinity_offset = 32.0
+    _salinity_share = 0.875 / 35.16504
+    _table = poly.ROQUET_TEOS10_ANOMALY
+    _table_by_t = poly.t_derivative(poly.ROQUET_TEOS10_ANOMALY)
+    _table_by_s = poly.s_derivative(poly.ROQUET_TEOS10_ANOMALY)
+
+
+@dataclass(frozen=True)
+class NemoEos80(_NemoPolynomial):
+    """NEMO's EOS-80 (`ln_eos80`). Potential temperature [degC], practical salinity.
+
+    NEMO holds no reference profile; with that of TEOS-10 `density` is UNESCO's within 0.01 kg/m3.
+    """
+
+    name: ClassVar[str] = "nemo-eos80"
+    _salinity_offset = 20.0
+    _salinity_share = 1 / 40
+    _table = poly.ROQUET_EOS80_ANOMALY
+    _table_by_t = poly.t_derivative(poly.ROQUET_EOS80_ANOMALY)
+    _table_by_s = poly.s_derivative(poly.ROQUET_EOS80_ANOMALY)
+
+
+@dataclass(frozen=True)
+class VerosGsw(EquationOfState):
+    """Veros' `eq_of_state_type = 5`: the 48-term equation of TEOS-10, a ratio of polynomials.
+
+    Conservative temperature [degC], absolute salinity [g/kg]. Veros passes depth in metres as
+    pressure in dbar. Salinity below 1e-6 counts as 1e-6, so that land (0) has finite gradients.
+    """
+
+    name: ClassVar[str] = "veros-gsw"
+
+    def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        at = self._variables(temperature, salinity, depth)
+        numerator, denominator = (poly.evaluate(table, *at) for table in _TEOS10_48_TABLES)
+        return numerator / denominator
+
+    def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        at = self._variables(temperature, salinity, depth)
+        numerator, denominator = (poly.evaluate(table, *at) for table in _TEOS10_48_TABLES)
+        density = numerator / denominator
+        by_temperature, by_salinity = (
+            (poly.evaluate(above, *at) - density * poly.evaluate(below, *at)) / denominator
+            for above, below in (_TEOS10_48_BY_T, _TEOS10_48_BY_S)
+        )
+        return by_temperature, by_salinity
+
+    def _variables(
+        self, temperature: Tensor, salinity: Tensor, depth: Depth
+    ) -> tuple[Tensor, Tensor, Depth]:
+        """Root of salinity, temperature and pressure [dbar], the variables of the tables."""
+        return _root(salinity.clamp(min=1e-6)), temperature, _in_type_of(temperature, depth)
 
 
 @dataclass(frozen=True)
@@ -221,15 +319,19 @@ class JackettMcDougall(EquationOfState):
 
 
 _ROQUET_WARMTH = 40.0
-_ROQUET_SALT = 0.875 / 35.16504
-_ROQUET_BY_T = poly.t_derivative(poly.ROQUET_ANOMALY)
-_ROQUET_BY_S = poly.s_derivative(poly.ROQUET_ANOMALY)
+_TEOS10_48_TABLES = (poly.TEOS10_48_NUMERATOR, poly.TEOS10_48_DENOMINATOR)
+_TEOS10_48_BY_T = tuple(poly.t_derivative(table) for table in _TEOS10_48_TABLES)
+_TEOS10_48_BY_S = tuple(poly.square_derivative(table) for table in _TEOS10_48_TABLES)
 _JMD95_TABLES = (poly.JMD95_SURFACE, poly.JMD95_BULK_MODULUS)
 _JMD95_BY_T = tuple(poly.t_derivative(table) for table in _JMD95_TABLES)
 _JMD95_BY_S = tuple(poly.square_derivative(table) for table in _JMD95_TABLES)
 
 _KNOWN: dict[str, Callable[[], EquationOfState]] = {
-    kind.name: kind for kind in (VerosVallis, NemoSimplified, NemoTeos10, JackettMcDougall, Linear)
+    kind.name: kind
+    for kind in (
+        *(VerosLinear, VerosNonlinear1, VerosVallis, VerosNonlinear3, VerosGsw),
+        *(NemoSimplified, NemoTeos10, NemoEos80, JackettMcDougall, Linear),
+    )
 }
 
 
@@ -252,6 +354,19 @@ def sigma0(eos: EquationOfState, temperature: Tensor, salinity: Tensor) -> Tenso
     return eos.density(temperature, salinity, 0.0) - 1000.0
 
 
+def expansion_coefficients(
+    eos: EquationOfState, temperature: Tensor, salinity: Tensor, depth: Depth
+) -> tuple[Tensor, Tensor]:
+    """Thermal expansion alpha [1/K] and haline contraction beta [1 per unit of salinity].
+
+    alpha = -1/rho drho/dT, beta = 1/rho drho/dS at constant depth, with the in-situ density rho, as
+    TEOS-10 defines them; NEMO divides by its reference density instead.
+    """
+    density = eos.density(temperature, salinity, depth)
+    by_temperature, by_salinity = eos.slopes(temperature, salinity, depth)
+    return -by_temperature / density, by_salinity / density
+
+
 def freezing_temperature(salinity: Tensor, depth: Depth) -> Tensor:
     """Freezing point of seawater [degC] of practical salinity, in situ.
 
@@ -261,12 +376,6 @@ def freezing_temperature(salinity: Tensor, depth: Depth) -> Tensor:
     """
     s = salinity.clamp(min=0)
     return (-0.0575 + 1.710523e-3 * s.sqrt() - 2.154996e-4 * s) * s - 7.53e-4 * depth
-
-
-def _roquet(temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor, Depth]:
-    """The reduced variables (s, t, z) of Roquet et al. 2015, as NEMO computes them."""
-    s = _root((salinity + 32.0).abs() * _ROQUET_SALT)
-    return s, temperature / _ROQUET_WARMTH, _in_type_of(temperature, depth) * 1e-4
 
 
 def _root(x: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from guidance.columns import group_means, joined_layers
 from guidance.compiled import runs_compiled
-from guidance.seawater import EquationOfState
+from guidance.seawater import GRAVITY, EquationOfState
 from guidance.tracing import compiled_density_step
+
+REFERENCE_DENSITY = 1026.0  # [kg/m3], NEMO's rho0
 
 
 def density_steps(
@@ -50,6 +52,20 @@ def density_steps(
 def wet_pairs(wet: Tensor) -> Tensor:
     """Interfaces between two wet cells: `z y x` bool to `z-1 y x` bool."""
     return wet[:-1] & wet[1:]
+
+
+def buoyancy_frequency_squared(state: State, *, eos: EquationOfState, grid: OceanGrid) -> Tensor:
+    """N2 = g / rho0 * density step / distance of the levels' centres [1/s2], at the interfaces.
+
+    `b z-1 y x` in the state's float type, locally referenced (see `density_steps`); negative where
+    the column overturns, 0 where a pair touches land. rho0 is 1026 kg/m3, as a Boussinesq model has
+    it; with the in-situ density N2 were up to 2 % less at depth.
+    """
+    depth = torch.from_numpy(grid.interface_depth)
+    steps = density_steps(state, eos=eos, interface_depth=depth)
+    distance = torch.from_numpy(grid.depth).diff().to(steps)[:, None, None]
+    pairs = wet_pairs(wet_tensor(grid)).to(steps.device)
+    return torch.where(pairs, GRAVITY / REFERENCE_DENSITY * steps / distance, 0.0)
 
 
 @torch.no_grad()

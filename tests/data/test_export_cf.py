@@ -9,6 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
+from data.archive_format import field_attributes
 from data.errors import UserError
 from data.readers.cf import Conventions, open_cf
 from data.restarts import cf
@@ -35,6 +36,17 @@ def test_file_is_cf_and_holds_the_state(dtype, tmp_path, small_grid, random_stat
         assert (bounds[:, 1] > small_grid.depth).all()
         np.testing.assert_array_equal(np.isnan(written.thetao), ~small_grid.wet)
     assert [file.name for file in tmp_path.iterdir()] == ["start.nc"]
+
+
+@pytest.mark.parametrize(
+    ("equation", "kind"),
+    [("nemo-teos10", "conservative"), ("veros-gsw", "conservative"), ("nemo-eos80", "potential")],
+)
+def test_the_equation_of_state_says_which_temperature_it_is(equation, kind):
+    attributes = field_attributes(equation, "1e-3")
+    assert attributes["thetao"]["standard_name"] == f"sea_water_{kind}_temperature"
+    absolute = "absolute" in attributes["so"]["standard_name"]
+    assert absolute == (kind == "conservative")
 
 
 def test_reader_takes_it_back(tmp_path, small_grid, random_state):

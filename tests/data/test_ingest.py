@@ -330,7 +330,7 @@ def test_too_short_a_file_mentions_one_member(tmp_path):
 
 
 def test_an_equation_of_state_that_is_not_known_is_refused_at_once():
-    with pytest.raises(ValidationError, match=r"'jmd95', 'linear', 'nemo-seos'"):
+    with pytest.raises(ValidationError, match=r"'jmd95', 'linear', 'nemo-eos80'"):
         settings("a.nc", equation_of_state="unesco")
 
 

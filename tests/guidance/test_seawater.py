@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import get_args
 
 import gsw
@@ -16,9 +17,12 @@ from guidance import seawater
 from guidance.seawater import (
     EquationOfState,
     JackettMcDougall,
+    NemoEos80,
     NemoSimplified,
     NemoTeos10,
+    VerosGsw,
     equation_of_state,
+    expansion_coefficients,
     freezing_temperature,
     sigma0,
 )
@@ -33,7 +37,7 @@ FULL_SEOS = NemoSimplified(
     mu2=1.1090e-5,
     nu=2.4341e-3,
 )
-NAMES = ("veros-vallis", "nemo-seos", "nemo-teos10", "jmd95", "linear")
+NAMES = get_args(EquationName)
 
 
 def number(value: float) -> Tensor:
@@ -66,6 +70,25 @@ def test_nemo_teos10_published_values() -> None:
     assert by_salinity.item() == pytest.approx(0.765555368, abs=5e-9)
 
 
+def test_nemo_eos80_published_value() -> None:
+    # in the head of NEMO's eosbn2.F90
+    anomaly = NemoEos80().anomaly(number(3.0), number(35.5), 3000.0)
+    assert anomaly.item() == pytest.approx(1028.35011066567, abs=1e-10)
+    # At s = 1, t = z = 0 NEMO's alpha and beta, there times 1 kg/m3, are sums of its coefficients
+    # ALP000 to ALP500 and BET000 to BET500.
+    alpha = [-0.25218796628, 0.34119354654, -0.22119589983, 0.18082347094, -0.036936026529]
+    beta = [2.1420623987, -9.3752598635, 19.446303907, -18.632235232, 8.9390837485, -1.7142465871]
+    by_temperature, by_salinity = NemoEos80().slopes(number(0.0), number(20.0), 0.0)
+    assert by_temperature.item() == pytest.approx(-sum([*alpha, -0.0050091801383]), abs=1e-9)
+    assert by_salinity.item() == pytest.approx(sum(beta), abs=1e-8)
+
+
+def test_veros_gsw_published_value() -> None:
+    # the example of gsw_rho in GSW-R 1.0-3, the last with the 48-term equation
+    density = VerosGsw().density(number(28.8099), number(34.7118), 10.0)
+    assert density.item() == pytest.approx(1021.8404465661, abs=1e-10)
+
+
 def test_jmd95_published_value() -> None:
     eos = JackettMcDougall()
     depth = 3000e4 / (eos.rho_const * eos.gravity)
@@ -91,13 +114,55 @@ def test_nemo_simplified_by_hand() -> None:
     assert NemoSimplified(rho0=1028.0).density(number(10.0), number(35.0), 0.0).item() == 1028.0
 
 
-def test_veros_vallis_agrees_with_veros() -> None:
-    veros = pytest.importorskip("veros.core.density.nonlinear_eq2", reason="needs veros")
+@pytest.mark.parametrize(
+    ("name", "module", "prefix", "arguments"),
+    [
+        ("veros-linear", "linear_eq", "linear_eq_of_state", "sa ct"),
+        ("veros-nonlinear1", "nonlinear_eq1", "nonlin1_eq_of_state", "sa ct"),
+        ("veros-vallis", "nonlinear_eq2", "nonlin2_eq_of_state", "sa ct p"),
+        ("veros-nonlinear3", "nonlinear_eq3", "nonlin3_eq_of_state", "sa ct"),
+        ("veros-gsw", "gsw", "gsw", "sa ct p"),
+    ],
+)
+def test_the_equations_of_veros_agree_with_veros(
+    name: str, module: str, prefix: str, arguments: str
+) -> None:
+    pytest.importorskip("veros", reason="needs veros")
+    theirs = import_module(f"veros.core.density.{module}")
     temperature, salinity, depth = ocean_points()
-    eos = equation_of_state("veros-vallis")
-    theirs = veros.nonlin2_eq_of_state_rho(salinity.numpy(), temperature.numpy(), depth.numpy())
-    ours = eos.density(temperature, salinity, depth).numpy() - veros.rho0
-    np.testing.assert_allclose(ours, theirs, atol=1e-9)
+    values = {"sa": salinity.numpy(), "ct": temperature.numpy(), "p": depth.numpy()}
+    anomaly = getattr(theirs, f"{prefix}_rho")(*(values[name] for name in arguments.split()))
+    ours = equation_of_state(name).density(temperature, salinity, depth).numpy()
+    np.testing.assert_allclose(ours - theirs.rho0, anomaly, atol=1e-9)
+
+
+def test_veros_gsw_close_to_gsw() -> None:
+    temperature, salinity, depth = ocean_points()
+    rho, alpha, beta = gsw.rho_alpha_beta(salinity.numpy(), temperature.numpy(), depth.numpy())
+    error = VerosGsw().density(temperature, salinity, depth).numpy() - rho
+    assert np.sqrt(np.mean(error**2)) < 5e-4
+    by_temperature, by_salinity = VerosGsw().slopes(temperature, salinity, depth)
+    np.testing.assert_allclose(by_temperature.numpy(), -rho * alpha, atol=2e-4)
+    np.testing.assert_allclose(by_salinity.numpy(), rho * beta, atol=2e-4)
+
+
+def test_expansion_coefficients_close_to_gsw() -> None:
+    temperature, salinity, depth = ocean_points()
+    _, *expected = gsw.rho_alpha_beta(salinity.numpy(), temperature.numpy(), depth.numpy())
+    for eos in (NemoTeos10(), VerosGsw()):
+        coefficients = expansion_coefficients(eos, temperature, salinity, depth)
+        for ours, theirs in zip(coefficients, expected, strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs, atol=4e-7)
+
+
+def test_nemo_eos80_close_to_unesco() -> None:
+    """UNESCO's EOS-80 in potential temperature, as Jackett and McDougall 1995 give it."""
+    unesco = JackettMcDougall(rho_const=1e4 / 9.81)  # 1 m is 1 dbar
+    points = ocean_points()
+    error = NemoEos80().density(*points) - unesco.density(*points)
+    assert error.square().mean().sqrt() < 5e-3
+    for ours, theirs in zip(NemoEos80().slopes(*points), unesco.slopes(*points), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-3)
 
 
 def test_nemo_teos10_close_to_gsw() -> None:

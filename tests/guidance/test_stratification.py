@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import gsw
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,14 @@ from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from guidance.seawater import Linear, equation_of_state
-from guidance.stratification import adjust, adjust_with_gradient, density_steps, wet_pairs
+from guidance.stratification import (
+    REFERENCE_DENSITY,
+    adjust,
+    adjust_with_gradient,
+    buoyancy_frequency_squared,
+    density_steps,
+    wet_pairs,
+)
 
 NAMES = ("veros-vallis", "nemo-seos", "nemo-teos10", "jmd95")
 Build = Callable[..., State]
@@ -59,6 +67,48 @@ def test_density_steps_of_a_linear_equation() -> None:
     state = column([12.0, 10.0, 11.0], [35.0, 35.5, 35.5])
     steps = density_steps(state, eos=eos, interface_depth=torch.tensor([10.0, 20.0]))
     torch.testing.assert_close(steps.flatten(), torch.tensor([0.8, -0.2], dtype=torch.float64))
+
+
+def test_buoyancy_frequency_of_a_linear_stratification() -> None:
+    # 0.01 K/m through levels of any thickness: N2 = g alpha dT/dz, with the equation's rho0 = 1026
+    grid, eos = column_grid([10.0, 30.0, 15.0, 80.0]), Linear(rho0=REFERENCE_DENSITY)
+    state = column((20 - 0.01 * grid.depth).tolist(), [35.0] * 4)
+    squared = buoyancy_frequency_squared(state, eos=eos, grid=grid).flatten()
+    expected = torch.full_like(squared, 9.81 * eos.thermal_expansion * 0.01)
+    torch.testing.assert_close(squared, expected)
+
+
+@pytest.mark.parametrize("name", ["nemo-teos10", "veros-gsw"])
+def test_buoyancy_frequency_agrees_with_gsw(name: str) -> None:
+    """But for the density in the denominator, which is gsw's own: in situ instead of 1026 kg/m3.
+
+    What remains: its pressure is that of a standard ocean at 0 degC, up to 0.3 % denser than this
+    one; the fits of the expansion, 0.1 %; and g, 0.05 %.
+    """
+    grid = column_grid([40.0] * 40)
+    conservative = 3 + 15 * np.exp(-grid.depth / 300)
+    absolute = 35.0 - 0.8 * np.exp(-grid.depth / 500)
+    pressure = gsw.p_from_z(-grid.depth, 45.0)
+    theirs, middle = gsw.Nsquared(absolute, conservative, pressure, 45.0)
+    in_situ = gsw.rho(*(0.5 * (x[1:] + x[:-1]) for x in (absolute, conservative)), middle)
+    ours = buoyancy_frequency_squared(
+        column(conservative.tolist(), absolute.tolist()), eos=equation_of_state(name), grid=grid
+    )
+    np.testing.assert_allclose(
+        ours.flatten().numpy(), theirs * in_situ / REFERENCE_DENSITY, rtol=5e-3
+    )
+
+
+def test_buoyancy_frequency_is_0_at_land_and_differentiable(
+    grid: OceanGrid, noisy_state: Build
+) -> None:
+    state = noisy_state(batch=2).map(Tensor.requires_grad_)
+    squared = buoyancy_frequency_squared(state, eos=equation_of_state("jmd95"), grid=grid)
+    pairs = wet_pairs(wet_tensor(grid))
+    assert not squared[:, ~pairs].any()
+    assert squared[:, pairs].all() and (squared < 0).any()
+    squared.sum().backward()
+    assert state.temperature.grad.isfinite().all() and state.salinity.grad.isfinite().all()
 
 
 def test_two_layers_mix_by_thickness() -> None:
