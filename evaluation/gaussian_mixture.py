@@ -4,7 +4,7 @@
 
 A point (T1, T2) [K] is the temperature of a level with two cells. Its denoiser is known in closed
 form, so nothing is trained; a DDPM samples it, and the package's own guide and constraint
-(`guidance.guide.Guide`, `guidance.constraints.MeanProfile`) pull the mean of the two cells to a
+(`guidance.guide.Guide`, `guidance.profiles.MeanProfile`) pull the mean of the two cells to a
 target. The page docs/tutorial_gaussian_mixture.md tells what comes out.
 """
 
@@ -28,8 +28,11 @@ from data.grid import OceanGrid
 from data.state import State
 from evaluation.canvas import ROW_COLOURS, new_figure, styled
 from evaluation.figures import save_figure
-from guidance.constraints import MeanProfile, Scales
-from guidance.guide import Guide, WeightedTerm, WholeDecoder
+from guidance.constraints import Scales
+from guidance.decoding import WholeDecoder
+from guidance.energy import WeightedTerm
+from guidance.guide import Descent, Guide, Step
+from guidance.profiles import MeanProfile
 from latent_diffusion.denoiser import NoiseLevel, noise_level
 
 Per = Literal["sample", "ensemble"]
@@ -147,7 +150,7 @@ def mean_guide(target: float, *, per: Per, start: float = START) -> Guide:
     )
     scales = Scales(torch.ones(1), torch.zeros(1))  # salinity is left out
     term = MeanProfile(grid, torch.tensor([target]), torch.zeros(1), scales, per=per)
-    return Guide([WeightedTerm(term)], start=start, step_cap=10.0)
+    return Guide([WeightedTerm(term)], start=start, descent=Descent(step_cap=10.0))
 
 
 def sample(
@@ -172,10 +175,10 @@ def sample(
     for index, timestep in enumerate(scheduler.timesteps):
         clean = mixture.clean_estimate(points.double(), noise_level(scheduler, index)).float()
         if guide is not None:
-            progress = (index + 1) / steps
+            at = Step(index, steps)
             clean = torch.cat(
                 [
-                    guide.correct(part, WholeDecoder(_two_cells), progress=progress)
+                    guide.correct(part, WholeDecoder(_two_cells), at=at)
                     for part in clean.split(batch or count)
                 ]
             )
