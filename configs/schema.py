@@ -173,7 +173,7 @@ class GuidanceSettings(Section):
 
     # Constraints: their weights, 0 leaves one out.
     nearest_stable_state: float = Field(1.0, ge=0, description="the state, exactly adjusted")
-    unstable_pairs: float = Field(0.0, ge=0, description="hinge on density steps")
+    unstable_pairs: float = Field(1.0, ge=0, description="hinge on density steps")
     physical_bounds: float = Field(0.0, ge=0, description="freezing point, salinity 0")
     mean_profile: float = Field(0.0, ge=0, description="horizontal means of T and S")
     density_profile: float = Field(0.0, ge=0, description="horizontal means of density")
@@ -183,7 +183,9 @@ class GuidanceSettings(Section):
         "sample", description="whether means (the last four) are each sample's or the batch's"
     )
     windows: dict[TermName, tuple[Share, Share]] = Field(
-        {}, description="shares of the chain between which a constraint counts; all of it if unsaid"
+        # First mixed layers are mixed, then what still overturns is pulled apart.
+        {"nearest_stable_state": (0.0, 0.95), "unstable_pairs": (0.95, 1.0)},
+        description="shares of the chain between which a constraint counts; all of it if unsaid",
     )
 
     # How they steer.
@@ -195,13 +197,13 @@ class GuidanceSettings(Section):
         description="gradient through the decoder, through the denoiser too, or through a linear "
         "stand-in for the decoder; or projection and encoding again",
     )
-    start: float = Field(0.6, ge=0, le=1, description="fraction of the chain that runs unguided")
+    start: float = Field(0.8, ge=0, le=1, description="fraction of the chain that runs unguided")
     every: int = Field(1, gt=0, description="guide each so-many-th step, the last one always")
     inner_steps: int = Field(1, gt=0, description="most steps in a guided denoising step")
     satisfied: float = Field(0.0, ge=0, description="energy at which a sample is left alone")
-    step_cap: float = Field(0.15, gt=0, description="largest rms change of a latent in one step")
+    step_cap: float = Field(0.03, gt=0, description="largest rms change of a latent in one step")
     relaxation: float = Field(1.0, gt=0, description="factor on each step")
-    damped: bool = Field(True, description="decode where a step leads, and shorten it")
+    damped: bool = Field(False, description="decode where a step leads, and shorten it")
     strength: Literal["constant", "rising", "dual_ascent"] = Field(
         "constant", description="of the pull on noisy samples over the chain"
     )
@@ -229,6 +231,13 @@ class GuidanceSettings(Section):
             raise ValueError(
                 "guidance of the noisy sample takes by: decoder, encoder or surrogate, "
                 "every: 1 and damped: false"
+            )
+        used = [name for name, weight in self.weights.items() if weight]
+        projected = ("nearest_stable_state", "physical_bounds")
+        if self.by == "encoder" and (len(used) != 1 or used[0] not in projected):
+            raise ValueError(
+                f"by: encoder takes one constraint with a nearest state ({' or '.join(projected)}), "
+                f"found {', '.join(used) or 'none'}; set the weights of the others to 0"
             )
         if not noisy and self.strength != "constant":
             raise ValueError(

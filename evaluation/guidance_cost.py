@@ -38,21 +38,21 @@ from latent_diffusion.sample import member_generator
 from latent_diffusion.train import build_schedule
 from training.log import write_json
 
-HINGE = {"nearest_stable_state": 0.0, "unstable_pairs": 1.0}
-NEAREST = {"nearest_stable_state": 1.0, "unstable_pairs": 0.0}
+NEAREST: dict[str, Any] = {"unstable_pairs": 0.0, "windows": {}}
+HINGE: dict[str, Any] = {"nearest_stable_state": 0.0, "windows": {}}
 # Settings of the section guidance, laid over the experiment's own.
 VARIANTS: dict[str, dict[str, Any]] = {
     "as configured": {},
-    "every step of the chain": {"start": 0.0, "every": 1},
-    "last 40 %": {"start": 0.6, "every": 1},
-    "last 40 %, every third": {"start": 0.6, "every": 3},
     "damped": {"damped": True},
+    "every third step": {"every": 3},
+    "from 0.6 of the chain on": {"start": 0.6},
+    "all of the chain": {"start": 0.0},
     "nearest stable state": NEAREST,
     "nearest, linear path": {**NEAREST, "by": "surrogate"},
     "nearest, encoded again": {**NEAREST, "by": "encoder"},
+    "nearest, denoiser too": {**NEAREST, "by": "network"},
     "hinge": HINGE,
     "hinge, linear path": {**HINGE, "by": "surrogate"},
-    "through the denoiser": {"by": "network"},
 }
 
 

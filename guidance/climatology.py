@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -35,6 +35,21 @@ class Climatology:
     tolerance: Tensor
     temperature: tuple[float, float]
     salinity: tuple[float, float]
+
+    def as_dict(self) -> dict[str, list[float]]:
+        """Plain numbers, to be saved."""
+        return {
+            field.name: torch.as_tensor(getattr(self, field.name), dtype=torch.float64).tolist()
+            for field in fields(self)
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Sequence[float]]) -> Climatology:
+        """The inverse of `as_dict`."""
+        profiles = ("density", "density_std", "step_std", "tolerance")
+        temperature, salinity = ((saved[k][0], saved[k][1]) for k in ("temperature", "salinity"))
+        values = {name: torch.tensor(saved[name], dtype=torch.float64) for name in profiles}
+        return cls(**values, temperature=temperature, salinity=salinity)
 
 
 @torch.no_grad()

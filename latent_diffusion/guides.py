@@ -10,14 +10,18 @@ import torch
 from autoencoder.codec import Codec
 from configs.schema import GuidanceSettings
 from data.errors import UserError
+from data.splits import spread_out
 from data.state import State
-from guidance.climatology import Climatology
+from data.states import StateArchive
+from guidance.climatology import Climatology, climatology
 from guidance.constraints import NearestStableState, PhysicalBounds, Scales, Term, UnstablePairs
 from guidance.energy import WeightedTerm
 from guidance.guide import Descent, Guide, SampleGuide
 from guidance.profiles import Budget, MeanDensityProfile, MeanProfile
 from guidance.seawater import EquationOfState, equation_of_state
 from guidance.strength import Constant, DualAscent, Rising, Strength
+
+CLIMATOLOGY_STATES = 64
 
 
 def build_guide(
@@ -46,6 +50,14 @@ def build_guide(
             terms, start=settings.start, strength=_strength(settings), descent=descent
         )
     return Guide(terms, start=settings.start, every=settings.every, descent=descent)
+
+
+def training_climatology(archive: StateArchive) -> Climatology:
+    """What constraints may ask of the data, from some of the training states."""
+    indices = spread_out(archive.indices("train"), CLIMATOLOGY_STATES)
+    states = (archive.read([int(index)]) for index in indices)
+    eos = equation_of_state(archive.equation_of_state)
+    return climatology(states, grid=archive.grid, eos=eos)
 
 
 def mean_profiles(codec: Codec) -> tuple[torch.Tensor, torch.Tensor]:

@@ -24,20 +24,18 @@ from autoencoder.codec import Codec
 from configs import Experiment, parse_command_line
 from data.archive_format import UNUSED
 from data.errors import UserError, user_errors_in_one_sentence
-from data.splits import spread_out
 from data.state import State
 from data.states import ArchiveWriter, StateArchive
 from data.whole import whole
-from guidance.climatology import Climatology, climatology
+from guidance.climatology import Climatology
 from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
-from latent_diffusion.guides import build_guide
+from latent_diffusion.guides import build_guide, training_climatology
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
-from latent_diffusion.train import build_schedule, model_settings
+from latent_diffusion.train import CLIMATOLOGY, build_schedule, model_settings
 from training.stage import differing_settings
 
-CLIMATOLOGY_STATES = 64
 ROWS = ("unguided", "guided", "guided_adjusted")
 ADJUSTMENT = "convective_adjustment"  # the attribute of archives whose states were adjusted
 
@@ -127,21 +125,17 @@ def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
 
 
 def guide_of(experiment: Experiment, codec: Codec) -> Guide | SampleGuide:
-    """The guide of the experiment; the training states are read only if it asks for them."""
-    data = cache(lambda: training_climatology(experiment))
+    """The guide of the experiment; the data's statistics are read only if it asks for them."""
+    data = cache(lambda: known_climatology(experiment))
     return build_guide(experiment.guidance, codec, data=data)
 
 
-def training_climatology(experiment: Experiment) -> Climatology:
-    """What constraints may ask of the data, from some of the training states.
-
-    Raises `UserError` if the archive of the training is not there.
-    """
-    archive = StateArchive.open(experiment.data.archive)
-    indices = spread_out(archive.indices("train"), CLIMATOLOGY_STATES)
-    states = (archive.read([int(index)]) for index in indices)
-    eos = equation_of_state(archive.equation_of_state)
-    return climatology(states, grid=archive.grid, eos=eos)
+def known_climatology(experiment: Experiment) -> Climatology:
+    """The climatology that is saved with the model, or else that of the archive of the training."""
+    saved = model_directory(experiment.run_directory) / CLIMATOLOGY
+    if saved.is_file():
+        return Climatology.from_dict(json.loads(saved.read_text()))
+    return training_climatology(StateArchive.open(experiment.data.archive))
 
 
 def load_pipeline(experiment: Experiment) -> StatePipeline:

@@ -20,14 +20,19 @@ from configs import Experiment, parse_command_line
 from data.batches import Samples
 from data.errors import UserError, user_errors_in_one_sentence
 from data.states import StateArchive
+from guidance.climatology import Climatology
 from latent_diffusion.denoiser import build_unet
+from latent_diffusion.guides import training_climatology
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
 from training.batches import batches_from_counter, batches_once
 from training.launch import build_accelerator
+from training.log import write_json
 from training.loop import Trainer
 from training.stage import is_done, put_in_place
+
+CLIMATOLOGY = "climatology.json"  # in the model folder: what guides must know of the data
 
 
 def main() -> None:
@@ -66,7 +71,10 @@ def train_denoiser(experiment: Experiment) -> None:
     trainer.adopt_averaged_weights()
     if accelerator.is_main_process:
         pipeline = StatePipeline(unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu())
-        put_in_place(product, record, lambda folder: save_model(pipeline, experiment, folder))
+        known = training_climatology(archive)
+        put_in_place(
+            product, record, lambda folder: save_model(pipeline, experiment, known, folder)
+        )
     accelerator.wait_for_everyone()
 
 
@@ -134,9 +142,12 @@ def build_trainer(
     )
 
 
-def save_model(pipeline: StatePipeline, experiment: Experiment, folder: Path) -> None:
-    """A released model: pipeline, training YAML and model card."""
+def save_model(
+    pipeline: StatePipeline, experiment: Experiment, known: Climatology, folder: Path
+) -> None:
+    """A released model: pipeline, climatology for its guides, training YAML and model card."""
     pipeline.save_pretrained(folder)
+    write_json(folder / CLIMATOLOGY, {**known.as_dict()})
     settings = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
     (folder / "experiment.yaml").write_text(settings)
     (folder / "README.md").write_text(model_card(pipeline, experiment))

@@ -18,6 +18,7 @@ METHODS = {
         "title": "pulls noisy samples",
         "guidance": {
             "nearest_stable_state": 0,
+            "unstable_pairs": 0,
             "density_steps": 1,
             "acts_on": "noisy_sample",
             "damped": False,
@@ -25,7 +26,10 @@ METHODS = {
             "strength": "dual_ascent",
         },
     },
-    "clean": {"guidance": {"start": 0.0}, "sweep": {"by": ["decoder", "encoder"]}},
+    "clean": {
+        "guidance": {"start": 0.0, "unstable_pairs": 0, "windows": {}},
+        "sweep": {"by": ["decoder", "encoder"]},
+    },
 }
 
 

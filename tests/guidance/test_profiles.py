@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from guidance.climatology import climatology
+from guidance.climatology import Climatology, climatology
 from guidance.profiles import Budget, MeanDensityProfile
 from guidance.seawater import equation_of_state
 
@@ -86,5 +87,9 @@ def test_the_climatology_knows_the_spread_and_the_data_s_own_inversions(
     assert ((noisy.density_std.numpy() > 0.05) == wet).all()
     # White noise on two layers makes steps of root 2 its size, but for a linear equation's share.
     assert noisy.step_std[0] == pytest.approx(np.sqrt(2) * float(noisy.density_std[0]), rel=0.2)
+    saved = json.loads(json.dumps(noisy.as_dict()))
+    again = Climatology.from_dict(saved)
+    assert again.as_dict() == noisy.as_dict()
+    assert again.temperature == noisy.temperature
     with pytest.raises(UserError, match="needs 2 states"):
         climatology([noisy_state(batch=1)], grid=grid, eos=EOS)

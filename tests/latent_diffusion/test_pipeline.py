@@ -173,7 +173,9 @@ def test_noisy_samples_are_guided_at_variance_1(make_pipeline, clean, name, opti
 @pytest.mark.parametrize("by", ["decoder", "network"])
 def test_gradients_leave_less_to_adjust(trained, make_pipeline, by):
     pipeline = make_pipeline("DPMSolverMultistepScheduler", {}, oracle=False)
-    settings = GuidanceSettings(by=by, start=0.0, step_cap=1.0)
+    settings = GuidanceSettings(
+        unstable_pairs=0, windows={}, by=by, start=0.0, step_cap=1.0, damped=True
+    )
     guide = guide_of(trained.model_copy(update={"guidance": settings}), pipeline.codec)
     guided, unguided = (
         pipeline(generators=_generators(4), steps=6, guide=each).latents for each in (guide, None)
@@ -185,7 +187,9 @@ def test_gradients_leave_less_to_adjust(trained, make_pipeline, by):
 @pytest.mark.parametrize("by", ["decoder", "network", "encoder", "surrogate"])
 def test_data_space_is_guided_in_the_same_ways(tiny_experiment, by):
     """There decoder, encoder and stand-in are one: the last estimate lands on a stable state."""
-    experiment = tiny_experiment("--autoencoder.kind", "identity", "--guidance.by", by)
+    words = ("--autoencoder.kind", "identity", "--guidance.by", by)
+    words += ("--guidance.unstable_pairs", "0", "--guidance.windows", "{}")
+    experiment = tiny_experiment(*words)
     archive = StateArchive.open(experiment.data.archive)
     codec = build_codec(experiment, archive)
     unet = build_unet(
