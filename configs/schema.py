@@ -236,8 +236,8 @@ class GuidanceSettings(Section):
         projected = ("nearest_stable_state", "physical_bounds")
         if self.by == "encoder" and (len(used) != 1 or used[0] not in projected):
             raise ValueError(
-                f"by: encoder takes one constraint with a nearest state ({' or '.join(projected)}), "
-                f"found {', '.join(used) or 'none'}; set the weights of the others to 0"
+                f"by: encoder takes one constraint, {' or '.join(projected)}, found "
+                f"{', '.join(used) or 'none'}; set the weights of the others to 0"
             )
         if not noisy and self.strength != "constant":
             raise ValueError(
