@@ -9,6 +9,7 @@ well: the residual is that of scales smaller than a smoothing window, so a draw 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ from data.state import State
 
 MAPS = 3  # wet share of the surface and of the column, and distance north
 TIMES = 4  # harmonics of the flow's time
+RINGS = 12  # of horizontal wavenumbers, in which the noise is calibrated
+LARGEST = 0.5**0.5  # wavenumber [cycles per cell], of waves along the diagonal
+GAIN_RANGE = (0.25, 4.0)  # of the noise's power in a round of the calibration
 
 
 class _Moments(NamedTuple):
@@ -45,10 +49,12 @@ class Restorer(ModelMixin, ConfigMixin):
     patch: cells a side that the first layer folds into channels
     width, blocks: of the residual blocks
     periodic_x: whether the x axis closes on itself
+    steps: of the flow, for which its noise is calibrated
     """
 
     residual_std: Tensor
     noise_spectrum: Tensor
+    noise_gain: Tensor
     kept: Tensor
     added: Tensor
     wet: Tensor
@@ -66,6 +72,7 @@ class Restorer(ModelMixin, ConfigMixin):
         width: int,
         blocks: int,
         periodic_x: bool,
+        steps: int = 4,
     ) -> None:
         super().__init__()
         self.basis = ColumnModes(fields, modes, trainable=False)
@@ -82,6 +89,7 @@ class Restorer(ModelMixin, ConfigMixin):
             make_periodic(self)
         self.register_buffer("residual_std", torch.ones(fields))
         self.register_buffer("noise_spectrum", torch.ones(modes, rows, columns // 2 + 1))
+        self.register_buffer("noise_gain", torch.ones(modes, RINGS))
         self.register_buffer("kept", torch.ones(modes))
         self.register_buffer("added", torch.zeros(modes))
         self.register_buffer("wet", torch.zeros(fields, rows, columns))
@@ -110,6 +118,48 @@ class Restorer(ModelMixin, ConfigMixin):
         added = wanting / amplitudes.square().mean(dim=(0, 2, 3))
         self.added.copy_(added.clamp_min(0).sqrt())
 
+    @torch.no_grad()
+    def calibrate(self, held_out: Tensor, *, steps: int, rounds: int = 2) -> None:
+        """Scale the noise so that, after so many steps, small scales have the truth's power.
+
+        held_out: decoded states and the truth, normalised, `n 2 c y x`
+        By mode and ring of wavenumbers, of waves no longer than two windows. A few steps lose
+        variance, and what the network knows of training states it knows less well of others; so
+        the mean of the draws and the draws themselves are compared with the truth. One step gives
+        the mean alone: there is nothing to scale.
+        """
+        generator = torch.Generator().manual_seed(0)
+        self.noise_gain.fill_(1)
+        mean, truth = self._ring_power(held_out, steps=1), self._ring_power(held_out, steps=0)
+        for _ in range(rounds if steps > 1 else 0):
+            drawn = self._ring_power(held_out, steps=steps, generator=generator)
+            gain = ((truth - mean) / (drawn - mean).clamp_min(1e-9)).clamp(*GAIN_RANGE).sqrt()
+            gain[:, : int(RINGS / (LARGEST * 2 * self.config.window))] = 1
+            self.noise_gain.mul_(gain)
+
+    def _ring_power(
+        self, pairs: Tensor, *, steps: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Power by mode and ring `m r` of small scales after so many steps; 0: of the truth."""
+        generator = generator or torch.Generator().manual_seed(0)
+        total = torch.zeros(self.config.modes, RINGS, device=pairs.device)
+        for known, truth in (part.unbind(dim=1) for part in pairs.split(16)):
+            if steps:
+                state = known + self.draw(known, steps=steps, generators=[generator] * len(known))
+            else:
+                state = truth
+            power = torch.fft.rfft2(self.amplitudes(state), norm="ortho").abs().square()
+            rings = self._rings().flatten()
+            total.index_add_(1, rings, power.sum(dim=0).flatten(1))
+        return total
+
+    def _rings(self) -> Tensor:
+        """Which ring each wavenumber belongs to, by its length, `y x/2+1`."""
+        rows, columns = self.wet.shape[1:]
+        meridional = torch.fft.fftfreq(rows, device=self.wet.device)[:, None]
+        length = torch.hypot(meridional, torch.fft.rfftfreq(columns, device=self.wet.device))
+        return (length / LARGEST * RINGS).long().clamp(max=RINGS - 1)
+
     def _moments(self, pairs: Tensor) -> _Moments:
         """Of decoded states and the truth `n 2 c y x`, a few at a time."""
         parts = [[self.amplitudes(x) for x in part.unbind(dim=1)] for part in pairs.split(16)]
@@ -123,7 +173,7 @@ class Restorer(ModelMixin, ConfigMixin):
         In each mode what was decoded is scaled and noise with the residual's spectrum added, by as
         much as gives its power and its covariance with the truth the values of held-out states.
         """
-        noise = self.noise(len(known), generator)
+        noise = self.noise([generator] * len(known))
         kept, added = (factor[:, None, None] for factor in (self.kept, self.added))
         return known + self._fields((kept - 1) * self.amplitudes(known) + added * noise)
 
@@ -131,14 +181,16 @@ class Restorer(ModelMixin, ConfigMixin):
         """Amplitudes `b m y x` as normalised fields `b c y x`."""
         return self.scaled_fields(amplitudes) * self.residual_std[:, None, None]
 
-    def noise(self, batch: int, generator: torch.Generator) -> Tensor:
+    def noise(self, generators: Sequence[torch.Generator]) -> Tensor:
         """Where the flow starts: normal numbers with the residual's spectrum, `b m y x`.
 
-        Drawn on the CPU. White noise would have to lose nearly all its power at the smallest
-        scales, and a few steps leave too much of it.
+        One state per generator, drawn on the CPU. White noise would have to lose nearly all its
+        power at the smallest scales, and a few steps leave too much of it.
         """
-        white = torch.randn((batch, self.config.modes, *self.wet.shape[1:]), generator=generator)
-        spectrum = torch.fft.rfft2(white.to(self.wet), norm="ortho") * self.noise_spectrum
+        shape = (self.config.modes, *self.wet.shape[1:])
+        white = torch.stack([torch.randn(shape, generator=each) for each in generators])
+        spectrum = torch.fft.rfft2(white.to(self.wet), norm="ortho")
+        spectrum = spectrum * self.noise_spectrum * self.noise_gain[:, self._rings()]
         return torch.fft.irfft2(spectrum, s=white.shape[2:], norm="ortho")
 
     def small_scales(self, x: Tensor) -> Tensor:
@@ -175,13 +227,13 @@ class Restorer(ModelMixin, ConfigMixin):
         return plain * x + learnt
 
     @torch.no_grad()
-    def draw(self, known: Tensor, *, steps: int, generator: torch.Generator) -> Tensor:
+    def draw(self, known: Tensor, *, steps: int, generators: Sequence[torch.Generator]) -> Tensor:
         """A draw of the residual's small scales given a decoded state, both normalised `b c y x`.
 
-        One step gives their mean; more draw from their distribution (Euler steps). The noise comes
-        from `generator`, on the CPU.
+        One step gives their mean; more draw from their distribution (Euler steps). Each state has
+        its own generator.
         """
-        x = self.noise(len(known), generator)
+        x = self.noise(generators)
         for step in range(steps):
             time = torch.full((len(x),), step / steps, device=x.device)
             x = x + self.velocity(x, time, known) / steps
@@ -233,7 +285,7 @@ class RestorerObjective(nn.Module):
         if self.training:
             known = restorer.unseen(known, generator)
         clean = restorer.amplitudes(truth - known)
-        noise = restorer.noise(len(clean), generator)
+        noise = restorer.noise([generator] * len(clean))
         time = torch.rand(len(clean), generator=generator).to(clean)
         t = time[:, None, None, None]
         predicted = restorer.velocity((1 - t) * noise + t * clean, time, known)
@@ -255,13 +307,13 @@ def restore(
     latents: Tensor,
     *,
     steps: int,
-    generator: torch.Generator,
+    generators: Sequence[torch.Generator],
 ) -> State:
-    """Decode latents `b c h w` and add small scales.
+    """Decode latents `b c h w` and add small scales, of each state by its own generator.
 
     They are added before the decoder's vertical mixing, so that mixed layers stay mixed.
     """
     fields, further = codec.decode_padded(latents)
     known = codec.network_input(codec.reconstruct((fields, further)))
-    added = restorer.draw(known, steps=steps, generator=generator)
+    added = restorer.draw(known, steps=steps, generators=generators)
     return codec.reconstruct((fields + added, further))

@@ -59,7 +59,8 @@ def train_restorer(experiment: Experiment) -> None:
     trainer.run()
     trainer.adopt_averaged_weights()
     if accelerator.is_main_process:
-        put_in_place(product, record, restorer.cpu().eval().save_pretrained)
+        restorer.cpu().eval().calibrate(pairs["validation"].pairs, steps=settings.steps)
+        put_in_place(product, record, restorer.save_pretrained)
     accelerator.wait_for_everyone()
 
 
@@ -94,6 +95,7 @@ def build_restorer(
         width=settings.width,
         blocks=settings.blocks,
         periodic_x=codec.config.ocean["periodic_x"],
+        steps=settings.steps,
     )
     wet = codec.padding.pad(codec.statistics.wet.float())
     restorer.adopt(wet, training=pairs["train"].pairs, held_out=pairs["validation"].pairs)

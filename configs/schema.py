@@ -153,6 +153,7 @@ class RestorerSettings(Section):
     patch: int = Field(2, gt=0, description="cells a side that the first layer folds")
     width: int = Field(128, gt=0, multiple_of=8)
     blocks: int = Field(3, gt=0, description="residual blocks")
+    steps: int = Field(4, gt=1, description="of the flow; one alone gives a mean, no draw")
     training: TrainingSettings
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +24,12 @@ from tqdm import tqdm
 from autoencoder.codec import VolumeCodec
 from autoencoder.restorer import Restorer, restore
 from autoencoder.train import load_codec
-from autoencoder.train_restorer import load_restorer, train_restorer, volume_codec
+from autoencoder.train_restorer import (
+    DecodedStates,
+    load_restorer,
+    train_restorer,
+    volume_codec,
+)
 from configs import Experiment, load_experiment
 from data.errors import user_errors_in_one_sentence
 from data.state import State
@@ -71,7 +77,11 @@ class RestoringCodec:
     def decode(self, latents: Tensor) -> State:
         """Standardised latents `b c h w` to a state with small scales drawn."""
         return restore(
-            self._codec, self._restorer, latents, steps=self._steps, generator=self._generator
+            self._codec,
+            self._restorer,
+            latents,
+            steps=self._steps,
+            generators=[self._generator] * len(latents),
         )
 
 
@@ -110,7 +120,7 @@ def compare_restored(experiment: Experiment, *, split: str) -> dict[str, Any]:
     )
     train_restorer(experiment)
     restorer = load_restorer(experiment)
-    codecs = contenders(codec, restorer, training=archive.read(archive.indices("train")))
+    codecs = contenders(codec, restorer, archive)
     truth = archive.read(spread_out(archive.indices(split), experiment.evaluation.states))
     context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
     result: dict[str, Any] = {"split": split}
@@ -127,10 +137,22 @@ def compare_restored(experiment: Experiment, *, split: str) -> dict[str, Any]:
     return result | {"provenance": provenance(seeds={"restorer": SEED})}
 
 
-def contenders(codec: VolumeCodec, restorer: Restorer, *, training: State) -> dict[str, StateCodec]:
+def contenders(
+    codec: VolumeCodec, restorer: Restorer, archive: StateArchive
+) -> dict[str, StateCodec]:
     """What is compared, by name: the decoder, the control, and the restorer by steps."""
-    restored = {f"restored_{n}": RestoringCodec(codec, restorer, steps=n) for n in STEPS}
-    return {"decoded": codec, "borrowed": BorrowingCodec(codec, restorer, training), **restored}
+    held_out = DecodedStates(codec, archive, "validation").pairs
+    training = archive.read(archive.indices("train"))
+    found: dict[str, StateCodec] = {
+        "decoded": codec,
+        "borrowed": BorrowingCodec(codec, restorer, training),
+    }
+    for steps in STEPS:
+        calibrated = deepcopy(restorer)
+        calibrated.calibrate(held_out, steps=steps)
+        name = f"restored, {steps} step{'s' * (steps > 1)}"
+        found[name] = RestoringCodec(codec, calibrated, steps=steps)
+    return found
 
 
 def reconstructed_row(

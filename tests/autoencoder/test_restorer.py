@@ -27,6 +27,10 @@ def _generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def _generators(*seeds):
+    return [_generator(seed) for seed in seeds]
+
+
 @pytest.fixture
 def plain():
     """An untrained restorer of two fields on 16 x 24 cells, all wet but for a row."""
@@ -50,10 +54,10 @@ def test_small_scales_are_what_a_window_smooths_away(plain):
 
 def test_one_step_of_an_untrained_restorer_adds_nothing_and_more_add_noise(plain):
     known = torch.randn(2, 2, 16, 24, generator=_generator()) * plain.wet
-    assert float(plain.draw(known, steps=1, generator=_generator()).abs().max()) < 1e-5
-    drawn = plain.draw(known, steps=8, generator=_generator())
-    assert torch.equal(drawn, plain.draw(known, steps=8, generator=_generator()))
-    assert not torch.equal(drawn, plain.draw(known, steps=8, generator=_generator(1)))
+    assert float(plain.draw(known, steps=1, generators=_generators(0, 1)).abs().max()) < 1e-5
+    drawn = plain.draw(known, steps=8, generators=_generators(0, 1))
+    assert torch.equal(drawn, plain.draw(known, steps=8, generators=_generators(0, 1)))
+    assert not torch.equal(drawn, plain.draw(known, steps=8, generators=_generators(2, 3)))
 
 
 def test_the_velocity_continues_around_a_periodic_axis(plain):
@@ -70,7 +74,7 @@ def test_noise_has_the_residuals_spectrum_and_unseen_states_their_errors(tiny_ex
     archive, codec = StateArchive.open(experiment.data.archive), load_codec(experiment)
     pairs = {split: DecodedStates(codec, archive, split) for split in ("train", "validation")}
     restorer = build_restorer(experiment.restorer, codec, pairs)
-    noise = restorer.noise(400, _generator())
+    noise = restorer.noise([_generator()] * 400)
     found = torch.fft.rfft2(noise, norm="ortho")[..., 1:4].abs().square().mean(dim=(0, 2, 3))
     expected = restorer.noise_spectrum[..., 1:4].square().mean(dim=(1, 2))
     torch.testing.assert_close(found, expected, rtol=0.1, atol=0)
@@ -97,11 +101,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     codec, restorer = load_codec(parted), load_restorer(parted)
     state = StateArchive.open(parted.data.archive).read([0, 1])
     latents = codec.encode(state)
-    added = restore(codec, restorer, latents, steps=2, generator=_generator())
+    added = restore(codec, restorer, latents, steps=2, generators=_generators(0, 1))
     assert not torch.equal(added.temperature, codec.decode(latents).temperature)
     assert not added.temperature[:, ~codec.statistics.wet[:5]].any()
     torch.nn.init.zeros_(restorer.basis.synthesis.weight)
-    same = restore(codec, restorer, latents, steps=2, generator=_generator())
+    same = restore(codec, restorer, latents, steps=2, generators=_generators(0, 1))
     torch.testing.assert_close(same.to_channels(), codec.decode(latents).to_channels())
 
 
