@@ -119,7 +119,7 @@ class Restorer(ModelMixin, ConfigMixin):
         self.added.copy_(added.clamp_min(0).sqrt())
 
     @torch.no_grad()
-    def calibrate(self, held_out: Tensor, *, steps: int, rounds: int = 2) -> None:
+    def calibrate(self, held_out: Tensor, *, steps: int, rounds: int = 4) -> None:
         """Scale the noise so that, after so many steps, small scales have the truth's power.
 
         held_out: decoded states and the truth, normalised, `n 2 c y x`

@@ -135,6 +135,18 @@ def load_restorer(experiment: Experiment) -> Restorer:
     return Restorer.from_pretrained(folder).eval()
 
 
+def trained_restorer(experiment: Experiment, codec: Codec, archive: StateArchive) -> Restorer:
+    """As `load_restorer`; raises `UserError` unless it was made with these settings and codec."""
+    settings = restorer_settings(experiment)
+    record = stage_record(settings, volume_codec(codec), archive)
+    if not is_done(stage_directory(experiment) / PRODUCT, record):
+        raise UserError(
+            f"{stage_directory(experiment)} holds no restorer made with this configuration; run "
+            "its stage first: accelerate launch -m autoencoder.train_restorer CONFIG"
+        )
+    return load_restorer(experiment)
+
+
 def restorer_settings(experiment: Experiment) -> RestorerSettings:
     """The experiment's settings of the restorer. Raises `UserError` if it has none."""
     if experiment.restorer is None:

@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from autoencoder.codec import VolumeCodec
+from autoencoder.layers import zero
 from autoencoder.restorer import Restorer, restore
 from autoencoder.train import load_codec
 from autoencoder.train_restorer import (
@@ -56,6 +57,7 @@ from training.log import write_json
 
 TIMED = 5  # decodings of one state
 STEPS = (1, 2, 4, 8)  # of the flow
+CONTROL_STEPS = 8
 SEED = 0
 
 
@@ -83,33 +85,6 @@ class RestoringCodec:
             steps=self._steps,
             generators=[self._generator] * len(latents),
         )
-
-
-class BorrowingCodec:
-    """The control: the decoded small scales replaced by those of some other, training state.
-
-    They have the truth's power by construction, but know nothing of the state. What a restorer
-    reaches beyond this it has learnt.
-    """
-
-    def __init__(self, codec: VolumeCodec, restorer: Restorer, training: State) -> None:
-        self._codec, self._restorer, self._training = codec, restorer, training
-        self._generator = torch.Generator().manual_seed(SEED)
-        self.statistics = codec.statistics
-
-    def encode(self, state: State) -> Tensor:
-        """As the codec's."""
-        return self._codec.encode(state)
-
-    @torch.no_grad()
-    def decode(self, latents: Tensor) -> State:
-        """Standardised latents `b c h w` to a state with small scales of others."""
-        codec, small = self._codec, self._restorer.small_scales
-        fields, further = codec.decode_padded(latents)
-        chosen = torch.randint(len(self._training), (len(latents),), generator=self._generator)
-        others = codec.network_input(self._training.map(lambda field: field[chosen]))
-        known = codec.network_input(codec.reconstruct((fields, further)))
-        return codec.reconstruct((fields + small(others) - small(known), further))
 
 
 def compare_restored(experiment: Experiment, *, split: str) -> dict[str, Any]:
@@ -140,19 +115,31 @@ def compare_restored(experiment: Experiment, *, split: str) -> dict[str, Any]:
 def contenders(
     codec: VolumeCodec, restorer: Restorer, archive: StateArchive
 ) -> dict[str, StateCodec]:
-    """What is compared, by name: the decoder, the control, and the restorer by steps."""
+    """What is compared, by name: the decoder, a control, and the restorer by steps of the flow.
+
+    The control adds noise of the residual's spectrum, calibrated as the restorer's is, but knows
+    nothing of the state: what a restorer reaches beyond it has been learnt.
+    """
     held_out = DecodedStates(codec, archive, "validation").pairs
-    training = archive.read(archive.indices("train"))
+    ignorant = deepcopy(restorer)
+    zero(ignorant.last)
     found: dict[str, StateCodec] = {
         "decoded": codec,
-        "borrowed": BorrowingCodec(codec, restorer, training),
+        "noise": calibrated(codec, ignorant, held_out, steps=CONTROL_STEPS),
     }
     for steps in STEPS:
-        calibrated = deepcopy(restorer)
-        calibrated.calibrate(held_out, steps=steps)
         name = f"restored, {steps} step{'s' * (steps > 1)}"
-        found[name] = RestoringCodec(codec, calibrated, steps=steps)
+        found[name] = calibrated(codec, restorer, held_out, steps=steps)
     return found
+
+
+def calibrated(
+    codec: VolumeCodec, restorer: Restorer, held_out: Tensor, *, steps: int
+) -> RestoringCodec:
+    """The codec with a copy of the restorer that is calibrated for so many steps."""
+    restorer = deepcopy(restorer)
+    restorer.calibrate(held_out, steps=steps)
+    return RestoringCodec(codec, restorer, steps=steps)
 
 
 def reconstructed_row(

@@ -140,6 +140,8 @@ def load_pipeline(experiment: Experiment) -> StatePipeline:
         settings.scheduler, settings.scheduler_options, schedule=build_schedule(experiment)
     )
     pipeline.set_progress_bar_config(disable=True)
+    if experiment.restorer is None:
+        pipeline.restorer = None
     return pipeline
 
 
@@ -191,14 +193,15 @@ def sampling_record(experiment: Experiment, *, guided: bool) -> str:
         model_directory(experiment.run_directory) / "unet" / "diffusion_pytorch_model.safetensors"
     )
     model = hashlib.sha256(index.read_bytes()).hexdigest()[:16] if index.is_file() else None
-    return json.dumps(
-        {
-            "model": experiment.name,
-            "weights": model,
-            "sampling": sampling,
-            "guidance": guidance if guided else None,
-        }
-    )
+    record = {
+        "model": experiment.name,
+        "weights": model,
+        "sampling": sampling,
+        "guidance": guidance if guided else None,
+    }
+    if experiment.restorer:
+        record["restorer"] = experiment.restorer.model_dump(mode="json")
+    return json.dumps(record)
 
 
 def _parts_directory(output: Path, record: str, *, batch_size: int) -> Path:

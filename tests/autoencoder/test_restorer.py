@@ -16,12 +16,6 @@ from autoencoder.train_restorer import (
 from data.errors import UserError
 from data.states import StateArchive
 
-RESTORER = ("--restorer.training.samples", "24", "--restorer.training.batch_size", "4")
-RESTORER += ("--restorer.training.warmup_samples", "4", "--restorer.training.precision", "fp32")
-RESTORER += ("--restorer.training.checkpoint_samples", "8", "--restorer.modes", "3")
-RESTORER += ("--restorer.training.validation_samples", "8", "--restorer.width", "8")
-RESTORER += ("--restorer.blocks", "1", "--restorer.window", "3")
-
 
 def _generator(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -68,11 +62,14 @@ def test_the_velocity_continues_around_a_periodic_axis(plain):
     torch.testing.assert_close(rolled, plain.velocity(x, time, known).roll(6, -1))
 
 
-def test_noise_has_the_residuals_spectrum_and_unseen_states_their_errors(tiny_experiment):
-    experiment = tiny_experiment(*RESTORER)
+def test_noise_has_the_residuals_spectrum_and_unseen_states_their_errors(
+    tiny_experiment, restorer_overrides
+):
+    experiment = tiny_experiment(*restorer_overrides)
     train_codec(experiment)
     archive, codec = StateArchive.open(experiment.data.archive), load_codec(experiment)
     pairs = {split: DecodedStates(codec, archive, split) for split in ("train", "validation")}
+    assert experiment.restorer is not None
     restorer = build_restorer(experiment.restorer, codec, pairs)
     noise = restorer.noise([_generator()] * 400)
     found = torch.fft.rfft2(noise, norm="ortho")[..., 1:4].abs().square().mean(dim=(0, 2, 3))
@@ -85,9 +82,9 @@ def test_noise_has_the_residuals_spectrum_and_unseen_states_their_errors(tiny_ex
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    tiny_experiment, interrupt_training, assert_same_training
+    tiny_experiment, restorer_overrides, interrupt_training, assert_same_training
 ):
-    experiment = tiny_experiment(*RESTORER)
+    experiment = tiny_experiment(*restorer_overrides)
     train_codec(experiment)
     parted = experiment.model_copy(
         update={"run_directory": experiment.run_directory.with_name("parted")}
@@ -109,12 +106,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     torch.testing.assert_close(same.to_channels(), codec.decode(latents).to_channels())
 
 
-def test_what_cannot_be_restored_is_said(tiny_experiment):
+def test_what_cannot_be_restored_is_said(tiny_experiment, restorer_overrides):
     with pytest.raises(UserError, match="no section 'restorer'"):
         train_restorer(tiny_experiment())
-    identity = tiny_experiment("--autoencoder.kind", "identity", *RESTORER)
+    identity = tiny_experiment("--autoencoder.kind", "identity", *restorer_overrides)
     train_codec(identity)
     with pytest.raises(UserError, match="nothing to restore"):
         train_restorer(identity)
     with pytest.raises(UserError, match="holds no restorer"):
-        load_restorer(tiny_experiment(*RESTORER))
+        load_restorer(tiny_experiment(*restorer_overrides))
