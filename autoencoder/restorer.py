@@ -29,7 +29,7 @@ MAPS = 3  # wet share of the surface and of the column, and distance north
 TIMES = 4  # harmonics of the flow's time
 RINGS = 12  # of horizontal wavenumbers, in which the noise is calibrated
 LARGEST = 0.5**0.5  # wavenumber [cycles per cell], of waves along the diagonal
-GAIN_RANGE = (0.25, 4.0)  # of the noise's power in a round of the calibration
+LARGEST_GAIN = 3.0
 
 
 class _Moments(NamedTuple):
@@ -49,12 +49,12 @@ class Restorer(ModelMixin, ConfigMixin):
     patch: cells a side that the first layer folds into channels
     width, blocks: of the residual blocks
     periodic_x: whether the x axis closes on itself
-    steps: of the flow, for which its noise is calibrated
+    steps: of the flow, for which it is calibrated
     """
 
     residual_std: Tensor
     noise_spectrum: Tensor
-    noise_gain: Tensor
+    gain: Tensor
     kept: Tensor
     added: Tensor
     wet: Tensor
@@ -89,7 +89,7 @@ class Restorer(ModelMixin, ConfigMixin):
             make_periodic(self)
         self.register_buffer("residual_std", torch.ones(fields))
         self.register_buffer("noise_spectrum", torch.ones(modes, rows, columns // 2 + 1))
-        self.register_buffer("noise_gain", torch.ones(modes, RINGS))
+        self.register_buffer("gain", torch.ones(fields, RINGS))
         self.register_buffer("kept", torch.ones(modes))
         self.register_buffer("added", torch.zeros(modes))
         self.register_buffer("wet", torch.zeros(fields, rows, columns))
@@ -119,39 +119,30 @@ class Restorer(ModelMixin, ConfigMixin):
         self.added.copy_(added.clamp_min(0).sqrt())
 
     @torch.no_grad()
-    def calibrate(self, held_out: Tensor, *, steps: int, rounds: int = 4) -> None:
-        """Scale the noise so that, after so many steps, small scales have the truth's power.
+    def calibrate(self, held_out: Tensor, *, steps: int) -> None:
+        """Scale what draws have beyond the mean, so that small scales have the truth's power.
 
         held_out: decoded states and the truth, normalised, `n 2 c y x`
-        By mode and ring of wavenumbers, of waves no longer than two windows. A few steps lose
-        variance, and what the network knows of training states it knows less well of others; so
-        the mean of the draws and the draws themselves are compared with the truth. One step gives
-        the mean alone: there is nothing to scale.
+        By field and ring of wavenumbers, of waves no longer than two windows. A few steps lose
+        variance, and what the network knows of training states it knows less well of others.
         """
-        generator = torch.Generator().manual_seed(0)
-        self.noise_gain.fill_(1)
-        mean, truth = self._ring_power(held_out, steps=1), self._ring_power(held_out, steps=0)
-        for _ in range(rounds if steps > 1 else 0):
-            drawn = self._ring_power(held_out, steps=steps, generator=generator)
-            gain = ((truth - mean) / (drawn - mean).clamp_min(1e-9)).clamp(*GAIN_RANGE).sqrt()
-            gain[:, : int(RINGS / (LARGEST * 2 * self.config.window))] = 1
-            self.noise_gain.mul_(gain)
+        generator, totals = torch.Generator().manual_seed(0), []
+        for known, truth in (part.unbind(dim=1) for part in held_out.split(16)):
+            mean, beyond = self._flow(known, steps=steps, generators=[generator] * len(known))
+            fields = (self.small_scales(known) + mean, beyond, self.small_scales(truth))
+            a, b, t = (torch.fft.rfft2(field) for field in fields)
+            products = (a.abs() ** 2 - t.abs() ** 2, (a * b.conj()).real, b.abs() ** 2)
+            totals.append(torch.stack([self._by_ring(product) for product in products]))
+        missing, common, power = torch.stack(totals).sum(dim=0)
+        root = (common.square() - power * missing).clamp_min(0).sqrt()
+        gain = ((root - common) / power.clamp_min(1e-9)).clamp(0, LARGEST_GAIN)
+        gain[:, : int(RINGS / (LARGEST * 2 * self.config.window))] = 1
+        self.gain.copy_(gain)
 
-    def _ring_power(
-        self, pairs: Tensor, *, steps: int, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Power by mode and ring `m r` of small scales after so many steps; 0: of the truth."""
-        generator = generator or torch.Generator().manual_seed(0)
-        total = torch.zeros(self.config.modes, RINGS, device=pairs.device)
-        for known, truth in (part.unbind(dim=1) for part in pairs.split(16)):
-            if steps:
-                state = known + self.draw(known, steps=steps, generators=[generator] * len(known))
-            else:
-                state = truth
-            power = torch.fft.rfft2(self.amplitudes(state), norm="ortho").abs().square()
-            rings = self._rings().flatten()
-            total.index_add_(1, rings, power.sum(dim=0).flatten(1))
-        return total
+    def _by_ring(self, spectrum: Tensor) -> Tensor:
+        """Sums `c r` of a spectrum `b c y x/2+1` over states and rings."""
+        total = torch.zeros(spectrum.shape[1], RINGS, device=spectrum.device)
+        return total.index_add(1, self._rings().flatten(), spectrum.sum(dim=0).flatten(1))
 
     def _rings(self) -> Tensor:
         """Which ring each wavenumber belongs to, by its length, `y x/2+1`."""
@@ -190,7 +181,7 @@ class Restorer(ModelMixin, ConfigMixin):
         shape = (self.config.modes, *self.wet.shape[1:])
         white = torch.stack([torch.randn(shape, generator=each) for each in generators])
         spectrum = torch.fft.rfft2(white.to(self.wet), norm="ortho")
-        spectrum = spectrum * self.noise_spectrum * self.noise_gain[:, self._rings()]
+        spectrum = spectrum * self.noise_spectrum
         return torch.fft.irfft2(spectrum, s=white.shape[2:], norm="ortho")
 
     def small_scales(self, x: Tensor) -> Tensor:
@@ -230,14 +221,26 @@ class Restorer(ModelMixin, ConfigMixin):
     def draw(self, known: Tensor, *, steps: int, generators: Sequence[torch.Generator]) -> Tensor:
         """A draw of the residual's small scales given a decoded state, both normalised `b c y x`.
 
-        One step gives their mean; more draw from their distribution (Euler steps). Each state has
-        its own generator.
+        One step gives their mean; more draw from their distribution (Euler steps), and what a draw
+        has beyond the mean is scaled as calibrated. Each state has its own generator.
         """
-        x = self.noise(generators)
+        mean, beyond = self._flow(known, steps=steps, generators=generators)
+        spectrum = torch.fft.rfft2(beyond) * self.gain[:, self._rings()]
+        return mean + torch.fft.irfft2(spectrum, s=beyond.shape[2:]) * self.wet
+
+    def _flow(
+        self, known: Tensor, *, steps: int, generators: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Tensor]:
+        """The mean of the small scales and what a draw has beyond it, each `b c y x`."""
+        x = mean = self.noise(generators)
         for step in range(steps):
             time = torch.full((len(x),), step / steps, device=x.device)
-            x = x + self.velocity(x, time, known) / steps
-        return self.small_scales(self._fields(x))
+            velocity = self.velocity(x, time, known)
+            if step == 0:
+                mean = x + velocity
+            x = x + velocity / steps
+        parts = [self.small_scales(self._fields(part)) for part in (mean, x - mean)]
+        return parts[0], parts[1]
 
     def _scaled(self, residual: Tensor) -> Tensor:
         return self.small_scales(residual) / self.residual_std[:, None, None]
