@@ -105,14 +105,12 @@ def _add_compare_options(parser: argparse.ArgumentParser) -> None:
 def run(experiment: Experiment, options: argparse.Namespace) -> None:
     """Every stage in order, each skipped if its product stands."""
     from autoencoder.train import train_codec
-    from autoencoder.train_restorer import train_restorer
     from latent_diffusion.sample import sample_rows
     from latent_diffusion.train import train_denoiser
 
     stages: list[tuple[str, Callable[[], object]]] = [
         ("data", lambda: make_archive(experiment)),
         ("autoencoder", lambda: train_codec(experiment)),
-        *([("restorer", lambda: train_restorer(experiment))] if experiment.restorer else []),
         ("diffusion", lambda: train_denoiser(experiment)),
         ("sampling", lambda: sample_rows(experiment)),
     ]

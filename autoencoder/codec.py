@@ -385,12 +385,6 @@ class VolumeCodec(Codec):
         latents = latents * scale + shift
         return self.vae.features(latents), latents
 
-    def decode_padded(self, latents: Tensor) -> Decoded:
-        """Standardised latents as what `reconstruct` makes a state of, before the mixing."""
-        shift, scale = self._standardisation()
-        fields, further = self.vae.decode(latents * scale + shift)
-        return fields.float(), further.float()
-
     def cut(self, features: Features, strip: Strip) -> Features:
         return self.vae.cut(*features, strip.first, strip.last)
 

@@ -143,20 +143,6 @@ class DiffusionSettings(Section):
         return self
 
 
-class RestorerSettings(Section):
-    """The restorer of small scales, which adds to a decoded state what its latents cannot hold."""
-
-    modes: int = Field(24, gt=0, description="vertical modes of what is added")
-    window: int = Field(
-        4, gt=1, description="cells; of waves longer than twice this, little is added"
-    )
-    patch: int = Field(2, gt=0, description="cells a side that the first layer folds")
-    width: int = Field(128, gt=0, multiple_of=8)
-    blocks: int = Field(3, gt=0, description="residual blocks")
-    steps: int = Field(4, gt=1, description="of the flow; one alone gives a mean, no draw")
-    training: TrainingSettings
-
-
 class SamplingSettings(Section):
     """How an ensemble is drawn."""
 
@@ -206,7 +192,6 @@ class Experiment(Section):
     data: DataSettings
     autoencoder: AutoencoderSettings
     diffusion: DiffusionSettings
-    restorer: RestorerSettings | None = None
     sampling: SamplingSettings = SamplingSettings()
     guidance: GuidanceSettings = GuidanceSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -2,10 +2,10 @@
 
 A table stands between the markers `<!-- table NAME -->` and `<!-- end -->` and shows
 `docs/results/NAME.json`, a copy of a run's metrics.json or integration.json, or of the
-study_SPLIT.json of a comparison of autoencoders, or what `evaluation.restorer` writes. Of the
-latter two, `<!-- table NAME GROUP -->` shows one group of metrics: see `CODEC_COLUMNS` and
-`RESTORER_COLUMNS`; the group `samples` is that of generated states. `<!-- table RUN+RUN GROUP -->`
-shows the same group of the autoencoders of several runs.
+study_SPLIT.json of a comparison of autoencoders, or the restorer's result. Of the latter two,
+`<!-- table NAME GROUP -->` shows one group of metrics: see `CODEC_COLUMNS` and `RESTORER_COLUMNS`;
+the group `samples` is that of generated states. `<!-- table RUN+RUN GROUP -->` shows the same group
+of the autoencoders of several runs.
 """
 
 from __future__ import annotations

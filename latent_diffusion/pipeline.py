@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, SchedulerMixin, UNet2DModel
@@ -15,7 +14,6 @@ from torch import Tensor
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
-from autoencoder.restorer import Restorer, restore
 from data.errors import UserError
 from data.state import State
 from guidance.guide import Guide
@@ -50,22 +48,13 @@ class StatePipeline(DiffusionPipeline):
     unet: predicts v of standardised latents
     scheduler: any diffusers scheduler with a variance-preserving schedule
     codec: turns latents into states in physical units
-    restorer: adds small scales to the states at the end of the chain, guided or not; None: nothing
     """
 
-    _optional_components: ClassVar[list[str]] = ["restorer"]
-
-    def __init__(
-        self,
-        unet: UNet2DModel,
-        scheduler: SchedulerMixin,
-        codec: Codec,
-        restorer: Restorer | None = None,
-    ) -> None:
+    def __init__(self, unet: UNet2DModel, scheduler: SchedulerMixin, codec: Codec) -> None:
         super().__init__()
         if codec.config.ocean["periodic_x"]:
             make_periodic(unet)
-        self.register_modules(unet=unet, scheduler=scheduler, codec=codec, restorer=restorer)
+        self.register_modules(unet=unet, scheduler=scheduler, codec=codec)
 
     @torch.no_grad()
     def __call__(
@@ -95,13 +84,7 @@ class StatePipeline(DiffusionPipeline):
             ).prev_sample
         if not sample.isfinite().all():
             raise self._too_few(steps)
-        return StatePipelineOutput(state=self._decode(sample, generators), latents=sample)
-
-    def _decode(self, latents: Tensor, generators: Sequence[torch.Generator]) -> State:
-        if self.restorer is None:
-            return self.codec.decode(latents)
-        steps = self.restorer.config.steps
-        return restore(self.codec, self.restorer, latents, steps=steps, generators=generators)
+        return StatePipelineOutput(state=self.codec.decode(sample), latents=sample)
 
     def _set_steps(self, steps: int) -> None:
         try:

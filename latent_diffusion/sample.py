@@ -140,8 +140,6 @@ def load_pipeline(experiment: Experiment) -> StatePipeline:
         settings.scheduler, settings.scheduler_options, schedule=build_schedule(experiment)
     )
     pipeline.set_progress_bar_config(disable=True)
-    if experiment.restorer is None:
-        pipeline.restorer = None
     return pipeline
 
 
@@ -193,15 +191,14 @@ def sampling_record(experiment: Experiment, *, guided: bool) -> str:
         model_directory(experiment.run_directory) / "unet" / "diffusion_pytorch_model.safetensors"
     )
     model = hashlib.sha256(index.read_bytes()).hexdigest()[:16] if index.is_file() else None
-    record = {
-        "model": experiment.name,
-        "weights": model,
-        "sampling": sampling,
-        "guidance": guidance if guided else None,
-    }
-    if experiment.restorer:
-        record["restorer"] = experiment.restorer.model_dump(mode="json")
-    return json.dumps(record)
+    return json.dumps(
+        {
+            "model": experiment.name,
+            "weights": model,
+            "sampling": sampling,
+            "guidance": guidance if guided else None,
+        }
+    )
 
 
 def _parts_directory(output: Path, record: str, *, batch_size: int) -> Path:

@@ -16,7 +16,6 @@ from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
 from autoencoder.train import codec_directory, codec_settings, load_codec
 from autoencoder.train import stage_record as codec_record
-from autoencoder.train_restorer import trained_restorer
 from configs import Experiment, parse_command_line
 from data.batches import Samples
 from data.errors import UserError, user_errors_in_one_sentence
@@ -50,7 +49,6 @@ def train_denoiser(experiment: Experiment) -> None:
     archive = StateArchive.open(experiment.data.archive)
     codec = load_codec(experiment)
     codec.check_grid(archive.grid)
-    restorer = trained_restorer(experiment, codec, archive) if experiment.restorer else None
     training = experiment.diffusion.training
     accelerator = build_accelerator(stage_directory(experiment), precision=training.precision)
     with accelerator.main_process_first():
@@ -67,9 +65,7 @@ def train_denoiser(experiment: Experiment) -> None:
     trainer.run()
     trainer.adopt_averaged_weights()
     if accelerator.is_main_process:
-        pipeline = StatePipeline(
-            unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu(), restorer=restorer
-        )
+        pipeline = StatePipeline(unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu())
         put_in_place(product, record, lambda folder: save_model(pipeline, experiment, folder))
     accelerator.wait_for_everyone()
 
@@ -176,11 +172,8 @@ def stage_record(experiment: Experiment) -> dict[str, object]:
 
 
 def model_settings(experiment: Experiment) -> dict[str, object]:
-    """The settings of all networks, without the data that they were trained on."""
-    settings = {"diffusion": experiment.diffusion.model_dump(mode="json")}
-    if experiment.restorer:
-        settings["restorer"] = experiment.restorer.model_dump(mode="json")
-    return codec_settings(experiment) | settings
+    """The settings of codec and denoiser, without the data that they were trained on."""
+    return codec_settings(experiment) | {"diffusion": experiment.diffusion.model_dump(mode="json")}
 
 
 if __name__ == "__main__":

@@ -190,26 +190,6 @@ def tiny_experiment(tiny_config: Path) -> Callable[..., Experiment]:
 
 
 @pytest.fixture(scope="session")
-def restorer_overrides() -> tuple[str, ...]:
-    """What adds a tiny restorer to the tiny experiment."""
-    settings = {
-        "modes": 3,
-        "window": 3,
-        "width": 8,
-        "blocks": 1,
-        "steps": 2,
-        "training.samples": 24,
-        "training.batch_size": 4,
-        "training.warmup_samples": 4,
-        "training.checkpoint_samples": 8,
-        "training.validation_samples": 8,
-        "training.precision": "fp32",
-    }
-    pairs = ((f"--restorer.{name}", str(value)) for name, value in settings.items())
-    return tuple(word for pair in pairs for word in pair)
-
-
-@pytest.fixture(scope="session")
 def trained(
     tmp_path_factory: pytest.TempPathFactory, write_tiny_config: Callable[[Path], Path]
 ) -> Experiment:
