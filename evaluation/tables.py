@@ -2,9 +2,10 @@
 
 A table stands between the markers `<!-- table NAME -->` and `<!-- end -->` and shows
 `docs/results/NAME.json`, a copy of a run's metrics.json or integration.json, or of the
-study_SPLIT.json of a comparison of autoencoders. Of the latter, `<!-- table NAME GROUP -->` shows
-one group of metrics: see `CODEC_COLUMNS`. `<!-- table RUN+RUN GROUP -->` shows the same group of
-the autoencoders of several runs. Of a study of guidance, `<!-- table NAME drawn -->` or `adjusted`.
+study_SPLIT.json of a comparison of autoencoders, or the restorer's result. Of the latter two,
+`<!-- table NAME GROUP -->` shows one group of metrics: see `CODEC_COLUMNS` and `RESTORER_COLUMNS`;
+the group `samples` is that of generated states. `<!-- table RUN+RUN GROUP -->` shows the same group
+of the autoencoders of several runs. Of a study of guidance, the groups are `drawn` and `adjusted`.
 """
 
 from __future__ import annotations
@@ -80,6 +81,43 @@ CODEC_COLUMNS = {
         Column("cost_grid_guided_step_memory_per_data_space", "memory / data-space guided step"),
     ),
 }
+_SPECTRA = tuple(
+    Column(f"spectrum_ratio_{place}_third_{third}", f"{name} spectrum, third {third}")
+    for place, name in (("surface", "SST"), ("thermocline", "T 300-500 m"))
+    for third in (1, 2, 3)
+)
+RESTORER_COLUMNS = {
+    "restored": (
+        Column("rmse_temperature_percent_of_total_std", "RMSE of T", "% of std"),
+        Column("rmse_salinity_percent_of_total_std", "RMSE of S", "% of std"),
+        *_SPECTRA,
+        *(
+            Column(f"error_spectrum_ratio_{place}_third_{third}", f"{name} error, third {third}")
+            for place, name in (("surface", "SST"), ("thermocline", "T 300-500 m"))
+            for third in (2, 3)
+        ),
+        Column("energy_correlation_surface", "places of small scales, SST"),
+        Column("energy_correlation_thermocline", "places of small scales, T 400 m"),
+        Column("variance_ratio_temperature", "variance ratio of T"),
+        Column("variance_ratio_salinity", "variance ratio of S"),
+        Column("density_error_percent", "density error", "%"),
+        Column("mixed_layer_depth_bias_percent", "mixed layer", "%"),
+        Column("near_neutral_ratio", "near-neutral"),
+        Column("adjusted_mixed_layer_depth_bias_percent", "mixed layer, adjusted", "%"),
+        Column("adjusted_near_neutral_ratio", "near-neutral, adjusted"),
+        Column("restored_decode_seconds", "decode and restore", "s"),
+    ),
+    "samples": (
+        *_SPECTRA,
+        Column("variance_ratio_temperature", "variance ratio of T"),
+        Column("variance_ratio_salinity", "variance ratio of S"),
+        Column("density_error_percent", "density error", "%"),
+        Column("mixed_layer_depth_mean_m", "mixed layer", "m"),
+        Column("near_neutral_pairs_percent", "near-neutral pairs", "%"),
+        Column("w1_temperature_K", "W₁ of T", "K"),
+        Column("w1_salinity", "W₁ of S", "10⁻³"),
+    ),
+}
 TRAINING_COLUMNS = (
     Column("samples_per_second", "samples", "1/s"),
     Column("samples_per_second_quartiles_apart", "between quartiles", "1/s"),
@@ -137,7 +175,8 @@ def table(name: str, group: str | None = None) -> str:
     if "by_start" in integration:
         parts.append(markdown(integration["by_start"], INTEGRATION_COLUMNS))
     if "variants" in result:
-        parts += [variants_markdown(result["variants"], columns) for columns in _groups(group)]
+        shown = result["samples" if group == "samples" else "variants"]
+        parts += [variants_markdown(shown, columns) for columns in _groups(group)]
     if "grid" in result and "cost" in result:
         parts.append(cost_markdown(result["cost"]))
     if "trainings" in result:
@@ -212,11 +251,12 @@ def _stages(trainings: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str
 def _groups(group: str | None) -> list[tuple[Column, ...]]:
     if group is None:
         return list(CODEC_COLUMNS.values())
-    if group not in CODEC_COLUMNS:
+    groups = CODEC_COLUMNS | RESTORER_COLUMNS
+    if group not in groups:
         raise UserError(
-            f"there is no group of metrics '{group}'; the groups are {', '.join(CODEC_COLUMNS)}"
+            f"there is no group of metrics '{group}'; the groups are {', '.join(groups)}"
         )
-    return [CODEC_COLUMNS[group]]
+    return [groups[group]]
 
 
 if __name__ == "__main__":

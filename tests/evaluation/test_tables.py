@@ -52,6 +52,16 @@ def test_a_page_is_filled_between_its_markers(root):
     assert page.read_text() == once
 
 
+def test_samples_are_a_group_of_their_own(root):
+    path = root / "docs" / "results" / "channel.json"
+    content = json.loads(path.read_text())
+    content["samples"] = {"drawn": {"w1_temperature_K": 0.5}}
+    path.write_text(json.dumps(content))
+    lines = tables.table("channel", "samples").splitlines()
+    assert lines[:3] == ["| | W₁ of T [K] |", "|---|---|", "| drawn | 0.5 |"]
+    assert "drawn" not in tables.table("channel", "cost")
+
+
 def test_without_a_group_all_are_shown(root):
     text = tables.table("channel")
     assert "compression" in text
