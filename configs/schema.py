@@ -183,8 +183,8 @@ class GuidanceSettings(Section):
         "sample", description="whether means (the last four) are each sample's or the batch's"
     )
     windows: dict[TermName, tuple[Share, Share]] = Field(
-        # First mixed layers are mixed, then what still overturns is pulled apart.
-        {"nearest_stable_state": (0.0, 0.95), "unstable_pairs": (0.95, 1.0)},
+        # First mixed layers are mixed, at the very end what still overturns is pulled apart.
+        {"nearest_stable_state": (0.0, 0.98), "unstable_pairs": (0.98, 1.0)},
         description="shares of the chain between which a constraint counts; all of it if unsaid",
     )
 
