@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,12 @@ class GuidanceStudySettings(Section):
     members: int = Field(64, gt=1, description="states drawn at each point")
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
 
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("the same seed draws the same ensemble; give different ones")
+        return self
+
 
 class Methods(Section):
     """A YAML of methods."""
@@ -71,7 +78,7 @@ class Point:
     def name(self) -> str:
         """Names the point's files."""
         parts = (self.space, self.method, self.label, f"seed_{self.seed}")
-        return "-".join(part for part in parts if part)
+        return re.sub(r"[^\w.=-]+", "_", "-".join(part for part in parts if part))
 
 
 @dataclass(frozen=True)

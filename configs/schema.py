@@ -164,6 +164,12 @@ TermName = Literal[
     "budget",
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
+LAST_STEP = 0.998  # of the diffusion time: what no step but the last one reaches
+# First mixed layers are mixed; at the very end what still overturns is pulled apart.
+IN_TURN: dict[str, tuple[float, float]] = {
+    "nearest_stable_state": (0.0, LAST_STEP),
+    "unstable_pairs": (LAST_STEP, 1.0),
+}
 
 
 class GuidanceSettings(Section):
@@ -173,7 +179,9 @@ class GuidanceSettings(Section):
 
     # Constraints: their weights, 0 leaves one out.
     nearest_stable_state: float = Field(1.0, ge=0, description="the state, exactly adjusted")
-    unstable_pairs: float = Field(1.0, ge=0, description="hinge on density steps")
+    unstable_pairs: float = Field(
+        1.0, ge=0, description="hinge on density steps; early or alone it stratifies mixed layers"
+    )
     physical_bounds: float = Field(0.0, ge=0, description="freezing point, salinity 0")
     mean_profile: float = Field(0.0, ge=0, description="horizontal means of T and S")
     density_profile: float = Field(0.0, ge=0, description="horizontal means of density")
@@ -183,9 +191,10 @@ class GuidanceSettings(Section):
         "sample", description="whether means (the last four) are each sample's or the batch's"
     )
     windows: dict[TermName, tuple[Share, Share]] = Field(
-        # First mixed layers are mixed, at the very end what still overturns is pulled apart.
-        {"nearest_stable_state": (0.0, 0.98), "unstable_pairs": (0.98, 1.0)},
-        description="shares of the chain between which a constraint counts; all of it if unsaid",
+        {},
+        description="shares of the diffusion time, 0 at noise and 1 at the end, between which a "
+        "constraint counts; unsaid: all of it, but of nearest_stable_state and unstable_pairs "
+        "together the latter only at the end, and the former before",
     )
 
     # How they steer.
@@ -197,7 +206,9 @@ class GuidanceSettings(Section):
         description="gradient through the decoder, through the denoiser too, or through a linear "
         "stand-in for the decoder; or projection and encoding again",
     )
-    start: float = Field(0.8, ge=0, le=1, description="fraction of the chain that runs unguided")
+    start: float = Field(
+        0.25, ge=0, le=1, description="share of the diffusion time that runs unguided"
+    )
     every: int = Field(1, gt=0, description="guide each so-many-th step, the last one always")
     inner_steps: int = Field(1, gt=0, description="most steps in a guided denoising step")
     satisfied: float = Field(0.0, ge=0, description="energy at which a sample is left alone")
@@ -208,7 +219,10 @@ class GuidanceSettings(Section):
         "constant", description="of the pull on noisy samples over the chain"
     )
     rate: float = Field(
-        1.0, gt=0, description="of the dual ascent; else a factor on the strength, 1: as published"
+        1.0,
+        gt=0,
+        description="of noisy samples: the share of each step (constant), a factor on the "
+        "published schedule (rising), or how fast the multiplier grows (dual_ascent)",
     )
 
     adjust: bool = Field(True, description="exact convective adjustment as the last step")
@@ -217,6 +231,13 @@ class GuidanceSettings(Section):
     def weights(self) -> dict[TermName, float]:
         """Weight of each constraint by its name."""
         return {name: getattr(self, name) for name in get_args(TermName)}
+
+    def window(self, name: TermName) -> tuple[float, float]:
+        """Between which shares of the diffusion time a constraint counts."""
+        if name in self.windows:
+            return self.windows[name]
+        together = self.nearest_stable_state > 0 and self.unstable_pairs > 0
+        return IN_TURN.get(name, (0.0, 1.0)) if together else (0.0, 1.0)
 
     @property
     def couples_samples(self) -> bool:
@@ -239,11 +260,22 @@ class GuidanceSettings(Section):
                 f"by: encoder takes one constraint, {' or '.join(projected)}, found "
                 f"{', '.join(used) or 'none'}; set the weights of the others to 0"
             )
-        if not noisy and self.strength != "constant":
+        if not noisy and (self.strength != "constant" or self.rate != 1):
             raise ValueError(
-                f"the strength '{self.strength}' belongs to acts_on: noisy_sample; clean estimates "
-                "are moved all the way"
+                "strength and rate belong to acts_on: noisy_sample; the step of clean estimates is "
+                "set by step_cap and relaxation"
             )
+        if self.strength == "constant" and self.rate > 1:
+            raise ValueError(
+                f"of a constant strength at most all is taken: rate 1, found {self.rate}"
+            )
+        if self.enabled and not used:
+            raise ValueError("no constraint has a weight; set enabled: false to sample unguided")
+        for name, (first, last) in self.windows.items():
+            if first >= last:
+                raise ValueError(
+                    f"the window of {name} ends at {last}, before it begins at {first}"
+                )
         return self
 
 

@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,10 +32,9 @@ from guidance.constraints import Scales
 from guidance.decoding import WholeDecoder
 from guidance.energy import WeightedTerm
 from guidance.guide import Descent, Guide, Step
-from guidance.profiles import MeanProfile
+from guidance.profiles import MeanProfile, Per
 from latent_diffusion.denoiser import NoiseLevel, noise_level
 
-Per = Literal["sample", "ensemble"]
 TARGET = 0.23  # [K], the mean of the two cells that guidance asks for; the mixture's is -0.07
 STEPS = 250
 START = 0.9  # share of the chain; by then each point has chosen its component
@@ -175,7 +174,7 @@ def sample(
     for index, timestep in enumerate(scheduler.timesteps):
         clean = mixture.clean_estimate(points.double(), noise_level(scheduler, index)).float()
         if guide is not None:
-            at = Step(index, steps)
+            at = Step.even(index, steps)
             clean = torch.cat(
                 [
                     guide.correct(part, WholeDecoder(_two_cells), at=at)

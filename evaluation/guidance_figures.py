@@ -11,27 +11,31 @@ from matplotlib.figure import Figure
 from evaluation.canvas import new_figure, styled
 from evaluation.codec_figures import Look, looks
 
-VARIANCES = ("variance_ratio_surface_temperature", "variance_ratio_surface_salinity")
+# Quantities beside the density error, and what the truth has of each.
+AXES = {
+    "variance_ratio_surface_temperature": "variance of surface T, generated / truth",
+    "variance_ratio_surface_salinity": "variance of surface S, generated / truth",
+    "mixed_layer_depth_mean_m": "mean mixed-layer depth [m]",
+}
 SMALLEST_ERROR = 1e-4  # %, what the logarithmic axis shows for no error at all
 Points = Sequence[Mapping[str, Any]]
 
 
 @styled
 def trade_off(study: Mapping[str, Any]) -> Figure:
-    """Density error against pointwise surface variance and mixed-layer depth, a curve a method.
+    """Density error against surface variance and mixed-layer depth, a curve for each method.
 
     study: what `study_SPLIT.json` holds. Bars are standard deviations over seeds; the area of a
-    marker is the cost of a state; the star is the truth. Left column: all but the error should be
-    as the truth's.
+    marker is the cost of a state; the star is the truth.
     """
     spaces = list(study["truth"])
-    figure, axes = new_figure(len(spaces), 2, panel=(4.6, 3.6))
+    figure, axes = new_figure(len(spaces), len(AXES), panel=(3.8, 3.6))
     shown = looks(list(study["methods"]))
     for space, row in zip(spaces, axes, strict=True):
         points = [point for point in study["points"].values() if point["space"] == space]
         truth = study["truth"][space]
         cheapest = min(point["seconds_per_member"][0] for point in points)
-        for ax, x in zip(row, ("variance", "mixed layer"), strict=True):
+        for ax, x in zip(row, AXES, strict=True):
             _panel(ax, points, truth, x=x, looks=shown, cheapest=cheapest)
             ax.set_title(space)
     handles, labels = axes[0][0].get_legend_handles_labels()
@@ -51,9 +55,9 @@ def _panel(
 ) -> None:
     for method, look in looks.items():
         curve = [point for point in points if point["method"] == method]
-        if not curve:
+        if not curve or any(point["as drawn"][x][0] is None for point in curve):
             continue
-        values = [_x(point["as drawn"], x) for point in curve]
+        values = [point["as drawn"][x] for point in curve]
         errors = [point["as drawn"]["density_error_percent"] for point in curve]
         heights = [max(error[0], SMALLEST_ERROR) for error in errors]
         ax.plot([value[0] for value in values], heights, color=look.colour, linewidth=1)
@@ -75,21 +79,15 @@ def _panel(
             label=method,
             alpha=0.8,
         )
-    at = (1.0, max(truth["density_error_percent"], SMALLEST_ERROR))
-    if x == "mixed layer":
-        at = (truth["mixed_layer_depth_mean_m"], at[1])
-    ax.scatter(*at, marker="*", s=150, color="black", label="truth", zorder=5)
+    ax.scatter(
+        truth[x],
+        max(truth["density_error_percent"], SMALLEST_ERROR),
+        marker="*",
+        s=150,
+        color="black",
+        label="truth",
+        zorder=5,
+    )
     ax.set_yscale("log")
     ax.set_ylabel("density error [%]")
-    ax.set_xlabel(
-        "surface variance, generated / truth" if x == "variance" else "mean mixed-layer depth [m]"
-    )
-
-
-def _x(metrics: Mapping[str, Sequence[float]], x: str) -> tuple[float, float | None]:
-    if x == "mixed layer":
-        mean, spread = metrics["mixed_layer_depth_mean_m"]
-        return mean, spread
-    pairs = [metrics[name] for name in VARIANCES]
-    spreads = [pair[1] for pair in pairs if pair[1] is not None]
-    return sum(pair[0] for pair in pairs) / 2, sum(spreads) / 2 if spreads else None
+    ax.set_xlabel(AXES[x])

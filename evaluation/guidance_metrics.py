@@ -77,9 +77,10 @@ def adjustment_moves(state: State, adjusted: State, grid: OceanGrid) -> dict[str
 
 
 def distance_in_stds(state: State, other: State, statistics: Statistics) -> float:
-    """Rms difference over wet cells, in units of each level's standard deviation."""
-    difference = statistics.normalise(state) - statistics.normalise(other)
-    cells = statistics.wet.sum() * len(state)
+    """Rms difference of T and S over wet cells, in units of each level's standard deviation."""
+    tracers = slice(2 * statistics.levels)
+    difference = (statistics.normalise(state) - statistics.normalise(other))[:, tracers]
+    cells = statistics.wet[tracers].sum() * len(state)
     return float((difference.double().square().sum() / cells).sqrt())
 
 

@@ -7,7 +7,6 @@ as the sampler leaves them and after exact adjustment. Finished points are not r
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from accelerate import PartialState
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
@@ -25,7 +25,7 @@ from data.errors import UserError
 from data.splits import spread_out
 from data.state import State
 from data.states import StateArchive
-from evaluation.figures import save_figure
+from evaluation.figures import meridional_sections, save_figure
 from evaluation.guidance_figures import trade_off
 from evaluation.guidance_metrics import (
     adjustment_moves,
@@ -37,10 +37,16 @@ from evaluation.metrics import EvaluationContext, evaluate_row
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
-from latent_diffusion.sample import draw, load_pipeline
+from latent_diffusion.sample import (
+    guide_of,
+    load_pipeline,
+    member_generator,
+    sampling_record,
+)
 from training.log import write_json
 
 AS_DRAWN, ADJUSTED = "as drawn", "adjusted"
+UNGUIDED = "unguided"  # the method that variances are related to, if the study has it
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def compare_guidance(study: GuidanceStudy, *, split: str, only: Sequence[str] = 
     judges: dict[str, Judge] = {}
     points = [point for point in study.points if point.method in only or not only]
     for point in tqdm(points, desc="guiding", unit="ensemble"):
-        if not _metrics_path(study, point, split).is_file():
+        if _finished(study, point, split) is None:
             if point.space not in judges:
                 judges[point.space] = Judge.of(point.experiment, split=split)
             run_point(study, point, judges[point.space], split=split)
@@ -103,24 +109,37 @@ def compare_guidance(study: GuidanceStudy, *, split: str, only: Sequence[str] = 
 
 
 def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -> None:
-    """Draw the point's ensemble, judge it and write its metrics; keeps the first seed's states."""
-    archive = study.directory / "samples" / f"{point.name}.zarr"
-    start = time.process_time()
-    draw(point.experiment, guided=point.experiment.guidance.enabled, output=archive)
-    seconds = time.process_time() - start
-    drawn = StateArchive.open(archive)
-    state = drawn.read(range(len(drawn)))
-    members = point.experiment.sampling.members
+    """Draw the point's ensemble, judge it and write its metrics; the first seed's are drawn too."""
+    state, seconds = draw_timed(point.experiment)
+    adjusted = judge.adjusted(state)
     result = {
+        "record": _record(point),
         "settings": point.experiment.guidance.model_dump(mode="json"),
-        "seconds_per_member": seconds / members,
+        "seconds_per_member": seconds / len(state),
         AS_DRAWN: judge.metrics(state),
-        ADJUSTED: judge.metrics(judge.adjusted(state)),
+        ADJUSTED: judge.metrics(adjusted),
         "truth": judge.truth_metrics,
     }
+    if point.seed == study.settings.seeds[0]:
+        rows = {"truth": judge.truth, point.method: state}
+        figure = meridional_sections(rows, judge.context.grid, judge.context.eos)
+        save_figure(figure, study.directory / "sections" / f"{point.name}.png")
     write_json(_metrics_path(study, point, split), result)
-    if point.seed != study.settings.seeds[0]:
-        shutil.rmtree(archive)
+
+
+def draw_timed(experiment: Experiment) -> tuple[State, float]:
+    """An ensemble as the sampler leaves it, and the processor time [s] that its chains took."""
+    pipeline = load_pipeline(experiment).to(PartialState().device)
+    guide = guide_of(experiment, pipeline.codec) if experiment.guidance.enabled else None
+    settings, states, seconds = experiment.sampling, [], 0.0
+    for first in range(0, settings.members, settings.batch_size):
+        members = range(first, min(first + settings.batch_size, settings.members))
+        generators = [member_generator(settings.seed, member) for member in members]
+        start = time.process_time()
+        state = pipeline(generators=generators, steps=settings.steps, guide=guide).state
+        seconds += time.process_time() - start
+        states.append(state.map(lambda field: field.cpu()))
+    return State.cat(states), seconds
 
 
 def summarise(study: GuidanceStudy, *, split: str) -> Path:
@@ -128,10 +147,9 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
     rows: dict[str, dict[str, Any]] = {}
     truths: dict[str, dict[str, float]] = {}
     for point in study.points:
-        path = _metrics_path(study, point, split)
-        if not path.is_file():
+        result = _finished(study, point, split)
+        if result is None:
             continue
-        result = json.loads(path.read_text())
         truths[point.space] = result["truth"]
         row = rows.setdefault(
             "-".join(part for part in (point.space, point.method, point.label) if part),
@@ -139,6 +157,7 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
         )
         row["results"].append(result)
     summary = {name: _over_seeds(row) for name, row in rows.items()}
+    _relate_to_unguided(summary)
     content: dict[str, object] = {
         "title": study.settings.title,
         "split": split,
@@ -170,6 +189,44 @@ def _over_seeds(row: dict[str, Any]) -> dict[str, Any]:
             for kind in (AS_DRAWN, ADJUSTED)
         },
     }
+
+
+def _relate_to_unguided(summary: dict[str, dict[str, Any]]) -> None:
+    """Add each variance over that of the unguided samples of the same seeds, in the mean."""
+    for space in {row["space"] for row in summary.values()}:
+        unguided = summary.get(f"{space}-{UNGUIDED}")
+        for row in summary.values():
+            if unguided is None or row["space"] != space:
+                continue
+            for kind in (AS_DRAWN, ADJUSTED):
+                row[kind] |= {
+                    key.replace("variance_ratio", "variance_of_unguided"): [
+                        _quotient(values[0], unguided[AS_DRAWN][key][0]),
+                        None,
+                    ]
+                    for key, values in row[kind].items()
+                    if key.startswith("variance_ratio")
+                }
+
+
+def _quotient(value: float | None, reference: float | None) -> float | None:
+    return value / reference if value is not None and reference else None
+
+
+def _finished(study: GuidanceStudy, point: Point, split: str) -> dict[str, Any] | None:
+    """What a point's metrics file holds, if it was made by this model with these settings."""
+    path = _metrics_path(study, point, split)
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    return result if result.get("record") == _record(point) else None
+
+
+def _record(point: Point) -> str:
+    """What a point's metrics depend on, as JSON."""
+    experiment = point.experiment
+    record = json.loads(sampling_record(experiment, guided=experiment.guidance.enabled))
+    return json.dumps(record | {"truth_states": experiment.evaluation.states})
 
 
 def _spread(values: Sequence[float | None]) -> list[float | None]:

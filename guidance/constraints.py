@@ -109,8 +109,8 @@ class UnstablePairs:
         cost nothing
 
     Energy of sample i: 1 / (2 N) sum_pairs (max(0, -step - tolerance) / std)^2, N wet pairs. Its
-    gradient takes the expansion coefficients as constants. It asks for stratification wherever it
-    acts, and so makes mixed layers shallower than `NearestStableState`: a reference, not advice.
+    gradient takes the expansion coefficients as constants. It makes a pair stable by stratifying
+    it, also where a mixed layer should be, so `NearestStableState` should have acted before it.
     """
 
     def __init__(
@@ -148,8 +148,10 @@ class UnstablePairs:
 class PhysicalBounds:
     """Half the mean squared distance to water that can be: not below freezing, no negative salt.
 
-    The freezing point is that of the state's own salinity, held fixed, in situ; distances are in
-    units of `scales`, averaged as those of `NearestStableState`.
+    The freezing point is that of the state's own salinity, held fixed; distances are in units of
+    `scales`, averaged as those of `NearestStableState`. It is the in-situ freezing point of
+    practical salinity, whatever temperature and salinity the state has: near the surface right to
+    0.02 K for potential temperature, and models that do not freeze their water fall below it.
     """
 
     def __init__(self, grid: OceanGrid, scales: Scales) -> None:

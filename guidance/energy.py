@@ -19,8 +19,8 @@ from guidance.decoding import Decoder, Features
 class WeightedTerm:
     """A constraint, the weight of its energy in the sum, and where in the chain it counts.
 
-    Only the ratios of weights matter. first, last: shares of the chain, 0 at noise and 1 at the
-    end, between which the term counts.
+    Only the ratios of weights matter. first, last: shares of the diffusion time, 0 at noise and 1
+    at the end; the term counts from the first to short of the last, and at the end if that is 1.
     """
 
     term: Term
@@ -44,8 +44,8 @@ class WeightedTerm:
         return isinstance(self.term, LocalTerm)
 
     def counts_at(self, progress: float) -> bool:
-        """Whether the term counts where this share of the chain is done."""
-        return self.first <= progress <= self.last
+        """Whether the term counts where this share of the diffusion time is done."""
+        return self.first <= progress < self.last or progress == self.last == 1
 
     def part(self, rows: slice) -> WeightedTerm:
         """The share of some rows in the energy of a local term."""

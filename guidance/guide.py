@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -15,17 +16,38 @@ from guidance.energy import WeightedTerm, energy_of
 from guidance.pulls import PULLS, Pull, ThroughNetwork
 from guidance.strength import Constant, Strength
 
+HALF_PI = math.pi / 2
+
 
 class Step(NamedTuple):
-    """A denoising step's place in the chain: `number`, from 0, of `steps`."""
+    """A denoising step's place in the chain: `number`, from 0, of `steps`, and what noise is left.
+
+    before, after: amplitude of the noise in a sample of variance 1, before and after the step
+    """
 
     number: int
     steps: int
+    before: float
+    after: float
+
+    @classmethod
+    def even(cls, number: int, steps: int) -> Step:
+        """A step of a chain whose steps are alike in diffusion time."""
+        return cls(number, steps, *(math.cos(HALF_PI * k / steps) for k in (number, number + 1)))
+
+    @property
+    def time_before(self) -> float:
+        """Diffusion time before the step: 1 is noise, 0 the end (see `progress`)."""
+        return math.asin(min(self.before, 1.0)) / HALF_PI
 
     @property
     def progress(self) -> float:
-        """Share of the chain that is done after the step: 0 at noise, 1 at the end."""
-        return (self.number + 1) / self.steps
+        """Share of the diffusion time that is done after the step: 0 at noise, 1 at the end.
+
+        The angle between sample and noise, in right angles: the time of a cosine schedule. It says
+        how clear an estimate is, whatever the scheduler and however it spaces its steps.
+        """
+        return math.acos(min(self.after, 1.0)) / HALF_PI
 
 
 @dataclass(frozen=True)
@@ -50,9 +72,9 @@ class Descent:
     by: str = "decoder"
     inner_steps: int = 1
     satisfied: float = 0.0
-    step_cap: float = 0.15
+    step_cap: float = 0.03
     relaxation: float = 1.0
-    damped: bool = True
+    damped: bool = False
 
     def __post_init__(self) -> None:
         if self.by not in PULLS:
@@ -112,14 +134,14 @@ class Guide:
     No scheduler is involved: what a step goes on from is the corrected estimate.
 
     terms: the constraints and their weights
-    start: share of the chain, 0 at noise and 1 at the end, before which nothing is done: early
-        estimates are blurred, and later ones undo what was done to them
+    start: share of the diffusion time, 0 at noise and 1 at the end (`Step.progress`), before which
+        nothing is done: early estimates are blurred, and later ones undo what was done to them
     every: guide each so-many-th step from the start on; the last step always
     descent: how the estimate is moved
     """
 
     terms: Sequence[WeightedTerm]
-    start: float = 0.6
+    start: float = 0.25
     every: int = 1
     descent: Descent = field(default_factory=Descent)
 
@@ -136,7 +158,7 @@ class Guide:
     def acts_at(self, at: Step) -> bool:
         """Whether this step is guided."""
         due = (at.steps - 1 - at.number) % self.every == 0
-        return due and at.progress >= self.start and bool(self._terms_at(at))
+        return due and at.progress >= self.start and bool(_counting(self.terms, at))
 
     def correct(
         self,
@@ -157,12 +179,8 @@ class Guide:
         """
         if not self.acts_at(at):
             return clean_estimate
-        return self.descent(
-            clean_estimate, self._terms_at(at), decoder, through_network=through_network
-        )
-
-    def _terms_at(self, at: Step) -> list[WeightedTerm]:
-        return [term for term in self.terms if term.counts_at(at.progress)]
+        terms = _counting(self.terms, at)
+        return self.descent(clean_estimate, terms, decoder, through_network=through_network)
 
 
 @dataclass(frozen=True)
@@ -180,7 +198,7 @@ class SampleGuide:
     terms: Sequence[WeightedTerm]
     start: float = 0.0
     strength: Strength = field(default_factory=Constant)
-    descent: Descent = field(default_factory=lambda: Descent(damped=False))
+    descent: Descent = field(default_factory=Descent)
 
     def __post_init__(self) -> None:
         check_start(self.start)
@@ -189,18 +207,30 @@ class SampleGuide:
                 "Guidance of the noisy sample does not go through the network; take 'decoder'."
             )
 
+    def acts_at(self, at: Step) -> bool:
+        """Whether the sample is moved after this step."""
+        return at.progress >= self.start and bool(_counting(self.terms, at))
+
+    def for_a_chain(self) -> SampleGuide:
+        """The guide for one chain, whose strength starts anew."""
+        return replace(self, strength=self.strength.fresh())
+
     def correct(self, sample: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
         """The noisy sample `b c h w` after the step `at`, of variance 1, moved."""
-        terms = [term for term in self.terms if term.counts_at(at.progress)]
-        if at.progress < self.start or not terms:
+        if not self.acts_at(at):
             return sample
+        terms = _counting(self.terms, at)
         return self.descent(sample, terms, decoder, strength=self.strength, at=at)
+
+
+def _counting(terms: Sequence[WeightedTerm], at: Step) -> list[WeightedTerm]:
+    return [term for term in terms if term.counts_at(at.progress)]
 
 
 def check_start(start: float) -> None:
     """Raises UserError unless `start` is a share of the chain."""
     if not 0 <= start <= 1:
-        raise UserError(f"Guidance starts at {start}; give a share of the chain, 0 to 1.")
+        raise UserError(f"Guidance starts at {start}; give a share of the chain's time, 0 to 1.")
 
 
 def _damping(energy: Tensor, after: Tensor, descent: Tensor) -> Tensor:

@@ -70,8 +70,16 @@ def _check(points: Points, grid: OceanGrid) -> None:
             f"Observations have {len(points.values)} values and cells of shape "
             f"{tuple(points.cells.shape)}; give a level, a row and a column for each value."
         )
-    if not (torch.as_tensor(points.std) > 0).all():
-        raise UserError("Observations need errors above 0; correct their standard deviations.")
+    if points.cells.is_floating_point() or not points.values.isfinite().all():
+        raise UserError(
+            "Observations need whole numbers for cells and finite values; leave out missing ones."
+        )
+    std = torch.as_tensor(points.std)
+    if std.numel() not in (1, len(points.values)) or not (std > 0).all():
+        raise UserError(
+            "Observations need one error above 0, or one for each value; correct their standard "
+            "deviations."
+        )
     inside = ((points.cells >= 0) & (points.cells < torch.tensor(grid.shape))).all(1)
     wet = inside.clone()
     wet[inside] = wet_tensor(grid)[tuple(points.cells[inside].unbind(1))]

@@ -16,6 +16,7 @@ from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from guidance.constraints import Scales, check_levels, half_squares, inverse_square
 from guidance.seawater import EquationOfState
+from guidance.stratification import wet_pairs
 
 Per = Literal["sample", "ensemble"]
 
@@ -73,7 +74,8 @@ class MeanProfile:
 class MeanDensityProfile:
     """Half the mean squared distance of the horizontal-mean potential density to a given profile.
 
-    density: `z` [kg/m3], referenced to the surface; density_std: `z` [kg/m3], the units
+    density: `z` [kg/m3], referenced to the surface
+    std: [kg/m3], the units: `z` for means, `z-1` for steps
     steps: judge the differences of neighbouring levels' means instead of the means
 
     The two constraints of Gorce et al. 2025 ("Physically consistent sampling for ocean model
@@ -86,20 +88,21 @@ class MeanDensityProfile:
         grid: OceanGrid,
         eos: EquationOfState,
         density: Tensor,
-        density_std: Tensor,
+        std: Tensor,
         *,
         steps: bool = False,
         per: Per = "sample",
     ) -> None:
-        check_levels(grid, density, density_std)
+        check_levels(grid, density)
+        check_levels(grid, std, below=int(steps))
         self._mean, self._eos = HorizontalMean(grid, per=per), eos
         self._density, self._steps = density, steps
-        weights = _level_weights(grid, density_std)
-        self._weights = torch.minimum(weights[:-1], weights[1:]) if steps else weights
+        self._weights = _level_weights(grid, std)
 
     def __call__(self, state: State) -> Tensor:
         density = self._eos.density(state.temperature, state.salinity, 0.0)
-        error = self._mean(density) - self._density.to(density)
+        # Anomalies keep, in float32, the digits that a mean of 1027 kg/m3 would lose.
+        error = self._mean(density - self._density.to(density)[:, None, None])
         return half_squares([error.diff(dim=1) if self._steps else error], [self._weights])
 
 
@@ -139,6 +142,7 @@ def _of_batch(means: Tensor, per: Per) -> Tensor:
 
 
 def _level_weights(grid: OceanGrid, scale: Tensor) -> Tensor:
-    """Weight of each level's squared error, `z`: its share of the wet cells, in units of scale."""
-    cells = wet_tensor(grid).sum((1, 2))
+    """Weight of each level's or interface's squared error: its share of the wet cells or pairs."""
+    wet = wet_tensor(grid)
+    cells = (wet if len(scale) == len(wet) else wet_pairs(wet)).sum((1, 2))
     return cells * inverse_square(scale) / cells.sum()

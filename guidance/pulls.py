@@ -91,7 +91,7 @@ def surrogate_pull(
     """The gradient through a linear stand-in for the decoder, at what the decoder itself gives.
 
     The energy is exact and the decoder is not differentiated. How fast the energy falls along the
-    approximate direction is taken to be as along an exact one; `Guide.damped` checks it.
+    approximate direction is taken to be as along an exact one; `Descent.damped` checks it.
     """
     stand_in = cast(Approximated, decoder)
     energy, gradient = energy_and_state_gradient(terms, latents, decoder)

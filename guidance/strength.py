@@ -24,6 +24,10 @@ class Strength(Protocol):
 
     def __call__(self, energy: Tensor, at: Step | None) -> float: ...
 
+    def fresh(self) -> Strength:
+        """The strength at the beginning of a chain."""
+        ...
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -34,13 +38,17 @@ class Constant:
     def __call__(self, energy: Tensor, at: Step | None) -> float:
         return self.share
 
+    def fresh(self) -> Constant:
+        return self
+
 
 @dataclass(frozen=True)
 class Rising:
-    """The schedule of Meunier et al. 2025: kappa(t) = base (1 + factor exp(-decay t / 1000)).
+    """The schedule of Meunier et al. 2025: kappa(t) = rate base (1 + factor exp(-decay t)).
 
-    t = 1000 is noise, 0 the end; the defaults are the published ones, times `rate`. A step of a
-    shorter chain does what its many published steps would, each leaving 1 - kappa of an error.
+    t is the diffusion time, 1 at noise and 0 at the end, of a published chain of 1000 steps; the
+    defaults are the published ones, with rate 1. A longer step does what the published steps over
+    its stretch of time would, each leaving 1 - kappa of an error: 1 - exp(-sum of kappa).
     """
 
     rate: float = 1.0
@@ -50,29 +58,34 @@ class Rising:
 
     def __call__(self, energy: Tensor, at: Step | None) -> float:
         assert at is not None, "a schedule needs the place in the chain"
-        left = 1 - (at.number + 1) / at.steps
-        kappa = self.rate * self.base * (1 + self.factor * math.exp(-self.decay * left))
-        return 1 - (1 - min(kappa, 1.0)) ** (PUBLISHED_STEPS / at.steps)
+        before, after = at.time_before, 1 - at.progress
+        rise = math.exp(-self.decay * after) - math.exp(-self.decay * before)
+        total = self.base * (before - after + self.factor / self.decay * rise)
+        return 1 - math.exp(-self.rate * PUBLISHED_STEPS * total)
+
+    def fresh(self) -> Rising:
+        return self
 
 
 @dataclass
 class DualAscent:
     """A multiplier that grows while the constraint is violated (Gorce et al. 2025).
 
-    After each step it rises by rate x the batch's mean energy x the step's share of the chain, from
-    0 at the chain's beginning; at most a whole step is taken. The published update multiplies the
-    raw gradient, whose size depends on the number of cells and of steps; here it is counted in
-    Polyak steps. The multiplier is the batch's, so samples depend on the batch they are drawn in.
+    With each pull it rises by rate x the batch's mean energy x the step's stretch of the diffusion
+    time, from 0 at the chain's beginning; at most a whole step is taken. The published update
+    multiplies the raw gradient, whose size depends on the number of cells and of steps; here it is
+    counted in Polyak steps, so the published rates do not carry over. The multiplier is the
+    batch's, so samples depend on the batch they are drawn in.
     """
 
     rate: float
     _multiplier: float = field(default=0.0, init=False)
-    _last: int = field(default=-1, init=False)
 
     def __call__(self, energy: Tensor, at: Step | None) -> float:
         assert at is not None, "a multiplier needs the place in the chain"
-        if at.number < self._last:
-            self._multiplier = 0.0
-        self._last = at.number
-        self._multiplier += self.rate * float(energy.mean()) / at.steps
+        stretch = at.time_before - (1 - at.progress)
+        self._multiplier += self.rate * float(energy.mean()) * stretch
         return min(self._multiplier, 1.0)
+
+    def fresh(self) -> DualAscent:
+        return DualAscent(self.rate)

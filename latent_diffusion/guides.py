@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 
 from autoencoder.codec import Codec
+from configs import load_experiment
 from configs.schema import GuidanceSettings
 from data.errors import UserError
 from data.splits import spread_out
@@ -17,11 +20,12 @@ from guidance.climatology import Climatology, climatology
 from guidance.constraints import NearestStableState, PhysicalBounds, Scales, Term, UnstablePairs
 from guidance.energy import WeightedTerm
 from guidance.guide import Descent, Guide, SampleGuide
-from guidance.profiles import Budget, MeanDensityProfile, MeanProfile
+from guidance.profiles import Budget, HorizontalMean, MeanDensityProfile, MeanProfile
 from guidance.seawater import EquationOfState, equation_of_state
 from guidance.strength import Constant, DualAscent, Rising, Strength
 
 CLIMATOLOGY_STATES = 64
+CLIMATOLOGY = "climatology.json"  # in the model folder: what guides must know of the data
 
 
 def build_guide(
@@ -52,6 +56,16 @@ def build_guide(
     return Guide(terms, start=settings.start, every=settings.every, descent=descent)
 
 
+def guide_of_model(folder: Path, codec: Codec) -> Guide | SampleGuide:
+    """The guide of a released model's own configuration, from its folder alone.
+
+    codec: the model's, as `StatePipeline.from_pretrained(folder).codec`
+    """
+    settings = load_experiment(folder / "experiment.yaml").guidance
+    saved = json.loads((folder / CLIMATOLOGY).read_text())
+    return build_guide(settings, codec, data=lambda: Climatology.from_dict(saved))
+
+
 def training_climatology(archive: StateArchive) -> Climatology:
     """What constraints may ask of the data, from some of the training states."""
     indices = spread_out(archive.indices("train"), CLIMATOLOGY_STATES)
@@ -63,14 +77,10 @@ def training_climatology(archive: StateArchive) -> Climatology:
 def mean_profiles(codec: Codec) -> tuple[torch.Tensor, torch.Tensor]:
     """Horizontal means `z` of the training climatology's temperature [degC] and salinity."""
     climatology = State.from_channels(
-        codec.statistics.mean[None].double(), levels=codec.statistics.levels
+        codec.statistics.mean[None].double().cpu(), levels=codec.statistics.levels
     )
-    area = codec.grid_area * codec.grid_wet
-    share = area / area.sum(dim=(1, 2), keepdim=True).clamp_min(1e-30)
-    return tuple(
-        (field[0] * share).sum(dim=(1, 2))
-        for field in (climatology.temperature, climatology.salinity)
-    )
+    mean = HorizontalMean(codec.grid, per="sample")
+    return mean(climatology.temperature)[0], mean(climatology.salinity)[0]
 
 
 def _terms(
@@ -78,7 +88,7 @@ def _terms(
 ) -> list[WeightedTerm]:
     builders = _builders(settings, codec, data)
     return [
-        WeightedTerm(builders[name](), weight, *settings.windows.get(name, (0.0, 1.0)))
+        WeightedTerm(builders[name](), weight, *settings.window(name))
         for name, weight in settings.weights.items()
         if weight
     ]
@@ -114,9 +124,8 @@ def _density_profile(
     steps: bool,
 ) -> MeanDensityProfile:
     known = data()
-    return MeanDensityProfile(
-        codec.grid, eos, known.density, known.density_std, steps=steps, per=settings.per
-    )
+    std = known.step_std if steps else known.density_std
+    return MeanDensityProfile(codec.grid, eos, known.density, std, steps=steps, per=settings.per)
 
 
 def _budget(codec: Codec, known: Climatology, settings: GuidanceSettings) -> Budget:
@@ -130,4 +139,4 @@ def _strength(settings: GuidanceSettings) -> Strength:
         return Rising(settings.rate)
     if settings.strength == "dual_ascent":
         return DualAscent(settings.rate)
-    return Constant(min(settings.rate, 1.0))
+    return Constant(settings.rate)

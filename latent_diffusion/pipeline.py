@@ -73,19 +73,16 @@ class StatePipeline(DiffusionPipeline):
         self._set_steps(steps)
         sample = self._initial_noise(generators) * self.scheduler.init_noise_sigma
         timesteps = self.scheduler.timesteps
+        guide = guide.for_a_chain() if isinstance(guide, SampleGuide) else guide
         for index, timestep in enumerate(self.progress_bar(timesteps)):
-            at = Step(index, len(timesteps))
             scaled = self.scheduler.scale_model_input(sample, timestep)
-            if guide is None or isinstance(guide, SampleGuide) or not guide.acts_at(at):
-                v = self._velocity(scaled, timestep)
-            else:
-                v = self._guided_velocity(scaled, timestep, guide=guide, at=at)
+            v = self._guided_velocity(scaled, timestep, guide=guide, index=index)
             sample = self.scheduler.step(
                 v, timestep, sample, **self._noise_source(generators)
             ).prev_sample
             if isinstance(guide, SampleGuide):
-                unit = self._unit_of_sample(at)
-                sample = guide.correct(sample * unit, self.codec, at=at) / unit
+                unit = self._unit_of_sample(index)
+                sample = guide.correct(sample * unit, self.codec, at=self.place(index)) / unit
         if not sample.isfinite().all():
             raise self._too_few(steps)
         return StatePipelineOutput(state=self.codec.decode(sample), latents=sample)
@@ -94,12 +91,20 @@ class StatePipeline(DiffusionPipeline):
         return predict(self.unet, scaled, timestep, self.codec.static_maps).float()
 
     def _guided_velocity(
-        self, scaled: Tensor, timestep: Tensor, *, guide: Guide, at: Step
+        self, scaled: Tensor, timestep: Tensor, *, guide: Guide | SampleGuide | None, index: int
     ) -> Tensor:
-        """The v that leads to the corrected clean estimate; the network is asked once."""
+        """The network's v, or where its step is guided the v that leads to the corrected estimate.
+
+        The network is asked once.
+        """
+        if guide is None or isinstance(guide, SampleGuide):
+            return self._velocity(scaled, timestep)
+        at = self.place(index)
+        if not guide.acts_at(at):
+            return self._velocity(scaled, timestep)
         level = noise_level(self.scheduler, at.number)
-        with torch.set_grad_enabled(guide.through_network):
-            seen = scaled.detach().requires_grad_(guide.through_network)
+        with torch.inference_mode(False), torch.set_grad_enabled(guide.through_network):
+            seen = scaled.detach().clone().requires_grad_(guide.through_network)
             clean = clean_estimate(self._velocity(seen, timestep), seen, level)
 
         def through_network(gradient: Tensor) -> Tensor:
@@ -110,11 +115,18 @@ class StatePipeline(DiffusionPipeline):
         )
         return velocity(corrected, scaled, level)
 
-    def _unit_of_sample(self, at: Step) -> float:
+    def place(self, index: int) -> Step:
+        """Where a step is in the chain that the scheduler was last set to."""
+        count = len(self.scheduler.timesteps)
+        before = noise_level(self.scheduler, index).noise
+        after = noise_level(self.scheduler, index + 1).noise if index + 1 < count else 0.0
+        return Step(index, count, before, after)
+
+    def _unit_of_sample(self, index: int) -> float:
         """What the sample after a step is multiplied with to have variance 1."""
-        if at.progress == 1:
+        if index + 1 == len(self.scheduler.timesteps):
             return 1.0
-        following = self.scheduler.timesteps[at.number + 1]
+        following = self.scheduler.timesteps[index + 1]
         return float(self.scheduler.scale_model_input(torch.ones(1), following))
 
     def _set_steps(self, steps: int) -> None:
@@ -129,7 +141,10 @@ class StatePipeline(DiffusionPipeline):
     def _too_few(self, steps: int) -> UserError:
         """Ancestral schedulers lose their noise levels to rounding when these lie far apart."""
         name = type(self.scheduler).__name__
-        return UserError(f"{name} gives no numbers with {steps} steps; take more, or another one")
+        return UserError(
+            f"{name} gives no numbers with {steps} steps; take more, or another one (or leave out "
+            "guidance, if it samples well without)"
+        )
 
     def _initial_noise(self, generators: Sequence[torch.Generator]) -> Tensor:
         shape = (1, *self.codec.latent_shape)

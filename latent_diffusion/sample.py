@@ -3,7 +3,8 @@
 Run it with `accelerate launch -m latent_diffusion.sample CONFIG [--section.key value ...]`.
 
 The ensemble is split over processes by batches. Member k starts from its own noise, a function of
-(seed, k), so it is the same state whatever the batch size or the number of processes.
+(seed, k), so it is the same state whatever the batch size or the number of processes, unless the
+guidance looks at the batch's mean (`guidance.per: ensemble`, or `strength: dual_ascent`).
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from guidance.climatology import Climatology
 from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
-from latent_diffusion.guides import build_guide, training_climatology
+from latent_diffusion.guides import CLIMATOLOGY, build_guide, training_climatology
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
-from latent_diffusion.train import CLIMATOLOGY, build_schedule, model_settings
+from latent_diffusion.train import build_schedule, model_settings
 from training.stage import differing_settings
 
 ROWS = ("unguided", "guided", "guided_adjusted")

@@ -22,7 +22,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from data.states import StateArchive
 from guidance.climatology import Climatology
 from latent_diffusion.denoiser import build_unet
-from latent_diffusion.guides import training_climatology
+from latent_diffusion.guides import CLIMATOLOGY, training_climatology
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
@@ -31,8 +31,6 @@ from training.launch import build_accelerator
 from training.log import write_json
 from training.loop import Trainer
 from training.stage import is_done, put_in_place
-
-CLIMATOLOGY = "climatology.json"  # in the model folder: what guides must know of the data
 
 
 def main() -> None:

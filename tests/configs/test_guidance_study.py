@@ -41,7 +41,11 @@ def test_every_shipped_study_of_guidance_loads(path):
 
 
 def test_there_is_a_study_for_each_shipped_ocean():
-    assert {path.stem for path in SHIPPED} >= {"guidance_quickstart", "guidance_global4deg"}
+    assert {path.stem for path in SHIPPED} >= {
+        "guidance_quickstart",
+        "guidance_global4deg",
+        "guidance_eddying_channel",
+    }
 
 
 def test_points_differ_by_their_guidance_and_seed_alone(write):

@@ -27,7 +27,7 @@ METHODS = {
         },
     },
     "clean": {
-        "guidance": {"start": 0.0, "unstable_pairs": 0, "windows": {}},
+        "guidance": {"start": 0.0, "unstable_pairs": 0},
         "sweep": {"by": ["decoder", "encoder"]},
     },
 }
@@ -70,10 +70,24 @@ def test_a_study_judges_every_way_and_repeats_nothing(study_path, tmp_path, monk
     )
     assert guided < unguided
     assert (tmp_path / "study" / "trade_off_test.png").stat().st_size > 10_000
-    monkeypatch.setattr(guidance_study, "draw", lambda *a, **k: pytest.fail("drawn again"))
+    assert len(list((tmp_path / "study" / "sections").glob("*.png"))) == 4, "of the first seed"
+    relative = content["points"]["latent-unguided"]["as drawn"]
+    assert relative["variance_of_unguided_surface_temperature"][0] == 1
+    monkeypatch.setattr(guidance_study, "draw_timed", lambda _: pytest.fail("drawn again"))
     assert (
         json.loads(compare_guidance(study, split="test").read_text())["points"] == content["points"]
     )
+
+
+def test_a_point_of_other_settings_is_not_taken_for_done(study_path, tmp_path, monkeypatch):
+    first = load_guidance_study(study_path, ["--members", "3"])
+    more = load_guidance_study(study_path, ["--members", "4"])
+    drawn, real = [], guidance_study.draw_timed
+    monkeypatch.setattr(guidance_study, "draw_timed", lambda e: drawn.append(e) or real(e))
+    for study in (first, more, more):
+        object.__setattr__(study, "directory", tmp_path / "again")
+        compare_guidance(study, split="test", only=["unguided"])
+    assert [experiment.sampling.members for experiment in drawn] == [3, 3, 4, 4]
 
 
 def test_an_unknown_way_is_named(study_path):

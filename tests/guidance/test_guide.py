@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ from guidance.stratification import density_steps, wet_pairs
 from guidance.strength import Constant
 
 EOS = equation_of_state("nemo-seos")
-LAST = Step(9, 10)
+LAST = Step.even(9, 10)
 MIXED = 3  # layers of the mixed layer
 
 
@@ -85,7 +86,7 @@ def refuse(latents: Tensor) -> State:
 def test_nothing_happens_before_the_start(stability: NearestStableState, latents: Latents) -> None:
     estimate = latents(4)
     guide = Guide([WeightedTerm(stability)], start=0.6)
-    assert guide.correct(estimate, WholeDecoder(refuse), at=Step(4, 10)) is estimate
+    assert guide.correct(estimate, WholeDecoder(refuse), at=Step.even(4, 10)) is estimate
     assert Guide([]).correct(estimate, WholeDecoder(refuse), at=LAST) is estimate
 
 
@@ -101,7 +102,7 @@ def test_energy_falls_and_the_move_is_capped(
     estimate = latents(6)
     guide = Guide([WeightedTerm(stability)], descent=Descent(step_cap=0.05, damped=damped))
     with torch.no_grad():
-        corrected = guide.correct(estimate, WholeDecoder(decode), at=Step(5, 10))
+        corrected = guide.correct(estimate, WholeDecoder(decode), at=Step.even(5, 10))
         before, after = stability(decode(estimate)), stability(decode(corrected))
     assert (after < 0.9 * before).all()
     assert (rms(corrected - estimate) <= 0.05 * 1.0001).all()
@@ -238,20 +239,35 @@ def test_nonsense_settings_are_refused(stability: NearestStableState) -> None:
 
 def test_each_so_many_th_step_is_guided_and_the_last(stability: NearestStableState) -> None:
     guide = Guide([WeightedTerm(stability)], start=0.5, every=3)
-    guided = [number for number in range(10) if guide.acts_at(Step(number, 10))]
+    guided = [number for number in range(10) if guide.acts_at(Step.even(number, 10))]
     assert guided == [6, 9]
+
+
+def test_progress_is_the_angle_of_the_noise() -> None:
+    assert [Step.even(k, 4).progress for k in range(4)] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    clear = Step(number=3, steps=30, before=0.8, after=0.6)
+    assert clear.progress == pytest.approx(math.acos(0.6) / math.pi * 2)
+    assert clear.time_before == pytest.approx(1 - math.acos(0.8) / math.pi * 2)
+    assert Step(29, 30, 0.01, 0.0).progress == 1
+
+
+def test_one_term_s_window_ends_where_another_s_begins(stability: NearestStableState) -> None:
+    first, second = WeightedTerm(stability, last=0.5), WeightedTerm(stability, first=0.5)
+    for progress in (0.1, 0.5, 0.9, 1.0):
+        assert first.counts_at(progress) != second.counts_at(progress)
+    assert second.counts_at(1.0)
 
 
 def test_a_term_counts_in_its_window_only(
     grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
 ) -> None:
     decode = WholeDecoder(ToyDecoder(grid, scales, channels=6))
-    late = Guide([WeightedTerm(stability, first=0.8)], start=0.0)
-    assert [late.acts_at(Step(number, 10)) for number in (6, 7, 9)] == [False, True, True]
+    late = Guide([WeightedTerm(stability, first=0.75)], start=0.0)
+    assert [late.acts_at(Step.even(number, 10)) for number in (6, 7, 9)] == [False, True, True]
     profile = WeightedTerm(MeanProfile(grid, *scales, scales), last=0.7)
-    both = Guide([WeightedTerm(stability, first=0.8), profile], start=0.0)
+    both = Guide([WeightedTerm(stability, first=0.75), profile], start=0.0)
     alone = Guide([profile], start=0.0)
-    at = Step(3, 10)
+    at = Step.even(3, 10)
     mine, theirs = (guide.correct(latents(6), decode, at=at) for guide in (both, alone))
     assert torch.equal(mine, theirs)
     with pytest.raises(UserError, match="smaller one first"):
@@ -268,7 +284,7 @@ def test_noisy_samples_are_moved_by_a_share_of_the_step(
     descent = Descent(step_cap=10.0, damped=False)
     guide = SampleGuide([WeightedTerm(term)], start=0.5, strength=Constant(0.25), descent=descent)
     sample = latents(16)
-    assert guide.correct(sample, WholeDecoder(refuse), at=Step(0, 10)) is sample
+    assert guide.correct(sample, WholeDecoder(refuse), at=Step.even(0, 10)) is sample
     moved = guide.correct(sample, WholeDecoder(decode), at=LAST)
     before, after = (term(decode(x)).sqrt() for x in (sample, moved))
     torch.testing.assert_close(after, 0.75 * before, rtol=0.05, atol=0)

@@ -52,7 +52,10 @@ def test_impossible_observations_are_refused(grid: OceanGrid, cells: torch.Tenso
         (Points(torch.cat([cells[:2], island]), values, 1.0), r"1 observations lie on land.*2, 2"),
         (Points(cells + 100, values, 1.0), "3 observations lie on land or outside"),
         (Points(cells[:2], values, 1.0), "3 values and cells of shape"),
-        (Points(cells, values, 0.0), "errors above 0"),
+        (Points(cells, values, 0.0), "error above 0"),
+        (Points(cells, values, torch.ones(2)), "one for each value"),
+        (Points(cells, values * torch.nan, 1.0), "leave out missing ones"),
+        (Points(cells + 0.5, values, 1.0), "whole numbers for cells"),
     ]:
         with pytest.raises(UserError, match=message):
             Observations(grid, temperature=points)

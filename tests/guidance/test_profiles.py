@@ -37,7 +37,7 @@ def test_density_profiles_count_offsets_in_their_spread(
     cells = torch.from_numpy(grid.wet.sum((1, 2)) / grid.wet.sum())
     expected = 0.5 * (cells * (offset / known.density_std) ** 2).sum()
     assert term(warmer).item() == pytest.approx(float(expected), rel=1e-6)
-    steps = MeanDensityProfile(grid, EOS, known.density, known.density_std, steps=True)
+    steps = MeanDensityProfile(grid, EOS, known.density, known.step_std, steps=True)
     assert steps(warmer).item() == pytest.approx(0, abs=1e-10), "all levels alike: no step changes"
     ramp = torch.linspace(0, 1, grid.shape[0])[:, None, None]
     assert steps(shifted(mean, ramp, grid)).item() > 0
@@ -49,7 +49,8 @@ def test_density_profiles_differentiate_like_finite_differences(
 ) -> None:
     states = noisy_state(batch=2, dtype=torch.float64)
     known = climatology(states.split(1), grid=grid, eos=EOS)
-    term = MeanDensityProfile(grid, EOS, known.density, known.density_std, steps=steps)
+    std = known.step_std if steps else known.density_std
+    term = MeanDensityProfile(grid, EOS, known.density, std, steps=steps)
     salinity = states.salinity
     assert torch.autograd.gradcheck(
         lambda t: term(State(t, salinity)),
