@@ -33,11 +33,10 @@ from guidance.climatology import climatology
 from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
-from latent_diffusion.denoiser import build_unet
 from latent_diffusion.guides import build_guide
 from latent_diffusion.pipeline import StatePipeline, build_scheduler
 from latent_diffusion.sample import member_generator
-from latent_diffusion.train import build_schedule
+from latent_diffusion.train import build_denoiser, build_schedule
 from training.log import write_json
 
 NEAREST: dict[str, Any] = {"unstable_pairs": 0.0}
@@ -112,15 +111,7 @@ def guidance_cost(
 def untrained_pipeline(experiment: Experiment, archive: SyntheticArchive) -> StatePipeline:
     """The networks and the scheduler that the experiment describes, on the archive's grid."""
     codec = build_codec(experiment, archive).eval().requires_grad_(False)
-    diffusion, sampling = experiment.diffusion, experiment.sampling
-    unet = build_unet(
-        codec.latent_shape,
-        static_maps=len(codec.static_maps),
-        channels=diffusion.channels,
-        blocks=diffusion.blocks,
-        attention=diffusion.attention,
-        dropout=diffusion.dropout,
-    )
+    sampling, unet = experiment.sampling, build_denoiser(experiment, codec)
     scheduler = build_scheduler(
         sampling.scheduler, sampling.scheduler_options, schedule=build_schedule(experiment)
     )
