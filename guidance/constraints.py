@@ -150,8 +150,8 @@ class PhysicalBounds:
 
     The freezing point is that of the state's own salinity, held fixed; distances are in units of
     `scales`, averaged as those of `NearestStableState`. It is the in-situ freezing point of
-    practical salinity, whatever temperature and salinity the state has: near the surface right to
-    0.02 K for potential temperature, and models that do not freeze their water fall below it.
+    practical salinity, whatever temperature and salinity the state has; models without sea ice
+    fall below it themselves.
     """
 
     def __init__(self, grid: OceanGrid, scales: Scales) -> None:
