@@ -61,7 +61,7 @@ def guidance_cost(
     experiment: Experiment,
     shape: tuple[int, int, int],
     *,
-    variants: dict[str, dict[str, Any]] | None = None,
+    variants: dict[str, dict[str, Any]] = VARIANTS,
     meter: Meter,
 ) -> dict[str, dict[str, float]]:
     """Median seconds of a chain, its guided steps, and its ratio to the unguided one.
@@ -84,7 +84,7 @@ def guidance_cost(
     unguided = seconds(None)
     state = pipeline(generators=[member_generator(0, 0)], steps=steps).state
     costs = {"unguided": {"seconds": unguided, "guided_steps": 0.0, "ratio_to_unguided": 1.0}}
-    for name, changes in (VARIANTS if variants is None else variants).items():
+    for name, changes in variants.items():
         settings = GuidanceSettings.model_validate(experiment.guidance.model_dump() | changes)
         if settings.by == "surrogate" and not pipeline.codec.has_linear_decoder:
             continue
@@ -127,6 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--grid", required=True, help="levels x rows x columns, as 36x800x256")
     parser.add_argument("--repeats", type=int, default=3, help="timed chains of each kind (3)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    parser.add_argument(
+        "--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="these ways, not all"
+    )
     options, overrides = parser.parse_known_args(arguments)
     with user_errors_in_one_sentence():
         if options.threads:
@@ -137,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "chains": guidance_cost(
                 load_experiment(options.config, overrides),
                 parse_shape(options.grid),
+                variants={name: VARIANTS[name] for name in options.only},
                 meter=Meter(options.repeats, options.device),
             ),
             "provenance": provenance(seeds={"sampling": 0}),
