@@ -114,4 +114,7 @@ def _sentence(source: str, error: ValidationError, example: str) -> str:
         return f"{source}: unknown key '{where}'{more}; {advice}"
     if first["type"] == "missing":
         return f"{source}: the setting '{where}' is missing{more}; {advice}"
+    if first["type"] == "value_error":  # a sentence of ours about settings that do not fit together
+        own = str(first["ctx"]["error"])
+        return f"{source}: {where}: {own}{more}" if where else f"{source}: {own}{more}"
     return f"{source}: {where}: {first['msg']}, found {first['input']!r}{more}"

@@ -68,6 +68,15 @@ def test_points_differ_by_their_guidance_and_seed_alone(write):
     assert first.sampling.scheduler == last.sampling.scheduler
 
 
+def test_settings_that_do_not_fit_together_are_told_in_a_sentence(write):
+    path = write(METHODS, seeds=[1, 1])
+    with pytest.raises(UserError) as caught:
+        load_guidance_study(path)
+    assert (
+        str(caught.value) == f"{path}: the same seed draws the same ensemble; give different ones"
+    )
+
+
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
