@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.errors import UserError
-from evaluation.report import Column, format_value
+from evaluation.report import Column, format_value, table_head
 
 GROUPS = {"drawn": "as drawn", "adjusted": "adjusted"}
 GUIDANCE_COLUMNS = (
@@ -47,8 +47,7 @@ def guidance_markdown(study: Mapping[str, Any], group: str | None) -> str:
             f"{', '.join(GROUPS)}"
         )
     kind = GROUPS[group or "drawn"]
-    heads = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in (*GUIDANCE_COLUMNS, COST)]
-    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    lines = table_head((*GUIDANCE_COLUMNS, COST))
     several = len(study["truth"]) > 1
     for space, truth in study["truth"].items():
         values = [format_value(truth.get(column.key)) for column in GUIDANCE_COLUMNS]

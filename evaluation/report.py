@@ -168,6 +168,12 @@ def format_value(value: Value) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
+def table_head(columns: Sequence[Column]) -> list[str]:
+    """The first two lines of a Markdown table: an unnamed column, then these with their units."""
+    heads = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in columns]
+    return [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+
+
 def _section(title: str, content: str) -> str:
     return f"<h2>{title}</h2>\n{content}\n" if content else ""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from data.errors import UserError, user_errors_in_one_sentence
 from evaluation.guidance_tables import guidance_markdown
-from evaluation.report import COLUMNS, INTEGRATION_COLUMNS, Column, format_value
+from evaluation.report import COLUMNS, INTEGRATION_COLUMNS, Column, format_value, table_head
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(r"(<!-- table ([\w+]+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -30,6 +30,11 @@ COSTS = (
     "latent_guided_step",
     "data_space_guided_step",
 )
+_SPECTRA = tuple(
+    Column(f"spectrum_ratio_{place}_third_{third}", f"{name} spectrum, third {third}")
+    for place, name in (("surface", "SST"), ("thermocline", "T 300-500 m"))
+    for third in (1, 2, 3)
+)
 CODEC_COLUMNS = {
     "reconstruction": (
         Column("compression", "compression"),
@@ -38,11 +43,7 @@ CODEC_COLUMNS = {
         Column("rmse_temperature_percent_of_anomaly_std", "RMSE of T", "% of anomaly std"),
         Column("rmse_salinity_percent_of_anomaly_std", "RMSE of S", "% of anomaly std"),
         Column("rmse_worst_cell_percent_of_total_std", "worst cell", "% of std"),
-        *(
-            Column(f"spectrum_ratio_{place}_third_{third}", f"{name} spectrum, third {third}")
-            for place, name in (("surface", "SST"), ("thermocline", "T 300-500 m"))
-            for third in (1, 2, 3)
-        ),
+        *_SPECTRA,
         Column("error_spectrum_ratio_surface_third_3", "SST error / truth, third 3"),
         Column("error_spectrum_ratio_thermocline_third_3", "T 300-500 m error / truth, third 3"),
         Column("variance_ratio_temperature", "variance ratio of T"),
@@ -81,11 +82,6 @@ CODEC_COLUMNS = {
         Column("cost_grid_guided_step_memory_per_data_space", "memory / data-space guided step"),
     ),
 }
-_SPECTRA = tuple(
-    Column(f"spectrum_ratio_{place}_third_{third}", f"{name} spectrum, third {third}")
-    for place, name in (("surface", "SST"), ("thermocline", "T 300-500 m"))
-    for third in (1, 2, 3)
-)
 RESTORER_COLUMNS = {
     "restored": (
         Column("rmse_temperature_percent_of_total_std", "RMSE of T", "% of std"),
@@ -131,8 +127,6 @@ ADJUSTMENT_COLUMNS = tuple(
     Column(f"unstable_{percent}_percent", f"{percent} % of the columns overturn", "s")
     for percent in (0, 10, 100)
 )
-
-
 CHAIN_COLUMNS = (
     Column("guided_steps", "guided steps"),
     Column("seconds", "one state", "s"),
@@ -220,8 +214,7 @@ def variants_markdown(
         for column in columns
         if any(row.get(column.key) is not None for row in variants.values())
     ]
-    heads = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in present]
-    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    lines = table_head(present)
     for name, row in variants.items():
         values = " | ".join(format_value(row.get(column.key)) for column in present)
         lines.append(f"| {name.replace('_', ' ')} | {values} |")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,6 +31,9 @@ TRAINED_WITH = {
     "prediction_type",
     "use_flow_sigmas",
 }
+
+# From the scaled sample and the timestep to v.
+Velocity = Callable[[Tensor, Tensor], Tensor]
 
 LARGEST_NOISE = -5.1  # log signal-to-noise, the value that diffusers advises for cosine schedules
 
@@ -74,9 +78,14 @@ class StatePipeline(DiffusionPipeline):
         sample = self._initial_noise(generators) * self.scheduler.init_noise_sigma
         timesteps = self.scheduler.timesteps
         guide = guide.for_a_chain() if isinstance(guide, SampleGuide) else guide
+        network = partial(self._velocity, maps=self.codec.static_maps)
         for index, timestep in enumerate(self.progress_bar(timesteps)):
             scaled = self.scheduler.scale_model_input(sample, timestep)
-            v = self._guided_velocity(scaled, timestep, guide=guide, index=index)
+            if guide is None or isinstance(guide, SampleGuide):
+                v = network(scaled, timestep)
+            else:
+                at = self.place(index)
+                v = self._guided_velocity(scaled, timestep, network=network, guide=guide, at=at)
             sample = self.scheduler.step(
                 v, timestep, sample, **self._noise_source(generators)
             ).prev_sample
@@ -87,25 +96,22 @@ class StatePipeline(DiffusionPipeline):
             raise self._too_few(steps)
         return StatePipelineOutput(state=self.codec.decode(sample), latents=sample)
 
-    def _velocity(self, scaled: Tensor, timestep: Tensor) -> Tensor:
-        return predict(self.unet, scaled, timestep, self.codec.static_maps).float()
+    def _velocity(self, scaled: Tensor, timestep: Tensor, *, maps: Tensor) -> Tensor:
+        return predict(self.unet, scaled, timestep, maps).float()
 
     def _guided_velocity(
-        self, scaled: Tensor, timestep: Tensor, *, guide: Guide | SampleGuide | None, index: int
+        self, scaled: Tensor, timestep: Tensor, *, network: Velocity, guide: Guide, at: Step
     ) -> Tensor:
-        """The network's v, or where its step is guided the v that leads to the corrected estimate.
+        """The v that leads to the corrected estimate; the network's own where nothing is guided.
 
         The network is asked once.
         """
-        if guide is None or isinstance(guide, SampleGuide):
-            return self._velocity(scaled, timestep)
-        at = self.place(index)
         if not guide.acts_at(at):
-            return self._velocity(scaled, timestep)
+            return network(scaled, timestep)
         level = noise_level(self.scheduler, at.number)
         with torch.inference_mode(False), torch.set_grad_enabled(guide.through_network):
             seen = scaled.detach().clone().requires_grad_(guide.through_network)
-            clean = clean_estimate(self._velocity(seen, timestep), seen, level)
+            clean = clean_estimate(network(seen, timestep), seen, level)
 
         def through_network(gradient: Tensor) -> Tensor:
             return torch.autograd.grad(clean, seen, gradient, retain_graph=True)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -218,9 +219,10 @@ def test_the_way_through_the_network_is_its_transposed_jacobian(trained, make_pi
     pipeline._set_steps(4)
     scaled = torch.randn(1, *pipeline.codec.latent_shape)
     timestep, level = torch.tensor(500), noise_level(pipeline.scheduler, 1)
+    network = partial(pipeline._velocity, maps=pipeline.codec.static_maps)
 
     def clean_of(x: torch.Tensor) -> torch.Tensor:
-        return clean_estimate(pipeline._velocity(x, timestep), x, level)
+        return clean_estimate(network(x, timestep), x, level)
 
     class Ask(Watch):
         def correct(self, estimate, decode, *, at, through_network):
@@ -230,7 +232,9 @@ def test_the_way_through_the_network_is_its_transposed_jacobian(trained, make_pi
     ask = Ask()
     ask.through_network = True
     with torch.no_grad():
-        pipeline._guided_velocity(scaled, timestep, guide=ask, index=1)
+        pipeline._guided_velocity(
+            scaled, timestep, network=network, guide=ask, at=pipeline.place(1)
+        )
     expected = torch.autograd.functional.vjp(clean_of, scaled, torch.ones_like(scaled))[1]
     torch.testing.assert_close(ask.answer, expected)
 
