@@ -55,30 +55,9 @@ def _panel(
 ) -> None:
     for method, look in looks.items():
         curve = [point for point in points if point["method"] == method]
-        if not curve or any(point["as drawn"][x][0] is None for point in curve):
-            continue
-        values = [point["as drawn"][x] for point in curve]
-        errors = [point["as drawn"]["density_error_percent"] for point in curve]
-        heights = [max(error[0], SMALLEST_ERROR) for error in errors]
-        ax.plot([value[0] for value in values], heights, color=look.colour, linewidth=1)
-        ax.errorbar(
-            [value[0] for value in values],
-            heights,
-            xerr=[value[1] or 0 for value in values],
-            yerr=[error[1] or 0 for error in errors],
-            fmt="none",
-            ecolor=look.colour,
-            linewidth=0.8,
-        )
-        ax.scatter(
-            [value[0] for value in values],
-            heights,
-            s=[30 * point["seconds_per_member"][0] / cheapest for point in curve],
-            color=look.colour,
-            marker=look.marker,
-            label=method,
-            alpha=0.8,
-        )
+        if curve and all(point["as drawn"][x][0] is not None for point in curve):
+            sizes = [30 * point["seconds_per_member"][0] / cheapest for point in curve]
+            _curve(ax, curve, x=x, look=look, label=method, sizes=sizes)
     ax.scatter(
         truth[x],
         max(truth["density_error_percent"], SMALLEST_ERROR),
@@ -91,3 +70,16 @@ def _panel(
     ax.set_yscale("log")
     ax.set_ylabel("density error [%]")
     ax.set_xlabel(AXES[x])
+
+
+def _curve(
+    ax: Axes, curve: Points, *, x: str, look: Look, label: str, sizes: Sequence[float]
+) -> None:
+    """A method's points, joined, with bars of their spread over seeds."""
+    values = [point["as drawn"][x] for point in curve]
+    errors = [point["as drawn"]["density_error_percent"] for point in curve]
+    at = [value[0] for value in values], [max(error[0], SMALLEST_ERROR) for error in errors]
+    bars = [value[1] or 0 for value in values], [error[1] or 0 for error in errors]
+    ax.plot(*at, color=look.colour, linewidth=1)
+    ax.errorbar(*at, xerr=bars[0], yerr=bars[1], fmt="none", ecolor=look.colour, linewidth=0.8)
+    ax.scatter(*at, s=sizes, color=look.colour, marker=look.marker, label=label, alpha=0.8)

@@ -60,10 +60,22 @@ def guide_of_model(folder: Path, codec: Codec) -> Guide | SampleGuide:
     """The guide of a released model's own configuration, from its folder alone.
 
     codec: the model's, as `StatePipeline.from_pretrained(folder).codec`
+
+    Raises `UserError` if the folder lacks what the guide needs.
     """
     settings = load_experiment(folder / "experiment.yaml").guidance
-    saved = json.loads((folder / CLIMATOLOGY).read_text())
-    return build_guide(settings, codec, data=lambda: Climatology.from_dict(saved))
+    return build_guide(settings, codec, data=lambda: saved_climatology(folder))
+
+
+def saved_climatology(folder: Path) -> Climatology:
+    """The climatology in a model's folder. Raises `UserError` if there is none."""
+    path = folder / CLIMATOLOGY
+    if not path.is_file():
+        raise UserError(
+            f"{folder} has no {CLIMATOLOGY}, which its guide needs; release the model again by the "
+            "diffusion stage, or sample with `halocline sample` where the training states are"
+        )
+    return Climatology.from_dict(json.loads(path.read_text()))
 
 
 def training_climatology(archive: StateArchive) -> Climatology:

@@ -32,7 +32,12 @@ from guidance.climatology import Climatology
 from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
-from latent_diffusion.guides import CLIMATOLOGY, build_guide, training_climatology
+from latent_diffusion.guides import (
+    CLIMATOLOGY,
+    build_guide,
+    saved_climatology,
+    training_climatology,
+)
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
 from latent_diffusion.train import build_schedule, model_settings
 from training.stage import differing_settings
@@ -133,9 +138,9 @@ def guide_of(experiment: Experiment, codec: Codec) -> Guide | SampleGuide:
 
 def known_climatology(experiment: Experiment) -> Climatology:
     """The climatology that is saved with the model, or else that of the archive of the training."""
-    saved = model_directory(experiment.run_directory) / CLIMATOLOGY
-    if saved.is_file():
-        return Climatology.from_dict(json.loads(saved.read_text()))
+    folder = model_directory(experiment.run_directory)
+    if (folder / CLIMATOLOGY).is_file():
+        return saved_climatology(folder)
     return training_climatology(StateArchive.open(experiment.data.archive))
 
 

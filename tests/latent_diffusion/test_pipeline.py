@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -276,6 +277,14 @@ def test_a_released_model_is_guided_as_its_configuration_says(trained):
         torch.testing.assert_close(
             energy_of([mine], latents, codec), energy_of([theirs], latents, codec)
         )
+
+
+def test_a_model_without_its_climatology_says_so(trained, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model_directory(trained.run_directory), folder)
+    (folder / "climatology.json").unlink()
+    with pytest.raises(UserError, match=r"has no climatology\.json, which its guide needs"):
+        guide_of_model(folder, StatePipeline.from_pretrained(folder).codec)
 
 
 @pytest.mark.parametrize("by", ["decoder", "network"])
