@@ -10,9 +10,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from configs.loading import checked, read_settings
+from configs.loading import checked, merged, read_experiment, read_settings
 from configs.schema import Experiment, Section
-from configs.study import merged
 
 EXAMPLE = "configs/studies/guidance_quickstart.yaml"
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
@@ -106,7 +105,7 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
     ).methods
     points: list[Point] = []
     for space, base in settings.spaces.items():
-        content = read_settings(path.parent / base)
+        content = read_experiment(path.parent / base)
         points.extend(
             Point(space, name, label, seed, _experiment(content, changes, settings, seed, source))
             for name, method in methods.items()

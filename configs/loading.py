@@ -22,7 +22,43 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     `overrides` alternate between `--section.key` and its value; values are read as YAML. Raises
     `UserError` for a missing file, for what is not YAML, and for unknown keys or wrong values.
     """
-    return checked(read_settings(path, overrides), Experiment, source=str(path))
+    return checked(read_experiment(path, overrides), Experiment, source=str(path))
+
+
+def read_experiment(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What an experiment's YAML says, laid over the YAML that it names as its `base`, if any.
+
+    Nothing is checked yet. A base is named relative to the file that names it, and may have one
+    itself. Raises `UserError` as `read_settings` does, and for bases that run in a circle.
+    """
+    content = _with_bases(path, above=())
+    for key, value in _pairs(overrides):
+        _set(content, key, value)
+    return content
+
+
+def _with_bases(path: Path, *, above: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise UserError(f"{path} is a base of itself; a base may not lead back to what names it")
+    content = read_settings(path)
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise UserError(f"{path}: base is {base!r}; expected the path of another YAML")
+    below = _with_bases(path.parent / base, above=(*above, path.resolve()))
+    return merged(below, content)
+
+
+def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`settings` with `changes` laid over them: sections are merged, all else is replaced."""
+    result = dict(settings)
+    for key, value in changes.items():
+        below = result.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = merged(below, value)
+        result[key] = value
+    return result
 
 
 def read_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

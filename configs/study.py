@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from configs.loading import checked, read_settings
+from configs.loading import checked, merged, read_experiment, read_settings
 from configs.schema import Experiment, Section
 
 EXAMPLE = "configs/studies/eddying_channel.yaml"
@@ -56,7 +56,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> CodecStudy:
     own_settings = read_settings(path, overrides)
     settings = checked(own_settings, StudySettings, source=str(path), example=EXAMPLE)
     base_path = path.parent / settings.base
-    content = read_settings(base_path)
+    content = read_experiment(base_path)
     base = checked(content, Experiment, source=str(base_path))
     directory = base.run_directory.parent / "studies" / path.stem
     variants = {}
@@ -66,14 +66,3 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> CodecStudy:
             merged(content, changes) | own, Experiment, source=f"{path}, variant {name}"
         )
     return CodecStudy(path.stem, settings, base, directory, variants)
-
-
-def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`settings` with `changes` laid over them: sections are merged, all else is replaced."""
-    result = dict(settings)
-    for key, value in changes.items():
-        below = result.get(key)
-        if isinstance(below, dict) and isinstance(value, dict):
-            value = merged(below, value)
-        result[key] = value
-    return result

@@ -188,7 +188,11 @@ def draw_section(ax: Axes, grid: OceanGrid, field: FloatArray, scale: Scale) -> 
 
 def stretch_depth(ax: Axes, grid: OceanGrid) -> None:
     """Depth downwards on a square-root axis, so that the upper ocean has half the panel."""
-    deepest = grid.faces[np.flatnonzero(grid.wet.any(axis=(1, 2)))[-1] + 1]
+    stretch_to(ax, grid.faces[np.flatnonzero(grid.wet.any(axis=(1, 2)))[-1] + 1])
+
+
+def stretch_to(ax: Axes, deepest: float) -> None:
+    """The same axis, down to a given depth [m]."""
     ax.set_yscale("function", functions=(_signed_root, _signed_square))
     ax.set_ylim(deepest, 0)
     ax.set_yticks(depth_ticks(deepest))

@@ -16,10 +16,10 @@ from data.state import State
 from evaluation.canvas import (
     ROW_COLOURS,
     Scale,
-    depth_ticks,
     draw_map,
     map_panel,
     new_figure,
+    stretch_to,
     styled,
 )
 from evaluation.reconstruction import THERMOCLINE_CENTRE, Decoded
@@ -95,17 +95,14 @@ def spectra_ratios(spectra: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]
 def rmse_profiles(profiles: Mapping[str, Mapping[str, Any]], depth: Sequence[float]) -> Figure:
     """RMSE of each level in percent of its total standard deviation, by variant; `depth` [m]."""
     figure, axes = new_figure(1, 2, panel=(3.4, 4.0))
-    root = np.sqrt(np.asarray(depth, dtype=float))
-    ticks = depth_ticks(float(depth[-1]))
     for ax, variable in zip(axes[0], ("temperature", "salinity"), strict=True):
         for name, look in looks(list(profiles)).items():
             values = np.array(profiles[name][variable], dtype=float)
             style = {"color": look.colour, "linestyle": look.line, "marker": look.marker}
-            ax.plot(values, root, label=name, markersize=3, linewidth=1.1, **style)
+            ax.plot(values, depth, label=name, markersize=3, linewidth=1.1, **style)
         ax.set_title(variable)
         ax.set_xlim(left=0)
-        ax.set_ylim(root[-1], 0)
-        ax.set_yticks(np.sqrt(ticks), [f"{tick:.0f}" for tick in ticks])
+        stretch_to(ax, depth[-1])
         ax.set_xlabel("RMSE [% of the level's std]")
         ax.label_outer()
     axes[0, 0].set_ylabel("depth [m]")

@@ -16,14 +16,20 @@ MOST_QUANTILES = 50_000  # resolves a level's distribution far beyond what sampl
 def w1(generated: Tensor, truth: Tensor, grid: OceanGrid) -> float:
     """1-D Wasserstein distance of the values of fields `b z y x`, in their units.
 
-    At each level the values of all samples in all wet cells are pooled; the levels' distances are
-    averaged by thickness.
+    The levels' distances, see `w1_levels`, averaged by thickness.
     """
-    levels = torch.tensor(
+    return float(weighted_mean(w1_levels(generated, truth, grid), level_thickness(grid)))
+
+
+def w1_levels(generated: Tensor, truth: Tensor, grid: OceanGrid) -> Tensor:
+    """Wasserstein-1 distance `z` at each level of fields `b z y x`, in their units.
+
+    The values of all samples in all wet cells of a level are pooled; a level without any has 0.
+    """
+    return torch.tensor(
         [_w1_level(generated, truth, grid, level) for level in range(len(grid.depth))],
         dtype=torch.float64,
     )
-    return float(weighted_mean(levels, level_thickness(grid)))
 
 
 def w1_pooled(a: Tensor, b: Tensor) -> float:

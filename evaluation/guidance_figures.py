@@ -1,4 +1,4 @@
-"""The figure of a study of guidance: stability against diversity."""
+"""The figures of a study of guidance: stability against diversity, distributions by level."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.canvas import new_figure, styled
+from evaluation.canvas import new_figure, stretch_to, styled
 from evaluation.codec_figures import Look, looks
 
 # Quantities beside the density error, and what the truth has of each.
@@ -17,6 +17,7 @@ AXES = {
     "variance_ratio_surface_salinity": "variance of surface S, generated / truth",
     "mixed_layer_depth_mean_m": "mean mixed-layer depth [m]",
 }
+W1_UNITS = {"temperature": "K", "salinity": "10⁻³"}
 SMALLEST_ERROR = 1e-4  # %, what the logarithmic axis shows for no error at all
 Points = Sequence[Mapping[str, Any]]
 
@@ -42,6 +43,50 @@ def trade_off(study: Mapping[str, Any]) -> Figure:
     names = [study["methods"].get(label, label) for label in labels]
     figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize="small")
     return figure
+
+
+@styled
+def w1_by_level(study: Mapping[str, Any]) -> Figure:
+    """Wasserstein-1 distance of T and S to the truth by depth, of each method's middle strength.
+
+    study: what `study_SPLIT.json` holds.
+    """
+    spaces = list(study["truth"])
+    figure, axes = new_figure(len(spaces), len(W1_UNITS), panel=(4.2, 4.0))
+    for space, row in zip(spaces, axes, strict=True):
+        for ax, (variable, units) in zip(row, W1_UNITS.items(), strict=True):
+            _profiles(ax, study, space=space, variable=variable)
+            ax.set_title(space)
+            ax.set_xlabel(f"W₁ of {variable} [{units}]")
+        row[0].set_ylabel("depth [m]")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
+    return figure
+
+
+def _profiles(ax: Axes, study: Mapping[str, Any], *, space: str, variable: str) -> None:
+    """A curve for each method, over the square root of depth."""
+    depth = study["depth_m"][space]
+    for method, look in looks(list(study["methods"])).items():
+        curve = [
+            point
+            for point in study["points"].values()
+            if (point["space"], point["method"]) == (space, method)
+        ]
+        if curve:
+            values = curve[len(curve) // 2]["w1_profiles"][variable]
+            ax.plot(
+                values,
+                depth,
+                label=study["methods"][method],
+                color=look.colour,
+                linestyle=look.line,
+                marker=look.marker,
+                markersize=3,
+                linewidth=1.1,
+            )
+    stretch_to(ax, depth[-1])
+    ax.set_xlim(left=0)
 
 
 def _panel(

@@ -10,7 +10,7 @@ from torch import Tensor
 from data.grid import OceanGrid, wet_tensor
 from data.normalisation import Statistics
 from data.state import State
-from evaluation.distances import w1_pooled
+from evaluation.distances import w1_levels, w1_pooled
 from evaluation.metrics import variance_ratio
 from evaluation.weights import cell_volume, column_area, level_means, weighted_mean
 
@@ -56,6 +56,14 @@ def temperature_salinity_distance(state: State, truth: State, grid: OceanGrid) -
         w1_pooled(a, b) for a, b in zip((mine @ directions).T, (theirs @ directions).T, strict=True)
     ]
     return float(torch.tensor(gaps).mean())
+
+
+def w1_profiles(state: State, truth: State, grid: OceanGrid) -> dict[str, list[float]]:
+    """Wasserstein-1 distance at each level, of `temperature` [K] and of `salinity` [1e-3]."""
+    return {
+        name: w1_levels(getattr(state, name), getattr(truth, name), grid).tolist()
+        for name in ("temperature", "salinity")
+    }
 
 
 def adjustment_moves(state: State, adjusted: State, grid: OceanGrid) -> dict[str, float]:

@@ -26,12 +26,13 @@ from data.splits import spread_out
 from data.state import State
 from data.states import StateArchive
 from evaluation.figures import meridional_sections, save_figure
-from evaluation.guidance_figures import trade_off
+from evaluation.guidance_figures import trade_off, w1_by_level
 from evaluation.guidance_metrics import (
     adjustment_moves,
     distance_in_stds,
     temperature_salinity_distance,
     thermocline_variance,
+    w1_profiles,
 )
 from evaluation.metrics import EvaluationContext, evaluate_row
 from evaluation.provenance import provenance
@@ -119,6 +120,8 @@ def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -
         AS_DRAWN: judge.metrics(state),
         ADJUSTED: judge.metrics(adjusted),
         "truth": judge.truth_metrics,
+        "depth_m": judge.context.grid.depth.tolist(),
+        "w1_profiles": w1_profiles(state, judge.truth, judge.context.grid),
     }
     if point.seed == study.settings.seeds[0]:
         rows = {"truth": judge.truth, point.method: state}
@@ -143,14 +146,15 @@ def draw_timed(experiment: Experiment) -> tuple[State, float]:
 
 
 def summarise(study: GuidanceStudy, *, split: str) -> Path:
-    """Write study_SPLIT.json, means and spreads over the seeds, and the figure."""
+    """Write study_SPLIT.json, means and spreads over the seeds, and the figures."""
     rows: dict[str, dict[str, Any]] = {}
     truths: dict[str, dict[str, float]] = {}
+    depths: dict[str, list[float]] = {}
     for point in study.points:
         result = _finished(study, point, split)
         if result is None:
             continue
-        truths[point.space] = result["truth"]
+        truths[point.space], depths[point.space] = result["truth"], result["depth_m"]
         row = rows.setdefault(
             "-".join(part for part in (point.space, point.method, point.label) if part),
             {"space": point.space, "method": point.method, "label": point.label, "results": []},
@@ -164,6 +168,7 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
         "members": study.settings.members,
         "seeds": list(study.settings.seeds),
         "truth": truths,
+        "depth_m": depths,
         "methods": {name: method.title or name for name, method in study.methods.items()},
         "points": summary,
         "provenance": provenance(seeds={"sampling": study.settings.seeds[0]}),
@@ -171,8 +176,8 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
     path = study.directory / f"study_{split}.json"
     write_json(path, content)
     if summary:
-        figure = trade_off(content)
-        save_figure(figure, study.directory / f"trade_off_{split}.png")
+        save_figure(trade_off(content), study.directory / f"trade_off_{split}.png")
+        save_figure(w1_by_level(content), study.directory / f"w1_by_level_{split}.png")
     return path
 
 
@@ -188,6 +193,15 @@ def _over_seeds(row: dict[str, Any]) -> dict[str, Any]:
             }
             for kind in (AS_DRAWN, ADJUSTED)
         },
+        "w1_profiles": _mean_profiles([result["w1_profiles"] for result in results]),
+    }
+
+
+def _mean_profiles(profiles: Sequence[dict[str, list[float]]]) -> dict[str, list[float]]:
+    """The mean over seeds, level by level."""
+    return {
+        name: [mean(level) for level in zip(*(each[name] for each in profiles), strict=True)]
+        for name in profiles[0]
     }
 
 

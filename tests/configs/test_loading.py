@@ -10,7 +10,9 @@ import yaml
 from configs import load_experiment, parse_command_line
 from data.errors import UserError
 
-SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SHIPPED = sorted(CONFIGS.glob("*.yaml"))
+IN_DATA_SPACE = sorted((CONFIGS / "data_space").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -19,7 +21,44 @@ def test_every_shipped_configuration_loads(path):
 
 
 def test_there_are_shipped_configurations():
-    assert "quickstart" in {path.stem for path in SHIPPED}
+    for shipped in (SHIPPED, IN_DATA_SPACE):
+        assert "quickstart" in {path.stem for path in shipped}
+
+
+@pytest.mark.parametrize("path", IN_DATA_SPACE, ids=lambda path: path.stem)
+def test_a_data_space_model_differs_from_the_latent_one_in_its_networks_only(path):
+    latent, data_space = load_experiment(CONFIGS / path.name), load_experiment(path)
+    assert data_space.name == f"{path.stem}_data_space"
+    assert data_space.autoencoder.kind == "identity"
+    assert data_space.run_directory != latent.run_directory
+    for section in ("data", "sampling", "guidance", "evaluation"):
+        assert getattr(data_space, section) == getattr(latent, section)
+
+
+def test_a_base_is_read_from_beside_the_file_that_names_it(tiny_config, tmp_path):
+    below, above = tmp_path / "below", tmp_path / "above.yaml"
+    below.mkdir()
+    content = yaml.safe_load(tiny_config.read_text()) | {"title": "base"}
+    (below / "base.yaml").write_text(yaml.safe_dump(content))
+    (below / "middle.yaml").write_text("base: base.yaml\nsampling: {members: 3, seed: 4}\n")
+    above.write_text("base: below/middle.yaml\nsampling: {members: 5}\n")
+    experiment = load_experiment(above, ["--sampling.steps", "6"])
+    sampling = experiment.sampling
+    assert (sampling.members, sampling.seed, sampling.steps) == (5, 4, 6)
+    assert experiment.title == "base"
+
+
+def test_a_base_that_leads_back_is_named(tmp_path):
+    for name, base in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{name}.yaml").write_text(f"base: {base}.yaml\n")
+    with pytest.raises(UserError, match=r"a\.yaml is a base of itself"):
+        load_experiment(tmp_path / "a.yaml")
+
+
+def test_a_base_that_is_no_path_is_named(tmp_path):
+    (tmp_path / "a.yaml").write_text("base: [b.yaml]\n")
+    with pytest.raises(UserError, match="expected the path of another YAML"):
+        load_experiment(tmp_path / "a.yaml")
 
 
 @pytest.mark.parametrize("form", ["{} {}", "{}={}"])

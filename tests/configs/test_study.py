@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from configs.study import load_study, merged
+from configs.loading import merged
+from configs.study import load_study
 from data.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

@@ -8,7 +8,7 @@ import torch
 
 from data.grid import OceanGrid
 from data.state import State
-from evaluation.distances import mean_profile_error, w1, w1_pooled
+from evaluation.distances import mean_profile_error, w1, w1_levels, w1_pooled
 from evaluation.metrics import (
     EvaluationContext,
     density_error_percent,
@@ -109,8 +109,14 @@ def test_w1_of_shifted_fields_is_the_shift():
     grid = make_grid()
     state = noisy_state(grid, 6, seed=1)
     shifted = state.temperature + 0.25 * torch.from_numpy(grid.wet)
-    assert w1(shifted, state.temperature, grid) == pytest.approx(0.25, abs=1e-5)
     assert mean_profile_error(shifted, state.temperature, grid) == pytest.approx(0.25, abs=1e-5)
+    assert w1(shifted, state.temperature, grid) == pytest.approx(0.25, abs=1e-5)
+    shifted[:, 1:] = state.temperature[:, 1:]
+    expected = torch.zeros(len(grid.depth), dtype=torch.float64)
+    expected[0] = 0.25
+    torch.testing.assert_close(
+        w1_levels(shifted, state.temperature, grid), expected, atol=1e-5, rtol=0
+    )
 
 
 def test_w1_of_samples_of_unequal_size_agrees_with_scipy():
