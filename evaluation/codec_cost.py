@@ -91,6 +91,10 @@ class Meter:
         self._synchronise()
         return time.perf_counter() - start
 
+    def median_seconds(self, call: Callable[[], object]) -> float:
+        """Seconds of a call, the median of `repeats` without a warm-up."""
+        return median(self.seconds(call) for _ in range(self.repeats))
+
     def _synchronise(self) -> None:
         if self._on_gpu:
             torch.cuda.synchronize(self.device)
@@ -100,9 +104,15 @@ PLAIN_METER = Meter()
 
 
 class SyntheticArchive(StateArchive):
-    """Random stratified states on an all-wet grid, in no file, the last one for validation."""
+    """Random stratified states on an all-wet grid, in no file, the last one for validation.
 
-    def __init__(self, grid: OceanGrid, *, sea_level: bool, samples: int = 3) -> None:
+    noise: standard deviation of the temperature around its profile [K]
+    """
+
+    def __init__(
+        self, grid: OceanGrid, *, sea_level: bool, samples: int = 3, noise: float = 1.0
+    ) -> None:
+        self.noise = noise
         self.path = Path("synthetic")
         self.grid = grid
         self.equation_of_state = "nemo-seos"
@@ -131,8 +141,8 @@ class SyntheticArchive(StateArchive):
         temperature, salinity = torch.randn(2, 1, levels, rows, columns, generator=generator)
         sea_level = 0.1 * torch.randn(1, rows, columns, generator=generator)
         return State(
-            temperature + profile,
-            35 + 0.1 * salinity - 0.05 * profile,
+            self.noise * temperature + profile,
+            35 + 0.1 * self.noise * salinity - 0.05 * profile,
             sea_level if self.has_sea_level else None,
         )
 

@@ -12,7 +12,15 @@ from data.normalisation import Statistics
 from data.state import State
 from evaluation.distances import w1_levels, w1_pooled
 from evaluation.metrics import variance_ratio
-from evaluation.weights import cell_volume, column_area, level_means, weighted_mean
+from evaluation.weights import (
+    cell_volume,
+    column_area,
+    interface_depth,
+    level_means,
+    weighted_mean,
+)
+from guidance.seawater import EquationOfState
+from guidance.stratification import density_steps, wet_pairs
 
 SHALLOWEST_THERMOCLINE = 100.0  # m; above it lies the seasonal one
 DRAWS = 50_000  # cells that stand for the ocean in a T-S diagram
@@ -56,6 +64,17 @@ def temperature_salinity_distance(state: State, truth: State, grid: OceanGrid) -
         w1_pooled(a, b) for a, b in zip((mine @ directions).T, (theirs @ directions).T, strict=True)
     ]
     return float(torch.tensor(gaps).mean())
+
+
+def overturning_columns_percent(state: State, grid: OceanGrid, eos: EquationOfState) -> float:
+    """Share of columns of at least two wet cells in which any pair is unstable, however little [%].
+
+    These are the columns that exact adjustment touches.
+    """
+    pairs = wet_pairs(wet_tensor(grid))
+    steps = density_steps(state, eos=eos, interface_depth=interface_depth(grid))
+    overturning = ((steps < 0) & pairs).any(1)
+    return 100 * float(overturning.sum()) / (len(state) * float(pairs.any(0).sum()))
 
 
 def w1_profiles(state: State, truth: State, grid: OceanGrid) -> dict[str, list[float]]:

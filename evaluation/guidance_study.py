@@ -30,6 +30,7 @@ from evaluation.guidance_figures import trade_off, w1_by_level
 from evaluation.guidance_metrics import (
     adjustment_moves,
     distance_in_stds,
+    overturning_columns_percent,
     temperature_salinity_distance,
     thermocline_variance,
     w1_profiles,
@@ -72,13 +73,14 @@ class Judge:
     @cached_property
     def truth_metrics(self) -> dict[str, float]:
         """The truth's own metrics: ratios 1, distances 0, its own density error."""
-        return self.metrics(self.truth)
+        return self.metrics(self.truth, adjusted=self.adjusted(self.truth))
 
-    def metrics(self, state: State) -> dict[str, float]:
+    def metrics(self, state: State, *, adjusted: State) -> dict[str, float]:
         """All metrics of an ensemble, what adjusting it would move included."""
-        grid, adjusted = self.context.grid, self.adjusted(state)
+        grid, eos = self.context.grid, self.context.eos
         return {
             **evaluate_row(state, self.truth, self.context),
+            "overturning_columns_percent": overturning_columns_percent(state, grid, eos),
             **thermocline_variance(state, self.truth, grid),
             "temperature_salinity_distance": temperature_salinity_distance(state, self.truth, grid),
             "adjustment_moves_std": distance_in_stds(state, adjusted, self.codec.statistics),
@@ -117,8 +119,8 @@ def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -
         "record": _record(point),
         "settings": point.experiment.guidance.model_dump(mode="json"),
         "seconds_per_member": seconds / len(state),
-        AS_DRAWN: judge.metrics(state),
-        ADJUSTED: judge.metrics(adjusted),
+        AS_DRAWN: judge.metrics(state, adjusted=adjusted),
+        ADJUSTED: judge.metrics(adjusted, adjusted=adjusted),
         "truth": judge.truth_metrics,
         "depth_m": judge.context.grid.depth.tolist(),
         "w1_profiles": w1_profiles(state, judge.truth, judge.context.grid),

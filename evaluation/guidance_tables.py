@@ -28,6 +28,7 @@ GUIDANCE_COLUMNS = (
     Column("mean_profile_error_salinity", "mean-profile error of S", "10⁻³"),
     Column("temperature_salinity_distance", "T-S diagram distance", "std"),
     Column("spectra_ratio_small_scales", "small-scale power"),
+    Column("overturning_columns_percent", "columns that overturn", "%"),
     Column("adjustment_moves_std", "adjustment moves", "std"),
     Column("heat_moved_K_m", "heat moved", "K m"),
     Column("salt_moved_m", "salt moved", "10⁻³ m"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from evaluation.codec_cost import Meter
+from evaluation.codec_cost import Meter, SyntheticArchive, synthetic_grid
 from evaluation.guidance_cost import guidance_cost, main
 
 
@@ -14,7 +14,11 @@ def test_chains_are_measured_as_configured(tiny_experiment):
         "late": {"start": 1.0},
         "encoder": {"by": "encoder", "unstable_pairs": 0.0},
     }
-    cost = guidance_cost(tiny_experiment(), (5, 16, 16), variants=variants, meter=Meter(repeats=1))
+    grid = synthetic_grid(5, 16, 16, periodic_x=True)
+    archive = SyntheticArchive(grid, sea_level=False, noise=10.0)
+    result = guidance_cost(tiny_experiment(), archive, variants=variants, meter=Meter(repeats=1))
+    cost = result["chains"]
+    assert 0 < result["overturning_columns_percent"] <= 100
     assert list(cost) == ["unguided", *variants, "exact adjustment at the end"]
     assert [cost[name]["guided_steps"] for name in variants] == [4, 1, 2]
     assert cost["all"]["ratio_to_unguided"] > 1

@@ -9,11 +9,13 @@ import torch
 from data.state import State
 from evaluation.guidance_metrics import (
     adjustment_moves,
+    overturning_columns_percent,
     temperature_salinity_distance,
     thermocline_level,
     thermocline_variance,
 )
 from evaluation.weights import column_area
+from guidance.seawater import equation_of_state
 
 
 @pytest.fixture
@@ -54,6 +56,19 @@ def test_the_distance_of_t_s_diagrams(ocean):
     # The mean over directions of |cos| is 2 / pi.
     expected = 2 / np.pi * float(std) / _volume_std(states.temperature, grid)
     assert temperature_salinity_distance(warmer, states, grid) == pytest.approx(expected, rel=0.1)
+
+
+def test_a_column_overturns_if_any_pair_of_it_does(ocean):
+    grid, _ = ocean
+    eos = equation_of_state("linear")
+    wet = torch.from_numpy(grid.wet)
+    profile = torch.arange(len(grid.depth), 0, -1.0)[:, None, None]
+    stable = State((profile * wet).expand(2, -1, -1, -1).clone(), 35.0 * wet.expand(2, -1, -1, -1))
+    assert overturning_columns_percent(stable, grid, eos) == 0
+    deep = torch.nonzero(wet[1])[0]
+    stable.temperature[0, 1, deep[0], deep[1]] += 5  # warmer than the cell above, in one of two
+    columns = 2 * int(wet[1].sum())
+    assert overturning_columns_percent(stable, grid, eos) == pytest.approx(100 / columns)
 
 
 def test_heat_that_is_moved_is_counted_once(ocean):
