@@ -26,7 +26,7 @@ from data.restarts.initial_condition import (
     stem,
     write_compared,
 )
-from data.restarts.nemo_domain import check_domain, opened, require
+from data.restarts.nemo_domain import check_domain, last_volume, opened, require
 
 _VARIABLES = {"thetao": "votemper", "so": "vosaline"}
 _SUFFIXES = {"thetao": "T", "so": "S"}
@@ -66,8 +66,7 @@ def equation_switch(initial: InitialCondition) -> str:
 def _check_mesh(path: Path, initial: InitialCondition) -> None:
     with opened(path) as mesh:
         require(mesh, ("tmask",), path=path, kind="a NEMO mesh mask")
-        wet = mesh["tmask"][...]
-        check_domain(mesh, wet.reshape(wet.shape[-3:]) > 0, initial.grid, path=path)
+        check_domain(mesh, last_volume(mesh["tmask"]) > 0, initial.grid, path=path)
 
 
 def _write_file(initial: InitialCondition, path: Path, name: str, values: Floats) -> None:

@@ -45,6 +45,11 @@ def require(dataset: netCDF4.Dataset, names: tuple[str, ...], *, path: Path, kin
         )
 
 
+def last_volume(variable: netCDF4.Variable) -> NDArray[Any]:
+    """The last record of a variable over time, `z y x`."""
+    return variable[...].reshape(-1, *variable.shape[-3:])[-1]
+
+
 def check_domain(
     dataset: netCDF4.Dataset, wet: NDArray[np.bool_], grid: OceanGrid, *, path: Path
 ) -> None:
