@@ -99,7 +99,7 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=FORMATS, default="cf", help="what to write (cf)")
     add("--output", type=Path, help="file to write; several files are named after it")
     add("--precision", choices=("single", "double"), help="of the numbers: cf, nemo, mitgcm")
-    add("--template", type=Path, help="nemo-restart: a restart of the same domain to copy")
+    add("--template", type=Path, help="nemo-restart, veros-restart: a restart to copy")
     add("--mesh-mask", type=Path, help="nemo: the domain's mesh mask, to compare the state with")
     add("--velocities", choices=("template", "rest"), help="nemo-restart: those of the template")
     names = get_args(EquationName)

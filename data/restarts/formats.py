@@ -11,15 +11,17 @@ from data.restarts.initial_condition import InitialConditionWriter
 from data.restarts.mitgcm import MitgcmFiles
 from data.restarts.nemo import NemoPair
 from data.restarts.nemo_restart import NemoRestart
+from data.restarts.veros import VerosRestart
 
 _WRITERS: dict[str, Any] = {
     "cf": CfFile,
     "nemo": NemoPair,
     "nemo-restart": NemoRestart,
     "mitgcm": MitgcmFiles,
+    "veros-restart": VerosRestart,
 }
 FORMATS = tuple(_WRITERS)
-_SUFFIXES = {"mitgcm": ".bin"}
+_SUFFIXES = {"mitgcm": ".bin", "veros-restart": ".h5"}
 
 
 def suffix_of(name: str) -> str:
