@@ -283,7 +283,7 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
         target=options.equation_of_state,
         adjusted=options.adjust,
     )
-    print(f"wrote {' and '.join(map(str, written.files))}, read back and compared")
+    print(f"wrote {', '.join(map(str, written.files))}, read back and compared")
     if written.namelist:
         print(f"\n{written.namelist}")
 

@@ -157,6 +157,12 @@ def netcdf_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def refuse_to_replace(template: Path, *, path: Path) -> None:
+    """A template may have cost months: its copy never takes its place."""
+    if path.exists() and path.samefile(template):
+        raise UserError(f"{path} is the template itself: give another file to write.")
+
+
 def same_bytes(one: NDArray[Any], other: NDArray[Any]) -> bool:
     """Equal type and bytes: NaN and -0.0 too."""
     return one.dtype == other.dtype and one.tobytes() == other.tobytes()

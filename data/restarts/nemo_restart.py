@@ -26,6 +26,7 @@ from data.restarts.initial_condition import (
     Written,
     netcdf_errors,
     reads_differently,
+    refuse_to_replace,
     same_bytes,
     stem,
 )
@@ -37,6 +38,7 @@ _NAMES = {"thetao": "t", "so": "s", "zos": "ssh", "u": "u", "v": "v"}
 _NOW, _BEFORE = "n", "b"
 _BAROTROPIC = ("uu_n", "vv_n")  # of the Runge-Kutta scheme: depth means of un and vn
 _KIND = "a NEMO restart"
+_FILL_ABOVE = 1e3  # no sea is this salty
 
 
 class Velocities(NamedTuple):
@@ -66,11 +68,10 @@ class NemoRestart:
         "Before" fields (`b`) are replaced where the template has them. Raises UserError also if
         the template is not a restart of the state's domain or lacks a field.
         """
-        if path.exists() and path.samefile(self.template):
-            raise UserError(f"{path} is the template itself: give another file to write.")
         with opened(self.template) as template:
             patch = self._patch(template, initial)
             step = int(template["kt"][...]) if "kt" in template.variables else None
+        refuse_to_replace(self.template, path=path)
         with netcdf_errors(path), whole(path) as partial:
             shutil.copyfile(self.template, partial)
             _replace(partial, patch)
@@ -83,8 +84,8 @@ class NemoRestart:
         """New values of every variable to replace, in the template's types and shapes."""
         grid, path = initial.grid, self.template
         require(template, ("tn", "sn"), path=path, kind=_KIND)
-        wet = last_volume(template["sn"]) != 0  # NEMO writes 0 on land, where no ocean has no salt
-        check_domain(template, wet, grid, path=path)
+        salt = last_volume(template["sn"])  # 0 on land, or a fill value
+        check_domain(template, (salt > 0) & (salt < _FILL_ABOVE), grid, path=path)
         fields = initial.fields() | self._velocity_fields(grid)
         now = tuple(f"{_NAMES[name]}{_NOW}" for name in fields)
         require(template, now, path=path, kind=f"{_KIND} with {', '.join(now)}")

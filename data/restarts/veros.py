@@ -24,6 +24,7 @@ from data.restarts.initial_condition import (
     Written,
     netcdf_errors,
     reads_differently,
+    refuse_to_replace,
     same_bytes,
 )
 from data.whole import whole
@@ -44,9 +45,8 @@ class VerosRestart:
 
         Raises UserError also if the template is not a restart of the state's domain.
         """
-        if path.exists() and path.samefile(self.template):
-            raise UserError(f"{path} is the template itself: give another file to write.")
         patch = self._patch(initial)
+        refuse_to_replace(self.template, path=path)
         with netcdf_errors(path), whole(path) as partial:
             shutil.copyfile(self.template, partial)
             with _h5py().File(partial, "r+") as file:

@@ -7,8 +7,11 @@ from math import prod
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from data.errors import UserError
+from data.readers.cf import Conventions
+from data.readers.mitgcm import open_mitgcm
 from data.restarts import initial_condition
 from data.restarts.initial_condition import InitialCondition
 from data.restarts.mitgcm import MitgcmFiles
@@ -95,3 +98,15 @@ def test_nan_and_signed_zero_are_compared_by_their_bytes():
 def test_a_state_with_gradient_is_written(initial, tmp_path):
     state = initial.state.map(lambda field: field.clone().requires_grad_())
     MitgcmFiles().write(replace(initial, state=state), path=tmp_path / "start")
+
+
+def test_a_real_state_of_the_4_degree_world(shared_data, tmp_path):
+    source = shared_data / "mitgcm_global4deg" / "mitgcm_global4deg_k1000.nc"
+    output = open_mitgcm(source, conventions=Conventions(periodic_x=True))
+    initial = InitialCondition(output.read(slice(-1, None)), output.grid, "jmd95")
+    written = MitgcmFiles().write(initial, path=tmp_path / "ic.bin")
+    with xr.open_dataset(source, decode_times=False) as data:
+        last = data.isel(time=-1)
+        for file, name in zip(written.files, ("thetao", "so", "zos"), strict=True):
+            values = np.fromfile(file, ">f4").reshape((15, 40, 90)[-last[name].ndim :])
+            np.testing.assert_array_equal(values, last[name].fillna(0).to_numpy())

@@ -184,6 +184,22 @@ def test_longitudes_may_differ_by_a_turn(initial, small_grid, tmp_path):
     NemoRestart(template).write(initial, path=tmp_path / "start.nc")
 
 
+def test_land_may_hold_a_fill_value_and_keeps_it(template, initial, tmp_path):
+    land = ~initial.grid.wet
+    with netCDF4.Dataset(template, "r+") as file:
+        for name in ("tn", "sn"):
+            file[name][0] = np.where(land, 1e20, file[name][0])
+    NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    with netCDF4.Dataset(tmp_path / "start.nc") as file:
+        file.set_auto_maskandscale(False)
+        assert (file["tn"][0][land] == 1e20).all()
+
+
+def test_an_absent_template_is_said_so(template, initial, tmp_path):
+    with pytest.raises(UserError, match=r"absent\.nc cannot be read"):
+        NemoRestart(tmp_path / "absent.nc").write(initial, path=template)
+
+
 def test_a_piece_of_a_domain_must_be_joined_first(template, initial, tmp_path):
     with netCDF4.Dataset(template, "r+") as file:
         file.DOMAIN_number_total = np.int32(4)
