@@ -49,7 +49,8 @@ class NemoPair:
         if self.mesh_mask is not None:
             _check_mesh(self.mesh_mask, initial)
         kind = np.dtype(f"f{FLOAT_BYTES[self.precision]}")
-        fields = {name: initial.fields()[name].astype(kind) for name in _VARIABLES}
+        checked = initial.fields()
+        fields = {name: checked[name].astype(kind) for name in _VARIABLES}
         base = stem(path)
         files = {name: base.with_name(f"{base.name}_{_SUFFIXES[name]}.nc") for name in fields}
         with netcdf_errors(base):
