@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from configs import Experiment, load_experiment
 from configs.guidance_study import GuidanceStudy, load_guidance_study
@@ -76,12 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     command(
         "integrate", integrate, "start the ocean basin from generated, true and analytic states"
     )
-    export_parser = command(
-        "export", export, "write a generated state as an initial-condition file"
+    _add_export_options(
+        command("export", export, "write a state as the files that an ocean model starts from")
     )
-    export_parser.add_argument("--member", type=int, default=0, help="which generated state (0)")
-    export_parser.add_argument("--states", type=Path, help="archive to take it from")
-    export_parser.add_argument("--output", type=Path, help="NetCDF file to write")
     _add_compare_options(
         command(
             "compare", compare, "train the autoencoders of a study at equal cost and judge each"
@@ -89,6 +87,24 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_studies(commands)
     return parser
+
+
+def _add_export_options(parser: argparse.ArgumentParser) -> None:
+    from data.archive_format import EquationName
+    from data.restarts.formats import FORMATS
+
+    add = parser.add_argument
+    add("--member", type=int, default=0, help="which state of the archive (0)")
+    add("--states", type=Path, help="archive to take it from; without it, guided_adjusted")
+    add("--format", choices=FORMATS, default="cf", help="what to write (cf)")
+    add("--output", type=Path, help="file to write; several files are named after it")
+    add("--precision", choices=("single", "double"), help="of the numbers: cf, nemo, mitgcm")
+    add("--template", type=Path, help="nemo-restart, veros-restart: a restart to copy")
+    add("--mesh-mask", type=Path, help="nemo: the domain's mesh mask, to compare the state with")
+    add("--velocities", choices=("template", "rest"), help="nemo-restart: those of the template")
+    names = get_args(EquationName)
+    add("--equation-of-state", choices=names, metavar="NAME", help="the model's (the archive's)")
+    add("--adjust", action="store_true", help="mix what overturns under that equation of state")
 
 
 def _add_studies(commands: argparse._SubParsersAction) -> None:
@@ -134,10 +150,11 @@ def run(experiment: Experiment, options: argparse.Namespace) -> None:
         ("diffusion", lambda: train_denoiser(experiment)),
         ("sampling", lambda: sample_rows(experiment)),
     ]
+    as_export = ["export", str(options.config)]
     if experiment.integration and experiment.data.simulation:
         stages.append(("integration", lambda: study(experiment)))
     stages += [
-        ("export", lambda: export(experiment, options)),
+        ("export", lambda: export(experiment, build_parser().parse_args(as_export))),
         ("evaluation", lambda: evaluate(experiment, options)),
     ]
     for name, stage in stages:
@@ -244,31 +261,31 @@ def evaluate(experiment: Experiment, options: argparse.Namespace) -> None:
 
 
 def export(experiment: Experiment, options: argparse.Namespace) -> None:
-    """Write one generated state as a CF NetCDF initial-condition file and read it back."""
-    from data.restarts.cf import export_cf
+    """Write one state as an initial condition, read back, and say what the model must be told."""
+    from data.restarts.formats import build_writer, suffix_of
     from data.states import StateArchive
+    from evaluation.export import export_state
     from latent_diffusion.sample import row_path
 
-    source = getattr(options, "states", None) or row_path(experiment, "guided_adjusted")
-    member = getattr(options, "member", 0)
-    output = (
-        getattr(options, "output", None)
-        or experiment.run_directory / f"initial_condition_{member}.nc"
+    writer = build_writer(
+        options.format,
+        precision=options.precision,
+        template=options.template,
+        mesh_mask=options.mesh_mask,
+        velocities=options.velocities,
     )
-    archive = StateArchive.open(source)
-    if not 0 <= member < len(archive):
-        raise UserError(
-            f"{source} holds states 0 to {len(archive) - 1}; there is no state {member}"
-        )
-    export_cf(
-        archive.read([member]),
-        archive.grid,
-        path=output,
-        salinity_units=archive.salinity_units,
-        equation_of_state=archive.equation_of_state,
-        attributes={"generated_by": str(archive.attributes.get("sampling", "")), "member": member},
+    name = f"initial_condition_{options.member}{suffix_of(options.format)}"
+    written = export_state(
+        StateArchive.open(options.states or row_path(experiment, "guided_adjusted")),
+        options.member,
+        writer,
+        path=options.output or experiment.run_directory / name,
+        target=options.equation_of_state,
+        adjusted=options.adjust,
     )
-    print(f"wrote {output} and read it back")
+    print(f"wrote {', '.join(map(str, written.files))}, read back and compared")
+    if written.namelist:
+        print(f"\n{written.namelist}")
 
 
 def compare(study: CodecStudy, options: argparse.Namespace) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -30,6 +30,13 @@ def whole(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise _not_written(path, error) from error
+
+
+@contextmanager
+def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """`whole` for files that belong together: none takes its name before all are written."""
+    with ExitStack() as files:
+        yield [files.enter_context(whole(path)) for path in paths]
 
 
 @contextmanager

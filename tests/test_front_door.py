@@ -52,12 +52,14 @@ def test_there_is_help(capsys, words):
         (["evaluate", "{config}"], "holds no model"),
         (["integrate", "{config}"], "data.simulation"),
         (["export", "{config}"], "guided_adjusted.zarr does not exist"),
+        (["export", "{config}", "--format", "nemo-restart"], "needs --template"),
+        (["export", "{config}", "--states", "{archive}"], "with --adjust"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_ends_in_one_line(tiny_config, monkeypatch, tmp_path, words, said):
+def test_a_mistake_ends_in_one_line(tiny_config, tiny_archive, monkeypatch, tmp_path, words, said):
     monkeypatch.chdir(tmp_path)
-    message = _exit([word.format(config=tiny_config) for word in words])
+    message = _exit([word.format(config=tiny_config, archive=tiny_archive) for word in words])
     assert message.startswith("halocline: ")
     assert said in message
 
@@ -128,6 +130,20 @@ def test_any_generated_state_can_be_exported(finished, tmp_path):
     wet = states.grid.wet[0]
     expected = states.read([2]).temperature[0, 0].numpy()
     assert surface[wet] == pytest.approx(expected[wet], abs=1e-5)
+
+
+def test_mitgcm_starts_from_any_archive(tiny_config, tiny_archive, tmp_path, capsys):
+    words = ["export", str(tiny_config), "--states", str(tiny_archive), "--format", "mitgcm"]
+    options = ["--equation-of-state", "jmd95", "--adjust", "--precision", "double"]
+    main([*words, *options, "--output", str(tmp_path / "start.bin")])
+    grid = StateArchive.open(tiny_archive).grid
+    size = 8 * grid.wet.size
+    assert [(tmp_path / f"start_{name}.bin").stat().st_size for name in ("theta", "salt")] == [
+        size,
+        size,
+    ]
+    told = capsys.readouterr().out
+    assert " readBinaryPrec=64," in told and " hydrogSaltFile='start_salt.bin'," in told
 
 
 def test_a_member_that_is_not_there_cannot_be_exported(finished):

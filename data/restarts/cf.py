@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
 from data.archive_format import field_attributes, grid_variables
-from data.errors import UserError
-from data.grid import OceanGrid, wet_tensor
+from data.grid import OceanGrid
+from data.restarts.initial_condition import (
+    FLOAT_BYTES,
+    InitialCondition,
+    Precision,
+    Written,
+    checked_fields,
+    netcdf_errors,
+    reads_differently,
+)
 from data.state import State
 from data.whole import whole
 
 FILL_VALUE = 1e20  # CMOR's
 _VOLUME = ("depth", "y", "x")
+
+
+@dataclass(frozen=True)
+class CfFile:
+    """Writes one CF NetCDF file."""
+
+    precision: Precision = "double"
+
+    def write(self, initial: InitialCondition, *, path: Path) -> Written:
+        """`export_cf` of the state."""
+        export_cf(
+            initial.state,
+            initial.grid,
+            path=path,
+            salinity_units=initial.salinity_units,
+            equation_of_state=initial.equation_of_state,
+            attributes=initial.attributes,
+            dtype="float32" if FLOAT_BYTES[self.precision] == 4 else "float64",
+        )
+        return Written((path,))
 
 
 def export_cf(
@@ -38,7 +66,10 @@ def export_cf(
     not at all. Raises UserError if the state is not one state of this grid, has NaN in a wet cell,
     or the file cannot be written or reads back differently.
     """
-    fields = _fields(state, grid, dtype)
+    fields = {
+        name: values.astype(dtype)
+        for name, values in checked_fields(state, grid, land=np.nan).items()
+    }
     metadata = field_attributes(equation_of_state, salinity_units)
     dataset = _dataset(fields, grid, metadata).assign_attrs(
         Conventions="CF-1.11",
@@ -47,40 +78,9 @@ def export_cf(
         creation_date=datetime.now(UTC).isoformat(timespec="seconds"),
         **(attributes or {}),
     )
-    try:
-        with whole(path) as partial:
-            dataset.to_netcdf(partial, engine="netcdf4", encoding=_encoding(dataset, fields))
-            _check_written(partial, fields)
-    except (RuntimeError, TypeError) as error:  # netCDF's own, of HDF5 and of attributes
-        raise UserError(
-            f"{path} could not be written ({error}): check the folder, its free space and the "
-            "attributes."
-        ) from error
-
-
-def _fields(state: State, grid: OceanGrid, dtype: str) -> dict[str, NDArray[np.floating]]:
-    """`z y x` and `y x` with NaN on land."""
-    if len(state) != 1 or tuple(state.temperature.shape[1:]) != grid.shape:
-        raise UserError(
-            f"a state of shape {tuple(state.temperature.shape)} cannot be exported: expected one "
-            f"state, (1, z, y, x) = {(1, *grid.shape)}."
-        )
-    wet = wet_tensor(grid)
-    given = {"thetao": state.temperature, "so": state.salinity, "zos": state.sea_level}
-    fields = {}
-    for name, field in given.items():
-        if field is None:
-            continue
-        mask = wet[0] if name == "zos" else wet
-        values = field[0].detach().cpu()
-        bad = int((~values.isfinite() & mask).sum())
-        if bad:
-            raise UserError(
-                f"{name} has NaN in {bad} wet cells: expected a value in every wet cell; a model "
-                "started from this state would fail."
-            )
-        fields[name] = torch.where(mask, values, torch.nan).numpy().astype(dtype)
-    return fields
+    with netcdf_errors(path), whole(path) as partial:
+        dataset.to_netcdf(partial, engine="netcdf4", encoding=_encoding(dataset, fields))
+        _check_written(partial, fields)
 
 
 def _dataset(
@@ -121,4 +121,4 @@ def _check_written(path: Path, fields: Mapping[str, NDArray[np.floating]]) -> No
     with xr.open_dataset(path, engine="netcdf4") as written:
         for name, values in fields.items():
             if not np.array_equal(written[name].values, values, equal_nan=True):
-                raise UserError(f"{name} reads back differently from {path}: the disk is faulty.")
+                raise reads_differently(path, name)

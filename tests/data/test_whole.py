@@ -8,7 +8,7 @@ import pytest
 from safetensors import SafetensorError
 
 from data.errors import UserError
-from data.whole import whole
+from data.whole import whole, whole_files
 
 
 def names(folder):
@@ -45,6 +45,19 @@ def test_other_errors_pass_and_leave_nothing(tmp_path, error):
         partial.write_text("half")
         raise error
     assert names(tmp_path) == []
+
+
+def test_files_that_belong_together_appear_together_or_not_at_all(tmp_path):
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    with pytest.raises(KeyboardInterrupt), whole_files(paths) as partials:
+        partials[0].write_text("a")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+    with whole_files(paths) as partials:
+        for partial in partials:
+            partial.write_text("content")
+        assert not any(path.exists() for path in paths)
+    assert sorted(names(tmp_path)) == ["a.txt", "b.txt"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

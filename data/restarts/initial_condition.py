@@ -1,0 +1,173 @@
+"""What every writer of initial conditions takes, checks and returns.
+
+A writer holds what its model needs to know (precision, template) and has one method:
+`write(initial, path=...)` writes the files, reads them back, compares, and only then puts them in
+place. The arrays are checked here, once for all models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from data.errors import UserError
+from data.grid import OceanGrid, wet_tensor
+from data.state import State
+from data.whole import whole_files
+
+Precision = Literal["single", "double"]
+Floats = NDArray[np.floating]
+FLOAT_BYTES: dict[Precision, int] = {"single": 4, "double": 8}
+_KELVIN_ABOVE = 100.0  # no ocean is this warm in degC, none this cold in K
+_KILOGRAMS_BELOW = 1.0  # no ocean is this fresh in 1e-3 or g/kg, none this salty in kg/kg
+_CENTIMETRES_ABOVE = 20.0  # no sea level is this far from the geoid in m
+
+
+@dataclass(frozen=True)
+class InitialCondition:
+    """One state and what its numbers mean.
+
+    state: batch 1; degC, 1e-3 or g/kg, m
+    equation_of_state: the one whose temperature and salinity these are
+    salinity_units: "1e-3" (practical) or "g/kg" (absolute)
+    attributes: provenance, for formats that hold it
+    """
+
+    state: State
+    grid: OceanGrid
+    equation_of_state: str
+    salinity_units: str = "1e-3"
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def fields(self, *, land: float = 0.0) -> dict[str, Floats]:
+        """`checked_fields` of the state."""
+        return checked_fields(self.state, self.grid, land=land)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Files that were written and compared, and what the model must be told to start from them."""
+
+    files: tuple[Path, ...]
+    namelist: str = ""
+
+
+class InitialConditionWriter(Protocol):
+    """Writes initial conditions of one model."""
+
+    def write(self, initial: InitialCondition, *, path: Path) -> Written:
+        """Write to `path`, or to several files named after it; each is whole or not there.
+
+        Raises UserError if the state is unfit for the model or a file cannot be written or reads
+        back differently.
+        """
+        ...
+
+
+def checked_fields(state: State, grid: OceanGrid, *, land: float) -> dict[str, Floats]:
+    """`thetao` and `so`, `z y x`, and `zos`, `y x`, if there is one, with `land` on land.
+
+    Raises UserError if the state is not one state of this grid, or if a wet cell holds NaN or a
+    land value, or if the units are not degC, 1e-3 or g/kg, and m.
+    """
+    if len(state) != 1 or tuple(state.temperature.shape[1:]) != grid.shape:
+        raise UserError(
+            f"a state of shape {tuple(state.temperature.shape)} cannot be exported: expected one "
+            f"state, (1, z, y, x) = {(1, *grid.shape)}."
+        )
+    wet = wet_tensor(grid)
+    given = {"thetao": state.temperature, "so": state.salinity, "zos": state.sea_level}
+    fields = {}
+    for name, values in given.items():
+        if values is None:
+            continue
+        mask, values = wet[0] if name == "zos" else wet, values[0].detach().cpu()
+        _check_values(name, values[mask].double().numpy())
+        fields[name] = torch.where(mask, values, land).numpy()
+    return fields
+
+
+def _check_values(name: str, wet_values: Floats) -> None:
+    bad = int((~np.isfinite(wet_values)).sum())
+    if bad:
+        raise UserError(
+            f"{name} has NaN in {bad} wet cells: expected a value in every wet cell; a model "
+            "started from this state would fail."
+        )
+    dry = int((wet_values <= 0).sum()) if name == "so" else 0
+    if dry:
+        raise UserError(
+            f"so is 0 or less, a land value, in {dry} wet cells: expected salt in every wet cell; "
+            "was the state made on another wet mask?"
+        )
+    _check_units(name, float(np.median(wet_values)))
+
+
+def _check_units(name: str, median: float) -> None:
+    wrong = {
+        "thetao": (median > _KELVIN_ABOVE, "degC", "subtract 273.15 from kelvin"),
+        "so": (median < _KILOGRAMS_BELOW, "1e-3 or g/kg", "multiply kg/kg by 1000"),
+        "zos": (abs(median) > _CENTIMETRES_ABOVE, "m", "divide centimetres by 100"),
+    }
+    found, units, advice = wrong[name]
+    if found:
+        raise UserError(f"{name} has a median of {median:.4g}: expected {units}; {advice}.")
+
+
+def stem(path: Path) -> Path:
+    """`path` without `.nc` or `.bin`: what several files are named after."""
+    return path.with_suffix("") if path.suffix in {".nc", ".bin"} else path
+
+
+def write_compared(
+    fields: Mapping[str, Floats],
+    files: Mapping[str, Path],
+    *,
+    write: Callable[[Path, str, Floats], object],
+    read: Callable[[Path, str], Floats],
+) -> None:
+    """Write each field to its file and read it back; no file appears before all are the same.
+
+    What `read` returns is compared by type, number and bytes.
+    """
+    names = list(fields)
+    with whole_files([files[name] for name in names]) as partials:
+        for name, partial in zip(names, partials, strict=True):
+            write(partial, name, fields[name])
+            if not same_bytes(read(partial, name), fields[name]):
+                raise reads_differently(files[name], name)
+
+
+@contextmanager
+def netcdf_errors(path: Path) -> Iterator[None]:
+    """NetCDF's and HDF5's own errors in writing `path`, as one sentence for the user."""
+    try:
+        yield
+    except (RuntimeError, TypeError) as error:
+        raise UserError(
+            f"{path} could not be written ({error}): check the folder, its free space and the "
+            "attributes."
+        ) from error
+
+
+def refuse_to_replace(template: Path, *, path: Path) -> None:
+    """A template may have cost months: its copy never takes its place."""
+    if path.exists() and path.samefile(template):
+        raise UserError(f"{path} is the template itself: give another file to write.")
+
+
+def same_bytes(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Equal type and bytes: NaN and -0.0 too."""
+    return one.dtype == other.dtype and one.tobytes() == other.tobytes()
+
+
+def reads_differently(path: Path, name: str) -> UserError:
+    """The error to raise where a file does not hold what was written to it."""
+    return UserError(f"{name} reads back differently from {path}: the disk is faulty.")

@@ -1,0 +1,69 @@
+"""A state as the raw files that MITgcm starts from (`hydrogThetaFile` and its kin).
+
+Big-endian reals without a header, `(Nr, Ny, Nx)` in C order, the surface first; sea level `(Ny,
+Nx)`. MITgcm reads them with `nIter0 = 0` only; velocities start at rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.restarts.initial_condition import (
+    FLOAT_BYTES,
+    InitialCondition,
+    Precision,
+    Written,
+    stem,
+    write_compared,
+)
+
+_PARAMETERS = {"thetao": "hydrogThetaFile", "so": "hydrogSaltFile", "zos": "pSurfInitFile"}
+_SUFFIXES = {"thetao": "theta", "so": "salt", "zos": "eta"}
+
+
+@dataclass(frozen=True)
+class MitgcmFiles:
+    """Writes `<path>_theta.bin`, `<path>_salt.bin` and, with sea level [m], `<path>_eta.bin`.
+
+    precision: of the numbers; it must be the model's `readBinaryPrec`
+    """
+
+    precision: Precision = "single"
+
+    def write(self, initial: InitialCondition, *, path: Path) -> Written:
+        """Land is 0. Raises UserError as `data.restarts.initial_condition` says."""
+        kind = np.dtype(f">f{FLOAT_BYTES[self.precision]}")
+        fields = {name: values.astype(kind) for name, values in initial.fields().items()}
+        base = stem(path)
+        files = {name: base.with_name(f"{base.name}_{_SUFFIXES[name]}.bin") for name in fields}
+        write_compared(
+            fields,
+            files,
+            write=lambda partial, _, values: values.tofile(partial),
+            read=lambda partial, _: np.fromfile(partial, dtype=kind),
+        )
+        at_zero = bool((fields["thetao"][initial.grid.wet] == 0).any())
+        return Written(tuple(files.values()), self._namelist(files, at_zero=at_zero))
+
+    def _namelist(self, files: dict[str, Path], *, at_zero: bool) -> str:
+        """Fragment of the file `data`; `at_zero`: a wet cell holds 0 degC exactly."""
+        lines = [f" {_PARAMETERS[name]}='{file.name}'," for name, file in files.items()]
+        if at_zero:  # which MITgcm would take for a cell that the file forgot
+            lines.append(" checkIniTemp=.FALSE.,")
+        return "\n".join(
+            [
+                "# MITgcm, file `data`; readBinaryPrec holds for all of its input files",
+                " &PARM01",
+                f" readBinaryPrec={8 * FLOAT_BYTES[self.precision]},",
+                " &",
+                " &PARM03",
+                " nIter0=0,",
+                " &",
+                " &PARM05",
+                *lines,
+                " &",
+            ]
+        )

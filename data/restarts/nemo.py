@@ -1,0 +1,145 @@
+"""A state as the temperature and salinity files that NEMO starts from (`namtsd`, `ln_tsd_init`).
+
+Each holds one variable `(time_counter = 1, deptht, y, x)` over the whole domain without halo, the
+surface first, land 0. NEMO masks what it reads and starts at rest, with sea level 0 and an Euler
+step. With partial steps (`ln_zps`) it moves the lowest cell of each column towards the cell above
+(`dtatsd.F90`), so such a configuration is better started from a restart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from data.archive_format import HORIZONTAL_NAMES, field_attributes, grid_variables
+from data.restarts.initial_condition import (
+    FLOAT_BYTES,
+    Floats,
+    InitialCondition,
+    Precision,
+    Written,
+    netcdf_errors,
+    stem,
+    write_compared,
+)
+from data.restarts.nemo_domain import check_domain, last_volume, opened, require
+
+_VARIABLES = {"thetao": "votemper", "so": "vosaline"}
+_SUFFIXES = {"thetao": "T", "so": "S"}
+_DIMENSIONS = ("time_counter", "deptht", "y", "x")
+_SWITCHES = {"nemo-seos": "ln_seos", "nemo-teos10": "ln_teos10", "nemo-eos80": "ln_eos80"}
+
+
+@dataclass(frozen=True)
+class NemoPair:
+    """Writes `<path>_T.nc` (votemper) and `<path>_S.nc` (vosaline).
+
+    mesh_mask: NEMO's mesh mask of the target, to compare the domain with
+    """
+
+    precision: Precision = "single"
+    mesh_mask: Path | None = None
+
+    def write(self, initial: InitialCondition, *, path: Path) -> Written:
+        """Raises UserError also for a mesh mask of another domain."""
+        if self.mesh_mask is not None:
+            _check_mesh(self.mesh_mask, initial)
+        kind = np.dtype(f"f{FLOAT_BYTES[self.precision]}")
+        checked = initial.fields()
+        fields = {name: checked[name].astype(kind) for name in _VARIABLES}
+        base = stem(path)
+        files = {name: base.with_name(f"{base.name}_{_SUFFIXES[name]}.nc") for name in fields}
+        with netcdf_errors(base):
+            write_compared(fields, files, write=partial(_write_file, initial), read=_read_file)
+        return Written(tuple(files.values()), _namelist(files, initial))
+
+
+def equation_switch(initial: InitialCondition) -> str:
+    """A comment that says which switch of `nameos` the state was made for, where NEMO has one."""
+    switch = _SWITCHES.get(initial.equation_of_state)
+    return f"! made for &nameos {switch} = .true." if switch else "! made for no equation of NEMO's"
+
+
+def _check_mesh(path: Path, initial: InitialCondition) -> None:
+    with opened(path) as mesh:
+        require(mesh, ("tmask",), path=path, kind="a NEMO mesh mask")
+        check_domain(mesh, last_volume(mesh["tmask"]) > 0, initial.grid, path=path)
+
+
+def _write_file(initial: InitialCondition, path: Path, name: str, values: Floats) -> None:
+    """One variable with its axes. NEMO takes the unlimited dimension for time, so it must be."""
+    grid = initial.grid
+    with netCDF4.Dataset(path, "w", format="NETCDF4_CLASSIC") as file:
+        for dimension, size in zip(_DIMENSIONS, (None, *grid.shape), strict=True):
+            file.createDimension(dimension, size)
+        time = file.createVariable("time_counter", "f8", ("time_counter",))
+        time.setncatts({"units": "days since 0001-01-01 00:00:00", "calendar": "noleap"})
+        time[:] = 0.0
+        _write_positions(file, initial)
+        variable = file.createVariable(_VARIABLES[name], values.dtype, _DIMENSIONS)
+        variable.setncatts(
+            field_attributes(initial.equation_of_state, initial.salinity_units)[name]
+            | {"coordinates": "time_counter deptht nav_lat nav_lon"}
+        )
+        variable[:] = values[None]
+        file.setncatts(
+            {
+                "title": "initial condition of the ocean",
+                "equation_of_state": initial.equation_of_state,
+                **initial.attributes,
+            }
+        )
+
+
+def _write_positions(file: netCDF4.Dataset, initial: InitialCondition) -> None:
+    grid, described = initial.grid, grid_variables(initial.grid)
+    x_name, y_name = HORIZONTAL_NAMES[grid.horizontal_units]
+    flat = grid.latitude.ndim == 1
+    positions = {
+        "nav_lon": (_DIMENSIONS[2:], grid.longitude, described[x_name][2]),
+        "nav_lat": (
+            _DIMENSIONS[2:],
+            grid.latitude[:, None] if flat else grid.latitude,
+            described[y_name][2],
+        ),
+        "deptht": (_DIMENSIONS[1:2], grid.depth, described["depth"][2]),
+    }
+    for name, (dimensions, values, attributes) in positions.items():
+        variable = file.createVariable(name, "f4", dimensions)
+        variable.setncatts(attributes)
+        variable[:] = np.broadcast_to(values, variable.shape)
+
+
+def _read_file(path: Path, name: str) -> Floats:
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        return file[_VARIABLES[name]][0]
+
+
+def _namelist(files: dict[str, Path], initial: InitialCondition) -> str:
+    """Fragment of `namelist_cfg`. -12: one record for the year, read as a climatology."""
+    tem, sal = (
+        f"'{files[name].name}', -12., '{_VARIABLES[name]}', .false., .true., 'yearly', '', '', ''"
+        for name in ("thetao", "so")
+    )
+    sea_level = "! sea level starts at 0 on this way; a restart carries it"
+    return "\n".join(
+        [
+            equation_switch(initial),
+            *([sea_level] if initial.state.sea_level is not None else []),
+            "&namrun",
+            "   ln_rstart   = .false.",
+            "/",
+            "&namtsd",
+            "   ln_tsd_init = .true.",
+            "   ln_tsd_dmp  = .false.",
+            "   cn_dir      = './'",
+            f"   sn_tem      = {tem}",
+            f"   sn_sal      = {sal}",
+            "/",
+        ]
+    )

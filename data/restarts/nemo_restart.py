@@ -1,0 +1,192 @@
+"""A state in a copy of a NEMO restart: temperature, salinity and what belongs to them replaced.
+
+The copy differs from its template in the replaced variables' wet cells and nowhere else. Both time
+levels, where the restart has both (leap-frog), get the same values. That, and `ln_1st_euler`, make
+the first step an Euler step from the state; where the "before" fields are missing NEMO makes it
+one by itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import UserError
+from data.grid import OceanGrid
+from data.restarts.initial_condition import (
+    Floats,
+    InitialCondition,
+    Written,
+    netcdf_errors,
+    reads_differently,
+    refuse_to_replace,
+    same_bytes,
+    stem,
+)
+from data.restarts.nemo import equation_switch
+from data.restarts.nemo_domain import check_domain, last_volume, opened, require
+from data.whole import whole
+
+_NAMES = {"thetao": "t", "so": "s", "zos": "ssh", "u": "u", "v": "v"}
+_NOW, _BEFORE = "n", "b"
+_BAROTROPIC = ("uu_n", "vv_n")  # of the Runge-Kutta scheme: depth means of un and vn
+_KIND = "a NEMO restart"
+_FILL_ABOVE = 1e3  # no sea is this salty
+
+
+class Velocities(NamedTuple):
+    """Velocities [m/s] on NEMO's C grid, `z y x` both, 0 on faces that touch land.
+
+    u: eastward, at the eastern face of each cell
+    v: northward, at the northern face of each cell
+    """
+
+    u: Floats
+    v: Floats
+
+
+@dataclass(frozen=True)
+class NemoRestart:
+    """Writes a restart that differs from `template` in the state alone.
+
+    velocities: the template's own, none ("rest"), or these
+    """
+
+    template: Path
+    velocities: Velocities | Literal["template", "rest"] = "template"
+
+    def write(self, initial: InitialCondition, *, path: Path) -> Written:
+        """Replace `tn sn tb sb`, with sea level `sshn sshb`, with velocities `un vn ub vb`.
+
+        "Before" fields (`b`) are replaced where the template has them. Raises UserError also if
+        the template is not a restart of the state's domain or lacks a field.
+        """
+        with opened(self.template) as template:
+            patch = self._patch(template, initial)
+            step = int(template["kt"][...]) if "kt" in template.variables else None
+        refuse_to_replace(self.template, path=path)
+        with netcdf_errors(path), whole(path) as partial:
+            shutil.copyfile(self.template, partial)
+            _replace(partial, patch)
+            self._compare(partial, patch, path)
+        return Written((path,), _namelist(path, step, initial))
+
+    def _patch(
+        self, template: netCDF4.Dataset, initial: InitialCondition
+    ) -> dict[str, NDArray[Any]]:
+        """New values of every variable to replace, in the template's types and shapes."""
+        grid, path = initial.grid, self.template
+        require(template, ("tn", "sn"), path=path, kind=_KIND)
+        salt = last_volume(template["sn"])  # 0 on land, or a fill value
+        check_domain(template, (salt > 0) & (salt < _FILL_ABOVE), grid, path=path)
+        fields = initial.fields() | self._velocity_fields(grid)
+        now = tuple(f"{_NAMES[name]}{_NOW}" for name in fields)
+        require(template, now, path=path, kind=f"{_KIND} with {', '.join(now)}")
+        patch = {}
+        for name, values in fields.items():
+            mask = grid.wet if values.ndim == 3 else grid.wet[0]
+            for level in (_NOW, _BEFORE):
+                variable = f"{_NAMES[name]}{level}"
+                if variable in template.variables:
+                    patch[variable] = _patched(template[variable], values, mask, path)
+        return patch | self._barotropic(template)
+
+    def _velocity_fields(self, grid: OceanGrid) -> dict[str, Floats]:
+        if self.velocities == "template":
+            return {}
+        if self.velocities == "rest":
+            return {name: np.zeros(grid.shape) for name in Velocities._fields}
+        assert isinstance(self.velocities, Velocities)
+        for name, values in self.velocities._asdict().items():
+            if values.shape != grid.shape or not np.isfinite(values).all():
+                raise UserError(
+                    f"velocity {name} has shape {values.shape} or holds NaN: expected a number "
+                    f"[m/s] in each of {grid.shape} cells (z, y, x)."
+                )
+        return self.velocities._asdict()
+
+    def _barotropic(self, template: netCDF4.Dataset) -> dict[str, NDArray[Any]]:
+        """At rest the Runge-Kutta scheme's depth means are 0; others need the heights of faces."""
+        found = [name for name in _BAROTROPIC if name in template.variables]
+        if self.velocities == "template" or not found:
+            return {}
+        if self.velocities != "rest":
+            raise UserError(
+                f"{self.template} holds the barotropic velocities {', '.join(found)}, which would "
+                "not match new velocities: start at rest, or from a leap-frog restart."
+            )
+        return {name: np.zeros_like(template[name][...]) for name in found}
+
+    def _compare(self, partial: Path, patch: dict[str, NDArray[Any]], path: Path) -> None:
+        """Raise UserError unless `partial` is the template but for `patch`."""
+        with opened(self.template) as template, opened(partial) as written:
+            if _description(template) != _description(written):
+                raise reads_differently(path, "the file's description")
+            for name in template.variables:
+                expected = patch[name] if name in patch else template[name][...]
+                if not same_bytes(np.asarray(written[name][...]), np.asarray(expected)):
+                    raise reads_differently(path, name)
+
+
+def _patched(
+    variable: netCDF4.Variable, values: Floats, wet: NDArray[np.bool_], path: Path
+) -> NDArray[Any]:
+    """The variable's array with `values` in wet cells, in its own type."""
+    if variable.shape != (1, *values.shape):
+        raise UserError(
+            f"{variable.name} of {path} has shape {variable.shape}: expected one time and the "
+            f"state's cells, {(1, *values.shape)}."
+        )
+    old = variable[...]
+    return np.where(wet, values[None].astype(old.dtype), old)
+
+
+def _replace(path: Path, patch: dict[str, NDArray[Any]]) -> None:
+    with netCDF4.Dataset(path, "r+") as file:
+        file.set_auto_maskandscale(False)
+        for name, values in patch.items():
+            file[name][...] = values
+
+
+def _description(file: netCDF4.Dataset) -> list[Any]:
+    """All but the numbers: dimensions, types and attributes, in the file's order."""
+
+    def attributes(owner: netCDF4.Dataset | netCDF4.Variable) -> Iterator[tuple[str, bytes, str]]:
+        for name in owner.ncattrs():
+            value = np.asarray(owner.getncattr(name))
+            yield name, value.tobytes(), str(value.dtype)
+
+    return [
+        file.data_model,
+        [(name, len(size), size.isunlimited()) for name, size in file.dimensions.items()],
+        list(attributes(file)),
+        [
+            (name, variable.dtype, variable.dimensions, list(attributes(variable)))
+            for name, variable in file.variables.items()
+        ],
+    ]
+
+
+def _namelist(path: Path, step: int | None, initial: InitialCondition) -> str:
+    """Fragment of `namelist_cfg`; step: the template's `kt`, the last step that it had made."""
+    first = [f"   nn_it000     = {step + 1}"] if step is not None else []
+    return "\n".join(
+        [
+            equation_switch(initial),
+            "&namrun",
+            "   ln_rstart    = .true.",
+            "   ln_1st_euler = .true.   ! NEMO 4.0 and before: nn_euler = 0",
+            "   nn_rstctl    = 2",
+            *first,
+            "   ! and nn_itend after it",
+            f"   cn_ocerst_in = '{stem(path).name}'",
+            "/",
+        ]
+    )

@@ -1,0 +1,155 @@
+"""A state in a copy of a Veros restart: temperature and salinity replaced at all time levels.
+
+Veros keeps `core/temp` and `core/salt` as `(nx + 4, ny + 4, nz, 3)` in HDF5: x first, levels from
+the sea floor up, two ghost cells a side, three time levels. Velocities, tendencies and the density
+of the step before stay the template's; the density is new after one tracer step.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import UserError
+from data.grid import OceanGrid
+from data.restarts.initial_condition import (
+    Floats,
+    InitialCondition,
+    Written,
+    netcdf_errors,
+    reads_differently,
+    refuse_to_replace,
+    same_bytes,
+)
+from data.whole import whole
+
+_VARIABLES = {"core/temp": "thetao", "core/salt": "so"}
+_GHOSTS = 2
+_INTERIOR = (slice(_GHOSTS, -_GHOSTS), slice(_GHOSTS, -_GHOSTS))
+
+
+@dataclass(frozen=True)
+class VerosRestart:
+    """Writes a restart that differs from `template` in temperature and salinity alone."""
+
+    template: Path
+
+    def write(self, initial: InitialCondition, *, path: Path) -> Written:
+        """Sea level is left out: a rigid lid has none.
+
+        Raises UserError also if the template is not a restart of the state's domain.
+        """
+        patch = self._patch(initial)
+        refuse_to_replace(self.template, path=path)
+        with netcdf_errors(path), whole(path) as partial:
+            shutil.copyfile(self.template, partial)
+            with _h5py().File(partial, "r+") as file:
+                for name, values in patch.items():
+                    file[name][...] = values
+            self._compare(partial, patch, path)
+        return Written((path,), _settings(path))
+
+    def _patch(self, initial: InitialCondition) -> dict[str, Floats]:
+        """New arrays, `x y z time` with ghosts, in the template's types."""
+        fields, grid = initial.fields(), initial.grid
+        stored = self._read_template()
+        _check_domain(stored["core/salt"], grid, self.template)
+        return {
+            variable: _filled(stored[variable], fields[name], periodic_x=grid.periodic_x)
+            for variable, name in _VARIABLES.items()
+        }
+
+    def _read_template(self) -> dict[str, Floats]:
+        try:
+            with _h5py().File(self.template) as file:
+                return {name: file[name][...] for name in _VARIABLES}
+        except (OSError, KeyError) as error:
+            raise UserError(
+                f"{self.template} cannot be read ({error}): give an HDF5 restart of Veros, with "
+                f"{' and '.join(_VARIABLES)}."
+            ) from error
+
+    def _compare(self, partial: Path, patch: dict[str, Floats], path: Path) -> None:
+        """Raise UserError unless `partial` is the template but for `patch`."""
+        expected, found = _contents(self.template), _contents(partial)
+        expected |= patch
+        if expected.keys() != found.keys():
+            raise reads_differently(path, "the list of variables")
+        for name, values in expected.items():
+            if not same_bytes(values, found[name]):
+                raise reads_differently(path, name)
+
+
+def _h5py() -> ModuleType:
+    try:
+        import h5py
+    except ImportError as error:
+        raise UserError("Veros' restarts need h5py: pip install '.[basin]'.") from error
+    return h5py
+
+
+def _contents(path: Path) -> dict[str, NDArray[Any]]:
+    """Every dataset and attribute of the file by its path."""
+    contents: dict[str, NDArray[Any]] = {}
+
+    def add(name: str, item: Any) -> None:
+        if hasattr(item, "shape"):
+            contents[name] = np.asarray(item[...])
+        contents.update({f"{name}@{key}": np.asarray(v) for key, v in item.attrs.items()})
+
+    with _h5py().File(path) as file:
+        add("", file)
+        file.visititems(add)
+    return contents
+
+
+def _check_domain(salinity: Floats, grid: OceanGrid, path: Path) -> None:
+    """The template's interior has the grid's shape, and salt where the grid is wet."""
+    levels, rows, columns = grid.shape
+    expected = (columns + 2 * _GHOSTS, rows + 2 * _GHOSTS, levels, 3)
+    if salinity.shape != expected:
+        raise UserError(
+            f"core/salt of {path} has shape {salinity.shape}: the state's grid makes it "
+            f"{expected}, x, y, z and 3 times with 2 ghost cells a side; give a restart of the "
+            "same domain."
+        )
+    wet = _upright((salinity[_INTERIOR] != 0).any(axis=-1))
+    different = int((wet != grid.wet).sum())
+    if different:
+        raise UserError(
+            f"{path} is of another domain: {different} cells are wet in it or in the state but not "
+            "in both; give a restart with the state's wet mask."
+        )
+
+
+def _upright(interior: NDArray[Any]) -> NDArray[Any]:
+    """Veros' order, `x y z` from the sea floor, to `z y x` from the surface."""
+    return interior.transpose(2, 1, 0)[::-1]
+
+
+def _filled(stored: Floats, values: Floats, *, periodic_x: bool) -> Floats:
+    """`values`, `z y x`, in the interior at all time levels, and in the ghosts of a periodic x."""
+    filled = stored.copy()
+    filled[_INTERIOR] = values[::-1].transpose(2, 1, 0)[..., None]
+    if periodic_x:
+        filled[:_GHOSTS] = filled[-2 * _GHOSTS : -_GHOSTS]
+        filled[-_GHOSTS:] = filled[_GHOSTS : 2 * _GHOSTS]
+    return filled
+
+
+def _settings(path: Path) -> str:
+    """What a Veros setup must say."""
+    return "\n".join(
+        [
+            "# Veros, in set_parameter, with the template's set-up and diagnostics",
+            f'settings.restart_input_filename = "{path.name}"',
+            "# and before the set-up is built",
+            "runtime_settings.force_overwrite = False",
+        ]
+    )

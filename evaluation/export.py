@@ -1,0 +1,83 @@
+"""From a state archive to files that an ocean model starts from, if the state is fit for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from data.archive_format import field_attributes
+from data.errors import UserError
+from data.grid import OceanGrid, wet_tensor
+from data.restarts.initial_condition import InitialCondition, InitialConditionWriter, Written
+from data.state import State
+from data.states import StateArchive
+from guidance.seawater import EquationOfState, equation_of_state
+from guidance.stratification import adjust, density_steps, wet_pairs
+
+
+def export_state(
+    archive: StateArchive,
+    member: int,
+    writer: InitialConditionWriter,
+    *,
+    path: Path,
+    target: str | None = None,
+    adjusted: bool = False,
+) -> Written:
+    """Write state `member` for a model whose equation of state is `target` (the archive's).
+
+    adjusted: mix what overturns under that equation (`guidance.stratification.adjust`). Raises
+    UserError if there is no such state, if the equation takes other kinds of temperature and
+    salinity, if the state overturns and is not adjusted, or as the writer does.
+    """
+    if not 0 <= member < len(archive):
+        raise UserError(
+            f"{archive.path} holds states 0 to {len(archive) - 1}; there is no state {member}"
+        )
+    target = target or archive.equation_of_state
+    _check_kinds(archive, target)
+    state, eos = archive.read([member]), equation_of_state(target)
+    if adjusted:
+        state = adjust(state, eos=eos, grid=archive.grid)
+    else:
+        require_stable(state, archive.grid, eos, what=f"state {member} of {archive.path}")
+    sampling = str(archive.attributes.get("sampling", ""))
+    initial = InitialCondition(
+        state,
+        archive.grid,
+        target,
+        salinity_units=archive.salinity_units,
+        attributes={"generated_by": sampling, "member": member},
+    )
+    return writer.write(initial, path=path)
+
+
+@torch.no_grad()
+def require_stable(state: State, grid: OceanGrid, eos: EquationOfState, *, what: str) -> None:
+    """Raise UserError if a column of the state overturns under the equation of state.
+
+    what: the state's name in the message
+    """
+    depth = torch.from_numpy(grid.interface_depth)
+    steps = density_steps(state.map(torch.Tensor.double), eos=eos, interface_depth=depth)
+    unstable = steps[(steps < 0) & wet_pairs(wet_tensor(grid))]
+    if len(unstable):
+        raise UserError(
+            f"{what} overturns under {eos.name} in {len(unstable)} pairs of cells, by up to "
+            f"{-unstable.min():.2g} kg/m3: mix them with --adjust, which keeps the heat and salt "
+            "of every column, or name your model's equation with --equation-of-state."
+        )
+
+
+def _check_kinds(archive: StateArchive, target: str) -> None:
+    """Temperature and salinity are of the kinds that the target's equation takes."""
+    has, takes = (
+        [field_attributes(name, "")[field]["standard_name"] for field in ("thetao", "so")]
+        for name in (archive.equation_of_state, target)
+    )
+    if has != takes:
+        raise UserError(
+            f"{archive.path} holds {' and '.join(has)}, {target} takes {' and '.join(takes)}: "
+            "convert the data that the states come from, with gsw, and ingest it again."
+        )

@@ -1,0 +1,112 @@
+"""MITgcm's initial files, read as the model reads them: raw reals without a header."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from data.errors import UserError
+from data.readers.cf import Conventions
+from data.readers.mitgcm import open_mitgcm
+from data.restarts import initial_condition
+from data.restarts.initial_condition import InitialCondition
+from data.restarts.mitgcm import MitgcmFiles
+
+
+@pytest.fixture
+def initial(small_grid, random_state):
+    return InitialCondition(random_state(small_grid, seed=0), small_grid, "jmd95")
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind", "bits"), [("single", ">f4", 32), ("double", ">f8", 64)]
+)
+def test_layout(initial, tmp_path, precision, kind, bits):
+    written = MitgcmFiles(precision=precision).write(initial, path=tmp_path / "start.bin")
+    names = ["start_theta.bin", "start_salt.bin", "start_eta.bin"]
+    assert [file.name for file in written.files] == names
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names)
+    state, wet = initial.state, initial.grid.wet
+    expected = (state.temperature[0], state.salinity[0], state.sea_level[0])
+    for file, field in zip(written.files, expected, strict=True):
+        assert file.stat().st_size == prod(field.shape) * bits // 8
+        # Row by row as Fortran reads: level, then row, then column, the surface first.
+        values = np.memmap(file, dtype=kind, mode="r", shape=tuple(field.shape))
+        mask = wet if field.ndim == 3 else wet[0]
+        np.testing.assert_array_equal(values, np.where(mask, field.numpy(), 0))
+    assert f" readBinaryPrec={bits}," in written.namelist.splitlines()
+    assert " hydrogThetaFile='start_theta.bin'," in written.namelist.splitlines()
+    assert " hydrogSaltFile='start_salt.bin'," in written.namelist.splitlines()
+    assert " pSurfInitFile='start_eta.bin'," in written.namelist.splitlines()
+    assert " nIter0=0," in written.namelist.splitlines()
+
+
+def test_without_sea_level_the_model_starts_flat(initial, tmp_path):
+    flat = replace(initial, state=replace(initial.state, sea_level=None))
+    written = MitgcmFiles().write(flat, path=tmp_path / "run" / "start")
+    assert [file.name for file in written.files] == ["start_theta.bin", "start_salt.bin"]
+    assert "pSurfInitFile" not in written.namelist
+
+
+def test_water_of_exactly_0_degrees_is_no_hole(initial, tmp_path):
+    write = MitgcmFiles().write
+    assert "checkIniTemp" not in write(initial, path=tmp_path / "a").namelist
+    initial.state.temperature[0, 1, 2, 3] = 0
+    assert "checkIniTemp=.FALSE." in write(initial, path=tmp_path / "b").namelist
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: replace(s, temperature=s.temperature + 273.15), "expected degC"),
+        (lambda s: replace(s, salinity=s.salinity / 1000), "expected 1e-3 or g/kg"),
+        (lambda s: replace(s, sea_level=s.sea_level * 1e3 + 200), "expected m"),
+        (lambda s: replace(s, salinity=s.salinity * (s.salinity < 35)), "a land value, in .* wet"),
+        (lambda s: replace(s, temperature=s.temperature / 0), "thetao has NaN in .* wet cells"),
+        (lambda s: s.map(lambda field: field[..., :3]), r"expected one state, .* \(1, 4, 6, 5\)"),
+    ],
+)
+def test_an_unfit_state_is_refused(initial, tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        MitgcmFiles().write(replace(initial, state=change(initial.state)), path=tmp_path / "start")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_reads_back_differently_leaves_neither(initial, tmp_path, monkeypatch):
+    from_file = np.fromfile
+
+    def faulty(path, dtype):
+        return (from_file(path, dtype) + ("salt" in path.name)).astype(dtype)
+
+    monkeypatch.setattr(np, "fromfile", faulty)
+    with pytest.raises(UserError, match=r"reads back differently from .*start_salt\.bin"):
+        MitgcmFiles().write(initial, path=tmp_path / "start")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nan_and_signed_zero_are_compared_by_their_bytes():
+    zeros = np.array([0.0, np.nan])
+    assert initial_condition.same_bytes(zeros, zeros.copy())
+    assert not initial_condition.same_bytes(zeros, np.array([-0.0, np.nan]))
+    assert not initial_condition.same_bytes(zeros, zeros.astype(">f8"))
+
+
+def test_a_state_with_gradient_is_written(initial, tmp_path):
+    state = initial.state.map(lambda field: field.clone().requires_grad_())
+    MitgcmFiles().write(replace(initial, state=state), path=tmp_path / "start")
+
+
+def test_a_real_state_of_the_4_degree_world(shared_data, tmp_path):
+    source = shared_data / "mitgcm_global4deg" / "mitgcm_global4deg_k1000.nc"
+    output = open_mitgcm(source, conventions=Conventions(periodic_x=True))
+    initial = InitialCondition(output.read(slice(-1, None)), output.grid, "jmd95")
+    written = MitgcmFiles().write(initial, path=tmp_path / "ic.bin")
+    with xr.open_dataset(source, decode_times=False) as data:
+        last = data.isel(time=-1)
+        for file, name in zip(written.files, ("thetao", "so", "zos"), strict=True):
+            values = np.fromfile(file, ">f4").reshape((15, 40, 90)[-last[name].ndim :])
+            np.testing.assert_array_equal(values, last[name].fillna(0).to_numpy())

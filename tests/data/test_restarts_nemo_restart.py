@@ -1,0 +1,248 @@
+"""A patched restart of NEMO: what is new, and that nothing else is."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+
+from data.errors import UserError
+from data.readers.cf import Conventions
+from data.readers.nemo import open_nemo
+from data.restarts import nemo_restart
+from data.restarts.initial_condition import InitialCondition
+from data.restarts.nemo_restart import NemoRestart, Velocities
+
+BEFORE = ("tb", "sb", "sshb", "ub", "vb")
+STATE = {"tn", "sn", "tb", "sb"}
+SEA_LEVEL = {"sshn", "sshb"}
+VELOCITIES = {"un", "vn", "ub", "vb"}
+
+
+def _write_restart(path: Path, grid, *, leave_out=(), kind="f8", model="NETCDF4_CLASSIC") -> Path:
+    """A leap-frog restart with land 0, NaN in a field that nobody reads, and odd attributes."""
+    random = np.random.default_rng(0)
+    volume = ("time_counter", "nav_lev", "y", "x")
+    with netCDF4.Dataset(path, "w", format=model) as file:
+        for name, size in zip(volume, (None, *grid.shape), strict=True):
+            file.createDimension(name, size)
+        file.setncatts({"DOMAIN_number_total": np.int32(1), "DOMAIN_type": "BOX"})
+        places = {"nav_lev": grid.depth, "nav_lon": grid.longitude, "nav_lat": grid.latitude}
+        for name, values in places.items():
+            dims = ("nav_lev",) if name == "nav_lev" else ("y", "x")
+            variable = file.createVariable(name, "f4", dims)
+            variable[:] = values[:, None] if name == "nav_lat" else values
+        for name, value in {"kt": 57600.0, "rdt": 5400.0}.items():
+            file.createVariable(name, "f8", ())[...] = value
+        for name in ("tn", "sn", "un", "vn", "tb", "sb", "ub", "vb", "en", "sshn", "sshb", "qns_b"):
+            if name in leave_out:
+                continue
+            flat = name in ("sshn", "sshb", "qns_b")
+            wet = grid.wet[0] if flat else grid.wet
+            values = random.uniform(1, 2, wet.shape) * wet
+            if name == "en":
+                values[0, 1, 1] = np.nan
+            variable = file.createVariable(name, kind, volume[:1] + volume[2:] if flat else volume)
+            variable.setncattr("valid_min", np.float32(-9.0))
+            variable[:] = values[None]
+    return path
+
+
+def _raw(path: Path) -> dict[str, tuple[str, bytes]]:
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        return {
+            name: (str(variable.dtype), np.asarray(variable[...]).tobytes())
+            for name, variable in file.variables.items()
+        }
+
+
+def _changed(one: Path, other: Path) -> set[str]:
+    before, after = _raw(one), _raw(other)
+    assert list(before) == list(after)
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.fixture
+def template(tmp_path, small_grid) -> Path:
+    return _write_restart(tmp_path / "template.nc", small_grid)
+
+
+@pytest.fixture
+def initial(small_grid, random_state):
+    return InitialCondition(random_state(small_grid, seed=0), small_grid, "nemo-seos")
+
+
+def _without_sea_level(initial: InitialCondition) -> InitialCondition:
+    return replace(initial, state=replace(initial.state, sea_level=None))
+
+
+def test_state_and_sea_level_are_new_and_nothing_else(template, initial, tmp_path):
+    written = NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert written.files == (tmp_path / "start.nc",)
+    assert _changed(template, tmp_path / "start.nc") == STATE | SEA_LEVEL
+    with netCDF4.Dataset(tmp_path / "start.nc") as file:
+        file.set_auto_maskandscale(False)
+        for names, field in (
+            (("tn", "tb"), initial.state.temperature),
+            (("sn", "sb"), initial.state.salinity),
+            (("sshn", "sshb"), initial.state.sea_level),
+        ):
+            for name in names:
+                np.testing.assert_array_equal(file[name][...], field.double().numpy())
+                assert file[name].valid_min == -9
+        assert file.DOMAIN_type == "BOX"
+
+
+def test_without_sea_level_the_template_keeps_its_own(template, initial, tmp_path):
+    NemoRestart(template).write(_without_sea_level(initial), path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == STATE
+
+
+def test_velocities_that_are_given_are_written(template, initial, tmp_path):
+    wet, random = initial.grid.wet, np.random.default_rng(1)
+    u, v = (random.normal(size=wet.shape) * wet for _ in "uv")
+    writer = NemoRestart(template, velocities=Velocities(u, v))
+    writer.write(initial, path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == STATE | SEA_LEVEL | VELOCITIES
+    with netCDF4.Dataset(tmp_path / "start.nc") as file:
+        np.testing.assert_array_equal(file["un"][0], u)
+        np.testing.assert_array_equal(file["vb"][0], v)
+    broken = NemoRestart(template, velocities=Velocities(u[1:], v))
+    with pytest.raises(UserError, match=r"velocity u has shape \(3, 6, 5\)"):
+        broken.write(initial, path=tmp_path / "other.nc")
+
+
+@pytest.mark.parametrize("model", ["NETCDF3_CLASSIC", "NETCDF4"])
+def test_a_restart_without_before_fields_in_single_precision(small_grid, initial, tmp_path, model):
+    template = _write_restart(
+        tmp_path / "template.nc", small_grid, leave_out=BEFORE, kind="f4", model=model
+    )
+    NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == {"tn", "sn", "sshn"}
+
+
+def test_barotropic_velocities_of_runge_kutta_follow_only_to_rest(template, initial, tmp_path):
+    with netCDF4.Dataset(template, "r+") as file:
+        for name in ("uu_n", "vv_n"):
+            file.createVariable(name, "f8", ("time_counter", "y", "x"))[:] = 1.0
+    grid = initial.grid
+    rest = NemoRestart(template, velocities="rest")
+    rest.write(initial, path=tmp_path / "rest.nc")
+    assert _changed(template, tmp_path / "rest.nc") >= {"uu_n", "vv_n", "un", "vn"}
+    moving = NemoRestart(template, velocities=Velocities(0.1 * grid.wet, 0.0 * grid.wet))
+    with pytest.raises(UserError, match="start at rest, or from a leap-frog restart"):
+        moving.write(initial, path=tmp_path / "moving.nc")
+
+
+def test_the_namelist_goes_on_from_the_template_with_an_euler_step(template, initial, tmp_path):
+    namelist = NemoRestart(template).write(initial, path=tmp_path / "start.nc").namelist
+    told = {
+        key.strip(): value.split("!")[0].strip()
+        for key, _, value in (line.partition("=") for line in namelist.splitlines())
+    }
+    assert told["ln_1st_euler"] == told["ln_rstart"] == ".true."
+    assert told["nn_it000"] == "57601"
+    assert told["nn_rstctl"] == "2"
+    assert told["cn_ocerst_in"] == "'start'"
+
+
+@pytest.mark.parametrize(
+    ("leave_out", "message"),
+    [(("tn", "tb"), "has no tn: expected a NEMO restart"), (("sshn",), "has no sshn")],
+)
+def test_a_template_that_lacks_a_field(small_grid, initial, tmp_path, leave_out, message):
+    template = _write_restart(tmp_path / "template.nc", small_grid, leave_out=leave_out)
+    with pytest.raises(UserError, match=message):
+        NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert [file.name for file in tmp_path.iterdir()] == ["template.nc"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda g: replace(g, wet=g.wet & (np.arange(5) != 2)), r"another domain: 0 of its wet"),
+        (lambda g: replace(g, longitude=g.longitude + 1), r"nav_lon of .* by up to 1 degrees"),
+        (lambda g: replace(g, latitude=g.latitude - 3), r"nav_lat of .* by up to 3 degrees"),
+        (lambda g: replace(g, depth=g.depth * 2), "give a file of the same levels"),
+    ],
+)
+def test_a_template_of_another_domain(initial, small_grid, tmp_path, change, message):
+    other = change(small_grid)
+    template = _write_restart(tmp_path / "template.nc", other)
+    with pytest.raises(UserError, match=message):
+        NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+
+
+def test_longitudes_may_differ_by_a_turn(initial, small_grid, tmp_path):
+    turned = replace(small_grid, longitude=small_grid.longitude - 360)
+    template = _write_restart(tmp_path / "template.nc", turned)
+    NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+
+
+def test_land_may_hold_a_fill_value_and_keeps_it(template, initial, tmp_path):
+    land = ~initial.grid.wet
+    with netCDF4.Dataset(template, "r+") as file:
+        for name in ("tn", "sn"):
+            file[name][0] = np.where(land, 1e20, file[name][0])
+    NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    with netCDF4.Dataset(tmp_path / "start.nc") as file:
+        file.set_auto_maskandscale(False)
+        assert (file["tn"][0][land] == 1e20).all()
+
+
+def test_an_absent_template_is_said_so(template, initial, tmp_path):
+    with pytest.raises(UserError, match=r"absent\.nc cannot be read"):
+        NemoRestart(tmp_path / "absent.nc").write(initial, path=template)
+
+
+def test_a_piece_of_a_domain_must_be_joined_first(template, initial, tmp_path):
+    with netCDF4.Dataset(template, "r+") as file:
+        file.DOMAIN_number_total = np.int32(4)
+    with pytest.raises(UserError, match="one of 4 pieces of a domain"):
+        NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+
+
+def test_the_template_is_never_replaced(template, initial):
+    before = template.read_bytes()
+    with pytest.raises(UserError, match="is the template itself"):
+        NemoRestart(template).write(initial, path=template)
+    assert template.read_bytes() == before
+
+
+def test_a_copy_that_differs_elsewhere_is_not_left(template, initial, tmp_path, monkeypatch):
+    def careless(path, patch):
+        with netCDF4.Dataset(path, "r+") as file:
+            file["en"][0, 0, 0, 0] = 7.0
+
+    monkeypatch.setattr(nemo_restart, "_replace", careless)
+    with pytest.raises(UserError, match=r"reads back differently from .*start\.nc"):
+        NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert [file.name for file in tmp_path.iterdir()] == ["template.nc"]
+
+
+def test_a_real_restart_takes_its_own_archive(shared_data, tmp_path):
+    folder = shared_data / "nemo_dino4deg"
+    output = open_nemo(
+        folder / "nemo_dino_4deg.nc",
+        conventions=Conventions(periodic_x=True),
+        mesh_mask=folder / "mesh_mask.nc",
+    )
+    initial = InitialCondition(output.read(slice(0, 1)), output.grid, "nemo-seos")
+    template = folder / "DINO_00057600_restart.nc"
+    NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == STATE
+    with netCDF4.Dataset(tmp_path / "start.nc") as file:
+        expected = initial.state.temperature[0].double().numpy()
+        np.testing.assert_array_equal(file["tn"][0], expected)
+        assert file["tn"][0][~output.grid.wet].max() == 0
+    rest = NemoRestart(template, velocities="rest")
+    rest.write(initial, path=tmp_path / "rest.nc")
+    assert _changed(template, tmp_path / "rest.nc") == STATE | VELOCITIES
+    shutil.copyfile(folder / "mesh_mask.nc", tmp_path / "mesh.nc")
+    with pytest.raises(UserError, match="has no tn, sn: expected a NEMO restart"):
+        NemoRestart(tmp_path / "mesh.nc").write(initial, path=tmp_path / "other.nc")

@@ -1,0 +1,87 @@
+"""What may be exported, for which model."""
+
+from __future__ import annotations
+
+import netCDF4
+import numpy as np
+import pytest
+import torch
+
+from data.errors import UserError
+from data.restarts.formats import FORMATS, build_writer, suffix_of
+from data.restarts.mitgcm import MitgcmFiles
+from data.restarts.nemo import NemoPair
+from data.states import ArchiveWriter, StateArchive
+from evaluation.export import export_state, require_stable
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
+
+
+@pytest.fixture
+def archive(tiny_archive) -> StateArchive:
+    return StateArchive.open(tiny_archive)
+
+
+def _temperature(path, grid):
+    return torch.from_numpy(np.fromfile(path, ">f4").astype("f4").reshape(grid.shape))
+
+
+def test_a_state_that_overturns_is_refused_until_it_is_adjusted(archive, tmp_path):
+    with pytest.raises(
+        UserError, match=r"state 2 of .* under veros-vallis in \d+ pairs .*--adjust"
+    ):
+        export_state(archive, 2, MitgcmFiles(), path=tmp_path / "start")
+    assert list(tmp_path.iterdir()) == []
+    written = export_state(archive, 2, MitgcmFiles(), path=tmp_path / "start", adjusted=True)
+    stable = adjust(archive.read([2]), eos=equation_of_state("veros-vallis"), grid=archive.grid)
+    assert torch.equal(_temperature(written.files[0], archive.grid), stable.temperature[0])
+    require_stable(stable, archive.grid, equation_of_state("veros-vallis"), what="it")
+
+
+def test_stability_is_that_of_the_targets_equation(archive, tmp_path):
+    stable = adjust(archive.read([2]), eos=equation_of_state("veros-vallis"), grid=archive.grid)
+    cold = stable.map(lambda field: field.clone())
+    cold.temperature[0, 0, 3, 3], cold.temperature[0, 1, 3, 3] = 0.5, 2.0  # densest at 4 degC
+    cold.salinity[0, :2, 3, 3] = 1.0
+    with ArchiveWriter(
+        tmp_path / "a.zarr", grid=archive.grid, equation_of_state="jmd95", sea_level=False
+    ) as writer:
+        writer.append(cold, member=0, time=0.0, split=0)
+    fresh = StateArchive.open(tmp_path / "a.zarr")
+    with pytest.raises(UserError, match="overturns under linear in 1 pairs"):
+        export_state(fresh, 0, MitgcmFiles(), path=tmp_path / "b", target="linear")
+    only = torch.zeros(fresh.grid.shape[1:], dtype=torch.bool)
+    only[3, 3] = True
+    column = cold.map(lambda field: field * only)
+    require_stable(column, fresh.grid, equation_of_state("jmd95"), what="it")
+
+
+def test_a_nemo_file_names_the_equation_it_is_stable_under(archive, tmp_path):
+    written = export_state(
+        archive, 0, NemoPair(), path=tmp_path / "start", target="nemo-seos", adjusted=True
+    )
+    assert "! made for &nameos ln_seos = .true." in written.namelist
+    with netCDF4.Dataset(written.files[0]) as file:
+        assert file.equation_of_state == "nemo-seos"
+        assert file.member == 0
+
+
+def test_other_kinds_of_temperature_and_salinity_are_refused(archive, tmp_path):
+    with pytest.raises(UserError, match="nemo-teos10 takes sea_water_conservative_temperature"):
+        export_state(archive, 0, MitgcmFiles(), path=tmp_path / "a", target="nemo-teos10")
+
+
+def test_formats_take_their_own_options_only(tmp_path):
+    for name in FORMATS:
+        template = tmp_path / "restart.nc" if name.endswith("restart") else None
+        assert build_writer(name, template=template, precision=None)
+    assert build_writer("mitgcm", precision="double") == MitgcmFiles(precision="double")
+    assert suffix_of("mitgcm") == ".bin" and suffix_of("nemo") == ".nc"
+    with pytest.raises(UserError, match="mitgcm does not take --mesh-mask"):
+        build_writer("mitgcm", mesh_mask=tmp_path)
+    with pytest.raises(UserError, match="nemo-restart does not take --precision"):
+        build_writer("nemo-restart", template=tmp_path, precision="single")
+    with pytest.raises(UserError, match="nemo-restart needs --template"):
+        build_writer("nemo-restart", velocities="rest")
+    with pytest.raises(UserError, match="no format grib: use one of cf"):
+        build_writer("grib")
