@@ -49,6 +49,7 @@ def integration_study(experiment: Experiment) -> IntegrationResult:
         start_year=_first_free_year(experiment) + seasons,
         directory=experiment.run_directory / "integration",
         workers=settings.workers,
+        velocities=settings.velocities,
     )
 
 
