@@ -244,10 +244,22 @@ def correlation(found: Tensor, truth: Tensor, where: Tensor) -> float:
     return float((found * truth).sum() / (found.norm() * truth.norm()))
 
 
-def test_the_flow_of_nemo_is_found_again(shared_data: Path) -> None:
-    """Of DINO at 4 degrees after 10 years, away from the equator; its western boundary is striped.
+def smooth(field: Tensor) -> Tensor:
+    """1-2-1 means along both axes over the neighbours that move."""
+    for axis in (-1, -2):
+        moves = (field != 0).double()
+        total, number = 2 * field, 2 * moves
+        for shift in (1, -1):
+            total, number = total + field.roll(shift, axis), number + moves.roll(shift, axis)
+        field = total / number.clamp(min=1)
+    return field
 
-    Meridional flow, which the stripes and the Ekman layer rule, comes out worse than zonal.
+
+def test_the_flow_of_nemo_is_found_again(shared_data: Path) -> None:
+    """Of DINO at 4 degrees after 10 years, away from the equator.
+
+    The grid is too coarse for the western boundary: meridional flow is mostly stripes of one cell
+    there, which no balance has; smoothing takes them out of the truth.
     """
     xarray = pytest.importorskip("xarray")
     from data.readers.cf import Conventions
@@ -259,35 +271,38 @@ def test_the_flow_of_nemo_is_found_again(shared_data: Path) -> None:
         folder / "nemo_dino_4deg.nc", conventions=conventions, mesh_mask=folder / "mesh_mask.nc"
     ).grid
     with xarray.open_dataset(folder / "DINO_00057600_restart.nc", decode_times=False) as restart:
-        fields = {
-            name: torch.from_numpy(restart[name].values)
-            for name in ("tn", "sn", "sshn", "un", "vn")
-        }
+        names = ("tn", "sn", "sshn", "un", "vn")
+        temperature, salinity, level, *truth = (torch.from_numpy(restart[n].values) for n in names)
     wet = wet_tensor(grid)
-    state = State(fields["tn"] * wet, fields["sn"] * wet, fields["sshn"] * wet[0])
+    state = State(temperature * wet, salinity * wet, level * wet[0])
     eos = equation_of_state("nemo-seos")
     away = torch.from_numpy(np.abs(grid.latitude) > 10).expand(1, *grid.shape)
-    for reference, zonal, meridional in (("floor", 0.89, 0.44), ("sea_level", 0.91, 0.45)):
+    for reference, least in (("floor", (0.89, 0.44)), ("sea_level", (0.91, 0.46))):
         found = balanced_velocities(state, eos=eos, grid=grid, reference=reference)
-        assert correlation(found.u, fields["un"], away) > zonal
-        assert correlation(found.v, fields["vn"], away) > meridional
-    level = balanced_sea_level(state, eos=eos, grid=grid)
-    assert correlation(level, fields["sshn"] - fields["sshn"].mean(), wet[:1]) > 0.9
+        for ours, theirs, raw, smoothed in zip(found, truth, least, (0.97, 0.72), strict=True):
+            assert correlation(ours, theirs, away) > raw
+            assert correlation(smooth(ours), smooth(theirs), away & (ours != 0)) > smoothed
+    found_level = balanced_sea_level(state, eos=eos, grid=grid)
+    assert correlation(found_level, level - level[:, wet[0]].mean(), wet[:1]) > 0.9
 
 
-def test_the_sea_level_of_mitgcm_is_found_again(shared_data: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["mitgcm_global4deg/mitgcm_global4deg_k1000.nc", "mitgcm_eddying_channel/channel_tau012.nc"],
+)
+def test_the_sea_level_of_mitgcm_is_found_again(shared_data: Path, name: str) -> None:
     xarray = pytest.importorskip("xarray")
     from data.readers.cf import Conventions
     from data.readers.mitgcm import open_mitgcm
 
-    path = shared_data / "mitgcm_global4deg" / "mitgcm_global4deg_k1000.nc"
-    grid = open_mitgcm(path, conventions=Conventions(periodic_x=True)).grid
-    with xarray.open_dataset(path, decode_times=False) as raw:
+    grid = open_mitgcm(shared_data / name, conventions=Conventions(periodic_x=True)).grid
+    with xarray.open_dataset(shared_data / name, decode_times=False) as raw:
         last = raw[["thetao", "so", "zos"]].isel(time=[-1]).fillna(0.0).load()
-    temperature, salinity, truth = (torch.from_numpy(last[name].values) for name in last)
-    level = balanced_sea_level(
-        State(temperature, salinity), eos=equation_of_state("jmd95"), grid=grid
+    temperature, salinity, truth = (
+        torch.from_numpy(last[n].values) for n in ("thetao", "so", "zos")
     )
+    state, eos = State(temperature.double(), salinity.double()), equation_of_state("jmd95")
+    level = balanced_sea_level(state, eos=eos, grid=grid)
     area = torch.from_numpy(grid.area * grid.wet[0])
-    truth = truth - (truth * area).sum() / area.sum()
-    assert correlation(level.double(), truth.double(), area[None] > 0) > 0.99
+    truth = truth.double() - (truth * area).sum() / area.sum()
+    assert correlation(level, truth, area[None] > 0) > 0.99
