@@ -291,6 +291,9 @@ class IntegrationSettings(Section):
     members: int = Field(2, gt=0, description="states of each kind")
     years: float = Field(2.0, gt=0)
     analytic_members: int = Field(1, ge=0, description="cold starts from the analytic state")
+    velocities: Literal["rest", "balanced"] = Field(
+        "rest", description="of all starts: none, or in geostrophic balance with T and S"
+    )
     seed: int = 12345
     workers: int = Field(2, gt=0)
 

@@ -20,6 +20,9 @@ runtime_settings.diskless_mode = True
 runtime_settings.force_overwrite = True
 
 # Veros reads the runtime settings when its operators are first imported.
+from veros.core.external.solve_stream import solve_streamfunction  # noqa: E402, F401
+from veros.core.momentum import vertical_velocity  # noqa: E402, F401
+from veros.core.numerics import calc_initial_conditions_kernel  # noqa: E402, F401
 from veros.core.operators import at, update  # noqa: E402
 from veros.core.utilities import enforce_boundaries  # noqa: E402, F401
 from veros.tools import get_vinokur_grid_steps  # noqa: E402

@@ -7,9 +7,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.basin import SECONDS_PER_DAY, Basin, enforce_boundaries
+from data.basin import (
+    SECONDS_PER_DAY,
+    Basin,
+    calc_initial_conditions_kernel,
+    enforce_boundaries,
+    solve_streamfunction,
+    vertical_velocity,
+)
 from data.basin_forcing import DAYS_PER_YEAR, BasinParameters
 from data.errors import UserError
+from data.grid import OceanGrid
 from data.whole import whole
 
 Array = NDArray[np.float64]
@@ -50,11 +58,40 @@ class BasinRun:
         return self._now(v.temp), self._now(v.salt)
 
     def set_state(self, temperature: Array, salinity: Array) -> None:
-        """Replace T [degC] and S [g/kg], `(z, y, x)`; velocities are left as they are."""
+        """Replace T [degC] and S [g/kg], `(z, y, x)`, and the density; velocities stay."""
         v = self._variables
         with v.unlock():
-            v.temp = self._with_interior(v.temp, temperature)
-            v.salt = self._with_interior(v.salt, salinity)
+            v.temp = self._with_interior(v.temp, temperature, v.maskT)
+            v.salt = self._with_interior(v.salt, salinity, v.maskT)
+            v.update(calc_initial_conditions_kernel(self._setup.state))
+
+    def set_velocities(self, u: Array, v: Array) -> None:
+        """Replace the flow [m/s], `(z, y, x)`, on the eastern and northern faces of the cells.
+
+        Under the model's rigid lid the depth mean cannot diverge: what does is taken out, and the
+        vertical velocity is that of what remains.
+        """
+        settings, m = self._setup.state.settings, self._variables
+        # As Veros takes initial velocities in: a tendency that one step turns into them, a step
+        # in which neither pressure nor friction acts.
+        step = settings.dt_mom * (1.5 + settings.AB_eps)
+        now = np.arange(3) == int(m.tau)
+        kept = {name: np.array(getattr(m, name)) for name in ("rho", "du_mix", "dv_mix")}
+        with m.unlock():
+            m.du = self._with_interior(m.du, u / step, m.maskU) * now
+            m.dv = self._with_interior(m.dv, v / step, m.maskV) * now
+            self._clear(*kept, "u", "v", "psi", "dpsi", "dpsin")
+            solve_streamfunction(self._setup.state)
+            self._at_all_times("u", "v", "psi")
+            vertical_velocity(self._setup.state)
+            self._at_all_times("w")
+            self._clear("du", "dv", "dpsi", "dpsin")
+            for name, values in kept.items():
+                setattr(m, name, values)
+
+    def velocities(self) -> tuple[Array, Array]:
+        """u and v [m/s] now, `(z, y, x)`, on the eastern and northern faces of the cells."""
+        return self._now(self._variables.u), self._now(self._variables.v)
 
     def set_year(self, year: float) -> None:
         """Set the model clock [years], and with it the season and the forcing anomalies."""
@@ -75,6 +112,19 @@ class BasinRun:
             "thickness": np.asarray(v.dzt)[::-1],
             "area": np.asarray(v.area_t)[INTERIOR].T,
         }
+
+    def grid(self) -> OceanGrid:
+        """The grid of the model's cells, surface first."""
+        geometry, wet = self.geometry(), self.wet_mask()
+        return OceanGrid(
+            depth=geometry["depth"],
+            thickness=geometry["thickness"][:, None, None] * wet,
+            area=geometry["area"],
+            wet=wet,
+            longitude=geometry["longitude"],
+            latitude=geometry["latitude"],
+            periodic_x=True,
+        )
 
     def kinetic_energy(self) -> float:
         """Volume-mean kinetic energy per mass [m2/s2]."""
@@ -117,12 +167,23 @@ class BasinRun:
         """Veros order (x, y, z from the bottom) to (z from the surface, y, x)."""
         return np.ascontiguousarray(interior.transpose(2, 1, 0)[::-1])
 
-    def _with_interior(self, variable: Array, values: Array) -> Array:
+    def _with_interior(self, variable: Array, values: Array, mask: Array) -> Array:
         filled = np.array(variable)
-        mask = np.asarray(self._variables.maskT)[INTERIOR]
         # All three time levels: the Adams-Bashforth step reads the previous one.
-        filled[INTERIOR] = (values[::-1].transpose(2, 1, 0) * mask)[..., None]
+        filled[INTERIOR] = (values[::-1].transpose(2, 1, 0) * np.asarray(mask)[INTERIOR])[..., None]
         return enforce_boundaries(filled, self._setup.state.settings.enable_cyclic_x)
+
+    def _clear(self, *names: str) -> None:
+        for name in names:
+            setattr(self._variables, name, np.zeros_like(getattr(self._variables, name)))
+
+    def _at_all_times(self, *names: str) -> None:
+        """Give all three time levels what the next one holds, and the ghost cells."""
+        for name in names:
+            variable = np.array(getattr(self._variables, name))
+            variable[...] = variable[..., int(self._variables.taup1), None]
+            cyclic = self._setup.state.settings.enable_cyclic_x
+            setattr(self._variables, name, enforce_boundaries(variable, cyclic))
 
 
 def _check_levels(depth: Array, parameters: BasinParameters) -> None:

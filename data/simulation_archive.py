@@ -69,17 +69,7 @@ def basin_grid(member: MemberSettings) -> OceanGrid:
     """Grid of the basin. Imports Veros, which locks its settings for this process."""
     from data.basin_run import BasinRun
 
-    run = BasinRun(member.parameters, seed=member.seed)
-    geometry, wet = run.geometry(), run.wet_mask()
-    return OceanGrid(
-        depth=geometry["depth"],
-        thickness=geometry["thickness"][:, None, None] * wet,
-        area=geometry["area"],
-        wet=wet,
-        longitude=geometry["longitude"],
-        latitude=geometry["latitude"],
-        periodic_x=True,
-    )
+    return BasinRun(member.parameters, seed=member.seed).grid()
 
 
 def _complete_records(

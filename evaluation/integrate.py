@@ -1,9 +1,9 @@
 """A-posteriori test: let the ocean model itself integrate from each state and watch it drift.
 
-Every start begins with its temperature and salinity, under the same forcing and from the same
-velocities: the model's own cold start, at rest but for a barotropic flow of 1 cm/s at most, the
-first guess of its solver. A run's
-result is saved as it ends, so an interrupted study continues with the runs that are missing.
+Every start begins with its temperature and salinity, under the same forcing, and either from the
+same velocities, the model's own cold start (at rest but for a flow of about 1 cm/s, the first
+guess of its solver), or from those in balance with its temperature and salinity. A run's result is
+saved as it ends, so an interrupted study continues with the runs that are missing.
 """
 
 from __future__ import annotations
@@ -13,17 +13,24 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from data.basin_forcing import DAYS_PER_YEAR, BasinParameters
 from data.errors import UserError
+from data.simulation_archive import EQUATION_OF_STATE
+from data.state import State
 from data.whole import whole
 from data.workers import Report, require_veros, run_side_by_side
+from guidance.balance import balanced_velocities
+from guidance.seawater import equation_of_state
 
 FloatArray = NDArray[np.float64]
 Start = tuple[FloatArray, FloatArray] | None  # T [degC], S [g/kg], `z y x`; None: analytic state
+FirstVelocities = Literal["rest", "balanced"]
 RECORD_DAYS = 30.0
 TRUTH = "truth"
 TEMPERATURE_RANGE = (-5.0, 45.0)  # degC; a run outside has diverged, finite or not
@@ -124,6 +131,8 @@ def integrate_states(
     start_year: float | Sequence[float] | FloatArray,
     directory: Path,
     workers: int,
+    velocities: FirstVelocities = "rest",
+    record_days: float = RECORD_DAYS,
 ) -> IntegrationResult:
     """Integrate every start of every label for `years` in the basin, `workers` at a time.
 
@@ -136,12 +145,18 @@ def integrate_states(
         fraction is the season, so choose that of the states
     directory: one npz file for each finished run; a run of the same start and settings that is
         found there is not repeated
+    velocities: of all starts, "rest" or "balanced": geostrophic and still at the sea floor, as
+        `guidance.balance` finds them from the start's temperature and salinity
+    record_days: interval of what is recorded [days]
 
     Raises `UserError` for starts that do not fit, or if Veros is not installed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tasks = _tasks(
-        starts, parameters, years=years, seed=seed, start_year=start_year, directory=directory
+        starts,
+        parameters,
+        start_year=start_year,
+        common=_Common(years, seed, directory, velocities, record_days),
     )
     for task in tasks:
         _check(task)
@@ -153,6 +168,17 @@ def integrate_states(
 
 
 @dataclass(frozen=True)
+class _Common:
+    """What all integrations of a study share."""
+
+    years: float
+    seed: int
+    directory: Path
+    velocities: FirstVelocities
+    record_days: float
+
+
+@dataclass(frozen=True)
 class _Task:
     """One integration, picklable for a spawned worker."""
 
@@ -160,10 +186,13 @@ class _Task:
     index: int
     start: Start
     parameters: BasinParameters
-    years: float
-    seed: int
     start_year: float
-    directory: Path
+    common: _Common
+
+    @property
+    def years(self) -> float:
+        """Length of the run."""
+        return self.common.years
 
     @property
     def name(self) -> str:
@@ -172,7 +201,8 @@ class _Task:
     @property
     def fingerprint(self) -> str:
         """Equal for tasks that give the same result."""
-        settings = [self.parameters.model_dump(), self.years, self.seed, self.start_year]
+        settings = [self.parameters.model_dump(), self.years, self.common.seed, self.start_year]
+        settings += [self.common.velocities, self.common.record_days]
         digest = hashlib.sha256(json.dumps(settings).encode())
         for field in self.start or ():
             digest.update(np.ascontiguousarray(field, dtype="<f8").tobytes())
@@ -180,17 +210,15 @@ class _Task:
 
     @property
     def path(self) -> Path:
-        return self.directory / f"{self.name}-{self.fingerprint}.npz"
+        return self.common.directory / f"{self.name}-{self.fingerprint}.npz"
 
 
 def _tasks(
     starts: dict[str, Sequence[Start]],
     parameters: BasinParameters | Sequence[BasinParameters],
     *,
-    years: float,
-    seed: int,
     start_year: float | Sequence[float] | FloatArray,
-    directory: Path,
+    common: _Common,
 ) -> list[_Task]:
     longest = max((len(members) for members in starts.values()), default=0)
     if isinstance(parameters, BasinParameters):
@@ -204,7 +232,7 @@ def _tasks(
                 f"Found {found} {what} for {longest} starts; give one for all or one for each."
             )
     return [
-        _Task(label, k, start, parameters[k], years, seed, float(start_years[k]), directory)
+        _Task(label, k, start, parameters[k], float(start_years[k]), common)
         for label, members in starts.items()
         for k, start in enumerate(members)
     ]
@@ -229,13 +257,15 @@ def _integrate(task: _Task, report: Report) -> None:
     """Run one task in this process and save what it recorded."""
     from data.basin_run import BasinRun, BlowUp  # Veros must be imported in the worker only
 
-    run = BasinRun(task.parameters, seed=task.seed)
+    run = BasinRun(task.parameters, seed=task.common.seed)
     run.set_year(task.start_year)
     if task.start is not None:
         run.set_state(*task.start)
+    if task.common.velocities == "balanced":
+        _balance(run)
     recorder = _Recorder(run)
     blow_up_year = None
-    for year in _record_times(task.years):
+    for year in _record_times(task.years, task.common.record_days):
         try:
             run.advance_to(task.start_year + year)
         except BlowUp:
@@ -247,6 +277,15 @@ def _integrate(task: _Task, report: Report) -> None:
         report(year)
     _save(recorder.result(task, blow_up_year), task)
     report(task.years)
+
+
+def _balance(run) -> None:
+    """Give a `BasinRun` the geostrophic flow of its temperature and salinity."""
+    temperature, salinity = (torch.from_numpy(field)[None] for field in run.state())
+    u, v = balanced_velocities(
+        State(temperature, salinity), eos=equation_of_state(EQUATION_OF_STATE), grid=run.grid()
+    )
+    run.set_velocities(u[0].numpy(), v[0].numpy())
 
 
 class _Recorder:
@@ -296,9 +335,9 @@ def _plausible(temperature: FloatArray, salinity: FloatArray) -> bool:
     return all(bool(((low <= field) & (field <= high)).all()) for field, (low, high) in ranges)
 
 
-def _record_times(years: float) -> list[float]:
-    """Years after the start at which means are kept: 0, every 30 days, and the end."""
-    regular = np.arange(0.0, years - 1e-9, RECORD_DAYS / DAYS_PER_YEAR)
+def _record_times(years: float, days: float) -> list[float]:
+    """Years after the start at which means are kept: 0, every so many days, and the end."""
+    regular = np.arange(0.0, years - 1e-9, days / DAYS_PER_YEAR)
     return [*regular.tolist(), years]
 
 

@@ -92,7 +92,7 @@ COLUMNS = (
 
 INTEGRATION_COLUMNS = (
     Column("members", "members", "", "integrations"),
-    Column("years", "length", "years", "of each integration, from rest"),
+    Column("years", "length", "years", "of each integration"),
     Column("blown_up", "blown up", "", "runs that did not reach the end; target: 0"),
     Column("drift_K", "drift", "K", "rms over depth of the change of level-mean T, start to end"),
     Column("drift_ratio_to_truth", "drift / truth", "", "1: as settled as the model's own states"),

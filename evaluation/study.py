@@ -28,7 +28,7 @@ def integration_study(experiment: Experiment) -> IntegrationResult:
     nearest to it, from that state's season on; true state k is a test state of that member and
     season, under the same forcing. The analytic state takes the same members in turn.
     """
-    settings = _settings(experiment)
+    settings = integration_settings(experiment)
     sample_rows(experiment)
     archive = StateArchive.open(experiment.data.archive)
     samples = StateArchive.open(row_path(experiment, "guided_adjusted"))
@@ -37,18 +37,19 @@ def integration_study(experiment: Experiment) -> IntegrationResult:
     members, seasons = archive.member[nearest], archive.time[nearest] % 1
     truth = archive.read(_test_states(archive, members, seasons))
     starts: dict[str, Sequence[Start]] = {
-        TRUTH: _starts(truth),
-        GENERATED: _starts(generated),
+        TRUTH: starts_of(truth),
+        GENERATED: starts_of(generated),
         ANALYTIC: [None] * settings.analytic_members,
     }
     return integrate_states(
         {label: states for label, states in starts.items() if states},
-        parameters=_parameters(experiment, members),
+        parameters=member_parameters(experiment, members),
         years=settings.years,
         seed=settings.seed,
-        start_year=_first_free_year(experiment) + seasons,
+        start_year=first_free_year(experiment) + seasons,
         directory=experiment.run_directory / "integration",
         workers=settings.workers,
+        velocities=settings.velocities,
     )
 
 
@@ -67,7 +68,8 @@ def summary(result: IntegrationResult) -> dict[str, object]:
     return {**{key: generated[key] for key in keys}, "by_start": by_start}
 
 
-def _settings(experiment: Experiment) -> IntegrationSettings:
+def integration_settings(experiment: Experiment) -> IntegrationSettings:
+    """How the experiment integrates; raises UserError if it names no model to integrate in."""
     if experiment.integration is None or experiment.data.simulation is None:
         raise UserError(
             f"{experiment.name} names no model to integrate in; integration needs the "
@@ -102,20 +104,22 @@ def _test_states(
     return chosen
 
 
-def _starts(states: State) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def starts_of(states: State) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Temperature [degC] and salinity [g/kg] `z y x` of each state, for `integrate_states`."""
     return [
         (temperature.double().numpy(), salinity.double().numpy())
         for temperature, salinity in zip(states.temperature, states.salinity, strict=True)
     ]
 
 
-def _parameters(experiment: Experiment, members: NDArray[np.int64]) -> list[BasinParameters]:
+def member_parameters(experiment: Experiment, members: NDArray[np.int64]) -> list[BasinParameters]:
+    """The basin's parameters for each of some members of the simulated ensemble."""
     assert experiment.data.simulation is not None
     settings = experiment.data.simulation.members
     return [settings[member].parameters for member in members]
 
 
-def _first_free_year(experiment: Experiment) -> float:
+def first_free_year(experiment: Experiment) -> float:
     """The first model year after all recorded ones."""
     assert experiment.data.simulation is not None
     simulation = experiment.data.simulation

@@ -133,6 +133,15 @@ CHAIN_COLUMNS = (
     Column("ratio_to_unguided", "of the unguided chain"),
 )
 
+COLD_START_COLUMNS = (
+    Column("start_percent", "at the start", "%"),
+    Column("mean_percent", "mean", "%"),
+    Column("lowest_percent", "lowest", "%"),
+    Column("highest_percent", "highest", "%"),
+    Column("rms_departure_percent", "rms departure from 100", "%"),
+    Column("rise_and_fall_percent", "all rises and falls", "%"),
+)
+
 
 def main() -> None:
     """Rewrite every marked table."""
@@ -177,6 +186,8 @@ def table(name: str, group: str | None = None) -> str:
         parts.append(variants_markdown(_stages(result["trainings"]), TRAINING_COLUMNS))
     if "adjustment_seconds" in result:
         parts.append(variants_markdown(result["adjustment_seconds"], ADJUSTMENT_COLUMNS))
+    if "cold_starts" in result:
+        parts.append(variants_markdown(result["cold_starts"], COLD_START_COLUMNS))
     if "points" in result:
         parts.append(guidance_markdown(result, group))
     if "chains" in result:

@@ -1,4 +1,4 @@
-"""Cell areas and layer thicknesses where a file gives only positions."""
+"""Cell areas, distances and layer thicknesses where a file gives only positions."""
 
 from __future__ import annotations
 
@@ -31,6 +31,33 @@ def cell_area(longitude: Array, latitude: Array, *, units: str = "degrees") -> A
     turn_y, turn_x = np.gradient(turn)
     phi_y, phi_x = np.gradient(phi)
     return EARTH_RADIUS**2 * np.cos(phi) * np.abs(turn_x * phi_y - turn_y * phi_x)
+
+
+def centre_distances(
+    longitude: Array, latitude: Array, *, units: str = "degrees"
+) -> tuple[Array, Array]:
+    """Distance [m] from each cell's centre to the next one's along x and along y, both `y x`.
+
+    Arguments as of `cell_area`; on the sphere along the parallel midway. After the last column an
+    axis that closes on itself has the mean of the first and the last distance: longitudes need not
+    span the globe. The last row repeats the one before; axes of one cell have distance 0.
+    """
+    if longitude.ndim == 1:
+        longitude, latitude = np.meshgrid(longitude, latitude)
+    along_x, along_y = (_steps(longitude, latitude, axis, units) for axis in (1, 0))
+    seam = 0.5 * (along_x[:, :1] + along_x[:, -1:]) if along_x.size else 0.0 * longitude[:, :1]
+    last = along_y[-1:] if along_y.size else 0.0 * longitude[:1]
+    return np.concatenate([along_x, seam], axis=1), np.concatenate([along_y, last], axis=0)
+
+
+def _steps(x: Array, y: Array, axis: int, units: str) -> Array:
+    """Distances [m] between neighbours along an axis of positions `y x`, one fewer than cells."""
+    dx, dy = np.diff(x, axis=axis), np.diff(y, axis=axis)
+    if units == "km":
+        return 1e3 * np.hypot(dx, dy)
+    middle = y.take(range(dy.shape[axis]), axis) + 0.5 * dy
+    dx = (dx + 180) % 360 - 180
+    return EARTH_RADIUS * np.deg2rad(np.hypot(np.cos(np.deg2rad(middle)) * dx, dy))
 
 
 def layer_thickness(depth: Array, *, bounds: Array | None = None) -> Array:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from data.basin_forcing import BasinParameters, RedNoise
@@ -60,6 +61,51 @@ def test_states_are_surface_first_and_set_exactly(run):
     run.set_state(temperature + 0.5 * wet, salinity + 0.1 * wet)
     np.testing.assert_array_equal(run.state()[0], temperature + 0.5 * wet)
     run.set_state(temperature, salinity)
+
+
+def test_density_follows_the_state_that_is_set(run):
+    """The next step's pressure is that of the new state, not of the one before."""
+    from guidance.seawater import equation_of_state
+
+    temperature, salinity = run.state()
+    wet = run.wet_mask()
+    run.set_state(temperature + 0.5 * wet, salinity)
+    variables = run._variables
+    rho = np.asarray(variables.rho)[2:-2, 2:-2, ::-1, int(variables.tau)].transpose(2, 1, 0)
+    fields = (torch.from_numpy(field) for field in run.state())
+    depth = torch.from_numpy(run.geometry()["depth"][:, None, None].copy())
+    expected = equation_of_state("veros-vallis").density(*fields, depth).numpy() - 1024.0
+    np.testing.assert_allclose(rho[wet], expected[wet], atol=1e-9)
+    run.set_state(temperature, salinity)
+
+
+def test_a_flow_under_the_rigid_lid_is_set_as_it_is(run):
+    u, v = run.velocities()
+    energy = run.kinetic_energy()
+    assert energy > 0 and not u[~run.wet_mask()].any()
+    run.set_velocities(0.0 * u, 0.0 * v)
+    assert run.kinetic_energy() == 0.0
+    run.set_velocities(u, v)
+    for found, given in zip(run.velocities(), (u, v), strict=True):
+        np.testing.assert_allclose(found, given, atol=1e-9)
+    assert run.kinetic_energy() == pytest.approx(energy)
+
+
+def test_a_flow_loses_only_the_divergence_of_its_depth_mean(run):
+    before = run.velocities()
+    noise = np.random.default_rng(0).normal(size=(2, *run.wet_mask().shape))
+    run.set_velocities(*noise)
+    w = np.asarray(run._variables.w)[2:-2, 2:-2, :, int(run._variables.tau)]
+    assert np.abs(w[..., -1]).max() < 1e-9 < np.abs(w).max()  # none through the surface
+    u, _ = run.velocities()
+    eastern = run.wet_mask() & np.roll(run.wet_mask(), -1, axis=-1)
+    assert not u[~eastern].any()
+    # The shear is untouched: a column's flow changes by one number.
+    change = np.where(eastern, u - noise[0], np.nan)
+    columns = eastern[0]
+    spread = np.nanmax(change[:, columns], axis=0) - np.nanmin(change[:, columns], axis=0)
+    assert spread.max() < 1e-9
+    run.set_velocities(*before)
 
 
 def test_the_channel_is_open_and_the_basin_is_walled(run):

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from data.errors import UserError
 from data.ingest import IngestSettings, ingest
 from data.readers.cf import Conventions, Variables, open_cf
-from data.readers.geometry import EARTH_RADIUS, cell_area, layer_thickness
+from data.readers.geometry import EARTH_RADIUS, cell_area, centre_distances, layer_thickness
 from data.readers.mitgcm import open_mitgcm
 from data.readers.nemo import open_nemo
 from data.states import StateArchive
@@ -169,6 +169,23 @@ def test_areas_cover_the_sphere():
     assert cell_area(longitude, latitude).sum() == pytest.approx(sphere, rel=1e-9)
     curvilinear = cell_area(*np.meshgrid(longitude, latitude))
     assert curvilinear.sum() == pytest.approx(sphere, rel=1e-3)
+
+
+def test_distances_on_the_sphere_and_on_a_plane():
+    longitude, latitude = np.arange(2.0, 360, 4), np.arange(-78.0, 79, 4)
+    east, north = centre_distances(longitude, latitude)
+    degree = np.deg2rad(EARTH_RADIUS)
+    parallels = np.cos(np.deg2rad(latitude))[:, None] * np.ones(90)
+    np.testing.assert_allclose(east, 4 * degree * parallels)
+    np.testing.assert_allclose(north, 4 * degree)
+    # A sector that closes on itself, and a grid given cell by cell across the date line.
+    sector, _ = centre_distances(longitude[:10], latitude)
+    np.testing.assert_allclose(sector, east[:, :10])
+    turned = np.meshgrid((longitude + 178) % 360 - 180, latitude)
+    np.testing.assert_allclose(centre_distances(*turned), (east, north))
+    x, y = centre_distances(np.array([0.0, 10, 30]), np.array([0.0, 5]), units="km")
+    np.testing.assert_allclose(x, [[1e4, 2e4, 1.5e4]] * 2)
+    np.testing.assert_allclose(y, 5e3)
 
 
 def test_thickness_from_bounds_and_centres():

@@ -57,6 +57,18 @@ def test_runs_are_recorded_kept_and_not_repeated(tmp_path):
     assert integration_drift(result).axes
 
 
+def test_balanced_starts_move_from_the_first_day_and_need_not_hold(tmp_path):
+    unstable = np.random.default_rng(0).normal(size=SHAPE) * 1e4
+    starts = {"analytic": [None], "broken": [(unstable, 0 * unstable)]}
+    result = integrate(starts, tmp_path, velocities="balanced", record_days=6.0)
+    at_rest = integrate({"analytic": [None]}, tmp_path, record_days=6.0).of("analytic")[0]
+    run, broken = result.of("analytic")[0], result.of("broken")[0]
+    np.testing.assert_allclose(run.time, [0, 6 / 360, 12 / 360, 0.05])
+    assert run.kinetic_energy[0] > 5 * at_rest.kinetic_energy[0]
+    assert np.ptp(run.kinetic_energy) < np.ptp(at_rest.kinetic_energy)
+    assert not broken.held
+
+
 def test_drift_is_weighted_by_thickness_of_wet_levels():
     assert make_run("truth", 0.2).drift == pytest.approx(0.2 * np.sqrt(100 / 400))
     assert make_run("truth", 0.2).mean_temperature[1] == pytest.approx(6.3)
