@@ -92,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_export_options(parser: argparse.ArgumentParser) -> None:
     from data.archive_format import EquationName
     from data.restarts.formats import FORMATS
+    from data.restarts.initial_condition import VelocityChoice
 
     add = parser.add_argument
     add("--member", type=int, default=0, help="which state of the archive (0)")
@@ -101,7 +102,7 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
     add("--precision", choices=("single", "double"), help="of the numbers: cf, nemo, mitgcm")
     add("--template", type=Path, help="nemo-restart, veros-restart: a restart to copy")
     add("--mesh-mask", type=Path, help="nemo: the domain's mesh mask, to compare the state with")
-    add("--velocities", choices=("template", "rest"), help="nemo-restart: those of the template")
+    add("--velocities", choices=get_args(VelocityChoice), help="nemo-restart: (template)")
     names = get_args(EquationName)
     add("--equation-of-state", choices=names, metavar="NAME", help="the model's (the archive's)")
     add("--adjust", action="store_true", help="mix what overturns under that equation of state")
@@ -282,6 +283,7 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
         path=options.output or experiment.run_directory / name,
         target=options.equation_of_state,
         adjusted=options.adjust,
+        balanced=options.velocities == "balanced",
     )
     print(f"wrote {', '.join(map(str, written.files))}, read back and compared")
     if written.namelist:

@@ -9,9 +9,15 @@ import torch
 from data.archive_format import field_attributes
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
-from data.restarts.initial_condition import InitialCondition, InitialConditionWriter, Written
+from data.restarts.initial_condition import (
+    InitialCondition,
+    InitialConditionWriter,
+    Velocities,
+    Written,
+)
 from data.state import State
 from data.states import StateArchive
+from guidance.balance import balanced_sea_level, balanced_velocities
 from guidance.seawater import EquationOfState, equation_of_state
 from guidance.stratification import adjust, density_steps, wet_pairs
 
@@ -24,12 +30,16 @@ def export_state(
     path: Path,
     target: str | None = None,
     adjusted: bool = False,
+    balanced: bool = False,
 ) -> Written:
     """Write state `member` for a model whose equation of state is `target` (the archive's).
 
-    adjusted: mix what overturns under that equation (`guidance.stratification.adjust`). Raises
-    UserError if there is no such state, if the equation takes other kinds of temperature and
-    salinity, if the state overturns and is not adjusted, or as the writer does.
+    adjusted: mix what overturns under that equation (`guidance.stratification.adjust`)
+    balanced: give the writer geostrophic velocities too, and a sea level where the state has none
+
+    Raises UserError if there is no such state, if the equation takes other kinds of temperature and
+    salinity, if the state overturns and is not adjusted, if the grid has no known Coriolis
+    parameter for a balance, or as the writer does.
     """
     if not 0 <= member < len(archive):
         raise UserError(
@@ -42,6 +52,9 @@ def export_state(
         state = adjust(state, eos=eos, grid=archive.grid)
     else:
         require_stable(state, archive.grid, eos, what=f"state {member} of {archive.path}")
+    flow = None
+    if balanced:
+        state, flow = in_balance(state, archive.grid, eos)
     sampling = str(archive.attributes.get("sampling", ""))
     initial = InitialCondition(
         state,
@@ -49,8 +62,22 @@ def export_state(
         target,
         salinity_units=archive.salinity_units,
         attributes={"generated_by": sampling, "member": member},
+        velocities=flow,
     )
     return writer.write(initial, path=path)
+
+
+def in_balance(state: State, grid: OceanGrid, eos: EquationOfState) -> tuple[State, Velocities]:
+    """One state with a sea level, and the velocities in geostrophic balance with both.
+
+    A state without a sea level gets the one under which the water at the sea floor is still.
+    Raises UserError as `guidance.balance` does.
+    """
+    if state.sea_level is None:
+        level = balanced_sea_level(state, eos=eos, grid=grid)
+        state = State(state.temperature, state.salinity, level)
+    u, v = balanced_velocities(state, eos=eos, grid=grid, reference="sea_level")
+    return state, Velocities(u[0].numpy(), v[0].numpy())
 
 
 @torch.no_grad()

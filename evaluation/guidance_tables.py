@@ -95,4 +95,8 @@ def _cell(value: Sequence[float | None] | None) -> str:
     if value is None or value[0] is None:
         return format_value(None)
     mean, spread = value
-    return format_value(mean) if spread is None else f"{format_value(mean)} ± {float(f'{spread:.1g}'):g}"
+    return (
+        format_value(mean)
+        if spread is None
+        else f"{format_value(mean)} ± {float(f'{spread:.1g}'):g}"
+    )

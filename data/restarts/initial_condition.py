@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,11 +23,23 @@ from data.state import State
 from data.whole import whole_files
 
 Precision = Literal["single", "double"]
+VelocityChoice = Literal["template", "rest", "balanced"]
 Floats = NDArray[np.floating]
 FLOAT_BYTES: dict[Precision, int] = {"single": 4, "double": 8}
 _KELVIN_ABOVE = 100.0  # no ocean is this warm in degC, none this cold in K
 _KILOGRAMS_BELOW = 1.0  # no ocean is this fresh in 1e-3 or g/kg, none this salty in kg/kg
 _CENTIMETRES_ABOVE = 20.0  # no sea level is this far from the geoid in m
+
+
+class Velocities(NamedTuple):
+    """Velocities [m/s] on NEMO's C grid, `z y x` both, 0 on faces that touch land.
+
+    u: eastward, at the eastern face of each cell
+    v: northward, at the northern face of each cell
+    """
+
+    u: Floats
+    v: Floats
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class InitialCondition:
     equation_of_state: the one whose temperature and salinity these are
     salinity_units: "1e-3" (practical) or "g/kg" (absolute)
     attributes: provenance, for formats that hold it
+    velocities: a flow that goes with the state, for formats that hold one
     """
 
     state: State
@@ -45,6 +58,7 @@ class InitialCondition:
     equation_of_state: str
     salinity_units: str = "1e-3"
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    velocities: Velocities | None = None
 
     def fields(self, *, land: float = 0.0) -> dict[str, Floats]:
         """`checked_fields` of the state."""

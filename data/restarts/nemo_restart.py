@@ -12,17 +12,18 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import UserError
-from data.grid import OceanGrid
 from data.restarts.initial_condition import (
     Floats,
     InitialCondition,
+    Velocities,
+    VelocityChoice,
     Written,
     netcdf_errors,
     reads_differently,
@@ -41,26 +42,15 @@ _KIND = "a NEMO restart"
 _FILL_ABOVE = 1e3  # no sea is this salty
 
 
-class Velocities(NamedTuple):
-    """Velocities [m/s] on NEMO's C grid, `z y x` both, 0 on faces that touch land.
-
-    u: eastward, at the eastern face of each cell
-    v: northward, at the northern face of each cell
-    """
-
-    u: Floats
-    v: Floats
-
-
 @dataclass(frozen=True)
 class NemoRestart:
     """Writes a restart that differs from `template` in the state alone.
 
-    velocities: the template's own, none ("rest"), or these
+    velocities: the template's own, none ("rest"), or the initial condition's ("balanced")
     """
 
     template: Path
-    velocities: Velocities | Literal["template", "rest"] = "template"
+    velocities: VelocityChoice = "template"
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Replace `tn sn tb sb`, with sea level `sshn sshb`, with velocities `un vn ub vb`.
@@ -86,7 +76,7 @@ class NemoRestart:
         require(template, ("tn", "sn"), path=path, kind=_KIND)
         salt = last_volume(template["sn"])  # 0 on land, or a fill value
         check_domain(template, (salt > 0) & (salt < _FILL_ABOVE), grid, path=path)
-        fields = initial.fields() | self._velocity_fields(grid)
+        fields = initial.fields() | self._velocity_fields(initial)
         now = tuple(f"{_NAMES[name]}{_NOW}" for name in fields)
         require(template, now, path=path, kind=f"{_KIND} with {', '.join(now)}")
         patch = {}
@@ -98,19 +88,21 @@ class NemoRestart:
                     patch[variable] = _patched(template[variable], values, mask, path)
         return patch | self._barotropic(template)
 
-    def _velocity_fields(self, grid: OceanGrid) -> dict[str, Floats]:
+    def _velocity_fields(self, initial: InitialCondition) -> dict[str, Floats]:
+        shape = initial.grid.shape
         if self.velocities == "template":
             return {}
         if self.velocities == "rest":
-            return {name: np.zeros(grid.shape) for name in Velocities._fields}
-        assert isinstance(self.velocities, Velocities)
-        for name, values in self.velocities._asdict().items():
-            if values.shape != grid.shape or not np.isfinite(values).all():
+            return {name: np.zeros(shape) for name in Velocities._fields}
+        if initial.velocities is None:
+            raise UserError("the initial condition has no velocities: start at rest, or give some.")
+        for name, values in initial.velocities._asdict().items():
+            if values.shape != shape or not np.isfinite(values).all():
                 raise UserError(
                     f"velocity {name} has shape {values.shape} or holds NaN: expected a number "
-                    f"[m/s] in each of {grid.shape} cells (z, y, x)."
+                    f"[m/s] in each of {shape} cells (z, y, x)."
                 )
-        return self.velocities._asdict()
+        return initial.velocities._asdict()
 
     def _barotropic(self, template: netCDF4.Dataset) -> dict[str, NDArray[Any]]:
         """At rest the Runge-Kutta scheme's depth means are 0; others need the heights of faces."""

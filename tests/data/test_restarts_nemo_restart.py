@@ -14,8 +14,8 @@ from data.errors import UserError
 from data.readers.cf import Conventions
 from data.readers.nemo import open_nemo
 from data.restarts import nemo_restart
-from data.restarts.initial_condition import InitialCondition
-from data.restarts.nemo_restart import NemoRestart, Velocities
+from data.restarts.initial_condition import InitialCondition, Velocities
+from data.restarts.nemo_restart import NemoRestart
 
 BEFORE = ("tb", "sb", "sshb", "ub", "vb")
 STATE = {"tn", "sn", "tb", "sb"}
@@ -106,15 +106,17 @@ def test_without_sea_level_the_template_keeps_its_own(template, initial, tmp_pat
 def test_velocities_that_are_given_are_written(template, initial, tmp_path):
     wet, random = initial.grid.wet, np.random.default_rng(1)
     u, v = (random.normal(size=wet.shape) * wet for _ in "uv")
-    writer = NemoRestart(template, velocities=Velocities(u, v))
-    writer.write(initial, path=tmp_path / "start.nc")
+    writer = NemoRestart(template, velocities="balanced")
+    writer.write(replace(initial, velocities=Velocities(u, v)), path=tmp_path / "start.nc")
     assert _changed(template, tmp_path / "start.nc") == STATE | SEA_LEVEL | VELOCITIES
     with netCDF4.Dataset(tmp_path / "start.nc") as file:
         np.testing.assert_array_equal(file["un"][0], u)
         np.testing.assert_array_equal(file["vb"][0], v)
-    broken = NemoRestart(template, velocities=Velocities(u[1:], v))
+    broken = replace(initial, velocities=Velocities(u[1:], v))
     with pytest.raises(UserError, match=r"velocity u has shape \(3, 6, 5\)"):
-        broken.write(initial, path=tmp_path / "other.nc")
+        writer.write(broken, path=tmp_path / "other.nc")
+    with pytest.raises(UserError, match="the initial condition has no velocities"):
+        writer.write(initial, path=tmp_path / "other.nc")
 
 
 @pytest.mark.parametrize("model", ["NETCDF3_CLASSIC", "NETCDF4"])
@@ -134,9 +136,9 @@ def test_barotropic_velocities_of_runge_kutta_follow_only_to_rest(template, init
     rest = NemoRestart(template, velocities="rest")
     rest.write(initial, path=tmp_path / "rest.nc")
     assert _changed(template, tmp_path / "rest.nc") >= {"uu_n", "vv_n", "un", "vn"}
-    moving = NemoRestart(template, velocities=Velocities(0.1 * grid.wet, 0.0 * grid.wet))
+    moving = replace(initial, velocities=Velocities(0.1 * grid.wet, 0.0 * grid.wet))
     with pytest.raises(UserError, match="start at rest, or from a leap-frog restart"):
-        moving.write(initial, path=tmp_path / "moving.nc")
+        NemoRestart(template, velocities="balanced").write(moving, path=tmp_path / "moving.nc")
 
 
 def test_the_namelist_goes_on_from_the_template_with_an_euler_step(template, initial, tmp_path):

@@ -9,10 +9,12 @@ import torch
 
 from data.errors import UserError
 from data.restarts.formats import FORMATS, build_writer, suffix_of
+from data.restarts.initial_condition import Written
 from data.restarts.mitgcm import MitgcmFiles
 from data.restarts.nemo import NemoPair
 from data.states import ArchiveWriter, StateArchive
 from evaluation.export import export_state, require_stable
+from guidance.balance import balanced_velocities
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 
@@ -69,6 +71,27 @@ def test_a_nemo_file_names_the_equation_it_is_stable_under(archive, tmp_path):
 def test_other_kinds_of_temperature_and_salinity_are_refused(archive, tmp_path):
     with pytest.raises(UserError, match="nemo-teos10 takes sea_water_conservative_temperature"):
         export_state(archive, 0, MitgcmFiles(), path=tmp_path / "a", target="nemo-teos10")
+
+
+def test_a_flow_in_balance_goes_to_the_writer_with_a_sea_level(archive, tmp_path):
+    taken = []
+
+    class Keeps:
+        def write(self, initial, *, path):
+            taken.append(initial)
+            return Written((path,))
+
+    export_state(archive, 0, Keeps(), path=tmp_path / "a", adjusted=True)
+    assert taken[0].velocities is None and taken[0].state.sea_level is None
+    export_state(archive, 0, Keeps(), path=tmp_path / "a", adjusted=True, balanced=True)
+    initial, eos = taken[1], equation_of_state("veros-vallis")
+    state = adjust(archive.read([0]), eos=eos, grid=archive.grid)
+    expected = balanced_velocities(state, eos=eos, grid=archive.grid, reference="floor")
+    assert initial.state.sea_level is not None
+    assert float(expected.u.abs().max()) > 0
+    surface = initial.velocities.u[0].ravel(), expected.u[0, 0].numpy().ravel()
+    assert np.corrcoef(*surface)[0, 1] > 0.95
+    assert torch.equal(initial.state.temperature, state.temperature)
 
 
 def test_formats_take_their_own_options_only(tmp_path):
