@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from configs.loading import checked, merged, read_experiment, read_settings
 from configs.schema import Experiment, Section
@@ -28,9 +28,19 @@ class StudySettings(Section):
     cost_grid: tuple[GridSize, GridSize, GridSize] | None = Field(
         None, description="levels, rows, columns of an all-wet grid on which to measure cost too"
     )
+    shown: tuple[VariantName, ...] = Field(
+        (), description="variants whose spectra and profiles are drawn; all if none is named"
+    )
     variants: dict[VariantName, dict[str, Any]] = Field(
         min_length=1, description="by name: settings that differ from the base's"
     )
+
+    @model_validator(mode="after")
+    def _shows_what_it_has(self) -> Self:
+        unknown = [name for name in self.shown if name not in self.variants]
+        if unknown:
+            raise ValueError(f"shown names {', '.join(unknown)}, which are no variants")
+        return self
 
 
 @dataclass(frozen=True)

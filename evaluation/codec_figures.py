@@ -29,7 +29,9 @@ RMSE = {
     "rmse_temperature_percent_of_total_std": "RMSE of T [% of the level's std]",
     "rmse_salinity_percent_of_total_std": "RMSE of S [% of the level's std]",
 }
-COST = "decode_vjp_seconds"
+COST = "decode_vjp_gflops"
+APART = (0.05, 0.05)  # shares of an axis by which numbers must be apart to be read
+LEGEND_ROWS = 18
 SEVENTH_COLOUR = "#7F7F7F"
 TARGET = 0.9  # of the truth's power, at every scale
 
@@ -59,8 +61,8 @@ def frontier(variants: Metrics) -> Figure:
         _points(ax, variants, x, y)
         ax.set_ylabel(RMSE[y])
     for ax in axes[0, :-1]:
-        ax.set_xlabel("compression [numbers in / numbers out]")
-    axes[0, -1].set_xlabel("decode and its gradient [s per state]")
+        ax.set_xlabel("numbers in / numbers out")
+    axes[0, -1].set_xlabel("decode and gradient [GFLOP]")
     _legend(figure, axes[0, 0])
     figure.suptitle("Reconstruction error, compression and cost")
     return figure
@@ -135,21 +137,20 @@ def reconstruction_maps(decoded: Decoded, grid: OceanGrid, *, state: int = 0) ->
 
 
 def _points(ax: Axes, variants: Metrics, x: str, y: str) -> None:
-    """One numbered point for each variant that has both metrics."""
-    for number, (name, look) in enumerate(looks(list(variants)).items(), start=1):
-        place = tuple(np.array([variants[name].get(x), variants[name].get(y)], dtype=float))
-        label = f"{number} {name}"
-        ax.plot(*place, look.marker, color=look.colour, label=label, linestyle="", markersize=5)
-        if np.isfinite(place).all():
-            ax.annotate(
-                str(number),
-                (place[0], place[1]),
-                textcoords="offset points",
-                xytext=(4, 3),
-                fontsize=7,
-            )
+    """One point for each variant that has both metrics, numbered where there is room."""
     for axis, key in (("x", x), ("y", y)):
         _logarithmic(ax, axis, [row.get(key) for row in variants.values()])
+    numbered: list[NDArray[np.float64]] = []
+    for number, (name, look) in enumerate(looks(list(variants)).items(), start=1):
+        place = np.array([variants[name].get(x), variants[name].get(y)], dtype=float)
+        label = f"{number} {name}"
+        ax.plot(*place, look.marker, color=look.colour, label=label, linestyle="", markersize=5)
+        on_axes = (ax.transData - ax.transAxes).transform(place)
+        crowded = any((np.abs(on_axes - other) < APART).all() for other in numbered)
+        if np.isfinite(place).all() and not crowded:
+            numbered.append(on_axes)
+            at = (place[0], place[1])
+            ax.annotate(str(number), at, textcoords="offset points", xytext=(4, 3), fontsize=7)
 
 
 def _logarithmic(ax: Axes, axis: str, values: Sequence[float | None]) -> None:
@@ -163,7 +164,9 @@ def _logarithmic(ax: Axes, axis: str, values: Sequence[float | None]) -> None:
 
 
 def _legend(figure: Figure, ax: Axes) -> None:
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside right center", fontsize=7)
+    handles, labels = ax.get_legend_handles_labels()
+    columns = -(-len(labels) // LEGEND_ROWS)
+    figure.legend(handles, labels, loc="outside right center", fontsize=7, ncols=columns)
 
 
 def _nearest(levels: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -169,18 +169,20 @@ def summarise(study: CodecStudy, *, split: str) -> Path:
         "provenance": provenance(seeds=seeds),
     }
     write_json(path, content)
-    _save_figures(results, metrics, study.directory / f"figures_{split}")
+    shown = study.settings.shown or tuple(study.variants)
+    curves = {name: result for name, result in results.items() if name in shown}
+    directory = study.directory / f"figures_{split}"
+    save_figure(frontier(metrics), directory / "frontier.png")
+    if curves:
+        _save_curves(curves, directory)
     return path
 
 
-def _save_figures(
-    results: dict[str, dict[str, Any]], metrics: dict[str, dict[str, Any]], directory: Path
-) -> None:
+def _save_curves(results: dict[str, dict[str, Any]], directory: Path) -> None:
     spectra = {name: result["spectra"] for name, result in results.items()}
     profiles = {name: result["rmse_percent_of_total_std"] for name, result in results.items()}
     depth = next(iter(results.values()))["depth_m"]
     figures = {
-        "frontier": frontier(metrics),
         "spectra": spectra_ratios(spectra),
         "rmse_profiles": rmse_profiles(profiles, depth),
     }
