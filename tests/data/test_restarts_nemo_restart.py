@@ -141,6 +141,60 @@ def test_barotropic_velocities_of_runge_kutta_follow_only_to_rest(template, init
         NemoRestart(template, velocities="balanced").write(moving, path=tmp_path / "moving.nc")
 
 
+def _add(path: Path, name: str, values: np.ndarray) -> None:
+    with netCDF4.Dataset(path, "r+") as file:
+        dims = ("time_counter", *(("nav_lev", "y", "x")[-values.ndim :]))
+        file.createVariable(name, "f8", dims)[:] = values[None]
+
+
+def _add_thicknesses(path: Path, grid) -> np.ndarray:
+    """`e3t_n`, and `e3t_b` 1 % thicker, of z*: levels stretched to sea level, 1 m thick on land."""
+    with netCDF4.Dataset(path) as file:
+        rise = np.asarray(file["sshn"][0]) / np.maximum(grid.thickness.sum(0, where=grid.wet), 1)
+    thickness = np.where(grid.wet, grid.thickness * (1 + rise), 1.0)
+    _add(path, "e3t_n", thickness)
+    _add(path, "e3t_b", 1.01 * thickness)
+    return thickness
+
+
+def test_levels_that_move_follow_a_new_sea_level(template, initial, tmp_path):
+    grid = initial.grid
+    _add_thicknesses(template, grid)
+    NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == STATE | SEA_LEVEL | {"e3t_n", "e3t_b"}
+    sea_level = initial.state.sea_level[0].double().numpy()
+    rest = grid.thickness.sum(0, where=grid.wet)
+    expected = grid.thickness * (1 + sea_level / np.maximum(rest, 1))
+    with netCDF4.Dataset(tmp_path / "start.nc") as file:
+        for name in ("e3t_n", "e3t_b"):
+            np.testing.assert_allclose(file[name][0][grid.wet], expected[grid.wet], rtol=1e-12)
+        height = np.asarray(file["e3t_n"][0]).sum(0, where=grid.wet)
+        column = grid.wet[0]
+        np.testing.assert_allclose(height[column], (rest + sea_level)[column], rtol=1e-12)
+        assert (file["e3t_n"][0][~grid.wet] == 1).all()
+
+
+def test_levels_stay_where_the_sea_level_does(template, initial, tmp_path):
+    _add_thicknesses(template, initial.grid)
+    _add(template, "tilde_e3t_n", np.zeros(initial.grid.shape))
+    NemoRestart(template).write(_without_sea_level(initial), path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == STATE
+
+
+def test_levels_that_cannot_follow_a_sea_level_are_refused(template, initial, tmp_path):
+    thickness = _add_thicknesses(template, initial.grid)
+    low = initial.state.sea_level - 15.0
+    with netCDF4.Dataset(template, "r+") as file:
+        file["e3t_n"][0] = thickness / thickness.max()
+    write = NemoRestart(template).write
+    with pytest.raises(UserError, match="sea level would lie below the sea floor in"):
+        write(replace(initial, state=replace(initial.state, sea_level=low)), path=tmp_path / "a.nc")
+    _add(template, "tilde_e3t_n", np.zeros(initial.grid.shape))
+    with pytest.raises(UserError, match=r"holds tilde_e3t_n: its levels move by themselves"):
+        write(initial, path=tmp_path / "a.nc")
+    assert not (tmp_path / "a.nc").exists()
+
+
 def test_the_namelist_goes_on_from_the_template_with_an_euler_step(template, initial, tmp_path):
     namelist = NemoRestart(template).write(initial, path=tmp_path / "start.nc").namelist
     told = {
