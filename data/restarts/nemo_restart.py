@@ -37,9 +37,11 @@ from data.restarts.nemo_domain import check_domain, last_map, last_volume, opene
 from data.whole import whole
 
 _NAMES = {"thetao": "t", "so": "s", "zos": "ssh", "u": "u", "v": "v"}
-_NOW, _BEFORE = "n", "b"
+_NOW, _BEFORE, _AFTER = "n", "b", "a"
+_LEVELS = {"zos": (_NOW, _BEFORE, _AFTER)}  # ssha: of the Runge-Kutta scheme
 _THICKNESSES = ("e3t_", "fse3t_")  # of levels that move with the sea level; the latter in NEMO 3.6
 _BAROTROPIC = ("uu_n", "vv_n")  # of the Runge-Kutta scheme: depth means of un and vn
+_SUBSTEPS = ("sshbb_e", "ubb_e")  # of the barotropic steps, which go on from them
 _KIND = "a NEMO restart"
 _FILL_ABOVE = 1e3  # no sea is this salty
 
@@ -55,12 +57,12 @@ class NemoRestart:
     velocities: VelocityChoice = "template"
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Replace `tn sn tb sb`, with sea level `sshn sshb`, with velocities `un vn ub vb`.
+        """Replace `tn sn tb sb`, with sea level `sshn sshb ssha`, with velocities `un vn ub vb`.
 
-        "Before" fields (`b`) are replaced where the template has them. A sea level takes with it
-        the levels' thicknesses `e3t_n e3t_b` where the template has them. Raises UserError also if
-        the template is not a restart of the state's domain, lacks a field, or holds one that would
-        no longer fit.
+        "Before" and "after" fields (`b`, `a`) are replaced where the template has them. A sea
+        level takes with it the levels' thicknesses `e3t_n e3t_b` where the template has them.
+        Raises UserError also if the template is not a restart of the state's domain, lacks a field,
+        or holds one that would no longer fit.
         """
         with opened(self.template) as template:
             patch = self._patch(template, initial)
@@ -81,18 +83,30 @@ class NemoRestart:
         salt = last_volume(template["sn"])  # 0 on land, or a fill value
         check_domain(template, (salt > 0) & (salt < _FILL_ABOVE), grid, path=path)
         fields = initial.fields() | self._velocity_fields(initial)
+        if "zos" in fields or "u" in fields:
+            self._refuse_substeps(template)
         now = tuple(f"{_NAMES[name]}{_NOW}" for name in fields)
         require(template, now, path=path, kind=f"{_KIND} with {', '.join(now)}")
         patch = {}
         for name, values in fields.items():
             mask = grid.wet if values.ndim == 3 else grid.wet[0]
-            for level in (_NOW, _BEFORE):
+            for level in _LEVELS.get(name, (_NOW, _BEFORE)):
                 variable = f"{_NAMES[name]}{level}"
                 if variable in template.variables:
                     patch[variable] = _patched(template[variable], values, mask, path)
         if "zos" in fields:
             patch |= self._thicknesses(template, fields["zos"], grid)
         return patch | self._barotropic(template)
+
+    def _refuse_substeps(self, template: netCDF4.Dataset) -> None:
+        """The Runge-Kutta scheme's barotropic steps go on whatever the first step is."""
+        found = [name for name in _SUBSTEPS if name in template.variables]
+        if found and _BAROTROPIC[0] in template.variables:
+            raise UserError(
+                f"{self.template} holds {', '.join(found)}, the last barotropic steps of a "
+                "Runge-Kutta run, which would not match a new sea level or new velocities: give a "
+                "restart without them, or of a leap-frog run."
+            )
 
     def _thicknesses(
         self, template: netCDF4.Dataset, sea_level: Floats, grid: OceanGrid

@@ -52,6 +52,12 @@ def _write_restart(path: Path, grid, *, leave_out=(), kind="f8", model="NETCDF4_
     return path
 
 
+def _add(path: Path, name: str, values: np.ndarray) -> None:
+    with netCDF4.Dataset(path, "r+") as file:
+        dims = ("time_counter", *(("nav_lev", "y", "x")[-values.ndim :]))
+        file.createVariable(name, "f8", dims)[:] = values[None]
+
+
 def _raw(path: Path) -> dict[str, tuple[str, bytes]]:
     with netCDF4.Dataset(path) as file:
         file.set_auto_maskandscale(False)
@@ -129,10 +135,9 @@ def test_a_restart_without_before_fields_in_single_precision(small_grid, initial
 
 
 def test_barotropic_velocities_of_runge_kutta_follow_only_to_rest(template, initial, tmp_path):
-    with netCDF4.Dataset(template, "r+") as file:
-        for name in ("uu_n", "vv_n"):
-            file.createVariable(name, "f8", ("time_counter", "y", "x"))[:] = 1.0
     grid = initial.grid
+    for name in ("uu_n", "vv_n"):
+        _add(template, name, np.ones(grid.shape[1:]))
     rest = NemoRestart(template, velocities="rest")
     rest.write(initial, path=tmp_path / "rest.nc")
     assert _changed(template, tmp_path / "rest.nc") >= {"uu_n", "vv_n", "un", "vn"}
@@ -141,10 +146,29 @@ def test_barotropic_velocities_of_runge_kutta_follow_only_to_rest(template, init
         NemoRestart(template, velocities="balanced").write(moving, path=tmp_path / "moving.nc")
 
 
-def _add(path: Path, name: str, values: np.ndarray) -> None:
-    with netCDF4.Dataset(path, "r+") as file:
-        dims = ("time_counter", *(("nav_lev", "y", "x")[-values.ndim :]))
-        file.createVariable(name, "f8", dims)[:] = values[None]
+def test_the_sea_level_after_a_step_of_runge_kutta_is_new_too(template, initial, tmp_path):
+    _add(template, "ssha", np.ones(initial.grid.shape[1:]))
+    NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == STATE | SEA_LEVEL | {"ssha"}
+    with netCDF4.Dataset(tmp_path / "start.nc") as file:
+        column = initial.grid.wet[0]
+        np.testing.assert_array_equal(file["ssha"][0][column], file["sshn"][0][column])
+    NemoRestart(template).write(_without_sea_level(initial), path=tmp_path / "other.nc")
+    assert _changed(template, tmp_path / "other.nc") == STATE
+
+
+def test_barotropic_steps_of_runge_kutta_allow_no_new_flow(template, initial, tmp_path):
+    flat = _without_sea_level(initial)
+    for name in ("sshbb_e", "ubb_e"):
+        _add(template, name, np.ones(initial.grid.shape[1:]))
+    NemoRestart(template).write(initial, path=tmp_path / "leap_frog.nc")  # an Euler step resets
+    _add(template, "uu_n", np.ones(initial.grid.shape[1:]))
+    path = tmp_path / "start.nc"
+    for changing, velocities in ((initial, "template"), (flat, "rest")):
+        with pytest.raises(UserError, match=r"holds sshbb_e, ubb_e, .* would not match a new sea"):
+            NemoRestart(template, velocities=velocities).write(changing, path=path)
+    NemoRestart(template).write(flat, path=path)
+    assert _changed(template, path) == STATE
 
 
 def _add_thicknesses(path: Path, grid) -> np.ndarray:
