@@ -1,8 +1,9 @@
 """What every writer of initial conditions takes, checks and returns.
 
-A writer holds what its model needs to know (precision, template) and has one method:
+A writer holds what its model needs to know (precision, template) and has two methods:
 `write(initial, path=...)` writes the files, reads them back, compares, and only then puts them in
-place. The arrays are checked here, once for all models.
+place; `files(path)` says which files those may be. The arrays are checked here, once for all
+models.
 """
 
 from __future__ import annotations
@@ -75,6 +76,10 @@ class Written:
 
 class InitialConditionWriter(Protocol):
     """Writes initial conditions of one model."""
+
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Every file that `write` to `path` may make."""
+        ...
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Write to `path`, or to several files named after it; each is whole or not there.
@@ -183,6 +188,15 @@ def refuse_to_replace(template: Path, *, path: Path) -> None:
     """A template may have cost months: its copy never takes its place."""
     if path.exists() and path.samefile(template):
         raise UserError(f"{path} is the template itself: give another file to write.")
+
+
+def refuse_to_overwrite(writer: InitialConditionWriter, path: Path) -> None:
+    """Raise UserError if writing to `path` would replace a file."""
+    there = [str(file) for file in writer.files(path) if file.exists()]
+    if there:
+        raise UserError(
+            f"{', '.join(there)} exists: give another --output, or --overwrite to replace it."
+        )
 
 
 def same_bytes(one: NDArray[Any], other: NDArray[Any]) -> bool:

@@ -33,12 +33,20 @@ class MitgcmFiles:
 
     precision: Precision = "single"
 
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Temperature, salinity and sea level, which is written if the state has one."""
+        base = stem(path)
+        return tuple(base.with_name(f"{base.name}_{end}.bin") for end in _SUFFIXES.values())
+
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Land is 0. Raises UserError as `data.restarts.initial_condition` says."""
         kind = np.dtype(f">f{FLOAT_BYTES[self.precision]}")
         fields = {name: values.astype(kind) for name, values in initial.fields().items()}
-        base = stem(path)
-        files = {name: base.with_name(f"{base.name}_{_SUFFIXES[name]}.bin") for name in fields}
+        files = {
+            name: file
+            for name, file in zip(_SUFFIXES, self.files(path), strict=True)
+            if name in fields
+        }
         write_compared(
             fields,
             files,

@@ -56,6 +56,10 @@ class NemoRestart:
     template: Path
     velocities: VelocityChoice = "template"
 
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """One file, which ends in `.nc`: NEMO adds that to the name in its namelist."""
+        return (path.with_name(f"{stem(path).name}.nc"),)
+
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Replace `tn sn tb sb`, with sea level `sshn sshb ssha`, with velocities `un vn ub vb`.
 
@@ -67,6 +71,7 @@ class NemoRestart:
         with opened(self.template) as template:
             patch = self._patch(template, initial)
             step = int(template["kt"][...]) if "kt" in template.variables else None
+        (path,) = self.files(path)
         refuse_to_replace(self.template, path=path)
         with netcdf_errors(path), whole(path) as partial:
             shutil.copyfile(self.template, partial)

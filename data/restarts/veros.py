@@ -40,6 +40,10 @@ class VerosRestart:
 
     template: Path
 
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """One file."""
+        return (path,)
+
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Sea level is left out: a rigid lid has none.
 

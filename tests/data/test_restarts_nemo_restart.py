@@ -231,6 +231,23 @@ def test_the_namelist_goes_on_from_the_template_with_an_euler_step(template, ini
     assert told["cn_ocerst_in"] == "'start'"
 
 
+@pytest.mark.parametrize("name", ["start", "start.nc", "year.0100"])
+def test_nemo_finds_the_file_by_the_namelists_name(template, initial, tmp_path, name):
+    written = NemoRestart(template).write(initial, path=tmp_path / name)
+    told = written.namelist.split("cn_ocerst_in = '")[1].split("'")[0]
+    assert (
+        written.files == (tmp_path / f"{told}.nc",) == NemoRestart(template).files(tmp_path / name)
+    )
+    assert written.files[0].exists()
+
+
+def test_the_template_is_never_replaced_by_a_name_without_its_ending(template, initial):
+    before = template.read_bytes()
+    with pytest.raises(UserError, match="is the template itself"):
+        NemoRestart(template).write(initial, path=template.with_suffix(""))
+    assert template.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("leave_out", "message"),
     [(("tn", "tb"), "has no tn: expected a NEMO restart"), (("sshn",), "has no sshn")],

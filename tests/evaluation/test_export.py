@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data.errors import UserError
-from data.restarts.formats import FORMATS, build_writer, suffix_of
+from data.restarts.formats import FORMATS, build_writer, default_name
 from data.restarts.initial_condition import Written
 from data.restarts.mitgcm import MitgcmFiles
 from data.restarts.nemo import NemoPair
@@ -94,12 +94,18 @@ def test_a_flow_in_balance_goes_to_the_writer_with_a_sea_level(archive, tmp_path
     assert torch.equal(initial.state.temperature, state.temperature)
 
 
+def test_formats_do_not_share_a_default_name():
+    assert default_name("cf", 3) == "initial_condition_3.nc"
+    assert default_name("nemo-restart", 3) == "initial_condition_3_nemo-restart.nc"
+    assert default_name("mitgcm", 3).endswith(".bin")
+    assert len({default_name(name, 3) for name in FORMATS}) == len(FORMATS)
+
+
 def test_formats_take_their_own_options_only(tmp_path):
     for name in FORMATS:
         template = tmp_path / "restart.nc" if name.endswith("restart") else None
         assert build_writer(name, template=template, precision=None)
     assert build_writer("mitgcm", precision="double") == MitgcmFiles(precision="double")
-    assert suffix_of("mitgcm") == ".bin" and suffix_of("nemo") == ".nc"
     with pytest.raises(UserError, match="mitgcm does not take --mesh-mask"):
         build_writer("mitgcm", mesh_mask=tmp_path)
     with pytest.raises(UserError, match="nemo-restart does not take --precision"):
