@@ -105,6 +105,14 @@ def test_a_sea_level_of_the_states_own_is_kept_and_balanced(tiny_grid, tiny_stat
     assert np.abs(flow.u - in_balance(still, grid, eos)[1].u).max() > 1e-3
 
 
+def test_on_a_plane_the_user_is_told_to_start_at_rest(tiny_grid, tiny_states):
+    degrees = tiny_grid()
+    plane = replace(degrees, horizontal_units="km")
+    state = tiny_states(degrees, batch=1, seed=0)
+    with pytest.raises(UserError, match=r"on a plane \(in km\).* at rest \(--velocities rest\)"):
+        in_balance(state, plane, equation_of_state("veros-vallis"))
+
+
 def _check_balance(flow, state, grid):
     """The flow is that of the state's sea level and density, number by number."""
     eos = equation_of_state("veros-vallis")
