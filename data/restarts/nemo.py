@@ -63,9 +63,11 @@ class NemoPair:
 
 
 def equation_switch(initial: InitialCondition) -> str:
-    """A comment that says which switch of `nameos` the state was made for, where NEMO has one."""
+    """A comment that says which equation of state the state was made for: its `nameos` switch."""
     switch = _SWITCHES.get(initial.equation_of_state)
-    return f"! made for &nameos {switch} = .true." if switch else "! made for no equation of NEMO's"
+    if switch is None:
+        return f"! made for {initial.equation_of_state}, which is no equation of NEMO's"
+    return f"! made for &nameos {switch} = .true."
 
 
 def _check_mesh(path: Path, initial: InitialCondition) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from math import prod
 
@@ -15,6 +16,7 @@ from data.readers.mitgcm import open_mitgcm
 from data.restarts import initial_condition
 from data.restarts.initial_condition import InitialCondition
 from data.restarts.mitgcm import MitgcmFiles
+from guidance.seawater import Linear
 
 
 @pytest.fixture
@@ -43,6 +45,29 @@ def test_layout(initial, tmp_path, precision, kind, bits):
     assert " hydrogSaltFile='start_salt.bin'," in written.namelist.splitlines()
     assert " pSurfInitFile='start_eta.bin'," in written.namelist.splitlines()
     assert " nIter0=0," in written.namelist.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("equation", "line"),
+    [
+        ("jmd95", " eosType='JMD95Z',"),
+        ("linear", " eosType='LINEAR',"),
+        ("nemo-seos", "# made for the equation of state nemo-seos: no eosType is known to be it"),
+    ],
+)
+def test_the_equation_of_state_is_named(initial, tmp_path, equation, line):
+    made_for = replace(initial, equation_of_state=equation)
+    lines = MitgcmFiles().write(made_for, path=tmp_path / "start").namelist.splitlines()
+    assert lines.index(" &PARM01") < lines.index(line) < lines.index(" &PARM03")
+    assert ("eosType=" in "".join(lines)) == (equation != "nemo-seos")
+
+
+def test_the_linear_equation_is_named_with_its_slopes(initial, tmp_path):
+    linear = replace(initial, equation_of_state="linear")
+    told = MitgcmFiles().write(linear, path=tmp_path / "start").namelist
+    slopes = re.search("tAlpha=(.*), sBeta=(.*)", told).groups()
+    expected = Linear().thermal_expansion, Linear().haline_contraction
+    assert tuple(map(float, slopes)) == expected
 
 
 def test_without_sea_level_the_model_starts_flat(initial, tmp_path):
