@@ -99,6 +99,7 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
     add("--states", type=Path, help="archive to take it from; without it, guided_adjusted")
     add("--format", choices=FORMATS, default="cf", help="what to write (cf)")
     add("--output", type=Path, help="file to write; several files are named after it")
+    add("--overwrite", action="store_true", help="replace what is at --output")
     add("--precision", choices=("single", "double"), help="of the numbers: cf, nemo, mitgcm")
     add("--template", type=Path, help="nemo-restart, veros-restart: a restart to copy")
     add("--mesh-mask", type=Path, help="nemo: the domain's mesh mask, to compare the state with")
@@ -263,7 +264,8 @@ def evaluate(experiment: Experiment, options: argparse.Namespace) -> None:
 
 def export(experiment: Experiment, options: argparse.Namespace) -> None:
     """Write one state as an initial condition, read back, and say what the model must be told."""
-    from data.restarts.formats import build_writer, suffix_of
+    from data.restarts.formats import build_writer, default_name
+    from data.restarts.initial_condition import refuse_to_overwrite
     from data.states import StateArchive
     from evaluation.export import export_state
     from latent_diffusion.sample import row_path
@@ -275,7 +277,9 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
         mesh_mask=options.mesh_mask,
         velocities=options.velocities,
     )
-    name = f"initial_condition_{options.member}{suffix_of(options.format)}"
+    if options.output and not options.overwrite:
+        refuse_to_overwrite(writer, options.output)
+    name = default_name(options.format, options.member)
     written = export_state(
         StateArchive.open(options.states or row_path(experiment, "guided_adjusted")),
         options.member,

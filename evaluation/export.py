@@ -71,8 +71,14 @@ def in_balance(state: State, grid: OceanGrid, eos: EquationOfState) -> tuple[Sta
     """One state with a sea level, and the velocities in geostrophic balance with both.
 
     A state without a sea level gets the one under which the water at the sea floor is still.
-    Raises UserError as `guidance.balance` does.
+    Raises UserError for a grid on a plane, whose Coriolis parameter archives do not hold, and as
+    `guidance.balance` does.
     """
+    if grid.horizontal_units != "degrees":
+        raise UserError(
+            f"the grid lies on a plane (in {grid.horizontal_units}), where no Coriolis parameter "
+            "is known to put a flow in balance with: start at rest (--velocities rest)."
+        )
     if state.sea_level is None:
         level = balanced_sea_level(state, eos=eos, grid=grid)
         state = State(state.temperature, state.salinity, level)

@@ -146,6 +146,30 @@ def test_mitgcm_starts_from_any_archive(tiny_config, tiny_archive, tmp_path, cap
     assert " readBinaryPrec=64," in told and " hydrogSaltFile='start_salt.bin'," in told
 
 
+def test_a_named_file_is_replaced_only_on_demand(tiny_config, tiny_archive, tmp_path):
+    words = ["export", str(tiny_config), "--states", str(tiny_archive), "--adjust"]
+    there = tmp_path / "start_eta.bin"
+    there.write_text("dear to someone")
+    words += ["--format", "mitgcm", "--output", str(tmp_path / "start.bin")]
+    message = _exit(words)
+    assert f"{there} exists: give another --output, or --overwrite" in message
+    assert list(tmp_path.glob("start*")) == [there]
+    there.rename(tmp_path / "start_salt.bin")
+    main([*words, "--overwrite"])
+    size = StateArchive.open(tiny_archive).grid.wet.size
+    assert (tmp_path / "start_salt.bin").stat().st_size == 4 * size
+
+
+def test_without_a_name_the_format_is_in_it_and_may_be_repeated(
+    tiny_config, tiny_archive, tmp_path
+):
+    words = ["export", str(tiny_config), "--states", str(tiny_archive), "--adjust"]
+    for _ in range(2):
+        main([*words, "--format", "nemo"])
+    found = {file.name for file in tmp_path.rglob("initial_condition_*")}
+    assert found == {f"initial_condition_0_nemo_{letter}.nc" for letter in "TS"}
+
+
 def test_a_member_that_is_not_there_cannot_be_exported(finished):
     message = _exit(["export", str(finished), "--member", "3"])
     assert "states 0 to 2; there is no state 3" in message

@@ -36,6 +36,10 @@ class CfFile:
 
     precision: Precision = "double"
 
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """One file."""
+        return (path,)
+
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """`export_cf` of the state."""
         export_cf(

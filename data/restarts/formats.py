@@ -24,9 +24,10 @@ FORMATS = tuple(_WRITERS)
 _SUFFIXES = {"mitgcm": ".bin", "veros-restart": ".h5"}
 
 
-def suffix_of(name: str) -> str:
-    """What the names of files of the format end in."""
-    return _SUFFIXES.get(name, ".nc")
+def default_name(name: str, member: int) -> str:
+    """The file name of a member in the format `name`; formats do not share one."""
+    kind = "" if name == "cf" else f"_{name}"
+    return f"initial_condition_{member}{kind}{_SUFFIXES.get(name, '.nc')}"
 
 
 def build_writer(name: str, **options: Any) -> InitialConditionWriter:

@@ -1,8 +1,9 @@
 """What every writer of initial conditions takes, checks and returns.
 
-A writer holds what its model needs to know (precision, template) and has one method:
+A writer holds what its model needs to know (precision, template) and has two methods:
 `write(initial, path=...)` writes the files, reads them back, compares, and only then puts them in
-place. The arrays are checked here, once for all models.
+place; `files(path)` says which files those may be. The arrays are checked here, once for all
+models.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Floats = NDArray[np.floating]
 FLOAT_BYTES: dict[Precision, int] = {"single": 4, "double": 8}
 _KELVIN_ABOVE = 100.0  # no ocean is this warm in degC, none this cold in K
 _KILOGRAMS_BELOW = 1.0  # no ocean is this fresh in 1e-3 or g/kg, none this salty in kg/kg
-_CENTIMETRES_ABOVE = 20.0  # no sea level is this far from the geoid in m
+_CENTIMETRES_ABOVE = 20.0  # no sea level is anywhere this far from the geoid in m
 
 
 class Velocities(NamedTuple):
@@ -76,6 +77,10 @@ class Written:
 class InitialConditionWriter(Protocol):
     """Writes initial conditions of one model."""
 
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Every file that `write` to `path` may make."""
+        ...
+
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Write to `path`, or to several files named after it; each is whole or not there.
 
@@ -121,18 +126,26 @@ def _check_values(name: str, wet_values: Floats) -> None:
             f"so is 0 or less, a land value, in {dry} wet cells: expected salt in every wet cell; "
             "was the state made on another wet mask?"
         )
-    _check_units(name, float(np.median(wet_values)))
+    _check_units(name, wet_values)
 
 
-def _check_units(name: str, median: float) -> None:
+def _check_units(name: str, wet_values: Floats) -> None:
+    """A sea level is about 0 in any units, so its extremes tell; medians do not mind outliers."""
+    median, extreme = float(np.median(wet_values)), float(np.abs(wet_values).max())
+    of_median = f"a median of {median:.4g}"
     wrong = {
-        "thetao": (median > _KELVIN_ABOVE, "degC", "subtract 273.15 from kelvin"),
-        "so": (median < _KILOGRAMS_BELOW, "1e-3 or g/kg", "multiply kg/kg by 1000"),
-        "zos": (abs(median) > _CENTIMETRES_ABOVE, "m", "divide centimetres by 100"),
+        "thetao": (median > _KELVIN_ABOVE, of_median, "degC", "subtract 273.15 from kelvin"),
+        "so": (median < _KILOGRAMS_BELOW, of_median, "1e-3 or g/kg", "multiply kg/kg by 1000"),
+        "zos": (
+            extreme > _CENTIMETRES_ABOVE,
+            f"values up to {extreme:.4g} from 0",
+            "m",
+            "divide centimetres by 100",
+        ),
     }
-    found, units, advice = wrong[name]
+    found, what, units, advice = wrong[name]
     if found:
-        raise UserError(f"{name} has a median of {median:.4g}: expected {units}; {advice}.")
+        raise UserError(f"{name} has {what}: expected {units}; {advice}.")
 
 
 def stem(path: Path) -> Path:
@@ -175,6 +188,15 @@ def refuse_to_replace(template: Path, *, path: Path) -> None:
     """A template may have cost months: its copy never takes its place."""
     if path.exists() and path.samefile(template):
         raise UserError(f"{path} is the template itself: give another file to write.")
+
+
+def refuse_to_overwrite(writer: InitialConditionWriter, path: Path) -> None:
+    """Raise UserError if writing to `path` would replace a file."""
+    there = [str(file) for file in writer.files(path) if file.exists()]
+    if there:
+        raise UserError(
+            f"{', '.join(there)} exists: give another --output, or --overwrite to replace it."
+        )
 
 
 def same_bytes(one: NDArray[Any], other: NDArray[Any]) -> bool:

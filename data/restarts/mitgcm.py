@@ -22,6 +22,7 @@ from data.restarts.initial_condition import (
 
 _PARAMETERS = {"thetao": "hydrogThetaFile", "so": "hydrogSaltFile", "zos": "pSurfInitFile"}
 _SUFFIXES = {"thetao": "theta", "so": "salt", "zos": "eta"}
+_EQUATIONS = {"jmd95": "JMD95Z", "linear": "LINEAR"}
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,20 @@ class MitgcmFiles:
 
     precision: Precision = "single"
 
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Temperature, salinity and sea level, which is written if the state has one."""
+        base = stem(path)
+        return tuple(base.with_name(f"{base.name}_{end}.bin") for end in _SUFFIXES.values())
+
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Land is 0. Raises UserError as `data.restarts.initial_condition` says."""
         kind = np.dtype(f">f{FLOAT_BYTES[self.precision]}")
         fields = {name: values.astype(kind) for name, values in initial.fields().items()}
-        base = stem(path)
-        files = {name: base.with_name(f"{base.name}_{_SUFFIXES[name]}.bin") for name in fields}
+        files = {
+            name: file
+            for name, file in zip(_SUFFIXES, self.files(path), strict=True)
+            if name in fields
+        }
         write_compared(
             fields,
             files,
@@ -46,9 +55,9 @@ class MitgcmFiles:
             read=lambda partial, _: np.fromfile(partial, dtype=kind),
         )
         at_zero = bool((fields["thetao"][initial.grid.wet] == 0).any())
-        return Written(tuple(files.values()), self._namelist(files, at_zero=at_zero))
+        return Written(tuple(files.values()), self._namelist(files, initial, at_zero=at_zero))
 
-    def _namelist(self, files: dict[str, Path], *, at_zero: bool) -> str:
+    def _namelist(self, files: dict[str, Path], initial: InitialCondition, *, at_zero: bool) -> str:
         """Fragment of the file `data`; `at_zero`: a wet cell holds 0 degC exactly."""
         lines = [f" {_PARAMETERS[name]}='{file.name}'," for name, file in files.items()]
         if at_zero:  # which MITgcm would take for a cell that the file forgot
@@ -58,6 +67,7 @@ class MitgcmFiles:
                 "# MITgcm, file `data`; readBinaryPrec holds for all of its input files",
                 " &PARM01",
                 f" readBinaryPrec={8 * FLOAT_BYTES[self.precision]},",
+                *_equation(initial.equation_of_state),
                 " &",
                 " &PARM03",
                 " nIter0=0,",
@@ -67,3 +77,11 @@ class MitgcmFiles:
                 " &",
             ]
         )
+
+
+def _equation(name: str) -> list[str]:
+    """Lines of `PARM01` that say which equation of state the state was made for."""
+    if name not in _EQUATIONS:
+        return [f"# made for the equation of state {name}: no eosType is known to be it"]
+    remark = ["# made for tAlpha=1.67E-4, sBeta=7.8E-4"] if name == "linear" else []
+    return [f" eosType='{_EQUATIONS[name]}',", *remark]

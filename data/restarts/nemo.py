@@ -44,6 +44,11 @@ class NemoPair:
     precision: Precision = "single"
     mesh_mask: Path | None = None
 
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Temperature and salinity."""
+        base = stem(path)
+        return tuple(base.with_name(f"{base.name}_{_SUFFIXES[name]}.nc") for name in _VARIABLES)
+
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Raises UserError also for a mesh mask of another domain."""
         if self.mesh_mask is not None:
@@ -51,17 +56,18 @@ class NemoPair:
         kind = np.dtype(f"f{FLOAT_BYTES[self.precision]}")
         checked = initial.fields()
         fields = {name: checked[name].astype(kind) for name in _VARIABLES}
-        base = stem(path)
-        files = {name: base.with_name(f"{base.name}_{_SUFFIXES[name]}.nc") for name in fields}
-        with netcdf_errors(base):
+        files = dict(zip(_VARIABLES, self.files(path), strict=True))
+        with netcdf_errors(stem(path)):
             write_compared(fields, files, write=partial(_write_file, initial), read=_read_file)
         return Written(tuple(files.values()), _namelist(files, initial))
 
 
 def equation_switch(initial: InitialCondition) -> str:
-    """A comment that says which switch of `nameos` the state was made for, where NEMO has one."""
+    """A comment that says which equation of state the state was made for: its `nameos` switch."""
     switch = _SWITCHES.get(initial.equation_of_state)
-    return f"! made for &nameos {switch} = .true." if switch else "! made for no equation of NEMO's"
+    if switch is None:
+        return f"! made for {initial.equation_of_state}, which is no equation of NEMO's"
+    return f"! made for &nameos {switch} = .true."
 
 
 def _check_mesh(path: Path, initial: InitialCondition) -> None:

@@ -50,6 +50,11 @@ def last_volume(variable: netCDF4.Variable) -> NDArray[Any]:
     return variable[...].reshape(-1, *variable.shape[-3:])[-1]
 
 
+def last_map(variable: netCDF4.Variable) -> NDArray[Any]:
+    """The last record of a variable over time, `y x`."""
+    return variable[...].reshape(-1, *variable.shape[-2:])[-1]
+
+
 def check_domain(
     dataset: netCDF4.Dataset, wet: NDArray[np.bool_], grid: OceanGrid, *, path: Path
 ) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import UserError
+from data.grid import OceanGrid
 from data.restarts.initial_condition import (
     Floats,
     InitialCondition,
@@ -32,12 +33,15 @@ from data.restarts.initial_condition import (
     stem,
 )
 from data.restarts.nemo import equation_switch
-from data.restarts.nemo_domain import check_domain, last_volume, opened, require
+from data.restarts.nemo_domain import check_domain, last_map, last_volume, opened, require
 from data.whole import whole
 
 _NAMES = {"thetao": "t", "so": "s", "zos": "ssh", "u": "u", "v": "v"}
-_NOW, _BEFORE = "n", "b"
+_NOW, _BEFORE, _AFTER = "n", "b", "a"
+_LEVELS = {"zos": (_NOW, _BEFORE, _AFTER)}  # ssha: of the Runge-Kutta scheme
+_THICKNESSES = ("e3t_", "fse3t_")  # of levels that move with the sea level; the latter in NEMO 3.6
 _BAROTROPIC = ("uu_n", "vv_n")  # of the Runge-Kutta scheme: depth means of un and vn
+_SUBSTEPS = ("sshbb_e", "ubb_e")  # of the barotropic steps, which go on from them
 _KIND = "a NEMO restart"
 _FILL_ABOVE = 1e3  # no sea is this salty
 
@@ -52,15 +56,22 @@ class NemoRestart:
     template: Path
     velocities: VelocityChoice = "template"
 
-    def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Replace `tn sn tb sb`, with sea level `sshn sshb`, with velocities `un vn ub vb`.
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """One file, which ends in `.nc`: NEMO adds that to the name in its namelist."""
+        return (path.with_name(f"{stem(path).name}.nc"),)
 
-        "Before" fields (`b`) are replaced where the template has them. Raises UserError also if
-        the template is not a restart of the state's domain or lacks a field.
+    def write(self, initial: InitialCondition, *, path: Path) -> Written:
+        """Replace `tn sn tb sb`, with sea level `sshn sshb ssha`, with velocities `un vn ub vb`.
+
+        "Before" and "after" fields (`b`, `a`) are replaced where the template has them. A sea
+        level takes with it the levels' thicknesses `e3t_n e3t_b` where the template has them.
+        Raises UserError also if the template is not a restart of the state's domain, lacks a field,
+        or holds one that would no longer fit.
         """
         with opened(self.template) as template:
             patch = self._patch(template, initial)
             step = int(template["kt"][...]) if "kt" in template.variables else None
+        (path,) = self.files(path)
         refuse_to_replace(self.template, path=path)
         with netcdf_errors(path), whole(path) as partial:
             shutil.copyfile(self.template, partial)
@@ -77,16 +88,54 @@ class NemoRestart:
         salt = last_volume(template["sn"])  # 0 on land, or a fill value
         check_domain(template, (salt > 0) & (salt < _FILL_ABOVE), grid, path=path)
         fields = initial.fields() | self._velocity_fields(initial)
+        if "zos" in fields or "u" in fields:
+            self._refuse_substeps(template)
         now = tuple(f"{_NAMES[name]}{_NOW}" for name in fields)
         require(template, now, path=path, kind=f"{_KIND} with {', '.join(now)}")
         patch = {}
         for name, values in fields.items():
             mask = grid.wet if values.ndim == 3 else grid.wet[0]
-            for level in (_NOW, _BEFORE):
+            for level in _LEVELS.get(name, (_NOW, _BEFORE)):
                 variable = f"{_NAMES[name]}{level}"
                 if variable in template.variables:
                     patch[variable] = _patched(template[variable], values, mask, path)
+        if "zos" in fields:
+            patch |= self._thicknesses(template, fields["zos"], grid)
         return patch | self._barotropic(template)
+
+    def _refuse_substeps(self, template: netCDF4.Dataset) -> None:
+        """The Runge-Kutta scheme's barotropic steps go on whatever the first step is."""
+        found = [name for name in _SUBSTEPS if name in template.variables]
+        if found and _BAROTROPIC[0] in template.variables:
+            raise UserError(
+                f"{self.template} holds {', '.join(found)}, the last barotropic steps of a "
+                "Runge-Kutta run, which would not match a new sea level or new velocities: give a "
+                "restart without them, or of a leap-frog run."
+            )
+
+    def _thicknesses(
+        self, template: netCDF4.Dataset, sea_level: Floats, grid: OceanGrid
+    ) -> dict[str, NDArray[Any]]:
+        """Thicknesses under a new `sea_level` `y x` [m]: z*, each column stretched as a whole."""
+        names = [stem for stem in _THICKNESSES if f"{stem}{_NOW}" in template.variables]
+        if not names:
+            return {}
+        own = [name for name in template.variables if name.startswith("tilde_e3t_")]
+        if own:
+            raise UserError(
+                f"{self.template} holds {', '.join(own)}: its levels move by themselves (z-tilde) "
+                "and cannot follow a new sea level; give a restart of a run with z*."
+            )
+        rise = sea_level - last_map(template["sshn"]).astype(np.float64)
+        patch = {}
+        for name in names:
+            stretched = _stretched(last_volume(template[f"{name}{_NOW}"]), rise, grid.wet)
+            for variable in (f"{name}{level}" for level in (_NOW, _BEFORE)):
+                if variable in template.variables:
+                    patch[variable] = _patched(
+                        template[variable], stretched, grid.wet, self.template
+                    )
+        return patch
 
     def _velocity_fields(self, initial: InitialCondition) -> dict[str, Floats]:
         shape = initial.grid.shape
@@ -125,6 +174,21 @@ class NemoRestart:
                 expected = patch[name] if name in patch else template[name][...]
                 if not same_bytes(np.asarray(written[name][...]), np.asarray(expected)):
                     raise reads_differently(path, name)
+
+
+def _stretched(thickness: Floats, rise: Floats, wet: NDArray[np.bool_]) -> Floats:
+    """Thicknesses `z y x` [m] of wet cells when each column grows by `rise` `y x` [m].
+
+    All cells of a column by the same factor, as NEMO's z* has it: e3t = e3t_0 (1 + ssh / h_0).
+    """
+    height = np.sum(thickness, axis=0, where=wet, dtype=np.float64)
+    ratio = 1 + np.divide(rise, height, out=np.zeros_like(height), where=wet[0])
+    if not (ratio > 0).all():
+        raise UserError(
+            f"the sea level would lie below the sea floor in {int((~(ratio > 0)).sum())} columns: "
+            "expected one that leaves water in every wet column."
+        )
+    return thickness * ratio
 
 
 def _patched(

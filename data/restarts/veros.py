@@ -30,6 +30,13 @@ from data.restarts.initial_condition import (
 from data.whole import whole
 
 _VARIABLES = {"core/temp": "thetao", "core/salt": "so"}
+_EQUATIONS = {  # by eq_of_state_type
+    "veros-linear": 1,
+    "veros-nonlinear1": 2,
+    "veros-vallis": 3,
+    "veros-nonlinear3": 4,
+    "veros-gsw": 5,
+}
 _GHOSTS = 2
 _INTERIOR = (slice(_GHOSTS, -_GHOSTS), slice(_GHOSTS, -_GHOSTS))
 
@@ -39,6 +46,10 @@ class VerosRestart:
     """Writes a restart that differs from `template` in temperature and salinity alone."""
 
     template: Path
+
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """One file."""
+        return (path,)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Sea level is left out: a rigid lid has none.
@@ -53,7 +64,7 @@ class VerosRestart:
                 for name, values in patch.items():
                     file[name][...] = values
             self._compare(partial, patch, path)
-        return Written((path,), _settings(path))
+        return Written((path,), _settings(path, initial.equation_of_state))
 
     def _patch(self, initial: InitialCondition) -> dict[str, Floats]:
         """New arrays, `x y z time` with ghosts, in the template's types."""
@@ -143,12 +154,15 @@ def _filled(stored: Floats, values: Floats, *, periodic_x: bool) -> Floats:
     return filled
 
 
-def _settings(path: Path) -> str:
-    """What a Veros setup must say."""
+def _settings(path: Path, equation: str) -> str:
+    """What a Veros setup must say; equation: the one that the state was made for."""
+    number = _EQUATIONS.get(equation)
+    foreign = f"# the state was made for {equation}, which is no equation of Veros'"
     return "\n".join(
         [
             "# Veros, in set_parameter, with the template's set-up and diagnostics",
             f'settings.restart_input_filename = "{path.name}"',
+            f"settings.eq_of_state_type = {number}" if number else foreign,
             "# and before the set-up is built",
             "runtime_settings.force_overwrite = False",
         ]

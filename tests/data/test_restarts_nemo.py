@@ -68,6 +68,12 @@ def test_the_namelist_names_files_and_variables(initial, tmp_path):
     assert any("sea level starts at 0" in line for line in lines)
 
 
+def test_a_foreign_equation_of_state_is_named(initial, tmp_path):
+    foreign = replace(initial, equation_of_state="veros-gsw")
+    lines = NemoPair().write(foreign, path=tmp_path / "start").namelist.splitlines()
+    assert "! made for veros-gsw, which is no equation of NEMO's" in lines
+
+
 def _dino_grid() -> OceanGrid:
     """The size of DINO at 1 degree: 36 levels, 199 rows, 52 columns, walls around."""
     shape = (36, 199, 52)

@@ -52,6 +52,12 @@ def _write_restart(path: Path, grid, *, leave_out=(), kind="f8", model="NETCDF4_
     return path
 
 
+def _add(path: Path, name: str, values: np.ndarray) -> None:
+    with netCDF4.Dataset(path, "r+") as file:
+        dims = ("time_counter", *(("nav_lev", "y", "x")[-values.ndim :]))
+        file.createVariable(name, "f8", dims)[:] = values[None]
+
+
 def _raw(path: Path) -> dict[str, tuple[str, bytes]]:
     with netCDF4.Dataset(path) as file:
         file.set_auto_maskandscale(False)
@@ -129,16 +135,88 @@ def test_a_restart_without_before_fields_in_single_precision(small_grid, initial
 
 
 def test_barotropic_velocities_of_runge_kutta_follow_only_to_rest(template, initial, tmp_path):
-    with netCDF4.Dataset(template, "r+") as file:
-        for name in ("uu_n", "vv_n"):
-            file.createVariable(name, "f8", ("time_counter", "y", "x"))[:] = 1.0
     grid = initial.grid
+    for name in ("uu_n", "vv_n"):
+        _add(template, name, np.ones(grid.shape[1:]))
     rest = NemoRestart(template, velocities="rest")
     rest.write(initial, path=tmp_path / "rest.nc")
     assert _changed(template, tmp_path / "rest.nc") >= {"uu_n", "vv_n", "un", "vn"}
     moving = replace(initial, velocities=Velocities(0.1 * grid.wet, 0.0 * grid.wet))
     with pytest.raises(UserError, match="start at rest, or from a leap-frog restart"):
         NemoRestart(template, velocities="balanced").write(moving, path=tmp_path / "moving.nc")
+
+
+def test_the_sea_level_after_a_step_of_runge_kutta_is_new_too(template, initial, tmp_path):
+    _add(template, "ssha", np.ones(initial.grid.shape[1:]))
+    NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == STATE | SEA_LEVEL | {"ssha"}
+    with netCDF4.Dataset(tmp_path / "start.nc") as file:
+        column = initial.grid.wet[0]
+        np.testing.assert_array_equal(file["ssha"][0][column], file["sshn"][0][column])
+    NemoRestart(template).write(_without_sea_level(initial), path=tmp_path / "other.nc")
+    assert _changed(template, tmp_path / "other.nc") == STATE
+
+
+def test_barotropic_steps_of_runge_kutta_allow_no_new_flow(template, initial, tmp_path):
+    flat = _without_sea_level(initial)
+    for name in ("sshbb_e", "ubb_e"):
+        _add(template, name, np.ones(initial.grid.shape[1:]))
+    NemoRestart(template).write(initial, path=tmp_path / "leap_frog.nc")  # an Euler step resets
+    _add(template, "uu_n", np.ones(initial.grid.shape[1:]))
+    path = tmp_path / "start.nc"
+    for changing, velocities in ((initial, "template"), (flat, "rest")):
+        with pytest.raises(UserError, match=r"holds sshbb_e, ubb_e, .* would not match a new sea"):
+            NemoRestart(template, velocities=velocities).write(changing, path=path)
+    NemoRestart(template).write(flat, path=path)
+    assert _changed(template, path) == STATE
+
+
+def _add_thicknesses(path: Path, grid) -> np.ndarray:
+    """`e3t_n`, and `e3t_b` 1 % thicker, of z*: levels stretched to sea level, 1 m thick on land."""
+    with netCDF4.Dataset(path) as file:
+        rise = np.asarray(file["sshn"][0]) / np.maximum(grid.thickness.sum(0, where=grid.wet), 1)
+    thickness = np.where(grid.wet, grid.thickness * (1 + rise), 1.0)
+    _add(path, "e3t_n", thickness)
+    _add(path, "e3t_b", 1.01 * thickness)
+    return thickness
+
+
+def test_levels_that_move_follow_a_new_sea_level(template, initial, tmp_path):
+    grid = initial.grid
+    _add_thicknesses(template, grid)
+    NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == STATE | SEA_LEVEL | {"e3t_n", "e3t_b"}
+    sea_level = initial.state.sea_level[0].double().numpy()
+    rest = grid.thickness.sum(0, where=grid.wet)
+    expected = grid.thickness * (1 + sea_level / np.maximum(rest, 1))
+    with netCDF4.Dataset(tmp_path / "start.nc") as file:
+        for name in ("e3t_n", "e3t_b"):
+            np.testing.assert_allclose(file[name][0][grid.wet], expected[grid.wet], rtol=1e-12)
+        height = np.asarray(file["e3t_n"][0]).sum(0, where=grid.wet)
+        column = grid.wet[0]
+        np.testing.assert_allclose(height[column], (rest + sea_level)[column], rtol=1e-12)
+        assert (file["e3t_n"][0][~grid.wet] == 1).all()
+
+
+def test_levels_stay_where_the_sea_level_does(template, initial, tmp_path):
+    _add_thicknesses(template, initial.grid)
+    _add(template, "tilde_e3t_n", np.zeros(initial.grid.shape))
+    NemoRestart(template).write(_without_sea_level(initial), path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == STATE
+
+
+def test_levels_that_cannot_follow_a_sea_level_are_refused(template, initial, tmp_path):
+    thickness = _add_thicknesses(template, initial.grid)
+    low = initial.state.sea_level - 15.0
+    with netCDF4.Dataset(template, "r+") as file:
+        file["e3t_n"][0] = thickness / thickness.max()
+    write = NemoRestart(template).write
+    with pytest.raises(UserError, match="sea level would lie below the sea floor in"):
+        write(replace(initial, state=replace(initial.state, sea_level=low)), path=tmp_path / "a.nc")
+    _add(template, "tilde_e3t_n", np.zeros(initial.grid.shape))
+    with pytest.raises(UserError, match=r"holds tilde_e3t_n: its levels move by themselves"):
+        write(initial, path=tmp_path / "a.nc")
+    assert not (tmp_path / "a.nc").exists()
 
 
 def test_the_namelist_goes_on_from_the_template_with_an_euler_step(template, initial, tmp_path):
@@ -151,6 +229,23 @@ def test_the_namelist_goes_on_from_the_template_with_an_euler_step(template, ini
     assert told["nn_it000"] == "57601"
     assert told["nn_rstctl"] == "2"
     assert told["cn_ocerst_in"] == "'start'"
+
+
+@pytest.mark.parametrize("name", ["start", "start.nc", "year.0100"])
+def test_nemo_finds_the_file_by_the_namelists_name(template, initial, tmp_path, name):
+    written = NemoRestart(template).write(initial, path=tmp_path / name)
+    told = written.namelist.split("cn_ocerst_in = '")[1].split("'")[0]
+    assert (
+        written.files == (tmp_path / f"{told}.nc",) == NemoRestart(template).files(tmp_path / name)
+    )
+    assert written.files[0].exists()
+
+
+def test_the_template_is_never_replaced_by_a_name_without_its_ending(template, initial):
+    before = template.read_bytes()
+    with pytest.raises(UserError, match="is the template itself"):
+        NemoRestart(template).write(initial, path=template.with_suffix(""))
+    assert template.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import netCDF4
 import numpy as np
 import pytest
 import torch
 
 from data.errors import UserError
-from data.restarts.formats import FORMATS, build_writer, suffix_of
+from data.restarts.formats import FORMATS, build_writer, default_name
 from data.restarts.initial_condition import Written
 from data.restarts.mitgcm import MitgcmFiles
 from data.restarts.nemo import NemoPair
 from data.states import ArchiveWriter, StateArchive
-from evaluation.export import export_state, require_stable
-from guidance.balance import balanced_velocities
+from evaluation.export import export_state, in_balance, require_stable
+from guidance.balance import balanced_sea_level, balanced_velocities
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 
@@ -86,12 +88,45 @@ def test_a_flow_in_balance_goes_to_the_writer_with_a_sea_level(archive, tmp_path
     export_state(archive, 0, Keeps(), path=tmp_path / "a", adjusted=True, balanced=True)
     initial, eos = taken[1], equation_of_state("veros-vallis")
     state = adjust(archive.read([0]), eos=eos, grid=archive.grid)
-    expected = balanced_velocities(state, eos=eos, grid=archive.grid, reference="floor")
-    assert initial.state.sea_level is not None
-    assert float(expected.u.abs().max()) > 0
-    surface = initial.velocities.u[0].ravel(), expected.u[0, 0].numpy().ravel()
-    assert np.corrcoef(*surface)[0, 1] > 0.95
+    level = balanced_sea_level(state, eos=eos, grid=archive.grid)
     assert torch.equal(initial.state.temperature, state.temperature)
+    assert torch.equal(initial.state.salinity, state.salinity)
+    assert torch.equal(initial.state.sea_level, level)
+    _check_balance(initial.velocities, replace(state, sea_level=level), archive.grid)
+
+
+def test_a_sea_level_of_the_states_own_is_kept_and_balanced(tiny_grid, tiny_states):
+    grid, eos = tiny_grid(), equation_of_state("veros-vallis")
+    state = tiny_states(grid, batch=1, seed=0, sea_level=True)
+    kept, flow = in_balance(state, grid, eos)
+    assert torch.equal(kept.sea_level, state.sea_level)
+    _check_balance(flow, state, grid)
+    still = replace(state, sea_level=balanced_sea_level(state, eos=eos, grid=grid))
+    assert np.abs(flow.u - in_balance(still, grid, eos)[1].u).max() > 1e-3
+
+
+def test_on_a_plane_the_user_is_told_to_start_at_rest(tiny_grid, tiny_states):
+    degrees = tiny_grid()
+    plane = replace(degrees, horizontal_units="km")
+    state = tiny_states(degrees, batch=1, seed=0)
+    with pytest.raises(UserError, match=r"on a plane \(in km\).* at rest \(--velocities rest\)"):
+        in_balance(state, plane, equation_of_state("veros-vallis"))
+
+
+def _check_balance(flow, state, grid):
+    """The flow is that of the state's sea level and density, number by number."""
+    eos = equation_of_state("veros-vallis")
+    expected = balanced_velocities(state, eos=eos, grid=grid, reference="sea_level")
+    for values, wanted in zip(flow, expected, strict=True):
+        assert float(wanted.abs().max()) > 0
+        np.testing.assert_array_equal(values, wanted[0].numpy())
+
+
+def test_formats_do_not_share_a_default_name():
+    assert default_name("cf", 3) == "initial_condition_3.nc"
+    assert default_name("nemo-restart", 3) == "initial_condition_3_nemo-restart.nc"
+    assert default_name("mitgcm", 3).endswith(".bin")
+    assert len({default_name(name, 3) for name in FORMATS}) == len(FORMATS)
 
 
 def test_formats_take_their_own_options_only(tmp_path):
@@ -99,7 +134,6 @@ def test_formats_take_their_own_options_only(tmp_path):
         template = tmp_path / "restart.nc" if name.endswith("restart") else None
         assert build_writer(name, template=template, precision=None)
     assert build_writer("mitgcm", precision="double") == MitgcmFiles(precision="double")
-    assert suffix_of("mitgcm") == ".bin" and suffix_of("nemo") == ".nc"
     with pytest.raises(UserError, match="mitgcm does not take --mesh-mask"):
         build_writer("mitgcm", mesh_mask=tmp_path)
     with pytest.raises(UserError, match="nemo-restart does not take --precision"):
