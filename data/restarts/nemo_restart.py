@@ -117,7 +117,7 @@ class NemoRestart:
         self, template: netCDF4.Dataset, sea_level: Floats, grid: OceanGrid
     ) -> dict[str, NDArray[Any]]:
         """Thicknesses under a new `sea_level` `y x` [m]: z*, each column stretched as a whole."""
-        names = [stem for stem in _THICKNESSES if f"{stem}{_NOW}" in template.variables]
+        names = [name for name in _THICKNESSES if f"{name}{_NOW}" in template.variables]
         if not names:
             return {}
         own = [name for name in template.variables if name.startswith("tilde_e3t_")]
