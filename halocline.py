@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -49,16 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, function: Callable, help_text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name, help=help_text, description=help_text, epilog=EPILOG, allow_abbrev=False
-        )
-        sub.add_argument(
-            "config", type=Path, metavar="CONFIG", help="YAML of the experiment or study"
-        )
-        sub.set_defaults(command=function, load=load_experiment)
-        return sub
-
+    command = partial(_add_command, commands)
     command("run", run, "run every stage that is not yet done, in order; resumes where it stopped")
     simulate_parser = command(
         "simulate",
@@ -87,6 +79,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_studies(commands)
     return parser
+
+
+def _add_command(
+    commands: argparse._SubParsersAction, name: str, function: Callable, help_text: str
+) -> argparse.ArgumentParser:
+    """A subcommand that takes the YAML of an experiment, and any setting of it."""
+    sub = commands.add_parser(
+        name, help=help_text, description=help_text, epilog=EPILOG, allow_abbrev=False
+    )
+    sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment or study")
+    sub.set_defaults(command=function, load=load_experiment)
+    return sub
 
 
 def _add_export_options(parser: argparse.ArgumentParser) -> None:

@@ -31,10 +31,7 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]
     Nothing is checked yet. A base is named relative to the file that names it, and may have one
     itself. Raises `UserError` as `read_settings` does, and for bases that run in a circle.
     """
-    content = _with_bases(path, above=())
-    for key, value in _pairs(overrides):
-        _set(content, key, value)
-    return content
+    return _overridden(_with_bases(path, above=()), overrides)
 
 
 def _with_bases(path: Path, *, above: tuple[Path, ...]) -> dict[str, Any]:
@@ -76,9 +73,7 @@ def read_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(
             f"{path} holds no settings; expected a mapping with name, data, autoencoder, ..."
         )
-    for key, value in _pairs(overrides):
-        _set(content, key, value)
-    return content
+    return _overridden(content, overrides)
 
 
 def checked(
@@ -106,6 +101,12 @@ def parse_command_line(description: str, arguments: Sequence[str] | None = None)
     parser.add_argument("config", type=Path, help="YAML of the experiment")
     known, overrides = parser.parse_known_args(arguments)
     return load_experiment(known.config, overrides)
+
+
+def _overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    for key, value in _pairs(overrides):
+        _set(content, key, value)
+    return content
 
 
 def _pairs(overrides: Sequence[str]) -> list[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from data.grid import OceanGrid
 from data.state import State
@@ -100,17 +100,32 @@ def rmse_profiles(profiles: Mapping[str, Mapping[str, Any]], depth: Sequence[flo
     for ax, variable in zip(axes[0], ("temperature", "salinity"), strict=True):
         for name, look in looks(list(profiles)).items():
             values = np.array(profiles[name][variable], dtype=float)
-            style = {"color": look.colour, "linestyle": look.line, "marker": look.marker}
-            ax.plot(values, depth, label=name, markersize=3, linewidth=1.1, **style)
+            draw_profile(ax, values, depth, look=look, label=name)
         ax.set_title(variable)
-        ax.set_xlim(left=0)
-        stretch_to(ax, depth[-1])
         ax.set_xlabel("RMSE [% of the level's std]")
         ax.label_outer()
     axes[0, 0].set_ylabel("depth [m]")
     _legend(figure, axes[0, 0])
     figure.suptitle("Reconstruction error by level")
     return figure
+
+
+def draw_profile(
+    ax: Axes, values: ArrayLike, depth: Sequence[float], *, look: Look, label: str
+) -> None:
+    """A curve of `values` `z`, from 0 on, over `depth` `z` [m]."""
+    ax.plot(
+        values,
+        depth,
+        label=label,
+        color=look.colour,
+        linestyle=look.line,
+        marker=look.marker,
+        markersize=3,
+        linewidth=1.1,
+    )
+    ax.set_xlim(left=0)
+    stretch_to(ax, depth[-1])
 
 
 @styled

@@ -7,9 +7,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from evaluation.canvas import new_figure, stretch_to, styled
-from evaluation.codec_figures import Look, looks
+from evaluation.canvas import new_figure, styled
+from evaluation.codec_figures import Look, draw_profile, looks
 
 # Quantities beside the density error, and what the truth has of each.
 AXES = {
@@ -39,9 +40,7 @@ def trade_off(study: Mapping[str, Any]) -> Figure:
         for ax, x in zip(row, AXES, strict=True):
             _panel(ax, points, truth, x=x, looks=shown, cheapest=cheapest)
             ax.set_title(space)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    names = [study["methods"].get(label, label) for label in labels]
-    figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize="small")
+    _legend(figure, axes, study["methods"])
     return figure
 
 
@@ -59,13 +58,12 @@ def w1_by_level(study: Mapping[str, Any]) -> Figure:
             ax.set_title(space)
             ax.set_xlabel(f"W₁ of {variable} [{units}]")
         row[0].set_ylabel("depth [m]")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
+    _legend(figure, axes, study["methods"])
     return figure
 
 
 def _profiles(ax: Axes, study: Mapping[str, Any], *, space: str, variable: str) -> None:
-    """A curve for each method, over the square root of depth."""
+    """A curve for each method that the space has."""
     depth = study["depth_m"][space]
     for method, look in looks(list(study["methods"])).items():
         curve = [
@@ -74,19 +72,19 @@ def _profiles(ax: Axes, study: Mapping[str, Any], *, space: str, variable: str) 
             if (point["space"], point["method"]) == (space, method)
         ]
         if curve:
-            values = curve[len(curve) // 2]["w1_profiles"][variable]
-            ax.plot(
-                values,
-                depth,
-                label=study["methods"][method],
-                color=look.colour,
-                linestyle=look.line,
-                marker=look.marker,
-                markersize=3,
-                linewidth=1.1,
-            )
-    stretch_to(ax, depth[-1])
-    ax.set_xlim(left=0)
+            middle = curve[len(curve) // 2]["w1_profiles"][variable]
+            draw_profile(ax, middle, depth, look=look, label=method)
+
+
+def _legend(figure: Figure, axes: NDArray, titles: Mapping[str, str]) -> None:
+    """Every method of any space once, below the panels; what has no title, as it is."""
+    drawn = {
+        label: handle
+        for ax in axes[:, 0]
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    names = [titles.get(label, label) for label in drawn]
+    figure.legend(drawn.values(), names, loc="outside lower center", ncols=2, fontsize="small")
 
 
 def _panel(

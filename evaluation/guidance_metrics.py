@@ -17,6 +17,7 @@ from evaluation.weights import (
     column_area,
     interface_depth,
     level_means,
+    over_batches,
     weighted_mean,
 )
 from guidance.seawater import EquationOfState
@@ -71,10 +72,13 @@ def overturning_columns_percent(state: State, grid: OceanGrid, eos: EquationOfSt
 
     These are the columns that exact adjustment touches.
     """
-    pairs = wet_pairs(wet_tensor(grid))
-    steps = density_steps(state, eos=eos, interface_depth=interface_depth(grid))
-    overturning = ((steps < 0) & pairs).any(1)
-    return 100 * float(overturning.sum()) / (len(state) * float(pairs.any(0).sum()))
+    pairs, depth = wet_pairs(wet_tensor(grid)), interface_depth(grid)
+
+    def share(batch: State) -> Tensor:
+        steps = density_steps(batch, eos=eos, interface_depth=depth)
+        return 100 * ((steps < 0) & pairs).any(1).sum(dim=(1, 2)) / pairs.any(0).sum()
+
+    return float(over_batches(state, share).mean())
 
 
 def w1_profiles(state: State, truth: State, grid: OceanGrid) -> dict[str, list[float]]:

@@ -10,10 +10,23 @@ import pytest
 import torch
 
 from data.grid import OceanGrid
+from data.readers.cf import Conventions, ModelOutput
+from data.readers.nemo import open_nemo
 from data.state import State
 from data.states import ArchiveWriter
 
 LEVELS, ROWS, COLUMNS = 4, 6, 5
+
+
+@pytest.fixture
+def dino_output(shared_data) -> ModelOutput:
+    """The real output of NEMO in the DINO configuration, on its own mesh."""
+    folder = shared_data / "nemo_dino4deg"
+    return open_nemo(
+        folder / "nemo_dino_4deg.nc",
+        conventions=Conventions(periodic_x=True),
+        mesh_mask=folder / "mesh_mask.nc",
+    )
 
 
 @pytest.fixture

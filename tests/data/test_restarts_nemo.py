@@ -12,8 +12,6 @@ import xarray as xr
 
 from data.errors import UserError
 from data.grid import OceanGrid
-from data.readers.cf import Conventions
-from data.readers.nemo import open_nemo
 from data.restarts.initial_condition import InitialCondition
 from data.restarts.nemo import NemoPair
 from data.state import State
@@ -121,19 +119,14 @@ def test_the_mesh_mask_of_the_target_is_compared(initial, tmp_path):
     assert not list(tmp_path.glob("other*"))
 
 
-def test_the_real_mesh_mask_fits_its_own_states_only(shared_data, tmp_path):
+def test_the_real_mesh_mask_fits_its_own_states_only(dino_output, shared_data, tmp_path):
     folder = shared_data / "nemo_dino4deg"
-    output = open_nemo(
-        folder / "nemo_dino_4deg.nc",
-        conventions=Conventions(periodic_x=True),
-        mesh_mask=folder / "mesh_mask.nc",
-    )
-    initial = InitialCondition(output.read(slice(-1, None)), output.grid, "nemo-seos")
+    initial = InitialCondition(dino_output.read(slice(-1, None)), dino_output.grid, "nemo-seos")
     writer = NemoPair(mesh_mask=folder / "mesh_mask.nc")
     assert len(writer.write(initial, path=tmp_path / "start").files) == 2
-    turned = replace(output.grid, longitude=output.grid.longitude + 2)
+    turned = replace(dino_output.grid, longitude=dino_output.grid.longitude + 2)
     with pytest.raises(UserError, match=r"nav_lon of .* by up to 2 degrees"):
         writer.write(replace(initial, grid=turned), path=tmp_path / "other")
-    deeper = replace(output.grid, depth=output.grid.depth + 5)
+    deeper = replace(dino_output.grid, depth=dino_output.grid.depth + 5)
     with pytest.raises(UserError, match="give a file of the same levels"):
         writer.write(replace(initial, grid=deeper), path=tmp_path / "other")

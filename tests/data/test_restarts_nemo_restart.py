@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 
 from data.errors import UserError
-from data.readers.cf import Conventions
-from data.readers.nemo import open_nemo
 from data.restarts import nemo_restart
 from data.restarts.initial_condition import InitialCondition, Velocities
 from data.restarts.nemo_restart import NemoRestart
@@ -322,21 +320,16 @@ def test_a_copy_that_differs_elsewhere_is_not_left(template, initial, tmp_path, 
     assert [file.name for file in tmp_path.iterdir()] == ["template.nc"]
 
 
-def test_a_real_restart_takes_its_own_archive(shared_data, tmp_path):
+def test_a_real_restart_takes_its_own_archive(dino_output, shared_data, tmp_path):
     folder = shared_data / "nemo_dino4deg"
-    output = open_nemo(
-        folder / "nemo_dino_4deg.nc",
-        conventions=Conventions(periodic_x=True),
-        mesh_mask=folder / "mesh_mask.nc",
-    )
-    initial = InitialCondition(output.read(slice(0, 1)), output.grid, "nemo-seos")
+    initial = InitialCondition(dino_output.read(slice(0, 1)), dino_output.grid, "nemo-seos")
     template = folder / "DINO_00057600_restart.nc"
     NemoRestart(template).write(initial, path=tmp_path / "start.nc")
     assert _changed(template, tmp_path / "start.nc") == STATE
     with netCDF4.Dataset(tmp_path / "start.nc") as file:
         expected = initial.state.temperature[0].double().numpy()
         np.testing.assert_array_equal(file["tn"][0], expected)
-        assert file["tn"][0][~output.grid.wet].max() == 0
+        assert file["tn"][0][~dino_output.grid.wet].max() == 0
     rest = NemoRestart(template, velocities="rest")
     rest.write(initial, path=tmp_path / "rest.nc")
     assert _changed(template, tmp_path / "rest.nc") == STATE | VELOCITIES
