@@ -98,9 +98,8 @@ def rmse_profiles(profiles: Mapping[str, Mapping[str, Any]], depth: Sequence[flo
     """RMSE of each level in percent of its total standard deviation, by variant; `depth` [m]."""
     figure, axes = new_figure(1, 2, panel=(3.4, 4.0))
     for ax, variable in zip(axes[0], ("temperature", "salinity"), strict=True):
-        for name, look in looks(list(profiles)).items():
-            values = np.array(profiles[name][variable], dtype=float)
-            draw_profile(ax, values, depth, look=look, label=name)
+        curves = {name: profile[variable] for name, profile in profiles.items()}
+        draw_profiles(ax, curves, depth, shown=looks(list(profiles)))
         ax.set_title(variable)
         ax.set_xlabel("RMSE [% of the level's std]")
         ax.label_outer()
@@ -110,20 +109,26 @@ def rmse_profiles(profiles: Mapping[str, Mapping[str, Any]], depth: Sequence[flo
     return figure
 
 
-def draw_profile(
-    ax: Axes, values: ArrayLike, depth: Sequence[float], *, look: Look, label: str
+def draw_profiles(
+    ax: Axes,
+    profiles: Mapping[str, ArrayLike],
+    depth: Sequence[float],
+    *,
+    shown: Mapping[str, Look],
 ) -> None:
-    """A curve of `values` `z`, from 0 on, over `depth` `z` [m]."""
-    ax.plot(
-        values,
-        depth,
-        label=label,
-        color=look.colour,
-        linestyle=look.line,
-        marker=look.marker,
-        markersize=3,
-        linewidth=1.1,
-    )
+    """Curves of `profiles` `z`, from 0 on, over `depth` `z` [m], each as `shown` says."""
+    for name, values in profiles.items():
+        look = shown[name]
+        ax.plot(
+            np.asarray(values, dtype=float),
+            depth,
+            label=name,
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
+            markersize=3,
+            linewidth=1.1,
+        )
     ax.set_xlim(left=0)
     stretch_to(ax, depth[-1])
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evaluation.canvas import new_figure, styled
-from evaluation.codec_figures import Look, draw_profile, looks
+from evaluation.codec_figures import Look, draw_profiles, looks
 
 # Quantities beside the density error, and what the truth has of each.
 AXES = {
@@ -64,16 +64,16 @@ def w1_by_level(study: Mapping[str, Any]) -> Figure:
 
 def _profiles(ax: Axes, study: Mapping[str, Any], *, space: str, variable: str) -> None:
     """A curve for each method that the space has."""
-    depth = study["depth_m"][space]
-    for method, look in looks(list(study["methods"])).items():
-        curve = [
+    curves = {}
+    for method in study["methods"]:
+        points = [
             point
             for point in study["points"].values()
             if (point["space"], point["method"]) == (space, method)
         ]
-        if curve:
-            middle = curve[len(curve) // 2]["w1_profiles"][variable]
-            draw_profile(ax, middle, depth, look=look, label=method)
+        if points:
+            curves[method] = points[len(points) // 2]["w1_profiles"][variable]
+    draw_profiles(ax, curves, study["depth_m"][space], shown=looks(list(study["methods"])))
 
 
 def _legend(figure: Figure, axes: NDArray, titles: Mapping[str, str]) -> None:
