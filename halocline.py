@@ -78,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
     )
     _add_studies(commands)
+    _add_benchmark(commands)
     return parser
 
 
@@ -125,6 +126,22 @@ def _add_studies(commands: argparse._SubParsersAction) -> None:
     guidance.add_argument("config", type=Path, metavar="STUDY", help="YAML of the study")
     guidance.set_defaults(command=study_guidance, load=load_guidance_study)
     _add_selection(guidance, of="METHOD")
+
+
+def _add_benchmark(commands: argparse._SubParsersAction) -> None:
+    from evaluation.benchmark import add_options
+
+    help_text = "measure what a state costs, in latent and in data space"
+    benchmark_parser = commands.add_parser(
+        "benchmark", help=help_text, description=help_text, allow_abbrev=False
+    )
+    add_options(benchmark_parser)
+    benchmark_parser.set_defaults(command=benchmark, load=load_experiments)
+
+
+def load_experiments(paths: Sequence[Path], overrides: Sequence[str]) -> list[Experiment]:
+    """Several experiments, the same settings changed in each."""
+    return [load_experiment(path, overrides) for path in paths]
 
 
 def _add_compare_options(parser: argparse.ArgumentParser) -> None:
@@ -311,6 +328,13 @@ def study_guidance(study: GuidanceStudy, options: argparse.Namespace) -> None:
     from evaluation.guidance_study import compare_guidance
 
     print(f"wrote {compare_guidance(study, split=options.split, only=options.only)}")
+
+
+def benchmark(experiments: list[Experiment], options: argparse.Namespace) -> None:
+    """Costs of latent and data space on each experiment's grid."""
+    from evaluation.benchmark import measure
+
+    measure(experiments, options)
 
 
 def timed(experiment: Experiment, name: str, stage: Callable[[], object]) -> None:

@@ -298,6 +298,14 @@ class IntegrationSettings(Section):
     workers: int = Field(2, gt=0)
 
 
+class BenchmarkSettings(Section):
+    """The ocean that costs are measured on, where there is no archive to take it from."""
+
+    grid: tuple[int, int, int] = Field(description="levels, rows and columns, all of them wet")
+    sea_level: bool = False
+    periodic_x: bool = True
+
+
 class Experiment(Section):
     """One complete, runnable experiment."""
 
@@ -311,3 +319,4 @@ class Experiment(Section):
     guidance: GuidanceSettings = GuidanceSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     integration: IntegrationSettings | None = None
+    benchmark: BenchmarkSettings | None = None

@@ -49,7 +49,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "as configured": {},
     "damped": {"damped": True},
     "every third step": {"every": 3},
-    "from 0.6 of the time on": {"start": 0.6},
+    "from 0.25 of the time on": {"start": 0.25},
     "all of the chain": {"start": 0.0},
     "nearest stable state": NEAREST,
     "nearest, linear path": {**NEAREST, "by": "surrogate"},

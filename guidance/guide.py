@@ -157,8 +157,12 @@ class Guide:
 
     def acts_at(self, at: Step) -> bool:
         """Whether this step is guided."""
+        return bool(self.terms_at(at))
+
+    def terms_at(self, at: Step) -> list[WeightedTerm]:
+        """The terms that steer this step; none where it is not guided."""
         due = (at.steps - 1 - at.number) % self.every == 0
-        return due and at.progress >= self.start and bool(_counting(self.terms, at))
+        return _counting(self.terms, at) if due and at.progress >= self.start else []
 
     def correct(
         self,
@@ -177,9 +181,9 @@ class Guide:
 
         Where the step is not guided the estimate itself comes back and nothing is decoded.
         """
-        if not self.acts_at(at):
+        terms = self.terms_at(at)
+        if not terms:
             return clean_estimate
-        terms = _counting(self.terms, at)
         return self.descent(clean_estimate, terms, decoder, through_network=through_network)
 
 
@@ -209,7 +213,11 @@ class SampleGuide:
 
     def acts_at(self, at: Step) -> bool:
         """Whether the sample is moved after this step."""
-        return at.progress >= self.start and bool(_counting(self.terms, at))
+        return bool(self.terms_at(at))
+
+    def terms_at(self, at: Step) -> list[WeightedTerm]:
+        """The terms that move the sample after this step."""
+        return _counting(self.terms, at) if at.progress >= self.start else []
 
     def for_a_chain(self) -> SampleGuide:
         """The guide for one chain, whose strength starts anew."""
@@ -217,9 +225,9 @@ class SampleGuide:
 
     def correct(self, sample: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
         """The noisy sample `b c h w` after the step `at`, of variance 1, moved."""
-        if not self.acts_at(at):
+        terms = self.terms_at(at)
+        if not terms:
             return sample
-        terms = _counting(self.terms, at)
         return self.descent(sample, terms, decoder, strength=self.strength, at=at)
 
 

@@ -74,27 +74,40 @@ class StatePipeline(DiffusionPipeline):
 
         Raises `UserError` if the scheduler cannot work with so few steps.
         """
-        self._set_steps(steps)
+        self.set_steps(steps)
         sample = self._initial_noise(generators) * self.scheduler.init_noise_sigma
-        timesteps = self.scheduler.timesteps
         guide = guide.for_a_chain() if isinstance(guide, SampleGuide) else guide
-        network = partial(self._velocity, maps=self.codec.static_maps)
-        for index, timestep in enumerate(self.progress_bar(timesteps)):
-            scaled = self.scheduler.scale_model_input(sample, timestep)
-            if guide is None or isinstance(guide, SampleGuide):
-                v = network(scaled, timestep)
-            else:
-                at = self.place(index)
-                v = self._guided_velocity(scaled, timestep, network=network, guide=guide, at=at)
-            sample = self.scheduler.step(
-                v, timestep, sample, **self._noise_source(generators)
-            ).prev_sample
-            if isinstance(guide, SampleGuide):
-                unit = self._unit_of_sample(index)
-                sample = guide.correct(sample * unit, self.codec, at=self.place(index)) / unit
+        for index in self.progress_bar(range(len(self.scheduler.timesteps))):
+            sample = self.advance(sample, index, generators=generators, guide=guide)
         if not sample.isfinite().all():
             raise self._too_few(steps)
         return StatePipelineOutput(state=self.codec.decode(sample), latents=sample)
+
+    @torch.no_grad()
+    def advance(
+        self,
+        sample: Tensor,
+        index: int,
+        *,
+        generators: Sequence[torch.Generator],
+        guide: Guide | SampleGuide | None = None,
+    ) -> Tensor:
+        """The sample `b c h w` after step number `index` of the chain that `set_steps` began."""
+        timestep = self.scheduler.timesteps[index]
+        scaled = self.scheduler.scale_model_input(sample, timestep)
+        network = partial(self._velocity, maps=self.codec.static_maps)
+        if guide is None or isinstance(guide, SampleGuide):
+            v = network(scaled, timestep)
+        else:
+            at = self.place(index)
+            v = self._guided_velocity(scaled, timestep, network=network, guide=guide, at=at)
+        sample = self.scheduler.step(
+            v, timestep, sample, **self._noise_source(generators)
+        ).prev_sample
+        if isinstance(guide, SampleGuide):
+            unit = self._unit_of_sample(index)
+            sample = guide.correct(sample * unit, self.codec, at=self.place(index)) / unit
+        return sample
 
     def _velocity(self, scaled: Tensor, timestep: Tensor, *, maps: Tensor) -> Tensor:
         return predict(self.unet, scaled, timestep, maps).float()
@@ -135,7 +148,8 @@ class StatePipeline(DiffusionPipeline):
         following = self.scheduler.timesteps[index + 1]
         return float(self.scheduler.scale_model_input(torch.ones(1), following))
 
-    def _set_steps(self, steps: int) -> None:
+    def set_steps(self, steps: int) -> None:
+        """Begin a chain of so many steps. Raises `UserError` if the scheduler cannot."""
         try:
             self.scheduler.set_timesteps(steps, device=self.device)
         except ValueError as error:

@@ -217,7 +217,7 @@ def test_a_linear_stand_in_must_be_there_to_guide_by(trained, make_pipeline):
 
 def test_the_way_through_the_network_is_its_transposed_jacobian(trained, make_pipeline):
     pipeline = make_pipeline("DDIMScheduler", {}, oracle=False)
-    pipeline._set_steps(4)
+    pipeline.set_steps(4)
     scaled = torch.randn(1, *pipeline.codec.latent_shape)
     timestep, level = torch.tensor(500), noise_level(pipeline.scheduler, 1)
     network = partial(pipeline._velocity, maps=pipeline.codec.static_maps)

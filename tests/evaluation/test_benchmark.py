@@ -1,0 +1,125 @@
+"""The benchmark: what it times is the chain, for each system as it says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from configs.schema import BenchmarkSettings
+from data.errors import UserError
+from evaluation.benchmark import (
+    DATA_SPACE,
+    GUIDED,
+    LATENT,
+    SEED_PAPER,
+    UNGUIDED,
+    Chain,
+    _chains,
+    benchmark_grid,
+    main,
+    synthetic_archive,
+    systems_of,
+)
+from guidance.guide import Guide
+from latent_diffusion.sample import member_generator
+
+GRID = BenchmarkSettings(grid=(5, 16, 16))
+
+
+@pytest.fixture
+def experiment(tiny_experiment):
+    return tiny_experiment().model_copy(update={"benchmark": GRID})
+
+
+@pytest.fixture
+def chains(experiment):
+    """Chains of the tiny experiment by how they are guided."""
+    return _chains(experiment, synthetic_archive(experiment), "cpu")
+
+
+def _gflop(call) -> float:
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() / 1e9
+
+
+@pytest.mark.parametrize("how", [UNGUIDED, GUIDED])
+def test_the_pieces_of_a_chain_make_up_the_chain(chains, how):
+    chain: Chain = chains[how]
+    parts = [(piece.count, _gflop(piece.call)) for piece in chain.pieces()]
+    whole = _gflop(
+        lambda: chain.pipeline(
+            generators=[member_generator(0, 0)], steps=chain.steps, guide=chain.guide
+        )
+    )
+    assert sum(count * gflop for count, gflop in parts) == pytest.approx(whole)
+
+
+def test_steps_that_are_guided_alike_are_timed_once(chains):
+    assert chains[UNGUIDED].steps_alike() == {0: chains[UNGUIDED].steps}
+    chain = chains[GUIDED]
+    assert isinstance(chain.guide, Guide)
+    alike = chain.steps_alike()
+    assert sum(alike.values()) == chain.steps
+    # Unguided, pulled to the nearest stable state, and the last step, apart.
+    assert len(alike) == 3
+    assert chain.guided_steps == chain.steps - alike[0]
+
+
+def test_a_step_on_its_own_is_the_one_of_the_chain(chains):
+    chain = chains[UNGUIDED]
+    first = next(iter(chain.pieces())).call()
+    again = next(iter(chain.pieces())).call()
+    assert isinstance(first, torch.Tensor)
+    assert torch.equal(first, again)
+
+
+def test_data_space_has_no_autoencoder_and_the_seed_paper_a_thousand_steps(experiment):
+    systems = systems_of(experiment)
+    assert systems[LATENT] == experiment
+    for name in (DATA_SPACE, SEED_PAPER):
+        assert systems[name].autoencoder.kind == "identity"
+        assert systems[name].diffusion.channels == (64, 64, 128, 128)
+    assert systems[DATA_SPACE].sampling == experiment.sampling
+    assert systems[DATA_SPACE].guidance == experiment.guidance
+    assert systems[SEED_PAPER].sampling.steps == 1000
+    assert systems[SEED_PAPER].sampling.scheduler == "DDPMScheduler"
+
+
+def test_every_system_has_its_costs(experiment, monkeypatch):
+    monkeypatch.setattr("evaluation.benchmark.DATA_SPACE_CHANNELS", (8, 8))
+    monkeypatch.setattr("evaluation.benchmark.BATCHES", (1, 2))
+    result = benchmark_grid(experiment, repeats=2, training_steps=1, device="cpu")
+    assert result["cells"] == 5 * 16 * 16
+    for name, system in result["systems"].items():
+        for how in (UNGUIDED, GUIDED):
+            cost = system[how]
+            assert 0 < cost["seconds_lowest"] <= cost["seconds"] <= cost["seconds_highest"], name
+            assert cost["states_per_second"] > 0
+            assert (cost["guided_steps"] > 0) == (how == GUIDED)
+    seed_paper = result["systems"][SEED_PAPER]
+    assert seed_paper[GUIDED]["guided_steps"] == seed_paper[GUIDED]["steps"] == 1000
+    assert set(result["systems"][LATENT]["training"]) == {"autoencoder", "diffusion"}
+    assert set(result["systems"][DATA_SPACE]["training"]) == {"diffusion"}
+
+
+def test_an_experiment_without_archive_or_grid_is_told_what_to_do(experiment, tmp_path):
+    data = experiment.data.model_copy(update={"archive": tmp_path / "no.zarr"})
+    nowhere = experiment.model_copy(update={"data": data, "benchmark": None})
+    with pytest.raises(UserError, match=r"no\.zarr, whose grid .* does not exist; make it, or"):
+        synthetic_archive(nowhere)
+
+
+def test_the_command_adds_to_what_its_file_holds(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("evaluation.benchmark.benchmark_grid", lambda *_, **__: {"cells": 1})
+    output = tmp_path / "costs.json"
+    output.write_text(json.dumps({"benchmarks": {"other": {"cells": 2}}}))
+    main([str(tiny_config), "--benchmark.grid", "[5, 16, 16]", "--output", str(output)])
+    held = json.loads(output.read_text())["benchmarks"]
+    assert held.pop("other") == {"cells": 2}
+    ((name, result),) = held.items()
+    assert name.endswith(" 5x16x16")
+    assert (result["cells"], result["device"]) == (1, "CPU")
