@@ -33,6 +33,7 @@ from configs.schema import AutoencoderSettings, GuidanceSettings
 from data.errors import UserError, user_errors_in_one_sentence
 from data.state import State
 from data.states import StateArchive
+from evaluation.benchmark_figures import cost_by_resolution
 from evaluation.codec_cost import (
     DATA_SPACE_BLOCKS,
     DATA_SPACE_CHANNELS,
@@ -40,6 +41,7 @@ from evaluation.codec_cost import (
     SyntheticArchive,
     synthetic_grid,
 )
+from evaluation.figures import save_figure
 from evaluation.guidance_cost import NOISE, untrained_pipeline
 from evaluation.guidance_metrics import overturning_columns_percent
 from evaluation.provenance import provenance
@@ -315,7 +317,10 @@ def benchmark(
     device: str,
     output: Path,
 ) -> None:
-    """Measure every experiment and add it to the JSON file `output`, beside what that holds."""
+    """Measure every experiment and add it to the JSON file `output`, beside what that holds.
+
+    A figure of all that it holds is drawn beside it.
+    """
     held = json.loads(output.read_text()) if output.is_file() else {"benchmarks": {}}
     for experiment in experiments:
         grid = "x".join(map(str, synthetic_archive(experiment).grid.shape))
@@ -331,6 +336,7 @@ def benchmark(
         }
         held["provenance"] = provenance(seeds={})
         write_json(output, held)
+        save_figure(cost_by_resolution(held["benchmarks"]), output.with_suffix(".png"))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

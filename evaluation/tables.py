@@ -138,6 +138,21 @@ CHAIN_COLUMNS = (
     Column("ratio_to_unguided", "of the unguided chain"),
 )
 
+BENCHMARK_COLUMNS = (
+    Column("steps", "steps"),
+    Column("guided_steps", "guided"),
+    Column("seconds", "one state", "s"),
+    Column("seconds_lowest", "lowest", "s"),
+    Column("seconds_highest", "highest", "s"),
+    Column("of_latent", "times the latent's"),
+    Column("gflop", "operations", "GFLOP"),
+    Column("memory_MB", "memory", "MB"),
+    Column("memory_of_latent", "times the latent's"),
+    Column("states_per_second", "states at the best batch", "1/s"),
+    Column("batch", "best batch"),
+    Column("million_parameters", "parameters", "10⁶"),
+)
+
 COLD_START_COLUMNS = (
     Column("start_percent", "at the start", "%"),
     Column("mean_percent", "mean", "%"),
@@ -193,6 +208,8 @@ def table(name: str, group: str | None = None) -> str:
         parts.append(variants_markdown(result["adjustment_seconds"], ADJUSTMENT_COLUMNS))
     if "cold_starts" in result:
         parts.append(variants_markdown(result["cold_starts"], COLD_START_COLUMNS))
+    if "benchmarks" in result:
+        parts += benchmark_markdown(result["benchmarks"])
     if "points" in result:
         parts.append(guidance_markdown(result, group))
     if "chains" in result:
@@ -245,6 +262,40 @@ def cost_markdown(cost: Mapping[str, float]) -> str:
         values = " | ".join(format_value(cost[key]) for key in keys)
         lines.append(f"| {call.replace('_', ' ')} | {values} |")
     return "\n".join(lines) + "\n"
+
+
+def benchmark_markdown(benchmarks: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Of each grid what it is, a table of sampling, and one of training."""
+    parts = []
+    for benchmark in benchmarks.values():
+        systems = benchmark["systems"]
+        trainings = {
+            name: system["training"] for name, system in systems.items() if "training" in system
+        }
+        parts += [
+            f"**{benchmark['title']}**: {benchmark['grid']}, {benchmark['device']}, "
+            f"{benchmark['threads']} thread(s), {benchmark['repeats']} rounds; of the columns "
+            f"{format_value(benchmark['overturning_columns_percent'])} % overturn.\n",
+            variants_markdown(_beside_latent(systems), BENCHMARK_COLUMNS),
+        ]
+        if trainings:
+            parts.append(variants_markdown(_stages(trainings), TRAINING_COLUMNS))
+    return parts
+
+
+def _beside_latent(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A row for each system, unguided and guided, with its ratios to the latent one."""
+    rows = {}
+    for name, system in systems.items():
+        for how in ("unguided", "guided"):
+            cost, latent = system[how], systems["latent"][how]
+            rows[f"{name}, {how}"] = cost | {
+                "of_latent": cost["seconds"] / latent["seconds"],
+                "memory_of_latent": cost["memory_MB"] / latent["memory_MB"]
+                if latent["memory_MB"]
+                else None,
+            }
+    return rows
 
 
 def _stages(trainings: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -40,6 +40,11 @@ def chains(experiment):
     return _chains(experiment, synthetic_archive(experiment), "cpu")
 
 
+def _result(cells: int) -> dict:
+    cost = {"seconds": 1.0, "memory_MB": 2.0, "states_per_second": 3.0}
+    return {"cells": cells, "systems": {LATENT: {UNGUIDED: cost, GUIDED: cost}}}
+
+
 def _gflop(call) -> float:
     with FlopCounterMode(display=False) as counter:
         call()
@@ -114,12 +119,13 @@ def test_an_experiment_without_archive_or_grid_is_told_what_to_do(experiment, tm
 
 
 def test_the_command_adds_to_what_its_file_holds(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr("evaluation.benchmark.benchmark_grid", lambda *_, **__: {"cells": 1})
+    monkeypatch.setattr("evaluation.benchmark.benchmark_grid", lambda *_, **__: _result(1))
     output = tmp_path / "costs.json"
-    output.write_text(json.dumps({"benchmarks": {"other": {"cells": 2}}}))
+    output.write_text(json.dumps({"benchmarks": {"other": _result(2)}}))
     main([str(tiny_config), "--benchmark.grid", "[5, 16, 16]", "--output", str(output)])
     held = json.loads(output.read_text())["benchmarks"]
-    assert held.pop("other") == {"cells": 2}
+    assert held.pop("other") == _result(2)
     ((name, result),) = held.items()
     assert name.endswith(" 5x16x16")
     assert (result["cells"], result["device"]) == (1, "CPU")
+    assert output.with_suffix(".png").is_file()

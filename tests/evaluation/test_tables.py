@@ -125,3 +125,28 @@ def test_a_study_of_guidance_shows_means_and_spreads_over_seeds():
     assert "| 0 ± 0 |" in adjusted and "| 0.25 |" in adjusted
     with pytest.raises(UserError, match="no group 'cost' in a study of guidance"):
         tables.table("guidance", "cost")
+
+
+def test_a_benchmark_has_its_ratios_to_the_latent_system(root):
+    def system(seconds: float) -> dict:
+        cost = {"seconds": seconds, "memory_MB": 10 * seconds, "steps": 30.0}
+        return {"unguided": cost, "guided": cost}
+
+    benchmark = {
+        "title": "Basin",
+        "grid": "5x16x16",
+        "device": "CPU",
+        "threads": 1,
+        "repeats": 3,
+        "overturning_columns_percent": 25.0,
+        "systems": {
+            "latent": system(2.0) | {"training": {"diffusion": {"samples_per_second": 7.0}}},
+            "data space": system(50.0),
+        },
+    }
+    content = {"benchmarks": {"basin": benchmark}, "provenance": MADE}
+    (root / "docs" / "results" / "benchmark.json").write_text(json.dumps(content))
+    shown = tables.table("benchmark")
+    assert "**Basin**: 5x16x16, CPU, 1 thread(s), 3 rounds; of the columns 25 % overturn." in shown
+    assert "| data space, guided | 30 | 50 | 25 | 500 | 25 |" in shown
+    assert "| latent, diffusion | 7 |" in shown
