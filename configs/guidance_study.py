@@ -35,13 +35,17 @@ class Method(Section):
         """The method with other values of its sweep."""
         return self.model_copy(update={"sweep": {name: values for name in self.sweep}})
 
+    def label(self, value: object) -> str:
+        """How the point at a value of its sweep is called."""
+        return f"{next(iter(self.sweep))}={value}"
+
     def settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """A label, `setting=value` or empty, and the settings of each point of the sweep."""
         if not self.sweep:
             yield "", self.guidance
         for name, values in self.sweep.items():
             for value in values:
-                yield f"{name}={value}", self.guidance | {name: value}
+                yield self.label(value), self.guidance | {name: value}
 
 
 class GuidanceStudySettings(Section):
@@ -54,6 +58,9 @@ class GuidanceStudySettings(Section):
     methods: Path = Field(description="YAML of the methods, beside this one")
     sweeps: dict[Name, Annotated[list[Any], Field(min_length=1)]] = Field(
         {}, description="values in place of those of a method's sweep, by method"
+    )
+    shown: dict[Name, dict[Name, Any]] = Field(
+        {}, description="by space and method, the one value of its sweep that short tables show"
     )
     members: int = Field(64, gt=1, description="states drawn at each point")
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
@@ -98,6 +105,14 @@ class GuidanceStudy:
     methods: dict[str, Method]
     points: list[Point]
 
+    @property
+    def shown(self) -> dict[str, dict[str, str]]:
+        """By space, the labels of the points that stand for a swept method in short tables."""
+        return {
+            space: {name: self.methods[name].label(value) for name, value in chosen.items()}
+            for space, chosen in self.settings.shown.items()
+        }
+
 
 def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceStudy:
     """Read a study with its methods and experiments, and check every point of it.
@@ -115,6 +130,8 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
         name: _swept(methods, name, values, source=str(path))
         for name, values in settings.sweeps.items()
     }
+    for shown in settings.shown.values():
+        _check_shown(shown, methods, source=str(path))
     points: list[Point] = []
     for space, base in settings.spaces.items():
         content = read_experiment(path.parent / base)
@@ -127,6 +144,18 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
         )
     directory = points[0].experiment.run_directory.parent / "studies" / path.stem
     return GuidanceStudy(path.stem, settings, directory, methods, points)
+
+
+def _check_shown(shown: dict[str, Any], methods: dict[str, Method], *, source: str) -> None:
+    """Raises `UserError` for a point that short tables cannot show, because it is not drawn."""
+    for name, value in shown.items():
+        method = methods.get(name, Method())
+        swept = [value for values in method.sweep.values() for value in values]
+        if value not in swept:
+            raise UserError(
+                f"{source}: short tables are to show {name} at {value}, which is not drawn; its "
+                f"sweep has {', '.join(map(str, swept)) or 'no values'}"
+            )
 
 
 def _swept(methods: dict[str, Method], name: str, values: list[Any], *, source: str) -> Method:

@@ -39,23 +39,23 @@ def trade_off(study: Mapping[str, Any]) -> Figure:
         cheapest = min(point["seconds_per_member"][0] for point in points)
         for ax, x in zip(row, AXES, strict=True):
             _panel(ax, points, truth, x=x, looks=shown, cheapest=cheapest)
-            ax.set_title(space)
+            ax.set_title(space.replace("_", " "))
     _legend(figure, axes, study["methods"])
     return figure
 
 
 @styled
 def w1_by_level(study: Mapping[str, Any]) -> Figure:
-    """Wasserstein-1 distance of T and S to the truth by depth, of each method's middle strength.
+    """Wasserstein-1 distance of T and S to the truth by depth, of each method at one strength.
 
-    study: what `study_SPLIT.json` holds.
+    study: what `study_SPLIT.json` holds; it says which strength is shown, else the middle one is.
     """
     spaces = list(study["truth"])
     figure, axes = new_figure(len(spaces), len(W1_UNITS), panel=(4.2, 4.0))
     for space, row in zip(spaces, axes, strict=True):
         for ax, (variable, units) in zip(row, W1_UNITS.items(), strict=True):
             _profiles(ax, study, space=space, variable=variable)
-            ax.set_title(space)
+            ax.set_title(space.replace("_", " "))
             ax.set_xlabel(f"W₁ of {variable} [{units}]")
         row[0].set_ylabel("depth [m]")
     _legend(figure, axes, study["methods"])
@@ -71,6 +71,8 @@ def _profiles(ax: Axes, study: Mapping[str, Any], *, space: str, variable: str) 
             for point in study["points"].values()
             if (point["space"], point["method"]) == (space, method)
         ]
+        shown = study.get("shown", {}).get(space, {}).get(method)
+        points = [point for point in points if shown in (None, point["label"])]
         if points:
             curves[method] = points[len(points) // 2]["w1_profiles"][variable]
     draw_profiles(ax, curves, study["depth_m"][space], shown=looks(list(study["methods"])))

@@ -172,6 +172,7 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
         "truth": truths,
         "depth_m": depths,
         "methods": {name: method.title or name for name, method in study.methods.items()},
+        "shown": study.shown,
         "points": summary,
         "provenance": provenance(seeds={"sampling": study.settings.seeds[0]}),
     }

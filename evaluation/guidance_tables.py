@@ -33,6 +33,7 @@ GUIDANCE_COLUMNS = (
     Column("salt_moved_m", "salt moved", "10⁻³ m"),
 )
 COST = Column("seconds_per_member", "time of a processor", "s")
+DRAWN, ADJUSTED = "as drawn", "adjusted"
 # What decides between methods, for the page; the rest is for whoever asks.
 DECISIVE = (
     "density_error_percent",
@@ -46,49 +47,65 @@ DECISIVE = (
     "w1_temperature_K",
     "adjustment_moves_std",
 )
-SHORT_COLUMNS = tuple(column for column in GUIDANCE_COLUMNS if column.key in DECISIVE)
-GROUPS = {
-    "short": ("as drawn", SHORT_COLUMNS),
-    "short_adjusted": ("adjusted", SHORT_COLUMNS),
-    "drawn": ("as drawn", GUIDANCE_COLUMNS),
-    "adjusted": ("adjusted", GUIDANCE_COLUMNS),
+Columns = tuple[tuple[str, Column], ...]  # of states as drawn or adjusted
+SHORT: Columns = (
+    *((DRAWN, column) for column in GUIDANCE_COLUMNS if column.key in DECISIVE),
+    (ADJUSTED, Column("mixed_layer_depth_mean_m", "adjusted: mixed layer, mean", "m")),
+    (ADJUSTED, Column("near_neutral_pairs_percent", "adjusted: near-neutral pairs", "%")),
+)
+GROUPS: dict[str, Columns] = {
+    "short": SHORT,
+    "drawn": tuple((DRAWN, column) for column in GUIDANCE_COLUMNS),
+    "adjusted": tuple((ADJUSTED, column) for column in GUIDANCE_COLUMNS),
 }
 
 
 def guidance_markdown(study: Mapping[str, Any], group: str | None) -> str:
-    """One line for each point, means over seeds with their standard deviation; the truth first.
+    """A table for each space: the truth, then means over seeds with their standard deviation.
 
     group: "drawn" for states as the sampler leaves them (also if None), "adjusted" for those after
-    exact adjustment, "short" and "short_adjusted" for the decisive columns of either. Raises
-    `UserError` for another.
+    exact adjustment, "short" for the decisive columns and, of each method, the one point that the
+    study says is to be shown. Raises `UserError` for another.
     """
     if group not in (None, *GROUPS):
         raise UserError(
             f"there is no group '{group}' in a study of guidance; the groups are "
             f"{', '.join(GROUPS)}"
         )
-    kind, columns = GROUPS[group or "drawn"]
-    lines = table_head((*columns, COST))
-    several = len(study["truth"]) > 1
+    shown = study.get("shown", {}) if group == "short" else {}
+    tables = []
     for space, truth in study["truth"].items():
-        values = [format_value(truth.get(column.key)) for column in columns]
-        lines.append(f"| {_named('truth', space, several)} | {' | '.join(values)} | |")
-        for point in study["points"].values():
-            if point["space"] == space:
-                name = _named(_title(point, study["methods"]), space, several)
-                cells = [_cell(point[kind].get(column.key)) for column in columns]
-                lines.append(f"| {name} | {' | '.join(cells)} | {_cell(point[COST.key])} |")
-    return "\n".join(lines) + "\n"
+        points = [point for point in study["points"].values() if point["space"] == space]
+        points = [point for point in points if _is_shown(point, shown.get(space, {}))]
+        heading = [f"In {space.replace('_', ' ')}:\n"] if len(study["truth"]) > 1 else []
+        lines = _table(truth, points, study["methods"], GROUPS[group or "drawn"])
+        tables.append("\n".join([*heading, *lines]) + "\n")
+    return "\n".join(tables)
+
+
+def _table(
+    truth: Mapping[str, float],
+    points: Sequence[Mapping[str, Any]],
+    methods: Mapping[str, str],
+    columns: Columns,
+) -> list[str]:
+    lines = table_head([*(column for _, column in columns), COST])
+    values = [format_value(truth.get(column.key)) for _, column in columns]
+    lines.append(f"| truth | {' | '.join(values)} | |")
+    for point in points:
+        cells = [_cell(point[kind].get(column.key)) for kind, column in columns]
+        title = _title(point, methods)
+        lines.append(f"| {title} | {' | '.join(cells)} | {_cell(point[COST.key])} |")
+    return lines
+
+
+def _is_shown(point: Mapping[str, Any], shown: Mapping[str, str]) -> bool:
+    return shown.get(point["method"], point["label"]) == point["label"]
 
 
 def _title(point: Mapping[str, Any], methods: Mapping[str, str]) -> str:
     label = f", {point['label'].replace('=', ' ')}" if point["label"] else ""
-    return methods[point["method"]] + label
-
-
-def _named(name: str, space: str, several: bool) -> str:
-    name = name.replace("_", " ")
-    return f"{space}: {name}" if several else name
+    return (methods[point["method"]] + label).replace("_", " ")
 
 
 def _cell(value: Sequence[float | None] | None) -> str:

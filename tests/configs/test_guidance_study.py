@@ -81,6 +81,16 @@ def test_only_a_method_with_a_sweep_is_swept_otherwise(write, name):
         load_guidance_study(path)
 
 
+def test_short_tables_show_points_that_are_drawn(write):
+    study = load_guidance_study(write(METHODS, shown={"latent": {"ours": 0.2}}))
+    assert study.shown == {"latent": {"ours": "step_cap=0.2"}}
+    path = write(METHODS, shown={"latent": {"ours": 0.3}})
+    with pytest.raises(
+        UserError, match=r"ours at 0.3, which is not drawn; its sweep has 0.1, 0.2"
+    ):
+        load_guidance_study(path)
+
+
 def test_settings_that_do_not_fit_together_are_told_in_a_sentence(write):
     path = write(METHODS, seeds=[1, 1])
     with pytest.raises(UserError) as caught:

@@ -127,6 +127,26 @@ def test_a_study_of_guidance_shows_means_and_spreads_over_seeds():
         tables.table("guidance", "cost")
 
 
+@pytest.mark.usefixtures("study")
+def test_the_short_table_shows_each_space_and_of_a_method_one_point(root):
+    path = root / "docs" / "results" / "guidance.json"
+    content = json.loads(path.read_text())
+    weak, strong = (
+        content["points"]["latent-ours"] | {"label": f"step_cap={value}"} for value in (0.1, 1)
+    )
+    elsewhere = weak | {"space": "data_space"}
+    content["points"] = {"weak": weak, "strong": strong, "elsewhere": elsewhere}
+    content["truth"]["data_space"] = content["truth"]["latent"]
+    content["shown"] = {"latent": {"ours": "step_cap=1"}}
+    path.write_text(json.dumps(content))
+    lines = tables.table("guidance", "short").splitlines()
+    starts = [line.split("|")[1].strip() if line.startswith("| ") else line for line in lines]
+    latent, data_space = starts.index("In latent:"), starts.index("In data space:")
+    assert starts[latent + 4 : latent + 6] == ["truth", "our way, step cap 1"]
+    assert starts[data_space + 4 : data_space + 6] == ["truth", "our way, step cap 0.1"]
+    assert "our way, step cap 0.1" not in starts[latent:data_space]
+
+
 def test_a_benchmark_has_its_ratios_to_the_latent_system(root):
     def system(seconds: float) -> dict:
         cost = {"seconds": seconds, "memory_MB": 10 * seconds, "steps": 30.0}
