@@ -126,6 +126,9 @@ def _add_studies(commands: argparse._SubParsersAction) -> None:
     guidance.add_argument("config", type=Path, metavar="STUDY", help="YAML of the study")
     guidance.set_defaults(command=study_guidance, load=load_guidance_study)
     _add_selection(guidance, of="METHOD")
+    guidance.add_argument(
+        "--finished", action="store_true", help="draw nothing: put together what is there"
+    )
 
 
 def _add_benchmark(commands: argparse._SubParsersAction) -> None:
@@ -327,7 +330,10 @@ def study_guidance(study: GuidanceStudy, options: argparse.Namespace) -> None:
     """Draw and judge the points of a study of guidance; what is done is not repeated."""
     from evaluation.guidance_study import compare_guidance
 
-    print(f"wrote {compare_guidance(study, split=options.split, only=options.only)}")
+    path = compare_guidance(
+        study, split=options.split, only=options.only, draw=not options.finished
+    )
+    print(f"wrote {path}")
 
 
 def benchmark(experiments: list[Experiment], options: argparse.Namespace) -> None:

@@ -91,8 +91,12 @@ class Judge:
         return adjust(state, eos=self.context.eos, grid=self.context.grid)
 
 
-def compare_guidance(study: GuidanceStudy, *, split: str, only: Sequence[str] = ()) -> Path:
+def compare_guidance(
+    study: GuidanceStudy, *, split: str, only: Sequence[str] = (), draw: bool = True
+) -> Path:
     """Draw and judge a study's points, or only those of some methods; returns the table's path.
+
+    The table has every point that is finished; with `draw` false no further one is.
 
     Raises `UserError` for a method that the study does not have.
     """
@@ -103,7 +107,7 @@ def compare_guidance(study: GuidanceStudy, *, split: str, only: Sequence[str] = 
         )
     judges: dict[str, Judge] = {}
     points = [point for point in study.points if point.method in only or not only]
-    for point in tqdm(points, desc="guiding", unit="ensemble"):
+    for point in tqdm(points if draw else [], desc="guiding", unit="ensemble"):
         if _finished(study, point, split) is None:
             if point.space not in judges:
                 judges[point.space] = Judge.of(point.experiment, split=split)

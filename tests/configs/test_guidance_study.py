@@ -85,9 +85,7 @@ def test_short_tables_show_points_that_are_drawn(write):
     study = load_guidance_study(write(METHODS, shown={"latent": {"ours": 0.2}}))
     assert study.shown == {"latent": {"ours": "step_cap=0.2"}}
     path = write(METHODS, shown={"latent": {"ours": 0.3}})
-    with pytest.raises(
-        UserError, match=r"ours at 0.3, which is not drawn; its sweep has 0.1, 0.2"
-    ):
+    with pytest.raises(UserError, match=r"ours at 0.3, which is not drawn; its sweep has 0.1, 0.2"):
         load_guidance_study(path)
 
 

@@ -50,6 +50,8 @@ def test_a_study_judges_every_way_and_repeats_nothing(study_path, tmp_path, monk
     object.__setattr__(study, "directory", tmp_path / "study")
     path = compare_guidance(study, split="test", only=["unguided"])
     assert set(json.loads(path.read_text())["points"]) == {"latent-unguided"}
+    compare_guidance(study, split="test", draw=False)
+    assert set(json.loads(path.read_text())["points"]) == {"latent-unguided"}
     compare_guidance(study, split="test")
     content = json.loads(path.read_text())
     assert set(content["points"]) == {
