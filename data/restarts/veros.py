@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from data.restarts.initial_condition import (
     refuse_to_replace,
     same_bytes,
 )
+from data.veros_layout import GHOSTS, INTERIOR, h5py, upright
 from data.whole import whole
 
 _VARIABLES = {"core/temp": "thetao", "core/salt": "so"}
@@ -37,8 +37,6 @@ _EQUATIONS = {  # by eq_of_state_type
     "veros-nonlinear3": 4,
     "veros-gsw": 5,
 }
-_GHOSTS = 2
-_INTERIOR = (slice(_GHOSTS, -_GHOSTS), slice(_GHOSTS, -_GHOSTS))
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class VerosRestart:
         refuse_to_replace(self.template, path=path)
         with netcdf_errors(path), whole(path) as partial:
             shutil.copyfile(self.template, partial)
-            with _h5py().File(partial, "r+") as file:
+            with h5py().File(partial, "r+") as file:
                 for name, values in patch.items():
                     file[name][...] = values
             self._compare(partial, patch, path)
@@ -78,7 +76,7 @@ class VerosRestart:
 
     def _read_template(self) -> dict[str, Floats]:
         try:
-            with _h5py().File(self.template) as file:
+            with h5py().File(self.template) as file:
                 return {name: file[name][...] for name in _VARIABLES}
         except (OSError, KeyError) as error:
             raise UserError(
@@ -97,14 +95,6 @@ class VerosRestart:
                 raise reads_differently(path, name)
 
 
-def _h5py() -> ModuleType:
-    try:
-        import h5py
-    except ImportError as error:
-        raise UserError("Veros' restarts need h5py: pip install '.[basin]'.") from error
-    return h5py
-
-
 def _contents(path: Path) -> dict[str, NDArray[Any]]:
     """Every dataset and attribute of the file by its path."""
     contents: dict[str, NDArray[Any]] = {}
@@ -114,7 +104,7 @@ def _contents(path: Path) -> dict[str, NDArray[Any]]:
             contents[name] = np.asarray(item[...])
         contents.update({f"{name}@{key}": np.asarray(v) for key, v in item.attrs.items()})
 
-    with _h5py().File(path) as file:
+    with h5py().File(path) as file:
         add("", file)
         file.visititems(add)
     return contents
@@ -123,14 +113,14 @@ def _contents(path: Path) -> dict[str, NDArray[Any]]:
 def _check_domain(salinity: Floats, grid: OceanGrid, path: Path) -> None:
     """The template's interior has the grid's shape, and salt where the grid is wet."""
     levels, rows, columns = grid.shape
-    expected = (columns + 2 * _GHOSTS, rows + 2 * _GHOSTS, levels, 3)
+    expected = (columns + 2 * GHOSTS, rows + 2 * GHOSTS, levels, 3)
     if salinity.shape != expected:
         raise UserError(
             f"core/salt of {path} has shape {salinity.shape}: the state's grid makes it "
             f"{expected}, x, y, z and 3 times with 2 ghost cells a side; give a restart of the "
             "same domain."
         )
-    wet = _upright((salinity[_INTERIOR] != 0).any(axis=-1))
+    wet = upright((salinity[INTERIOR] != 0).any(axis=-1))
     different = int((wet != grid.wet).sum())
     if different:
         raise UserError(
@@ -139,18 +129,13 @@ def _check_domain(salinity: Floats, grid: OceanGrid, path: Path) -> None:
         )
 
 
-def _upright(interior: NDArray[Any]) -> NDArray[Any]:
-    """Veros' order, `x y z` from the sea floor, to `z y x` from the surface."""
-    return interior.transpose(2, 1, 0)[::-1]
-
-
 def _filled(stored: Floats, values: Floats, *, periodic_x: bool) -> Floats:
     """`values`, `z y x`, in the interior at all time levels, and in the ghosts of a periodic x."""
     filled = stored.copy()
-    filled[_INTERIOR] = values[::-1].transpose(2, 1, 0)[..., None]
+    filled[INTERIOR] = values[::-1].transpose(2, 1, 0)[..., None]
     if periodic_x:
-        filled[:_GHOSTS] = filled[-2 * _GHOSTS : -_GHOSTS]
-        filled[-_GHOSTS:] = filled[_GHOSTS : 2 * _GHOSTS]
+        filled[:GHOSTS] = filled[-2 * GHOSTS : -GHOSTS]
+        filled[-GHOSTS:] = filled[GHOSTS : 2 * GHOSTS]
     return filled
 
 
