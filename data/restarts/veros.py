@@ -1,8 +1,8 @@
 """A state in a copy of a Veros restart: temperature and salinity replaced at all time levels.
 
 Veros keeps `core/temp` and `core/salt` as `(nx + 4, ny + 4, nz, 3)` in HDF5: x first, levels from
-the sea floor up, two ghost cells a side, three time levels. Velocities, tendencies and the density
-of the step before stay the template's; the density is new after one tracer step.
+the sea floor up, two ghost cells a side, three time levels. The density stays the template's and is
+new after one tracer step. Velocities stay the template's too, unless others are asked for.
 """
 
 from __future__ import annotations
@@ -20,16 +20,23 @@ from data.grid import OceanGrid
 from data.restarts.initial_condition import (
     Floats,
     InitialCondition,
+    Velocities,
+    VelocityChoice,
     Written,
+    checked_velocities,
     netcdf_errors,
     reads_differently,
     refuse_to_replace,
     same_bytes,
 )
+from data.restarts.veros_flow import vertical_velocity, with_depth_mean
 from data.veros_layout import GHOSTS, INTERIOR, h5py, upright
 from data.whole import whole
 
 _VARIABLES = {"core/temp": "thetao", "core/salt": "so"}
+_FLOW = ("core/u", "core/v", "core/w")
+_TENDENCIES = ("core/du", "core/dv", "core/dpsi", "core/dpsin")  # of the step before
+_STREAM_FUNCTION = "core/psi"
 _EQUATIONS = {  # by eq_of_state_type
     "veros-linear": 1,
     "veros-nonlinear1": 2,
@@ -41,16 +48,22 @@ _EQUATIONS = {  # by eq_of_state_type
 
 @dataclass(frozen=True)
 class VerosRestart:
-    """Writes a restart that differs from `template` in temperature and salinity alone."""
+    """Writes a restart that differs from `template` in the state alone.
+
+    velocities: the template's own, none ("rest"), or the initial condition's with the depth mean of
+        the template's ("balanced", see `data.restarts.veros_flow`)
+    """
 
     template: Path
+    velocities: VelocityChoice = "template"
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """One file."""
         return (path,)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Sea level is left out: a rigid lid has none.
+        """Sea level is left out: a rigid lid has none. With new velocities, the tendencies of the
+        step before become 0, and at rest the stream function.
 
         Raises UserError also if the template is not a restart of the state's domain.
         """
@@ -69,19 +82,43 @@ class VerosRestart:
         fields, grid = initial.fields(), initial.grid
         stored = self._read_template()
         _check_domain(stored["core/salt"], grid, self.template)
-        return {
-            variable: _filled(stored[variable], fields[name], periodic_x=grid.periodic_x)
-            for variable, name in _VARIABLES.items()
+        new = {variable: fields[name] for variable, name in _VARIABLES.items()}
+        patch = {}
+        if self.velocities != "template":
+            new |= dict(zip(_FLOW, self._flow(initial, stored), strict=True))
+            cleared = (*_TENDENCIES, *([_STREAM_FUNCTION] if self.velocities == "rest" else []))
+            patch = {name: np.zeros_like(stored[name]) for name in cleared if name in stored}
+        filled = {
+            variable: _filled(stored[variable], values, periodic_x=grid.periodic_x)
+            for variable, values in new.items()
         }
+        return patch | filled
+
+    def _flow(self, initial: InitialCondition, stored: dict[str, Floats]) -> tuple[Floats, ...]:
+        """u, v and w, `z y x` [m/s]."""
+        shape, grid = initial.grid.shape, initial.grid
+        if self.velocities == "rest":
+            return (np.zeros(shape),) * 3
+        if grid.latitude.ndim != 1 or grid.horizontal_units != "degrees":
+            raise UserError("Veros' grid has rows and columns of equal latitude and longitude.")
+        now = int(stored["core/tau"])
+        own = Velocities(*(upright(stored[name][INTERIOR][..., now]) for name in _FLOW[:2]))
+        flow = with_depth_mean(checked_velocities(initial), own, grid)
+        return (*flow, vertical_velocity(flow, grid))
 
     def _read_template(self) -> dict[str, Floats]:
+        needed, optional = [*_VARIABLES], []
+        if self.velocities != "template":
+            needed += [*_FLOW, "core/tau"]
+            optional = [*_TENDENCIES, _STREAM_FUNCTION]
         try:
             with h5py().File(self.template) as file:
-                return {name: file[name][...] for name in _VARIABLES}
+                names = [*needed, *(name for name in optional if name in file)]
+                return {name: file[name][...] for name in names}
         except (OSError, KeyError) as error:
             raise UserError(
                 f"{self.template} cannot be read ({error}): give an HDF5 restart of Veros, with "
-                f"{' and '.join(_VARIABLES)}."
+                f"{', '.join(needed)}."
             ) from error
 
     def _compare(self, partial: Path, patch: dict[str, Floats], path: Path) -> None:
