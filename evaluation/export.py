@@ -17,6 +17,7 @@ from data.restarts.initial_condition import (
     InitialConditionWriter,
     Velocities,
     Written,
+    checked_fields,
 )
 from data.state import State
 from data.states import StateArchive
@@ -53,6 +54,8 @@ def export_state(
     target = target or archive.equation_of_state
     _check_kinds(archive, target)
     state, eos = archive.read([member]), equation_of_state(target)
+    # Before any mixing, which would hide a land value or wrong units in its column.
+    checked_fields(state, archive.grid, land=0.0)
     if adjusted:
         state = adjust(state, eos=eos, grid=archive.grid)
     else:
