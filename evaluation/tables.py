@@ -146,6 +146,13 @@ COLD_START_COLUMNS = (
     Column("rms_departure_percent", "rms departure from 100", "%"),
     Column("rise_and_fall_percent", "all rises and falls", "%"),
 )
+FLOW_COLUMNS = (
+    Column("rms_0_m_cm_s", "rms at the surface", "cm/s"),
+    Column("rms_1000_m_cm_s", "near 1000 m", "cm/s"),
+    Column("rms_3000_m_cm_s", "near 3000 m", "cm/s"),
+    Column("rms_cm_s", "of all water", "cm/s"),
+    Column("mean_flow_error_percent", "mean flow off by", "%"),
+)
 
 
 def main() -> None:
@@ -193,6 +200,8 @@ def table(name: str, group: str | None = None) -> str:
         parts.append(variants_markdown(result["adjustment_seconds"], ADJUSTMENT_COLUMNS))
     if "cold_starts" in result:
         parts.append(variants_markdown(result["cold_starts"], COLD_START_COLUMNS))
+    if "flow_references" in result:
+        parts.append(variants_markdown(result["flow_references"], FLOW_COLUMNS))
     if "points" in result:
         parts.append(guidance_markdown(result, group))
     if "chains" in result:
