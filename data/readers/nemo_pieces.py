@@ -5,8 +5,8 @@ Each piece says in global attributes which part of the domain it holds, and how 
 own `rebuild_nemo` reads them. Processors that would hold nothing but land write no piece and are
 not counted in `DOMAIN_number_total`; where they would be, numbers are NaN, and whole numbers 0.
 
-Why not xnemogcm (0.6.0): it joins pieces of mesh masks only, not of output, leaves the halos in,
-and makes the domain smaller where land processors are missing.
+Why not xnemogcm (0.6.0, tried): it joins pieces of mesh masks, not of output, fails where halos
+overlap, and does not tell a piece that is missing from land.
 """
 
 from __future__ import annotations
