@@ -101,6 +101,12 @@ class VerosRestart:
             return (np.zeros(shape),) * 3
         if grid.latitude.ndim != 1 or grid.horizontal_units != "degrees":
             raise UserError("Veros' grid has rows and columns of equal latitude and longitude.")
+        for name in _FLOW:
+            if stored[name].shape != stored["core/salt"].shape:
+                raise UserError(
+                    f"{name} of {self.template} has shape {stored[name].shape}, core/salt "
+                    f"{stored['core/salt'].shape}: give a restart that Veros wrote."
+                )
         now = int(stored["core/tau"])
         own = Velocities(*(upright(stored[name][INTERIOR][..., now]) for name in _FLOW[:2]))
         flow = with_depth_mean(checked_velocities(initial), own, grid)

@@ -175,6 +175,17 @@ def test_areas_that_are_not_veros_have_no_vertical_velocity(run, template, initi
     assert not (tmp_path / "start.h5").exists()
 
 
+def test_velocities_of_another_size_are_refused(run, template, initial, tmp_path):
+    with h5py.File(template, "r+") as file:
+        del file["core/w"]
+        file["core/w"] = np.zeros((3, 3, 3, 3))
+    flow = _flow(run, np.random.default_rng(0))
+    with pytest.raises(UserError, match=r"core/w of .* has shape \(3, 3, 3, 3\), core/salt"):
+        VerosRestart(template, velocities="balanced").write(
+            replace(initial, velocities=flow), path=tmp_path / "start.h5"
+        )
+
+
 def test_templates_that_do_not_fit(template, initial, tmp_path):
     write = VerosRestart(template).write
     path = tmp_path / "start.h5"
