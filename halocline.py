@@ -108,7 +108,17 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
     add("--precision", choices=("single", "double"), help="of the numbers: cf, nemo, mitgcm")
     add("--template", type=Path, help="nemo-restart, veros-restart: a restart to copy")
     add("--mesh-mask", type=Path, help="nemo: the domain's mesh mask, to compare the state with")
-    add("--velocities", choices=get_args(VelocityChoice), help="nemo-restart: (template)")
+    add(
+        "--velocities",
+        choices=get_args(VelocityChoice),
+        help="nemo-restart, veros-restart: (template); mitgcm: (rest)",
+    )
+    add(
+        "--reference",
+        metavar="floor|sea_level|DEPTH",
+        help="what balanced velocities are referred to: still water at the sea floor or at a depth "
+        "[m], or the state's sea level (sea_level where it has one, else floor)",
+    )
     names = get_args(EquationName)
     add("--equation-of-state", choices=names, metavar="NAME", help="the model's (the archive's)")
     add("--adjust", action="store_true", help="mix what overturns under that equation of state")
@@ -291,7 +301,7 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
     from data.restarts.formats import build_writer, default_name
     from data.restarts.initial_condition import refuse_to_overwrite
     from data.states import StateArchive
-    from evaluation.export import export_state
+    from evaluation.export import export_state, parse_reference
     from latent_diffusion.sample import row_path
 
     writer = build_writer(
@@ -312,6 +322,7 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
         target=options.equation_of_state,
         adjusted=options.adjust,
         balanced=options.velocities == "balanced",
+        reference=parse_reference(options.reference) if options.reference else None,
     )
     print(f"wrote {', '.join(map(str, written.files))}, read back and compared")
     if written.namelist:

@@ -6,20 +6,28 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tqdm import tqdm
 
 from data.archive_format import EquationName
 from data.errors import UserError
 from data.readers.cf import Conventions, ModelOutput, open_cf
-from data.readers.mitgcm import open_mitgcm
+from data.readers.mitgcm import open_mds, open_mitgcm
 from data.readers.nemo import open_nemo
+from data.readers.nemo_pieces import by_domain
+from data.readers.veros import open_veros
 from data.splits import split_by_member, split_by_time_blocks
 from data.states import ArchiveWriter
+
+_OPTIONS = {  # of some readers only
+    "mesh_mask": ("nemo",),
+    "grid_files": ("mitgcm-mds", "veros"),
+    "time_step": ("mitgcm-mds",),
+}
 
 
 class TimeBlocks(BaseModel):
@@ -46,16 +54,36 @@ class Members(BaseModel):
 class IngestSettings(Conventions):
     """Which files to read, how, and how to split them."""
 
-    reader: Literal["cf", "mitgcm", "nemo"] = "cf"
-    files: list[str] = Field(min_length=1, description="paths; globs allowed")
+    reader: Literal["cf", "mitgcm", "mitgcm-mds", "nemo", "veros"] = "cf"
+    files: list[str] = Field(
+        min_length=1, description="paths, globs allowed; mitgcm-mds: folders of runs"
+    )
     equation_of_state: EquationName = Field(description="name of the model's equation of state")
     salinity_units: Literal["1e-3", "g/kg"] = "1e-3"
-    mesh_mask: Path | None = Field(None, description="NEMO: where the files lack grid variables")
+    mesh_mask: Path | None = Field(
+        None, description="nemo: where the files lack the grid; its pieces by a glob"
+    )
+    grid_files: Path | None = Field(
+        None,
+        description="veros: a snapshot file, for restarts; mitgcm-mds: the folder of hFacC, XC ...",
+    )
+    time_step: float | None = Field(
+        None, gt=0, description="mitgcm-mds: of the tracers [s], where .meta files tell no time"
+    )
     one_member: bool = Field(False, description="files continue each other; else a member each")
     block: int | None = Field(None, description="keep only this value of the files' `block`")
     parameters: list[str] = Field([], description="global attributes kept as per-sample parameters")
     split: Literal["from_file"] | TimeBlocks | Members = TimeBlocks()
     rounding: bool = Field(False, description="round T to 1/512 K and S to 1/4096")
+
+    @model_validator(mode="after")
+    def _options_of_the_reader(self) -> Self:
+        for name, readers in _OPTIONS.items():
+            if getattr(self, name) is not None and self.reader not in readers:
+                raise ValueError(
+                    f"{name} is for the reader {' or '.join(readers)}, not {self.reader}"
+                )
+        return self
 
 
 @dataclass(frozen=True)
@@ -87,8 +115,8 @@ def ingest(settings: IngestSettings, *, output: Path) -> None:
     """
     with ExitStack() as stack:
         sources: list[_Source] = []
-        for number, path in enumerate(_paths(settings.files)):
-            source = _open(settings, path, member=0 if settings.one_member else number)
+        for number, paths in enumerate(_outputs(settings)):
+            source = _open(settings, paths, member=0 if settings.one_member else number)
             stack.callback(source.output.dataset.close)
             _check_same_grid(sources[0].output if sources else source.output, source.output)
             if settings.one_member and sources:
@@ -135,17 +163,40 @@ def _paths(patterns: list[str]) -> list[Path]:
     return paths
 
 
-def _open(settings: IngestSettings, path: Path, *, member: int) -> _Source:
+def _outputs(settings: IngestSettings) -> list[list[Path]]:
+    """The files, each alone; pieces of one domain together."""
+    paths = _paths(settings.files)
+    return by_domain(paths) if settings.reader == "nemo" else [[path] for path in paths]
+
+
+def _open(settings: IngestSettings, paths: list[Path], *, member: int) -> _Source:
     conventions = Conventions(
         **{name: getattr(settings, name) for name in Conventions.model_fields}
     )
-    if settings.reader == "nemo":
-        output = open_nemo(path, conventions=conventions, mesh_mask=settings.mesh_mask)
-    elif settings.reader == "mitgcm":
-        output = open_mitgcm(path, conventions=conventions)
-    else:
-        output = open_cf(path, conventions=conventions)
+    output = _read_with(settings, paths, conventions)
     return _Source(output, _kept(settings, output), member, _parameters(settings, output))
+
+
+def _read_with(
+    settings: IngestSettings, paths: list[Path], conventions: Conventions
+) -> ModelOutput:
+    """One output by the reader of the settings."""
+    grid_files = settings.grid_files
+    match settings.reader:
+        case "nemo":
+            return open_nemo(*paths, conventions=conventions, mesh_mask=settings.mesh_mask)
+        case "mitgcm":
+            return open_mitgcm(*paths, conventions=conventions)
+        case "mitgcm-mds":
+            return open_mds(
+                *paths,
+                conventions=conventions,
+                grid_files=grid_files,
+                time_step=settings.time_step,
+            )
+        case "veros":
+            return open_veros(*paths, conventions=conventions, grid_files=grid_files)
+    return open_cf(*paths, conventions=conventions)
 
 
 def _kept(settings: IngestSettings, output: ModelOutput) -> NDArray[np.int64]:
@@ -227,7 +278,7 @@ def _check_continues(before: _Source, after: _Source) -> None:
 
 
 def _provenance(settings: IngestSettings, sources: list[_Source]) -> dict[str, object]:
-    described = settings.model_dump(mode="json", exclude={"files", "mesh_mask"})
+    described = settings.model_dump(mode="json", exclude={"files", "mesh_mask", "grid_files"})
     return {
         "title": str(sources[0].output.dataset.attrs.get("title", "ocean states")),
         "source_files": [source.output.path.name for source in sources],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf, nan
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -14,10 +17,11 @@ from data.restarts.initial_condition import (
     InitialConditionWriter,
     Velocities,
     Written,
+    checked_fields,
 )
 from data.state import State
 from data.states import StateArchive
-from guidance.balance import balanced_sea_level, balanced_velocities
+from guidance.balance import Reference, balanced_sea_level, balanced_velocities
 from guidance.seawater import EquationOfState, equation_of_state
 from guidance.stratification import adjust, density_steps, wet_pairs
 
@@ -31,11 +35,13 @@ def export_state(
     target: str | None = None,
     adjusted: bool = False,
     balanced: bool = False,
+    reference: Reference | None = None,
 ) -> Written:
     """Write state `member` for a model whose equation of state is `target` (the archive's).
 
     adjusted: mix what overturns under that equation (`guidance.stratification.adjust`)
-    balanced: give the writer geostrophic velocities too, and a sea level where the state has none
+    balanced: give the writer geostrophic velocities too, and the sea level that goes with them
+    reference: of those velocities, as `in_balance` says
 
     Raises UserError if there is no such state, if the equation takes other kinds of temperature and
     salinity, if the state overturns and is not adjusted, if the grid has no known Coriolis
@@ -48,13 +54,20 @@ def export_state(
     target = target or archive.equation_of_state
     _check_kinds(archive, target)
     state, eos = archive.read([member]), equation_of_state(target)
+    # Before any mixing, which would hide a land value or wrong units in its column.
+    checked_fields(state, archive.grid, land=0.0)
     if adjusted:
         state = adjust(state, eos=eos, grid=archive.grid)
     else:
         require_stable(state, archive.grid, eos, what=f"state {member} of {archive.path}")
     flow = None
     if balanced:
-        state, flow = in_balance(state, archive.grid, eos)
+        state, flow = in_balance(state, archive.grid, eos, reference=reference)
+    elif reference is not None:
+        raise UserError(
+            "a reference (--reference) is that of velocities in balance: ask for them with "
+            "--velocities balanced."
+        )
     sampling = str(archive.attributes.get("sampling", ""))
     initial = InitialCondition(
         state,
@@ -67,10 +80,15 @@ def export_state(
     return writer.write(initial, path=path)
 
 
-def in_balance(state: State, grid: OceanGrid, eos: EquationOfState) -> tuple[State, Velocities]:
+def in_balance(
+    state: State, grid: OceanGrid, eos: EquationOfState, *, reference: Reference | None = None
+) -> tuple[State, Velocities]:
     """One state with a sea level, and the velocities in geostrophic balance with both.
 
-    A state without a sea level gets the one under which the water at the sea floor is still.
+    reference: "sea_level", the state's own; "floor", or a depth [m], where no water moves: the sea
+        level becomes the one under which that is so, its mean being the old one's, if there was
+        one. None is "sea_level" where the state has one, else "floor".
+
     Raises UserError for a grid on a plane, whose Coriolis parameter archives do not hold, and as
     `guidance.balance` does.
     """
@@ -79,11 +97,41 @@ def in_balance(state: State, grid: OceanGrid, eos: EquationOfState) -> tuple[Sta
             f"the grid lies on a plane (in {grid.horizontal_units}), where no Coriolis parameter "
             "is known to put a flow in balance with: start at rest (--velocities rest)."
         )
-    if state.sea_level is None:
-        level = balanced_sea_level(state, eos=eos, grid=grid)
-        state = State(state.temperature, state.salinity, level)
+    if reference is None:
+        reference = "floor" if state.sea_level is None else "sea_level"
+    if reference != "sea_level":
+        state = replace(state, sea_level=_level_for(reference, state, grid, eos))
     u, v = balanced_velocities(state, eos=eos, grid=grid, reference="sea_level")
     return state, Velocities(u[0].numpy(), v[0].numpy())
+
+
+def _level_for(
+    reference: Reference, state: State, grid: OceanGrid, eos: EquationOfState
+) -> torch.Tensor:
+    """The sea level `b y x` [m] under which the water at the reference stands still."""
+    depth = inf if reference == "floor" else float(reference)
+    level = balanced_sea_level(state, eos=eos, grid=grid, depth=depth)
+    if state.sea_level is None:
+        return level
+    area = torch.from_numpy(grid.area * grid.wet[0])
+    mean = (state.sea_level * area).sum((-1, -2), keepdim=True) / area.sum()
+    return torch.where(area > 0, level + mean, 0.0).to(level)
+
+
+def parse_reference(text: str) -> Reference:
+    """ "floor", "sea_level" or a depth [m] as a user types it. Raises UserError for another."""
+    if text in ("floor", "sea_level"):
+        return cast(Reference, text)
+    try:
+        depth = float(text)
+    except ValueError:
+        depth = nan
+    if not 0 < depth < inf:
+        raise UserError(
+            f"velocities cannot be referred to {text}: give floor, sea_level or a depth of no "
+            "motion above 0 m."
+        )
+    return depth
 
 
 @torch.no_grad()

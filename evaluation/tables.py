@@ -128,6 +128,13 @@ TRAINING_COLUMNS = (
     Column("gflop_per_sample", "operations of a sample", "GFLOP"),
     Column("share_of_matmul_peak", "share of the matmul peak"),
 )
+FLOW_COLUMNS = (
+    Column("rms_0_m_cm_s", "rms at the surface", "cm/s"),
+    Column("rms_1000_m_cm_s", "near 1000 m", "cm/s"),
+    Column("rms_3000_m_cm_s", "near 3000 m", "cm/s"),
+    Column("rms_cm_s", "of all water", "cm/s"),
+    Column("mean_flow_error_percent", "mean flow off by", "%"),
+)
 ADJUSTMENT_COLUMNS = tuple(
     Column(f"unstable_{percent}_percent", f"{percent} % of the columns overturn", "s")
     for percent in (0, 10, 100)
@@ -202,6 +209,8 @@ def table(name: str, group: str | None = None) -> str:
         parts += [variants_markdown(shown, columns) for columns in _groups(group)]
     if "grid" in result and "cost" in result:
         parts.append(cost_markdown(result["cost"]))
+    if "flow_references" in result:
+        parts.append(variants_markdown(result["flow_references"], FLOW_COLUMNS))
     if "trainings" in result:
         parts.append(variants_markdown(_stages(result["trainings"]), TRAINING_COLUMNS))
     if "adjustment_seconds" in result:

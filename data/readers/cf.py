@@ -95,6 +95,9 @@ class Conventions(BaseModel):
     temperature_units: Literal["degC", "K"] = Field("degC", description="K is converted to degC")
     depth_positive: Literal["down", "up"] = Field("down", description="up changes the sign")
     periodic_x: bool = Field(False, description="the last column of x borders on the first")
+    calendar: Literal["360_day", "365_day"] | None = Field(
+        None, description="length of the model's year, where the files do not tell (365.25 days)"
+    )
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,7 @@ def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -
     return ModelOutput(
         path=path,
         grid=grid,
-        years=_years(dataset, temperature, path),
+        years=_years(dataset, temperature, path, conventions),
         temperature=temperature,
         salinity=salinity,
         sea_level=sea_level,
@@ -385,7 +388,9 @@ def _bounds(dataset: xr.Dataset, depth: xr.DataArray, order: slice) -> NDArray[n
     return np.asarray(dataset[name].values, dtype=np.float64)[order]
 
 
-def _years(dataset: xr.Dataset, temperature: xr.DataArray, path: Path) -> NDArray[np.float64]:
+def _years(
+    dataset: xr.Dataset, temperature: xr.DataArray, path: Path, conventions: Conventions
+) -> NDArray[np.float64]:
     """Model time of each sample [years]; samples are numbered where there is no usable time."""
     name = str(temperature.dims[0])
     if name not in dataset.variables:
@@ -401,5 +406,6 @@ def _years(dataset: xr.Dataset, temperature: xr.DataArray, path: Path) -> NDArra
             f'{name} of {path} has the units "{units}": expected seconds, minutes, hours, days, '
             "months or years since a date; correct the attribute."
         )
-    year = _DAYS_PER_YEAR.get(str(attributes.get("calendar")), 365.25)
+    calendar = attributes.get("calendar", conventions.calendar)
+    year = _DAYS_PER_YEAR.get(str(calendar), 365.25)
     return values * _DAYS_PER_UNIT[unit] / year

@@ -1,15 +1,23 @@
-"""NEMO output: curvilinear `nav_lon`, `nav_lat`, with the grid in the file or in a mesh mask."""
+"""NEMO output: curvilinear `nav_lon`, `nav_lat`, with the grid in the file or in a mesh mask.
+
+Files of the whole domain or in pieces (`data.readers.nemo_pieces`); `grid_T` files and restarts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from glob import glob, has_magic
 from pathlib import Path
 
 import xarray as xr
 
 from data.errors import UserError
-from data.readers.cf import Conventions, ModelOutput, Variables, from_dataset, open_dataset
+from data.readers.cf import Conventions, ModelOutput, Variables, from_dataset
+from data.readers.nemo_pieces import by_domain, open_pieces, whole_name
 
 _MESH_NAMES = ("tmask", "e1t", "e2t", "e3t_0", "gdept_1d")
+_OF_RESTART = {"tn": "thetao", "sn": "so", "sshn": "zos"}
+_RESTART = {"tn", "sn"}
 _FROM_MESH = {
     "mask": "mesh_mask",
     "area": "mesh_area",
@@ -18,20 +26,54 @@ _FROM_MESH = {
 }
 
 
-def open_nemo(
-    path: Path, *, conventions: Conventions, mesh_mask: Path | None = None
-) -> ModelOutput:
-    """Open one file; mask, area, thickness and depth come from `mesh_mask` if it is given.
+def open_nemo(*paths: Path, conventions: Conventions, mesh_mask: Path | None = None) -> ModelOutput:
+    """Open one file or all pieces of one; mask, area, thickness and depth come from `mesh_mask`.
 
-    Raises UserError as `data.readers.cf.open_cf` does, or for a mesh mask of another grid.
+    mesh_mask: a file, or a pattern that all of its pieces match; without it the output must say
+    these itself
+
+    Raises UserError as `data.readers.cf.open_cf` and `data.readers.nemo_pieces.open_pieces` do, or
+    for a mesh mask of another grid.
     """
-    dataset = open_dataset(path)
+    path = whole_name(paths[0])
+    dataset = open_pieces(paths)
+    given = conventions.variables.model_dump(exclude_none=True)
+    if _RESTART.issubset(dataset.variables):
+        if mesh_mask is None:
+            raise UserError(
+                f"{path} is a restart, which does not say where land is: give the mesh mask of "
+                "the same run as mesh_mask."
+            )
+        dataset = _as_output(dataset)
     if mesh_mask is not None:
-        dataset = _with_mesh(dataset, open_dataset(mesh_mask), path, mesh_mask)
-        given = conventions.variables.model_dump(exclude_none=True)
-        variables = Variables(**{**_FROM_MESH, **given})
-        conventions = conventions.model_copy(update={"variables": variables})
+        dataset = _with_mesh(dataset, open_pieces(_mesh_files(mesh_mask)), path, mesh_mask)
+        given = _FROM_MESH | given
+    conventions = conventions.model_copy(update={"variables": Variables(**given)})
     return from_dataset(dataset, path=path, conventions=conventions)
+
+
+def _mesh_files(mesh_mask: Path) -> Sequence[Path]:
+    """The mesh mask, or its pieces, which all match one pattern."""
+    if not has_magic(str(mesh_mask)):
+        return [mesh_mask]
+    found = by_domain([Path(match) for match in sorted(glob(str(mesh_mask)))])
+    if len(found) != 1:
+        names = ", ".join(str(whole_name(group[0])) for group in found)
+        raise UserError(
+            f"mesh_mask {mesh_mask} matches {names or 'no file'}: expected one mesh mask or all "
+            "pieces of one."
+        )
+    return found[0]
+
+
+def _as_output(dataset: xr.Dataset) -> xr.Dataset:
+    """A restart (`tn`, `sn`, `sshn`) under the names and on the clock of output."""
+    dataset = dataset.rename({key: name for key, name in _OF_RESTART.items() if key in dataset})
+    if "adatrj" in dataset and "time_counter" in dataset.dims:  # days since the run began
+        clock = {"units": "days since the beginning of the run"}
+        days = [float(dataset["adatrj"])]
+        dataset = dataset.assign_coords(time_counter=("time_counter", days, clock))
+    return dataset
 
 
 def _with_mesh(dataset: xr.Dataset, mesh: xr.Dataset, path: Path, mesh_path: Path) -> xr.Dataset:

@@ -113,6 +113,20 @@ def checked_fields(state: State, grid: OceanGrid, *, land: float) -> dict[str, F
     return fields
 
 
+def checked_velocities(initial: InitialCondition) -> Velocities:
+    """The velocities. Raises UserError if there are none, or not a number for each cell."""
+    if initial.velocities is None:
+        raise UserError("the initial condition has no velocities: start at rest, or give some.")
+    shape = initial.grid.shape
+    for name, values in initial.velocities._asdict().items():
+        if values.shape != shape or not np.isfinite(values).all():
+            raise UserError(
+                f"velocity {name} has shape {values.shape} or holds NaN: expected a number "
+                f"[m/s] in each of {shape} cells (z, y, x)."
+            )
+    return initial.velocities
+
+
 def _check_values(name: str, wet_values: Floats) -> None:
     bad = int((~np.isfinite(wet_values)).sum())
     if bad:

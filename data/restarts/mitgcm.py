@@ -1,7 +1,8 @@
 """A state as the raw files that MITgcm starts from (`hydrogThetaFile` and its kin).
 
 Big-endian reals without a header, `(Nr, Ny, Nx)` in C order, the surface first; sea level `(Ny,
-Nx)`. MITgcm reads them with `nIter0 = 0` only; velocities start at rest.
+Nx)`. MITgcm reads them with `nIter0 = 0` only. Velocities are on the western and southern faces of
+the cells; without their files they start at rest.
 """
 
 from __future__ import annotations
@@ -11,17 +12,27 @@ from pathlib import Path
 
 import numpy as np
 
+from data.errors import UserError
 from data.restarts.initial_condition import (
     FLOAT_BYTES,
+    Floats,
     InitialCondition,
     Precision,
+    VelocityChoice,
     Written,
+    checked_velocities,
     stem,
     write_compared,
 )
 
-_PARAMETERS = {"thetao": "hydrogThetaFile", "so": "hydrogSaltFile", "zos": "pSurfInitFile"}
-_SUFFIXES = {"thetao": "theta", "so": "salt", "zos": "eta"}
+_PARAMETERS = {
+    "thetao": "hydrogThetaFile",
+    "so": "hydrogSaltFile",
+    "zos": "pSurfInitFile",
+    "u": "uVelInitFile",
+    "v": "vVelInitFile",
+}
+_SUFFIXES = {"thetao": "theta", "so": "salt", "zos": "eta", "u": "uvel", "v": "vvel"}
 _EQUATIONS = {"jmd95": "JMD95Z", "linear": "LINEAR"}
 
 
@@ -30,19 +41,27 @@ class MitgcmFiles:
     """Writes `<path>_theta.bin`, `<path>_salt.bin` and, with sea level [m], `<path>_eta.bin`.
 
     precision: of the numbers; it must be the model's `readBinaryPrec`
+    velocities: none ("rest"), or the initial condition's ("balanced"), `<path>_uvel.bin` and
+        `<path>_vvel.bin` [m/s]
     """
 
     precision: Precision = "single"
+    velocities: VelocityChoice = "rest"
+
+    def __post_init__(self) -> None:
+        if self.velocities == "template":
+            raise UserError("the format mitgcm has no template: --velocities rest or balanced.")
 
     def files(self, path: Path) -> tuple[Path, ...]:
-        """Temperature, salinity and sea level, which is written if the state has one."""
+        """Every file that may be written; sea level and velocities are if there are any."""
         base = stem(path)
         return tuple(base.with_name(f"{base.name}_{end}.bin") for end in _SUFFIXES.values())
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Land is 0. Raises UserError as `data.restarts.initial_condition` says."""
         kind = np.dtype(f">f{FLOAT_BYTES[self.precision]}")
-        fields = {name: values.astype(kind) for name, values in initial.fields().items()}
+        checked = initial.fields() | self._velocity_fields(initial)
+        fields = {name: values.astype(kind) for name, values in checked.items()}
         files = {
             name: file
             for name, file in zip(_SUFFIXES, self.files(path), strict=True)
@@ -56,6 +75,13 @@ class MitgcmFiles:
         )
         at_zero = bool((fields["thetao"][initial.grid.wet] == 0).any())
         return Written(tuple(files.values()), self._namelist(files, initial, at_zero=at_zero))
+
+    def _velocity_fields(self, initial: InitialCondition) -> dict[str, Floats]:
+        """Moved from a cell's eastern and northern face to the next cell's western and southern."""
+        if self.velocities == "rest":
+            return {}
+        u, v = checked_velocities(initial)
+        return {"u": np.roll(u, 1, axis=-1), "v": np.roll(v, 1, axis=-2)}
 
     def _namelist(self, files: dict[str, Path], initial: InitialCondition, *, at_zero: bool) -> str:
         """Fragment of the file `data`; `at_zero`: a wet cell holds 0 degC exactly."""

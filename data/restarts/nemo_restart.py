@@ -26,6 +26,7 @@ from data.restarts.initial_condition import (
     Velocities,
     VelocityChoice,
     Written,
+    checked_velocities,
     netcdf_errors,
     reads_differently,
     refuse_to_replace,
@@ -143,15 +144,7 @@ class NemoRestart:
             return {}
         if self.velocities == "rest":
             return {name: np.zeros(shape) for name in Velocities._fields}
-        if initial.velocities is None:
-            raise UserError("the initial condition has no velocities: start at rest, or give some.")
-        for name, values in initial.velocities._asdict().items():
-            if values.shape != shape or not np.isfinite(values).all():
-                raise UserError(
-                    f"velocity {name} has shape {values.shape} or holds NaN: expected a number "
-                    f"[m/s] in each of {shape} cells (z, y, x)."
-                )
-        return initial.velocities._asdict()
+        return checked_velocities(initial)._asdict()
 
     def _barotropic(self, template: netCDF4.Dataset) -> dict[str, NDArray[Any]]:
         """At rest the Runge-Kutta scheme's depth means are 0; others need the heights of faces."""

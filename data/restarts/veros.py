@@ -1,8 +1,8 @@
 """A state in a copy of a Veros restart: temperature and salinity replaced at all time levels.
 
 Veros keeps `core/temp` and `core/salt` as `(nx + 4, ny + 4, nz, 3)` in HDF5: x first, levels from
-the sea floor up, two ghost cells a side, three time levels. Velocities, tendencies and the density
-of the step before stay the template's; the density is new after one tracer step.
+the sea floor up, two ghost cells a side, three time levels. The density stays the template's and is
+new after one tracer step. Velocities stay the template's too, unless others are asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,23 @@ from data.grid import OceanGrid
 from data.restarts.initial_condition import (
     Floats,
     InitialCondition,
+    Velocities,
+    VelocityChoice,
     Written,
+    checked_velocities,
     netcdf_errors,
     reads_differently,
     refuse_to_replace,
     same_bytes,
 )
+from data.restarts.veros_flow import vertical_velocity, with_depth_mean
+from data.veros_layout import GHOSTS, INTERIOR, h5py, upright
 from data.whole import whole
 
 _VARIABLES = {"core/temp": "thetao", "core/salt": "so"}
+_FLOW = ("core/u", "core/v", "core/w")
+_TENDENCIES = ("core/du", "core/dv", "core/dpsi", "core/dpsin")  # of the step before
+_STREAM_FUNCTION = "core/psi"
 _EQUATIONS = {  # by eq_of_state_type
     "veros-linear": 1,
     "veros-nonlinear1": 2,
@@ -37,22 +44,26 @@ _EQUATIONS = {  # by eq_of_state_type
     "veros-nonlinear3": 4,
     "veros-gsw": 5,
 }
-_GHOSTS = 2
-_INTERIOR = (slice(_GHOSTS, -_GHOSTS), slice(_GHOSTS, -_GHOSTS))
 
 
 @dataclass(frozen=True)
 class VerosRestart:
-    """Writes a restart that differs from `template` in temperature and salinity alone."""
+    """Writes a restart that differs from `template` in the state alone.
+
+    velocities: the template's own, none ("rest"), or the initial condition's with the depth mean of
+        the template's ("balanced", see `data.restarts.veros_flow`)
+    """
 
     template: Path
+    velocities: VelocityChoice = "template"
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """One file."""
         return (path,)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Sea level is left out: a rigid lid has none.
+        """Sea level is left out: a rigid lid has none. With new velocities, the tendencies of the
+        step before become 0, and at rest the stream function.
 
         Raises UserError also if the template is not a restart of the state's domain.
         """
@@ -60,7 +71,7 @@ class VerosRestart:
         refuse_to_replace(self.template, path=path)
         with netcdf_errors(path), whole(path) as partial:
             shutil.copyfile(self.template, partial)
-            with _h5py().File(partial, "r+") as file:
+            with h5py().File(partial, "r+") as file:
                 for name, values in patch.items():
                     file[name][...] = values
             self._compare(partial, patch, path)
@@ -71,19 +82,49 @@ class VerosRestart:
         fields, grid = initial.fields(), initial.grid
         stored = self._read_template()
         _check_domain(stored["core/salt"], grid, self.template)
-        return {
-            variable: _filled(stored[variable], fields[name], periodic_x=grid.periodic_x)
-            for variable, name in _VARIABLES.items()
+        new = {variable: fields[name] for variable, name in _VARIABLES.items()}
+        patch = {}
+        if self.velocities != "template":
+            new |= dict(zip(_FLOW, self._flow(initial, stored), strict=True))
+            cleared = (*_TENDENCIES, *([_STREAM_FUNCTION] if self.velocities == "rest" else []))
+            patch = {name: np.zeros_like(stored[name]) for name in cleared if name in stored}
+        filled = {
+            variable: _filled(stored[variable], values, periodic_x=grid.periodic_x)
+            for variable, values in new.items()
         }
+        return patch | filled
+
+    def _flow(self, initial: InitialCondition, stored: dict[str, Floats]) -> tuple[Floats, ...]:
+        """u, v and w, `z y x` [m/s]."""
+        shape, grid = initial.grid.shape, initial.grid
+        if self.velocities == "rest":
+            return (np.zeros(shape),) * 3
+        if grid.latitude.ndim != 1 or grid.horizontal_units != "degrees":
+            raise UserError("Veros' grid has rows and columns of equal latitude and longitude.")
+        for name in _FLOW:
+            if stored[name].shape != stored["core/salt"].shape:
+                raise UserError(
+                    f"{name} of {self.template} has shape {stored[name].shape}, core/salt "
+                    f"{stored['core/salt'].shape}: give a restart that Veros wrote."
+                )
+        now = int(stored["core/tau"])
+        own = Velocities(*(upright(stored[name][INTERIOR][..., now]) for name in _FLOW[:2]))
+        flow = with_depth_mean(checked_velocities(initial), own, grid)
+        return (*flow, vertical_velocity(flow, grid))
 
     def _read_template(self) -> dict[str, Floats]:
+        needed, optional = [*_VARIABLES], []
+        if self.velocities != "template":
+            needed += [*_FLOW, "core/tau"]
+            optional = [*_TENDENCIES, _STREAM_FUNCTION]
         try:
-            with _h5py().File(self.template) as file:
-                return {name: file[name][...] for name in _VARIABLES}
+            with h5py().File(self.template) as file:
+                names = [*needed, *(name for name in optional if name in file)]
+                return {name: file[name][...] for name in names}
         except (OSError, KeyError) as error:
             raise UserError(
                 f"{self.template} cannot be read ({error}): give an HDF5 restart of Veros, with "
-                f"{' and '.join(_VARIABLES)}."
+                f"{', '.join(needed)}."
             ) from error
 
     def _compare(self, partial: Path, patch: dict[str, Floats], path: Path) -> None:
@@ -97,14 +138,6 @@ class VerosRestart:
                 raise reads_differently(path, name)
 
 
-def _h5py() -> ModuleType:
-    try:
-        import h5py
-    except ImportError as error:
-        raise UserError("Veros' restarts need h5py: pip install '.[basin]'.") from error
-    return h5py
-
-
 def _contents(path: Path) -> dict[str, NDArray[Any]]:
     """Every dataset and attribute of the file by its path."""
     contents: dict[str, NDArray[Any]] = {}
@@ -114,7 +147,7 @@ def _contents(path: Path) -> dict[str, NDArray[Any]]:
             contents[name] = np.asarray(item[...])
         contents.update({f"{name}@{key}": np.asarray(v) for key, v in item.attrs.items()})
 
-    with _h5py().File(path) as file:
+    with h5py().File(path) as file:
         add("", file)
         file.visititems(add)
     return contents
@@ -123,14 +156,14 @@ def _contents(path: Path) -> dict[str, NDArray[Any]]:
 def _check_domain(salinity: Floats, grid: OceanGrid, path: Path) -> None:
     """The template's interior has the grid's shape, and salt where the grid is wet."""
     levels, rows, columns = grid.shape
-    expected = (columns + 2 * _GHOSTS, rows + 2 * _GHOSTS, levels, 3)
+    expected = (columns + 2 * GHOSTS, rows + 2 * GHOSTS, levels, 3)
     if salinity.shape != expected:
         raise UserError(
             f"core/salt of {path} has shape {salinity.shape}: the state's grid makes it "
             f"{expected}, x, y, z and 3 times with 2 ghost cells a side; give a restart of the "
             "same domain."
         )
-    wet = _upright((salinity[_INTERIOR] != 0).any(axis=-1))
+    wet = upright((salinity[INTERIOR] != 0).any(axis=-1))
     different = int((wet != grid.wet).sum())
     if different:
         raise UserError(
@@ -139,18 +172,13 @@ def _check_domain(salinity: Floats, grid: OceanGrid, path: Path) -> None:
         )
 
 
-def _upright(interior: NDArray[Any]) -> NDArray[Any]:
-    """Veros' order, `x y z` from the sea floor, to `z y x` from the surface."""
-    return interior.transpose(2, 1, 0)[::-1]
-
-
 def _filled(stored: Floats, values: Floats, *, periodic_x: bool) -> Floats:
     """`values`, `z y x`, in the interior at all time levels, and in the ghosts of a periodic x."""
     filled = stored.copy()
-    filled[_INTERIOR] = values[::-1].transpose(2, 1, 0)[..., None]
+    filled[INTERIOR] = values[::-1].transpose(2, 1, 0)[..., None]
     if periodic_x:
-        filled[:_GHOSTS] = filled[-2 * _GHOSTS : -_GHOSTS]
-        filled[-_GHOSTS:] = filled[_GHOSTS : 2 * _GHOSTS]
+        filled[:GHOSTS] = filled[-2 * GHOSTS : -GHOSTS]
+        filled[-GHOSTS:] = filled[GHOSTS : 2 * GHOSTS]
     return filled
 
 

@@ -14,7 +14,7 @@ from data.errors import UserError
 from data.readers.cf import Conventions
 from data.readers.mitgcm import open_mitgcm
 from data.restarts import initial_condition
-from data.restarts.initial_condition import InitialCondition
+from data.restarts.initial_condition import InitialCondition, Velocities
 from data.restarts.mitgcm import MitgcmFiles
 from guidance.seawater import Linear
 
@@ -68,6 +68,39 @@ def test_the_linear_equation_is_named_with_its_slopes(initial, tmp_path):
     slopes = re.search("tAlpha=(.*), sBeta=(.*)", told).groups()
     expected = Linear().thermal_expansion, Linear().haline_contraction
     assert tuple(map(float, slopes)) == expected
+
+
+def test_a_flow_is_on_western_and_southern_faces(initial, tmp_path):
+    grid, random = initial.grid, np.random.default_rng(0)
+    u, v = (random.normal(size=grid.shape) for _ in "uv")
+    u *= grid.wet & np.roll(grid.wet, -1, 2)  # periodic in x
+    v *= grid.wet & np.roll(grid.wet, -1, 1)
+    v[:, -1] = 0
+    moving = replace(initial, velocities=Velocities(u, v))
+    writer = MitgcmFiles(precision="double", velocities="balanced")
+    written = writer.write(moving, path=tmp_path / "start")
+    assert [file.name[6:] for file in written.files] == [
+        *("theta.bin", "salt.bin", "eta.bin", "uvel.bin", "vvel.bin")
+    ]
+    west, south = (np.fromfile(file, ">f8").reshape(grid.shape) for file in written.files[3:])
+    np.testing.assert_array_equal(west[..., 1:], u[..., :-1])
+    np.testing.assert_array_equal(west[..., 0], u[..., -1])
+    np.testing.assert_array_equal(south[:, 1:], v[:, :-1])
+    assert not south[:, 0].any()
+    # A face is open where the cells on both of its sides are: in MITgcm's order, this and the last.
+    assert not west[~(grid.wet & np.roll(grid.wet, 1, 2))].any()
+    assert not south[~(grid.wet & np.roll(grid.wet, 1, 1))].any()
+    lines = written.namelist.splitlines()
+    assert " uVelInitFile='start_uvel.bin'," in lines and " vVelInitFile='start_vvel.bin'," in lines
+    assert set(written.files) == set(writer.files(tmp_path / "start"))
+
+
+def test_velocities_that_mitgcm_cannot_start_from(initial, tmp_path):
+    with pytest.raises(UserError, match="mitgcm has no template: --velocities rest or balanced"):
+        MitgcmFiles(velocities="template")
+    with pytest.raises(UserError, match="the initial condition has no velocities"):
+        MitgcmFiles(velocities="balanced").write(initial, path=tmp_path / "start")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_sea_level_the_model_starts_flat(initial, tmp_path):

@@ -15,7 +15,7 @@ from data.restarts.initial_condition import Written
 from data.restarts.mitgcm import MitgcmFiles
 from data.restarts.nemo import NemoPair
 from data.states import ArchiveWriter, StateArchive
-from evaluation.export import export_state, in_balance, require_stable
+from evaluation.export import export_state, in_balance, parse_reference, require_stable
 from guidance.balance import balanced_sea_level, balanced_velocities
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
@@ -105,6 +105,45 @@ def test_a_sea_level_of_the_states_own_is_kept_and_balanced(tiny_grid, tiny_stat
     assert np.abs(flow.u - in_balance(still, grid, eos)[1].u).max() > 1e-3
 
 
+@pytest.mark.parametrize("reference", ["floor", 300.0])
+def test_a_reference_makes_the_sea_level_that_stills_it(tiny_grid, tiny_states, reference):
+    grid, eos = tiny_grid(), equation_of_state("veros-vallis")
+    state = tiny_states(grid, batch=1, seed=0, sea_level=True)
+    high = replace(state, sea_level=(state.sea_level + 0.4) * torch.from_numpy(grid.wet[0]))
+    moved, flow = in_balance(high, grid, eos, reference=reference)
+    depth = np.inf if reference == "floor" else reference
+    level = balanced_sea_level(state, eos=eos, grid=grid, depth=depth)
+    area = torch.from_numpy(grid.area * grid.wet[0])
+    means = [
+        float((field * area).sum() / area.sum()) for field in (high.sea_level, moved.sea_level)
+    ]
+    assert means[0] == pytest.approx(means[1], abs=1e-6)
+    rise = (moved.sea_level - level)[:, grid.wet[0]]
+    assert float(rise.std()) < 1e-6
+    _check_balance(flow, replace(state, sea_level=level), grid, tolerance=1e-6)
+
+
+def test_the_reference_is_the_states_sea_level_where_it_has_one(tiny_grid, tiny_states):
+    grid, eos = tiny_grid(), equation_of_state("veros-vallis")
+    state = tiny_states(grid, batch=1, seed=0, sea_level=True)
+    own = in_balance(state, grid, eos, reference="sea_level")[1]
+    np.testing.assert_array_equal(in_balance(state, grid, eos)[1].u, own.u)
+    flat = replace(state, sea_level=None)
+    floor = in_balance(flat, grid, eos, reference="floor")
+    np.testing.assert_array_equal(in_balance(flat, grid, eos)[1].u, floor[1].u)
+    with pytest.raises(UserError, match="no sea level to refer velocities to"):
+        in_balance(flat, grid, eos, reference="sea_level")
+
+
+def test_references_as_a_user_types_them(archive, tmp_path):
+    assert parse_reference("floor") == "floor" and parse_reference("1500") == 1500
+    for wrong in ("bottom", "-5", "0", "nan", "inf"):
+        with pytest.raises(UserError, match=f"cannot be referred to {wrong}: give floor"):
+            parse_reference(wrong)
+    with pytest.raises(UserError, match="ask for them with --velocities balanced"):
+        export_state(archive, 0, NemoPair(), path=tmp_path / "a", adjusted=True, reference="floor")
+
+
 def test_on_a_plane_the_user_is_told_to_start_at_rest(tiny_grid, tiny_states):
     degrees = tiny_grid()
     plane = replace(degrees, horizontal_units="km")
@@ -113,13 +152,13 @@ def test_on_a_plane_the_user_is_told_to_start_at_rest(tiny_grid, tiny_states):
         in_balance(state, plane, equation_of_state("veros-vallis"))
 
 
-def _check_balance(flow, state, grid):
+def _check_balance(flow, state, grid, *, tolerance=0.0):
     """The flow is that of the state's sea level and density, number by number."""
     eos = equation_of_state("veros-vallis")
     expected = balanced_velocities(state, eos=eos, grid=grid, reference="sea_level")
     for values, wanted in zip(flow, expected, strict=True):
         assert float(wanted.abs().max()) > 0
-        np.testing.assert_array_equal(values, wanted[0].numpy())
+        np.testing.assert_allclose(values, wanted[0].numpy(), rtol=0, atol=tolerance)
 
 
 def test_formats_do_not_share_a_default_name():

@@ -1,0 +1,194 @@
+"""MITgcm's own binary files (MDS): numbers in `.data`, their layout in `.meta`, whole or in tiles.
+
+`T.0000000720.data` is a field of one time step, `T.0000000720.001.002.data` a tile of it; without a
+number it is a constant of the grid (`hFacC.data`). Numbers are big-endian, C order, the surface
+first. The `.meta` file says the size of the domain and which part the file holds, x first, counted
+from 1; the precision; and, for files of several fields (diagnostics), their names
+(`pkg/mdsio/mdsio_write_meta.F`).
+
+Why not xmitgcm (0.5.2): it does not read tiles, which MITgcm writes by default, takes no time from
+the `.meta` files, and wants every file of the grid; the tests compare with its whole fields.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import UserError
+
+_NAME = re.compile(r"(?P<prefix>.+?)(\.(?P<step>\d{10}))?(\.\d{3,}\.\d{3,})?\.meta")
+_ENTRY = re.compile(r"(\w+)\s*=\s*[\[{](.*?)[\]}]\s*;", re.DOTALL)
+_NEEDED = ("dimList", "dataprec", "nrecords")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One `.meta` file: a whole field, several fields, or a tile of them.
+
+    domain: size of the whole field; start, stop: what the file holds of it, counted from 0; all `z
+    y x` or `y x`. fields: names, where it has any; seconds: model time at its end
+    """
+
+    path: Path
+    domain: tuple[int, ...]
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    dtype: np.dtype
+    records: int
+    fields: tuple[str, ...]
+    seconds: float | None
+
+    @classmethod
+    def parse(cls, path: Path) -> _Part:
+        try:
+            entries = dict(_ENTRY.findall(path.read_text()))
+            sizes = np.array(re.findall(r"\d+", entries["dimList"]), int).reshape(-1, 3)[::-1]
+            interval = entries.get("timeInterval", "").split()
+            return cls(
+                path=path.with_suffix(".data"),
+                domain=tuple(sizes[:, 0].tolist()),
+                start=tuple((sizes[:, 1] - 1).tolist()),
+                stop=tuple(sizes[:, 2].tolist()),
+                dtype=np.dtype(entries["dataprec"].strip(" '")).newbyteorder(">"),
+                records=int(entries["nrecords"]),
+                fields=tuple(re.findall(r"'(\S*)\s*'", entries.get("fldList", ""))),
+                seconds=float(interval[-1]) if interval else None,
+            )
+        except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{path} cannot be read ({error}): expected MITgcm's description of a .data file, "
+                f"with {', '.join(_NEEDED)}."
+            ) from error
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of the part."""
+        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    def read(self, record: int) -> NDArray[np.floating]:
+        """The numbers of one field."""
+        count = int(np.prod(self.shape))
+        expected = self.records * count * self.dtype.itemsize
+        try:
+            size = self.path.stat().st_size
+            values = np.fromfile(
+                self.path, self.dtype, count, offset=record * count * self.dtype.itemsize
+            )
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be read ({error.strerror}): its .meta file is there; copy "
+                "both."
+            ) from error
+        if size != expected:
+            raise UserError(
+                f"{self.path} has {size} bytes, by its .meta file {expected}: it was not written "
+                "or copied to its end."
+            )
+        return values.reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class MdsField:
+    """One field at one time, or a constant of the grid; whole, or all of its tiles."""
+
+    name: str
+    parts: tuple[_Part, ...]
+    record: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`z y x` or `y x`."""
+        return self.parts[0].domain
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the numbers in memory."""
+        return self.parts[0].dtype.newbyteorder("=")
+
+    @property
+    def seconds(self) -> float | None:
+        """Model time [s], where the file tells it."""
+        return self.parts[0].seconds
+
+    def read(self) -> NDArray[np.floating]:
+        """The numbers over the whole domain. Raises UserError for a tile that is missing."""
+        whole = np.empty(self.shape, self.dtype)
+        covered = np.zeros(self.shape[-2:], bool)
+        for part in self.parts:
+            place = tuple(slice(a, b) for a, b in zip(part.start, part.stop, strict=True))
+            whole[place] = part.read(self.record)
+            covered[place[-2:]] = True
+        if not covered.all():
+            missing = covered.size - np.count_nonzero(covered)
+            raise UserError(
+                f"{self.parts[0].path.parent} holds {len(self.parts)} tiles of {self.name}, "
+                f"without {missing} of {covered.size} columns of the domain: give every tile."
+            )
+        return whole
+
+
+class MdsFolder:
+    """A run's folder of MDS files, looked up by field.
+
+    Raises UserError if there are none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+        self._constants: dict[str, list[Path]] = {}
+        self._series: dict[str, dict[int, list[Path]]] = {}
+        for path in sorted(folder.glob("*.meta")):
+            match = _NAME.fullmatch(path.name)
+            if match and match["step"]:
+                steps = self._series.setdefault(match["prefix"], {})
+                steps.setdefault(int(match["step"]), []).append(path)
+            elif match:
+                self._constants.setdefault(match["prefix"], []).append(path)
+        if not self._constants and not self._series:
+            raise UserError(
+                f"{folder} holds no .meta file: expected the folder that MITgcm wrote its .data "
+                "and .meta files to."
+            )
+
+    def constant(self, name: str) -> MdsField | None:
+        """A constant of the grid, if it is there."""
+        return _field(name, self._constants[name]) if name in self._constants else None
+
+    def series(self, name: str) -> dict[int, MdsField] | None:
+        """A field by time step, from files of its own name or from files that list it."""
+        listing = [prefix for prefix, names in self._listed.items() if name in names]
+        prefix = name if name in self._series else next(iter(listing), None)
+        if prefix is None:
+            return None
+        steps = self._series[prefix]
+        return {step: _field(name, steps[step]) for step in sorted(steps)}
+
+    @property
+    def fields(self) -> list[str]:
+        """Names of all fields that are there over time."""
+        return sorted({name for names in self._listed.values() for name in names})
+
+    @cached_property
+    def _listed(self) -> dict[str, tuple[str, ...]]:
+        """Field names of each prefix, by the first of its files."""
+        return {
+            prefix: _Part.parse(next(iter(steps.values()))[0]).fields or (prefix,)
+            for prefix, steps in self._series.items()
+        }
+
+
+def _field(name: str, paths: list[Path]) -> MdsField:
+    parts = tuple(_Part.parse(path) for path in paths)
+    fields = parts[0].fields
+    if fields and name in fields and len(fields) != parts[0].records:
+        raise UserError(
+            f"{parts[0].path} holds {len(fields)} fields in {parts[0].records} records, as pickup "
+            "files do: give MITgcm's snapshots or diagnostics instead."
+        )
+    return MdsField(name, parts, fields.index(name) if name in fields else 0)

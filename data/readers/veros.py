@@ -1,0 +1,134 @@
+"""Veros output: snapshots, and restarts on the grid of a snapshot.
+
+A snapshot is NetCDF with dimensions `Time, zt, yt, xt`, levels from the sea floor up, depths
+negative, land filled with -1e18, and the grid (`dzt`, `area_t`). A restart is HDF5 with ghost cells
+and three time levels, of which `core/tau` is now, and without a grid (`data.veros_layout`). Veros'
+year has 360 days.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from data.errors import UserError
+from data.readers.cf import Conventions, ModelOutput, Variables, from_dataset, open_dataset
+from data.veros_layout import INTERIOR, h5py
+
+_NAMES = {
+    "temperature": "temp",
+    "salinity": "salt",
+    "depth": "zt",
+    "longitude": "xt",
+    "latitude": "yt",
+    "mask": "wet",
+    "area": "area_t",
+    "thickness": "dzt",
+}
+_VOLUME = ("zt", "yt", "xt")
+_RESTART = ("core/temp", "core/salt", "core/tau", "core/time")
+_FILL_BELOW = -1e17  # the fill value is -1e18
+_CALENDAR = "360_day"
+_SECONDS_PER_DAY = 86400.0
+
+
+def open_veros(
+    path: Path, *, conventions: Conventions, grid_files: Path | None = None
+) -> ModelOutput:
+    """Open a snapshot file, or a restart with the grid of the snapshot file `grid_files`.
+
+    Raises UserError for a file that is neither, a restart without or of another grid, and as
+    `data.readers.cf.open_cf` does.
+    """
+    dataset = _restart(path, grid_files) if _is_restart(path) else _snapshot(path)
+    dataset["Time"].attrs.setdefault("calendar", _CALENDAR)
+    given = conventions.variables.model_dump(exclude_none=True)
+    conventions = conventions.model_copy(
+        update={"variables": Variables(**(_NAMES | given)), "depth_positive": "up"}
+    )
+    return from_dataset(dataset, path=path, conventions=conventions)
+
+
+def _snapshot(path: Path) -> xr.Dataset:
+    """The file, with its wet mask."""
+    dataset = open_dataset(path)
+    missing = [name for name in (*_NAMES.values(), "Time") if name not in dataset.variables]
+    missing.remove("wet")
+    if missing:
+        raise UserError(
+            f"{path} has no {', '.join(missing)}: expected a snapshot file of Veros, or a restart "
+            f"(.h5); found {', '.join(map(str, dataset.variables)) or 'no variables'}."
+        )
+    if not dataset.sizes["Time"]:
+        raise UserError(f"{path} holds no time: Veros had not yet written a snapshot to it.")
+    first = dataset["temp"][0].values
+    if first.shape != tuple(dataset.sizes[name] for name in _VOLUME):
+        raise UserError(f"temp of {path} has another order of dimensions than Time, zt, yt, xt.")
+    return dataset.assign(wet=(_VOLUME, np.isfinite(first) & (first > _FILL_BELOW)))
+
+
+def _restart(path: Path, grid_files: Path | None) -> xr.Dataset:
+    """The restart's state with the snapshot's grid, in the snapshot's layout."""
+    if grid_files is None:
+        raise UserError(
+            f"{path} is a restart, which does not hold its grid: give a snapshot file of the same "
+            "set-up as grid_files."
+        )
+    with _snapshot(grid_files) as snapshot:
+        grid = snapshot[[*_NAMES.values()]].drop_vars(["temp", "salt"]).drop_dims("Time").load()
+    with h5py().File(path) as file:
+        stored = {name: np.asarray(file[name][...]) for name in _RESTART}
+    now = int(stored["core/tau"])
+    fields = {
+        name.removeprefix("core/"): _from_x_y_z(stored[name], now, path) for name in _RESTART[:2]
+    }
+    _check_grid(fields["salt"], grid, path, grid_files)
+    days = [float(stored["core/time"]) / _SECONDS_PER_DAY]
+    return grid.assign(
+        {name: (("Time", *_VOLUME), values[None]) for name, values in fields.items()}
+    ).assign_coords(Time=("Time", days, {"units": "days"}))
+
+
+def _from_x_y_z(stored: NDArray[np.floating], now: int, path: Path) -> NDArray[np.floating]:
+    """`z y x` from the sea floor up, without ghost cells, at the time level `now`."""
+    if stored.ndim != 4 or stored.shape[-1] <= now:
+        raise UserError(
+            f"a field of {path} has shape {stored.shape}: expected Veros' x, y, z and 3 times."
+        )
+    return stored[INTERIOR][..., now].T
+
+
+def _check_grid(
+    salinity: NDArray[np.floating], grid: xr.Dataset, path: Path, grid_files: Path
+) -> None:
+    wet = grid["wet"].values
+    if salinity.shape != wet.shape:
+        raise UserError(
+            f"{path} has {salinity.shape} cells (z, y, x), {grid_files} {wet.shape}: give a "
+            "snapshot file of the same set-up as grid_files."
+        )
+    different = int(((salinity != 0) != wet).sum())
+    if different:
+        raise UserError(
+            f"{path} is of another set-up than {grid_files}: {different} cells are wet in only one "
+            "of them; give a snapshot file of the same set-up as grid_files."
+        )
+
+
+def _is_restart(path: Path) -> bool:
+    """Whether the file is HDF5 with the fields of a restart."""
+    if path.suffix not in {".h5", ".hdf5"}:
+        return False
+    try:
+        with h5py().File(path) as file:
+            missing = [name for name in _RESTART if name not in file]
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): expected a restart that Veros wrote."
+        ) from error
+    if missing:
+        raise UserError(f"{path} has no {', '.join(missing)}: expected a restart of Veros.")
+    return True
