@@ -163,11 +163,10 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
         truths[point.space], depths[point.space] = result["truth"], result["depth_m"]
         row = rows.setdefault(
             "-".join(part for part in (point.space, point.method, point.label) if part),
-            {"space": point.space, "method": point.method, "label": point.label, "results": []},
+            {"space": point.space, "method": point.method, "label": point.label, "results": {}},
         )
-        row["results"].append(result)
-    summary = {name: _over_seeds(row) for name, row in rows.items()}
-    _relate_to_unguided(summary)
+        row["results"][point.seed] = result
+    summary = {name: _over_seeds(row, rows) for name, row in rows.items()}
     content: dict[str, object] = {
         "title": study.settings.title,
         "split": split,
@@ -188,16 +187,18 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
     return path
 
 
-def _over_seeds(row: dict[str, Any]) -> dict[str, Any]:
+def _over_seeds(row: dict[str, Any], rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A row's metrics as mean and standard deviation over its seeds."""
-    results = row.pop("results")
-    return row | {
+    results = list(row["results"].values())
+    told = {name: row[name] for name in ("space", "method", "label")}
+    return told | {
         "seeds": len(results),
         "seconds_per_member": _spread([result["seconds_per_member"] for result in results]),
         **{
             kind: {
                 key: _spread([result[kind][key] for result in results]) for key in results[0][kind]
             }
+            | _beside_unguided(row, rows.get(f"{row['space']}-{UNGUIDED}"), kind)
             for kind in (AS_DRAWN, ADJUSTED)
         },
         "w1_profiles": _mean_profiles([result["w1_profiles"] for result in results]),
@@ -212,22 +213,24 @@ def _mean_profiles(profiles: Sequence[dict[str, list[float]]]) -> dict[str, list
     }
 
 
-def _relate_to_unguided(summary: dict[str, dict[str, Any]]) -> None:
-    """Add each variance over that of the unguided samples of the same seeds, in the mean."""
-    for space in {row["space"] for row in summary.values()}:
-        unguided = summary.get(f"{space}-{UNGUIDED}")
-        for row in summary.values():
-            if unguided is None or row["space"] != space:
-                continue
-            for kind in (AS_DRAWN, ADJUSTED):
-                row[kind] |= {
-                    key.replace("variance_ratio", "variance_of_unguided"): [
-                        _quotient(values[0], unguided[AS_DRAWN][key][0]),
-                        None,
-                    ]
-                    for key, values in row[kind].items()
-                    if key.startswith("variance_ratio")
-                }
+def _beside_unguided(
+    row: dict[str, Any], unguided: dict[str, Any] | None, kind: str
+) -> dict[str, list[float | None]]:
+    """Each variance over that of the unguided samples of the same seeds, means of both."""
+    if unguided is None or not set(row["results"]) <= set(unguided["results"]):
+        return {}
+    guided = [result[kind] for result in row["results"].values()]
+    reference = [unguided["results"][seed][AS_DRAWN] for seed in row["results"]]
+
+    def quotient(key: str) -> float | None:
+        values, beside = (_spread([each[key] for each in group]) for group in (guided, reference))
+        return _quotient(values[0], beside[0])
+
+    return {
+        key.replace("variance_ratio", "variance_of_unguided"): [quotient(key), None]
+        for key in guided[0]
+        if key.startswith("variance_ratio")
+    }
 
 
 def _quotient(value: float | None, reference: float | None) -> float | None:
