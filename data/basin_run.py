@@ -103,14 +103,20 @@ class BasinRun:
         return self._upright(np.asarray(self._variables.maskT)[INTERIOR]) > 0
 
     def geometry(self) -> dict[str, Array]:
-        """Coordinates and metrics: lon, lat [degrees], depth, thickness [m], area [m2]."""
+        """Coordinates and metrics: lon, lat [degrees], depth, thickness [m], area [m2].
+
+        The faces that velocities cross: eastern_face_length `y`, northern_face_width `y x` [m].
+        """
         v = self._variables
+        width = np.asarray(v.cosu)[None, :] * np.asarray(v.dxt)[:, None]
         return {
             "longitude": np.asarray(v.xt)[2:-2],
             "latitude": np.asarray(v.yt)[2:-2],
             "depth": -np.asarray(v.zt)[::-1],
             "thickness": np.asarray(v.dzt)[::-1],
             "area": np.asarray(v.area_t)[INTERIOR].T,
+            "eastern_face_length": np.asarray(v.dyt)[2:-2],
+            "northern_face_width": width[INTERIOR].T,
         }
 
     def grid(self) -> OceanGrid:
