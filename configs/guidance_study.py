@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from configs.loading import checked, merged, read_experiment, read_settings
 from configs.schema import Experiment, Section
+from data.errors import UserError
 
 EXAMPLE = "configs/studies/guidance_quickstart.yaml"
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
@@ -30,6 +31,10 @@ class Method(Section):
             raise ValueError("a sweep is of one setting and has at least one value")
         return self
 
+    def with_values(self, values: list[Any]) -> Method:
+        """The method with other values of its sweep."""
+        return self.model_copy(update={"sweep": {name: values for name in self.sweep}})
+
     def settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """A label, `setting=value` or empty, and the settings of each point of the sweep."""
         if not self.sweep:
@@ -47,6 +52,9 @@ class GuidanceStudySettings(Section):
         min_length=1, description="YAML of each trained experiment, beside this one's, by name"
     )
     methods: Path = Field(description="YAML of the methods, beside this one")
+    sweeps: dict[Name, Annotated[list[Any], Field(min_length=1)]] = Field(
+        {}, description="values in place of those of a method's sweep, by method"
+    )
     members: int = Field(64, gt=1, description="states drawn at each point")
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
 
@@ -103,6 +111,10 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
     methods = checked(
         {"methods": read_settings(methods_path)}, Methods, source=str(methods_path), example=EXAMPLE
     ).methods
+    methods |= {
+        name: _swept(methods, name, values, source=str(path))
+        for name, values in settings.sweeps.items()
+    }
     points: list[Point] = []
     for space, base in settings.spaces.items():
         content = read_experiment(path.parent / base)
@@ -115,6 +127,14 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
         )
     directory = points[0].experiment.run_directory.parent / "studies" / path.stem
     return GuidanceStudy(path.stem, settings, directory, methods, points)
+
+
+def _swept(methods: dict[str, Method], name: str, values: list[Any], *, source: str) -> Method:
+    """A method with a study's own values for its sweep."""
+    if name not in methods or not methods[name].sweep:
+        swept = ", ".join(known for known, method in methods.items() if method.sweep)
+        raise UserError(f"{source}: sweeps.{name} is no method with a sweep; those are {swept}")
+    return methods[name].with_values(values)
 
 
 def _experiment(

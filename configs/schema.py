@@ -210,7 +210,7 @@ class GuidanceSettings(Section):
         "stand-in for the decoder; or projection and encoding again",
     )
     start: float = Field(
-        0.25, ge=0, le=1, description="share of the diffusion time that runs unguided"
+        0.6, ge=0, le=1, description="share of the diffusion time that runs unguided"
     )
     every: int = Field(1, gt=0, description="guide each so-many-th step, the last one always")
     inner_steps: int = Field(1, gt=0, description="most steps in a guided denoising step")

@@ -141,7 +141,7 @@ class Guide:
     """
 
     terms: Sequence[WeightedTerm]
-    start: float = 0.25
+    start: float = 0.6
     every: int = 1
     descent: Descent = field(default_factory=Descent)
 

@@ -68,6 +68,19 @@ def test_points_differ_by_their_guidance_and_seed_alone(write):
     assert first.sampling.scheduler == last.sampling.scheduler
 
 
+def test_a_study_sweeps_the_values_that_it_names(write):
+    study = load_guidance_study(write(METHODS, seeds=[4], sweeps={"ours": [0.3]}))
+    assert [point.label for point in study.points] == ["", "step_cap=0.3"]
+    assert study.points[-1].experiment.guidance.start == 0.5
+
+
+@pytest.mark.parametrize("name", ["unguided", "unheard_of"])
+def test_only_a_method_with_a_sweep_is_swept_otherwise(write, name):
+    path = write(METHODS, sweeps={name: [1]})
+    with pytest.raises(UserError, match=f"sweeps.{name} is no method with a sweep; those are ours"):
+        load_guidance_study(path)
+
+
 def test_settings_that_do_not_fit_together_are_told_in_a_sentence(write):
     path = write(METHODS, seeds=[1, 1])
     with pytest.raises(UserError) as caught:
