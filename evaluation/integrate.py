@@ -282,7 +282,7 @@ def _integrate(task: _Task, report: Report) -> None:
     from data.basin_run import BlowUp  # Veros must be imported in the worker only
 
     run, recorder = _begin(task)
-    blow_up_year, next_save = None, recorder.year + task.checkpoint_years
+    blow_up_year, next_save = None, max(recorder.year, 0.0) + task.checkpoint_years
     for year in _record_times(task.years, task.record_days):
         if year <= recorder.year + ROUNDING:
             continue
