@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import ceil, isfinite
 
 CPU_HOUR = 3600.0
 
@@ -45,10 +46,10 @@ class Account:
         """The same for `states` states that share an overhead [s]."""
         return states * self.cold_seconds / (overhead + states * self.generated_seconds)
 
-    def pays_after(self, overhead: float) -> float | None:
-        """States after which an overhead [s] is paid for; None if no number of them does."""
+    def pays_after(self, overhead: float) -> int | None:
+        """States that pay for an overhead [s]; None if no number of them does, or it is unknown."""
         saved = self.cold_seconds - self.generated_seconds
-        return overhead / saved if saved > 0 else None
+        return ceil(overhead / saved) if saved > 0 and isfinite(overhead) else None
 
     def as_dict(self) -> dict[str, float | bool | None]:
         """All of it, ready for JSON."""

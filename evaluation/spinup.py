@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +22,18 @@ from data.errors import UserError, user_errors_in_one_sentence
 from data.states import StateArchive
 from evaluation import tables
 from evaluation.accounting import Account, OnPaper
-from evaluation.canvas import ROW_COLOURS, TRUTH_COLOUR
 from evaluation.drift import (
     FIELDS,
     FIRST,
     STRETCH,
-    WINDOW,
-    Criterion,
     annual,
     distance,
     level_drift,
-    overlap,
     rates,
     rms_over_levels,
     spread,
 )
+from evaluation.findings import LONG_WINDOW, Findings, drifts_by_level, figures_of, verdict
 from evaluation.guidance_study import draw_timed
 from evaluation.integrate import TRUTH, IntegrationResult
 from evaluation.member_run import MemberRun
@@ -50,82 +45,8 @@ from training.log import write_json
 
 ANALYTIC = "analytic"
 SHORTEST = 3  # years of a run that has a drift
-LONG_WINDOW = 10  # years; rates over it, beside those over `WINDOW`, need runs of 15 years
 SAMPLING_STATES = 16
 CORES = 2  # of the machine whose wall seconds of training cost.json holds
-LAST_YEAR = {  # figures of a run's last year: series
-    "kinetic_energy_cm2_s2": "kinetic_energy",
-    "northern_overturning_Sv": "northern_overturning",
-    "abyssal_overturning_Sv": "abyssal_overturning",
-    "channel_transport_Sv": "channel_transport",
-    "gyre_strength_Sv": "gyre_strength",
-    "bottom_water_temperature": "bottom_water_temperature",
-    "bottom_water_salinity": "bottom_water_salinity",
-    "deep_water_temperature": "deep_water_temperature",
-    "deep_water_salinity": "deep_water_salinity",
-    "mid_depth_temperature": "mid_depth_temperature",
-    "density_error_percent": "density_error_percent",
-}
-FIRST_YEAR = (
-    "mixed_layer_mean",
-    "mixed_layer_p90",
-    "deep_mixing_percent",
-    "overturning_columns_percent",
-)
-
-
-@dataclass(frozen=True)
-class Findings:
-    """An integration study, seen against its truth."""
-
-    result: IntegrationResult
-
-    @cached_property
-    def truth(self) -> dict[int, MemberRun]:
-        """The longest true run of each index."""
-        runs = [*self.result.of(TRUTH), *self.long(TRUTH)]
-        return {run.index: run for run in runs}
-
-    @cached_property
-    def criteria(self) -> dict[int, Criterion]:
-        """When a run has settled, by the window in which rates are measured."""
-        truth = self.result.of(TRUTH)
-        return {
-            window: Criterion.of_truth(truth, window=window) for window in (WINDOW, LONG_WINDOW)
-        }
-
-    @cached_property
-    def colours(self) -> dict[str, str]:
-        """A colour for every label, black for the truth."""
-        others = iter(ROW_COLOURS * len(self.result.labels))
-        return {
-            label: TRUTH_COLOUR if label == TRUTH else next(others) for label in self.result.labels
-        }
-
-    def long(self, label: str) -> list[MemberRun]:
-        """The runs of a label that went on."""
-        return [run for run in self.result.long_runs if run.label == label]
-
-    def longest(self, label: str) -> list[MemberRun]:
-        """The runs of a label that went on if any did, else all."""
-        return self.long(label) or self.result.of(label)
-
-    @cached_property
-    def lengths(self) -> list[float]:
-        """Lengths [years] at which labels are compared with the truth, shortest first."""
-        years = {self.result.years[label] for label in self.result.labels}
-        return sorted(length for length in years if length <= self.result.years[TRUTH])
-
-    def cut(self, label: str, years: float) -> list[MemberRun]:
-        """The runs of a label as they stood after `years`; none if they are shorter."""
-        if self.result.years[label] < years:
-            return []
-        return [run.until(years) for run in self.result.of(label)]
-
-    def compared(self, years: float) -> dict[str, list[MemberRun]]:
-        """By label, the runs that are as long."""
-        runs = {label: self.cut(label, years) for label in self.result.labels}
-        return {label: found for label, found in runs.items() if found}
 
 
 def report(experiment: Experiment) -> dict[str, Any]:
@@ -149,7 +70,7 @@ def report(experiment: Experiment) -> dict[str, Any]:
             "criterion": _criterion_table(found),
             "after": {f"{years:g}": _starts_table(found, years) for years in found.lengths},
             "depth": result.runs[0].depth.tolist(),
-            "levels": {f"{years:g}": _levels(found, years) for years in found.lengths},
+            "levels": {f"{years:g}": drifts_by_level(found, years) for years in found.lengths},
             "long": _long_table(found),
             "year_seconds": seconds,
             "accounts": accounts(experiment, found, seconds["mean"]),
@@ -165,23 +86,6 @@ def year_seconds(result: IntegrationResult) -> dict[str, float]:
     found = spread([float(run.series["processor_seconds"][-1]) / run.years for run in held])
     assert found is not None, "a study with a true run has one that held"
     return found
-
-
-def figures_of(run: MemberRun, found: Findings) -> dict[str, float]:
-    """What one run is judged by; see `spinup_tables` for names and units.
-
-    paired_...: less what the true run of equal index has, under the same forcing
-    """
-    figures = {**_drift(run), **_circulation(run), **_first_year(run)}
-    truth = found.truth.get(run.index)
-    if truth is not None and run.label != TRUTH:
-        figures |= _paired(run, truth.until(run.years))
-    for window, criterion in found.criteria.items():
-        settled = criterion.years_of(run)
-        told = criterion.can_tell(run)
-        figures[f"settled_{window}"] = np.nan if settled is None else settled
-        figures[f"settled_{window}_percent"] = 100.0 * (settled is not None) if told else np.nan
-    return figures
 
 
 def accounts(experiment: Experiment, found: Findings, year: float) -> dict[str, Any]:
@@ -233,7 +137,7 @@ def simulated_years(experiment: Experiment) -> float:
     return simulation.spin_up_years + len(simulation.members) * branch
 
 
-def dino(results: Any) -> dict[str, OnPaper]:
+def dino(results: Callable[[str], dict[str, Any]]) -> dict[str, OnPaper]:
     """DINO at 1 and 1/4 degree, after Kamm et al. (2025) and its published protocol.
 
     2 and 120 CPU-hours for a simulated year; 3000 years of spin-up at 1 degree, from which 400 at
@@ -243,65 +147,20 @@ def dino(results: Any) -> dict[str, OnPaper]:
     """
     sampling = results("guidance_cost")["chains"]["from 0.6 of the time on"]["seconds"]
     rates_of = results("training_cost")["trainings"]["dino_quarter 36x800x256"]
-    rate = {
-        stage: rates_of[stage]["samples_per_second"] for stage in ("autoencoder", "diffusion")
-    }
+    rate = {stage: rates_of[stage]["samples_per_second"] for stage in ("autoencoder", "diffusion")}
     columns = (199 * 62) / (797 * 242)  # of 1 degree / of 1/4 degree
 
     def training(autoencoder: int, diffusion: int) -> float:
         return autoencoder / rate["autoencoder"] + diffusion / rate["diffusion"]
 
-    shared = {"production_years": 50.0, "adjustment_years": 10.0}
-    return {
-        "DINO 1 degree": OnPaper(
-            spin_up=((3000.0, 2.0),),
-            sampling_seconds=columns * sampling,
-            training_seconds=columns * training(50_000, 100_000),  # configs/dino_1deg.yaml
-            **shared,
-        ),
-        "DINO 1/4 degree": OnPaper(
-            spin_up=((3000.0, 2.0), (400.0, 120.0)),
-            sampling_seconds=sampling,
-            training_seconds=training(100_000, 400_000),  # configs/dino_quarter.yaml
-            **shared,
-        ),
+    def on_paper(stages: tuple[tuple[float, float], ...], share: float, seconds: float) -> OnPaper:
+        return OnPaper(stages, 50.0, 10.0, share * sampling, share * seconds)
+
+    at_1_degree = (3000.0, 2.0)
+    return {  # lengths of trainings: configs/dino_1deg.yaml and dino_quarter.yaml
+        "DINO 1 degree": on_paper((at_1_degree,), columns, training(50_000, 100_000)),
+        "DINO 1/4 degree": on_paper((at_1_degree, (400.0, 120.0)), 1.0, training(100_000, 400_000)),
     }
-
-
-def verdict(found: Findings) -> list[str]:
-    """What the figures say of the generated states' drift, in sentences."""
-    sentences = []
-    for years in found.lengths:
-        levels = _levels(found, years)
-        for label in found.compared(years):
-            if label != TRUTH:
-                sentences.append(_sentence(found, label, years, levels[label]))
-    return sentences
-
-
-def _sentence(
-    found: Findings, label: str, years: float, levels: Mapping[str, list[dict[str, Any]]]
-) -> str:
-    runs, depth = found.cut(label, years), found.result.runs[0].depth
-    parts = []
-    for field, name in zip(FIELDS, ("T", "S"), strict=True):
-        wet = [level for level in levels[field] if level["range"] is not None]
-        apart = [
-            f"{depth[k]:.0f}"
-            for k, level in enumerate(levels[field])
-            if level["range"] is not None and not level["overlaps"]
-        ]
-        inside = np.mean([level["inside_percent"] for level in wet])
-        where = f" (not at {', '.join(apart)} m)" if apart else ""
-        parts.append(
-            f"{name} at {len(wet) - len(apart)} of {len(wet)} levels{where}, with {inside:.0f} % of "
-            "all members and levels inside the truth's range"
-        )
-    lost = sum(not run.held for run in runs)
-    return (
-        f"{label.replace('_', ' ')}, {len(runs)} members, {years:g} years: {lost} diverged; ranges "
-        f"of drift after the first year overlap with the truth's in {'; in '.join(parts)}."
-    )
 
 
 def _runs_table(experiment: Experiment, result: IntegrationResult) -> dict[str, dict[str, Any]]:
@@ -346,81 +205,6 @@ def _starts_table(found: Findings, years: float) -> dict[str, dict[str, Any]]:
             **{key: spread([figures.get(key, np.nan) for figures in held]) for key in keys},
         }
     return table
-
-
-def _drift(run: MemberRun) -> dict[str, float]:
-    volume = run.level_volume / run.level_volume.sum()
-    change = {field: level_drift(run, field) for field in FIELDS}
-    one_year = int(np.argmin(np.abs(run.time - 1.0)))
-    return {
-        "drift_temperature_K": float(rms_over_levels(change["temperature"], run)),
-        "drift_salinity": float(rms_over_levels(change["salinity"], run)),
-        "mean_drift_temperature_K": float(change["temperature"] @ volume),
-        "mean_drift_salinity": float(change["salinity"] @ volume),
-        "first_year_change_K": float(rms_over_levels(run.temperature_change[one_year], run)),
-        "first_year_change_salinity": float(rms_over_levels(run.salinity_change[one_year], run)),
-    }
-
-
-def _circulation(run: MemberRun) -> dict[str, float]:
-    factors = {"kinetic_energy": 1e4}
-    return {
-        key: factors.get(name, 1.0) * float(annual(run.time, run.series[name])[-1])
-        for key, name in LAST_YEAR.items()
-    }
-
-
-def _first_year(run: MemberRun) -> dict[str, float]:
-    return {
-        "start_overturning_columns_percent": float(run.series["overturning_columns_percent"][0]),
-        "start_density_error_percent": float(run.series["density_error_percent"][0]),
-        "first_year_kinetic_energy_cm2_s2": 1e4 * float(annual(run.time, run.kinetic_energy)[0]),
-        **{name: float(annual(run.time, run.series[name])[0]) for name in FIRST_YEAR},
-    }
-
-
-def _paired(run: MemberRun, truth: MemberRun) -> dict[str, float]:
-    apart = {field: distance(run, truth, field) for field in FIELDS}
-    return {
-        **{f"paired_{name}": _first_year(run)[name] - _first_year(truth)[name] for name in FIRST_YEAR},
-        "distance_second_year_K": float(apart["temperature"][FIRST]),
-        "distance_second_year_salinity": float(apart["salinity"][FIRST]),
-        "distance_last_year_K": float(apart["temperature"][-1]),
-        "distance_last_year_salinity": float(apart["salinity"][-1]),
-    }  # fmt: skip
-
-
-def _levels(found: Findings, years: float) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """By label and field, at each level: the range of drifts, and how it lies to the truth's."""
-    drifts = {
-        label: {
-            field: np.array([level_drift(run, field) for run in runs if run.held])
-            for field in FIELDS
-        }
-        for label, runs in found.compared(years).items()
-    }
-    return {
-        label: {
-            field: [
-                _level(values[:, k], drifts[TRUTH][field][:, k]) for k in range(values.shape[1])
-            ]
-            for field, values in fields.items()
-            if len(values)
-        }
-        for label, fields in drifts.items()
-    }
-
-
-def _level(values: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    mine, true = spread(values), spread(truth)
-    if mine is None or true is None:
-        return {"range": None, "inside_percent": None, "overlaps": None}
-    inside = (values >= true["low"]) & (values <= true["high"])
-    return {
-        "range": mine,
-        "inside_percent": 100 * float(inside.mean()),
-        "overlaps": overlap(mine, true),
-    }
 
 
 def _long_table(found: Findings) -> dict[str, dict[str, Any]]:
@@ -470,17 +254,20 @@ def equivalent_ages(found: Findings) -> list[tuple[float | None, float]]:
     As near as these are on average in their second year, in T and S, from then on; None if it is
     not yet. With it the years that were seen.
     """
-    pairs = [
-        (run, found.truth[run.index]) for run in found.result.of(GENERATED) if run.index in found.truth
-    ]  # fmt: skip
-    cold = [run for run in found.longest(ANALYTIC) if run.index in found.truth]
-    if not pairs or not cold:
+    generated = found.pairs(found.result.of(GENERATED))
+    cold = found.pairs(found.longest(ANALYTIC))
+    if not generated or not cold:
         return []
     near = {
-        field: float(np.mean([distance(*pair, field)[FIRST] for pair in pairs]))
+        field: float(np.mean([distance(*pair, field)[FIRST] for pair in generated]))
         for field in FIELDS
     }
-    return [_age(run, found.truth[run.index], near) for run in cold]
+    return [_age(run, truth, near) for run, truth in cold]
+
+
+def _mean_distance(pairs: Sequence[tuple[MemberRun, MemberRun]], field: str) -> float:
+    """In the second year."""
+    return float(np.mean([distance(run, truth, field)[FIRST] for run, truth in pairs]))
 
 
 def _age(run: MemberRun, truth: MemberRun, near: Mapping[str, float]) -> tuple[float | None, float]:

@@ -26,13 +26,13 @@ from evaluation.canvas import (
     stretch_to,
     styled,
 )
-from evaluation.drift import FIELDS, HIGH, LOW, annual, distance, level_drift, rates
+from evaluation.drift import FIELDS, FIRST, HIGH, LOW, annual, distance, level_drift, rates
 from evaluation.figures import save_figure
 from evaluation.integrate import TRUTH
 from evaluation.member_run import MemberRun
 
 if TYPE_CHECKING:
-    from evaluation.spinup import Findings
+    from evaluation.findings import Findings
 
 FloatArray = NDArray[np.float64]
 UNITS = {"temperature": ("T", "K"), "salinity": ("S", "10⁻³")}
@@ -66,9 +66,7 @@ def save_spinup_figures(
         "settling": lambda: settling(found),
         "cost": lambda: costs(accounts),
     }
-    return [
-        save_figure(draw(), directory / f"spinup_{name}.png") for name, draw in figures.items()
-    ]
+    return [save_figure(draw(), directory / f"spinup_{name}.png") for name, draw in figures.items()]
 
 
 @styled
@@ -118,7 +116,7 @@ def through_time(found: Findings) -> Figure:
             },
         }
         for ax, (title, values) in zip(axes.flat, lines.items(), strict=True):
-            _band(ax, [np.arange(len(line)) + 0.5 for line in values], values, colour, label, runs)
+            _band(ax, 0.5, values, colour, label, runs)
             ax.set_title(title)
             ax.set_xlabel("years after the start")
     axes[0, 0].legend(fontsize=7)
@@ -141,10 +139,11 @@ def first_year(found: Findings) -> Figure:
         for ax, (key, (title, factor)) in zip(axes.flat, FIRST_YEAR.items(), strict=True):
             early = [run.until(1.0) for run in runs]
             values = [factor * run.series[key] for run in early]
-            _band(ax, [12 * run.time for run in early], values, colour, label, runs)
+            _band(ax, 0.0, values, colour, label, runs)
             ax.set_title(title)
-            ax.set_xlabel("months after the start")
-            ax.set_ylim(bottom=0)
+            ax.set_xlabel("records, 30 days apart")
+    for ax in axes.flat:
+        ax.set_ylim(bottom=0)
     axes[0, 0].legend(fontsize=7)
     figure.suptitle(f"The first year, members {', '.join(map(str, sorted(common)))}")
     return figure
@@ -233,9 +232,7 @@ def _cold_name(account: Mapping[str, Any]) -> str:
     return "cold start" if account["cold_settled"] else "cold start (at least)"
 
 
-def _profile_band(
-    ax: Axes, runs: Sequence[MemberRun], field: str, colour: str, label: str
-) -> None:
+def _profile_band(ax: Axes, runs: Sequence[MemberRun], field: str, colour: str, label: str) -> None:
     held = [run for run in runs if run.held]
     if not held:
         return
@@ -249,20 +246,21 @@ def _profile_band(
 
 def _band(
     ax: Axes,
-    times: Sequence[FloatArray],
+    first: float,
     lines: Sequence[FloatArray],
     colour: str,
     label: str | None,
     runs: Sequence[MemberRun],
 ) -> None:
-    """Median and range of lines that share their times as far as they go."""
+    """Median and range of lines of equal length whose points are one apart, from `first` on."""
     if not lines:
         return
+    time = first + np.arange(len(lines[0]))
     low, middle, high = np.percentile(np.array(lines), [LOW, 50, HIGH], axis=0)
     if len(lines) > 1:
-        ax.fill_between(times[0], low, high, color=colour, alpha=0.15, linewidth=0)
+        ax.fill_between(time, low, high, color=colour, alpha=0.15, linewidth=0)
     name = _title(label, runs) if label else None
-    ax.plot(times[0], middle, color=colour, linewidth=1.3, label=name)
+    ax.plot(time, middle, color=colour, linewidth=1.3, label=name)
 
 
 def _rates(
@@ -270,8 +268,7 @@ def _rates(
 ) -> None:
     lines = [rates(run, field, window=window) for run in runs]
     lines = [line for line in lines if line.size]
-    times = [np.arange(len(line)) + 1.0 + 0.5 * window for line in lines]
-    _band(ax, times, lines, colour, label, runs)
+    _band(ax, FIRST + 0.5 * window, lines, colour, label, runs)
 
 
 def _distances(
@@ -290,7 +287,7 @@ def _distances(
     if lines:
         years = min(len(line) for line in lines)
         lines = [line[:years] for line in lines]
-        _band(ax, [np.arange(years) + 0.5] * len(lines), lines, colour, label, runs)
+        _band(ax, 0.5, lines, colour, label, runs)
 
 
 def _stream(ax: Axes, grid: OceanGrid, section: FloatArray, scale: Scale):

@@ -151,9 +151,7 @@ def accounts_markdown(accounts: Rows) -> str:
 
 
 def _account_cell(account: Mapping[str, Any], key: str) -> str:
-    text = (
-        duration(account[key]) if key.endswith(SECONDS) else format_value(account[key])
-    )
+    text = duration(account[key]) if key.endswith(SECONDS) else format_value(account[key])
     bound = not account["cold_settled"] and key in LOWER_BOUNDS
     return f"> {text}" if bound else text
 
@@ -162,7 +160,7 @@ def duration(seconds: float | None) -> str:
     """Processor time in a unit that suits it."""
     if seconds is None or seconds != seconds:
         return format_value(None)
-    value, unit = (seconds / 3600, "CPU-h") if seconds >= 36_000 else (seconds, "CPU-s")
+    value, unit = (seconds / 3600, "CPU-h") if seconds >= 7200 else (seconds, "CPU-s")
     return f"{format_value(value)} {unit}"
 
 

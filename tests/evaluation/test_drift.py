@@ -13,7 +13,7 @@ MONTHS = np.arange(0, 20 * 12 + 1) / 12
 
 def make_run(temperature, *, label: str = "truth", years: float = 20.0) -> MemberRun:
     """Two levels of 100 and 300 m and a dry one; T of the upper ones as a function of the year."""
-    time = MONTHS[MONTHS <= years + 1e-9]
+    time = MONTHS[years + 1e-9 >= MONTHS]
     column = temperature(time)
     values = np.stack([column, column, 0 * column], axis=1)
     return MemberRun(
