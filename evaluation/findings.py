@@ -90,7 +90,7 @@ class Findings:
     @cached_property
     def lengths(self) -> list[float]:
         """Lengths [years] at which labels are compared with the truth, shortest first."""
-        years = {self.result.years[label] for label in self.result.labels}
+        years = set(self.result.years.values())
         return sorted(length for length in years if length <= self.result.years[TRUTH])
 
     def cut(self, label: str, years: float) -> list[MemberRun]:

@@ -38,6 +38,7 @@ from evaluation.guidance_study import draw_timed
 from evaluation.integrate import TRUTH, IntegrationResult
 from evaluation.member_run import MemberRun
 from evaluation.provenance import provenance
+from evaluation.spinup_tables import NOTHING_YET
 from evaluation.study import GENERATED, finished_study, integration_settings, study_directory
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
@@ -49,35 +50,33 @@ SAMPLING_STATES = 16
 CORES = 2  # of the machine whose wall seconds of training cost.json holds
 
 
-def report(experiment: Experiment) -> dict[str, Any]:
-    """All figures of what has finished, ready for JSON. Raises `UserError` without a true run."""
-    result = finished_study(experiment)
+def report(experiment: Experiment, result: IntegrationResult) -> dict[str, Any]:
+    """All figures of what has finished, ready for JSON; without a true run, only what is asked.
+
+    Raises `UserError` for a study whose runs are too short to drift.
+    """
     if any(years < SHORTEST for years in result.years.values()):
         raise UserError(
             f"drift is counted from the second year on: give integration.starts at least "
             f"{SHORTEST} years"
         )
-    if TRUTH not in result.labels:
-        raise UserError(
-            f"{study_directory(experiment)} has no finished run of a true state yet; start or "
-            "continue the study with `halocline integrate`"
-        )
-    found = Findings(result)
-    seconds = year_seconds(result)
-    return {
-        "spinup": {
-            "runs": _runs_table(experiment, result),
+    content: dict[str, Any] = {"runs": _runs_table(experiment, result), "after": {}}
+    accounts = {name: ocean.account() for name, ocean in dino(tables.result_of).items()}
+    if TRUTH in result.labels:
+        found, seconds = Findings(result), year_seconds(result)
+        accounts = basin_accounts(experiment, found, seconds["mean"]) | accounts
+        content |= {
             "criterion": _criterion_table(found),
             "after": {f"{years:g}": _starts_table(found, years) for years in found.lengths},
             "depth": result.runs[0].depth.tolist(),
             "levels": {f"{years:g}": drifts_by_level(found, years) for years in found.lengths},
             "long": _long_table(found),
             "year_seconds": seconds,
-            "accounts": accounts(experiment, found, seconds["mean"]),
             "verdict": verdict(found),
-        },
-        "provenance": provenance(seeds={"integration": integration_settings(experiment).seed}),
-    }
+        }
+    content["accounts"] = {name: account.as_dict() for name, account in accounts.items()}
+    seeds = {"integration": integration_settings(experiment).seed}
+    return {"spinup": content, "provenance": provenance(seeds=seeds)}
 
 
 def year_seconds(result: IntegrationResult) -> dict[str, float]:
@@ -88,18 +87,21 @@ def year_seconds(result: IntegrationResult) -> dict[str, float]:
     return found
 
 
-def accounts(experiment: Experiment, found: Findings, year: float) -> dict[str, Any]:
-    """The accounting for the basin, by each way to say when it has settled, and for DINO."""
+def basin_accounts(experiment: Experiment, found: Findings, year: float) -> dict[str, Account]:
+    """The basin's accounting, by each way to say when it has settled.
+
+    year: processor seconds of a simulated one
+    """
+    ways = {name: way for name, way in _settling(found).items() if way[2] is not None}
+    if not ways:
+        return {}
     sampling, training = sampling_seconds(experiment), training_seconds(experiment)
     data = year * simulated_years(experiment)
-    basin: dict[str, Account] = {}
-    for name, (cold, settled, generated) in _settling(found).items():
-        if generated is not None:
-            basin[name] = Account(
-                year, cold, cold * year, settled, sampling, generated, training, data
-            )
-    on_paper = {name: ocean.account() for name, ocean in dino(tables.result_of).items()}
-    return {name: account.as_dict() for name, account in (basin | on_paper).items()}
+    return {
+        name: Account(year, cold, cold * year, settled, sampling, generated, training, data)
+        for name, (cold, settled, generated) in ways.items()
+        if generated is not None
+    }
 
 
 def sampling_seconds(experiment: Experiment) -> float:
@@ -303,16 +305,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, overrides = parser.parse_known_args(arguments)
     with user_errors_in_one_sentence():
         experiment = load_experiment(options.config, overrides)
-        content = report(experiment)
-        docs = tables.ROOT / "docs"
+        result = finished_study(experiment)
+        content, docs = report(experiment, result), tables.ROOT / "docs"
         write_json(docs / "results" / "spinup.json", content)
-        found = Findings(finished_study(experiment))
-        archive = StateArchive.open(experiment.data.archive)
         paths = save_spinup_figures(
-            found, archive.grid, content["spinup"]["accounts"], docs / "figures"
+            Findings(result),
+            StateArchive.open(experiment.data.archive).grid,
+            content["spinup"]["accounts"],
+            docs / "figures",
         )
         tables.main()
-        print("\n".join(content["spinup"]["verdict"]))
+        print("\n".join(content["spinup"].get("verdict", [NOTHING_YET])))
         print(f"wrote docs/results/spinup.json and {len(paths)} figures")
 
 

@@ -57,15 +57,20 @@ FIRST_YEAR = {
 def save_spinup_figures(
     found: Findings, grid: OceanGrid, accounts: Mapping[str, Mapping[str, Any]], directory: Path
 ) -> list[Path]:
-    """Draw all figures into `directory` as spinup_NAME.png; returns the paths."""
-    figures: dict[str, Callable[[], Figure]] = {
-        "levels": lambda: level_drifts(found),
-        "time": lambda: through_time(found),
-        "first_year": lambda: first_year(found),
-        "overturning": lambda: overturning_sections(found, grid),
-        "settling": lambda: settling(found),
-        "cost": lambda: costs(accounts),
-    }
+    """Draw into `directory`, as spinup_NAME.png, what there is to see; returns the paths.
+
+    Labels are drawn once the truth and another label have finished members.
+    """
+    figures: dict[str, Callable[[], Figure]] = {"cost": lambda: costs(accounts)}
+    labels = found.result.labels
+    if TRUTH in labels and len(found.compared(found.lengths[0])) > 1:
+        figures |= {
+            "levels": lambda: level_drifts(found),
+            "time": lambda: through_time(found),
+            "first_year": lambda: first_year(found),
+            "overturning": lambda: overturning_sections(found, grid),
+            "settling": lambda: settling(found),
+        }
     return [save_figure(draw(), directory / f"spinup_{name}.png") for name, draw in figures.items()]
 
 

@@ -94,6 +94,7 @@ ACCOUNT = (
 )
 GROUPS = {"drift": DRIFT, "distance": DISTANCE, "first": FIRST_YEAR, "acceptance": ACCEPTANCE}
 SPINUP_RUNS = "runs"  # the table of what has finished
+NOTHING_YET = "(Nothing has finished that could stand here.)"
 SECONDS = "_seconds"
 LOWER_BOUNDS = ("cold_years", "cold_seconds", "ratio")  # where the cold start has not settled yet
 
@@ -105,22 +106,23 @@ def spinup_markdown(content: Mapping[str, Any], group: str | None) -> str:
     with the length of the runs compared, as in `drift_20`
     """
     simple = {SPINUP_RUNS: RUNS, "criterion": CRITERION, "long": LONG}
-    if group in simple:
-        return _ranges_markdown(content[group], simple[group])
-    if group == "accounts":
-        return accounts_markdown(content["accounts"])
-    if group == "verdict":
-        return "\n".join(f"- {sentence}" for sentence in content["verdict"]) + "\n"
     kind, _, years = (group or "").partition("_")
-    if kind not in (*GROUPS, "levels") or years not in content["after"]:
+    if kind not in (*simple, *GROUPS, "accounts", "verdict", "levels"):
         raise UserError(
-            f"there is no table '{group}' of the spin-up; there are runs, criterion, long, "
-            f"accounts, verdict, and {', '.join((*GROUPS, 'levels'))} with _ and one of "
-            f"{', '.join(content['after'])}"
+            f"there is no table '{group}' of the spin-up; there are {', '.join(simple)}, accounts, "
+            f"verdict, and {', '.join((*GROUPS, 'levels'))} with _ and a number of years"
         )
+    found = content["after"] if kind in GROUPS else content.get(kind, {})
+    found = found.get(years) if years else found
+    if not found:
+        return f"{NOTHING_YET}\n"
+    if kind == "accounts":
+        return accounts_markdown(found)
+    if kind == "verdict":
+        return "\n".join(f"- {sentence}" for sentence in found) + "\n"
     if kind == "levels":
-        return levels_markdown(content["levels"][years], content["depth"])
-    return _ranges_markdown(content["after"][years], GROUPS[kind])
+        return levels_markdown(found, content["depth"])
+    return _ranges_markdown(found, (simple | GROUPS)[kind])
 
 
 def levels_markdown(levels: Mapping[str, Any], depth: Sequence[float]) -> str:
@@ -134,11 +136,16 @@ def levels_markdown(levels: Mapping[str, Any], depth: Sequence[float]) -> str:
     for k, metres in enumerate(depth):
         cells = [f"{metres:.0f}"]
         for field, scale in (("temperature", 1e3), ("salinity", 1e6)):
-            truth, mine = (levels[label][field][k] for label in ("truth", "generated"))
+            truth, mine = (_level(levels, label, field, k) for label in ("truth", "generated"))
             cells += [_range(entry["range"], scale) for entry in (truth, mine)]
             cells.append(_inside(mine))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _level(levels: Mapping[str, Any], label: str, field: str, k: int) -> Mapping[str, Any]:
+    drifts = levels.get(label, {}).get(field)
+    return drifts[k] if drifts else {"range": None, "inside_percent": None}
 
 
 def accounts_markdown(accounts: Rows) -> str:

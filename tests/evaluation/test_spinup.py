@@ -116,12 +116,20 @@ def test_the_command_writes_tables_and_figures(
     assert "training_mean" not in content["after"]["20"]
 
 
-def test_there_is_nothing_to_report_without_the_truth(experiment, result, monkeypatch):
-    runs = [run for run in result.runs if run.label != "truth"]
-    alone = IntegrationResult(runs, YEARS)
-    monkeypatch.setattr(spinup, "finished_study", lambda experiment: alone)
-    with pytest.raises(UserError, match="no finished run of a true state"):
-        spinup.report(experiment)
+def test_a_study_that_has_only_begun_is_reported_too(experiment, cost, result):
+    """What is asked for, and the oceans on paper; with one true run, what that one shows."""
+    nothing = spinup.report(experiment, IntegrationResult([], YEARS))["spinup"]
+    assert nothing["runs"]["truth"]["finished"] == 0
+    assert list(nothing["accounts"]) == ["DINO 1 degree", "DINO 1/4 degree"]
+    assert spinup_markdown(nothing, "drift_10") == spinup_markdown(nothing, "verdict")
+    one = spinup.report(experiment, IntegrationResult(result.of("truth")[:1], YEARS))["spinup"]
+    assert "| truth | 1 |" in spinup_markdown(one, "drift_20")
+    assert spinup_markdown(one, "levels_20").count("\n") == 2 + LEVELS
+
+
+def test_runs_that_are_too_short_to_drift_are_refused(experiment):
+    with pytest.raises(UserError, match="at least 3 years"):
+        spinup.report(experiment, IntegrationResult([], {"truth": 2.0}))
 
 
 def test_a_cold_start_that_has_not_settled_is_a_lower_bound():
@@ -151,7 +159,7 @@ def test_what_pays_for_what():
     figures = account.as_dict()
     assert figures["pays_training_and_data_after"] == 11
     assert figures["ratio_of_100_with_training"] == pytest.approx(100_000 / (989 + 1100))
-    bound = {"accounts": {"basin": figures | {"cold_settled": False}}}
+    bound = {"after": {}, "accounts": {"basin": figures | {"cold_settled": False}}}
     assert "| cold start / generated state | > 90.9 |" in spinup_markdown(bound, "accounts")
 
 
@@ -164,5 +172,5 @@ def test_an_ocean_on_paper():
 
 def test_durations_and_unknown_tables():
     assert duration(12.0) == "12 CPU-s" and duration(7200.0) == "2 CPU-h"
-    with pytest.raises(UserError, match="there is no table 'drift_7'"):
-        spinup_markdown({"after": {"10": {}}}, "drift_7")
+    with pytest.raises(UserError, match="there is no table 'drifts_7'"):
+        spinup_markdown({"after": {}}, "drifts_7")
