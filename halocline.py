@@ -259,12 +259,13 @@ def study(experiment: Experiment):
 def evaluate(experiment: Experiment, options: argparse.Namespace) -> None:
     """Metrics, figures and report from what the run holds."""
     from evaluation.evaluate import evaluate as judge
+    from evaluation.study import finished_study
 
     integrable = experiment.integration and experiment.data.simulation
-    integrated = (experiment.run_directory / "integration").is_dir()
+    integrated = finished_study(experiment) if integrable else None
     judge(
         experiment,
-        integration=study(experiment) if integrable and integrated else None,
+        integration=integrated if integrated and integrated.runs else None,
         cost=read_cost(experiment),
     )
     print(f"wrote {experiment.run_directory / 'report.html'}")

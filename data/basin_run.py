@@ -103,21 +103,21 @@ class BasinRun:
         return self._upright(np.asarray(self._variables.maskT)[INTERIOR]) > 0
 
     def geometry(self) -> dict[str, Array]:
-        """Coordinates and metrics: lon, lat [degrees], depth, thickness [m], area [m2].
-
-        The faces that velocities cross: eastern_face_length `y`, northern_face_width `y x` [m].
-        """
+        """Coordinates and metrics: lon, lat [degrees], depth, thickness [m], area [m2]."""
         v = self._variables
-        width = np.asarray(v.cosu)[None, :] * np.asarray(v.dxt)[:, None]
         return {
             "longitude": np.asarray(v.xt)[2:-2],
             "latitude": np.asarray(v.yt)[2:-2],
             "depth": -np.asarray(v.zt)[::-1],
             "thickness": np.asarray(v.dzt)[::-1],
             "area": np.asarray(v.area_t)[INTERIOR].T,
-            "eastern_face_length": np.asarray(v.dyt)[2:-2],
-            "northern_face_width": width[INTERIOR].T,
         }
+
+    def face_widths(self) -> tuple[Array, Array]:
+        """How wide the faces are that u and v cross: eastern `y` and northern ones `y x` [m]."""
+        v = self._variables
+        northern = np.asarray(v.cosu)[None, :] * np.asarray(v.dxt)[:, None]
+        return np.asarray(v.dyt)[2:-2], northern[INTERIOR].T
 
     def grid(self) -> OceanGrid:
         """The grid of the model's cells, surface first."""

@@ -49,6 +49,7 @@ class Run(Protocol):
     def velocities(self) -> tuple[FloatArray, FloatArray]: ...
     def kinetic_energy(self) -> float: ...
     def geometry(self) -> dict[str, FloatArray]: ...
+    def face_widths(self) -> tuple[FloatArray, FloatArray]: ...
     def grid(self) -> OceanGrid: ...
 
 
@@ -64,6 +65,7 @@ class Recorder:
         self._run, self._grid = run, run.grid()
         self._eos = equation_of_state(EQUATION_OF_STATE)
         self._geometry, self._start = run.geometry(), run.state()
+        self._eastern, self._northern = run.face_widths()
         self._rows: dict[str, list[Any]] = {name: [] for name in ("time", *PROFILES, *SERIES)}
         self._overturning: list[FloatArray] = []  # of each whole year
         self._this_year: list[FloatArray] = []
@@ -126,13 +128,9 @@ class Recorder:
         u, v = self._run.velocities()
         geometry, thickness = self._geometry, self._geometry["thickness"]
         base, latitude = np.cumsum(thickness), geometry["latitude"]
-        stream = circulation.overturning(
-            v, width=geometry["northern_face_width"], thickness=thickness
-        )
+        stream = circulation.overturning(v, width=self._northern, thickness=thickness)
         self._keep_overturning(stream, year)
-        gyres = circulation.barotropic(
-            u, length=geometry["eastern_face_length"], thickness=thickness
-        )
+        gyres = circulation.barotropic(u, length=self._eastern, thickness=thickness)
         edges = 0.5 * np.diff(latitude, prepend=2 * latitude[0] - latitude[1])
         return {
             "northern_overturning": circulation.northern_cell(

@@ -43,12 +43,12 @@ def test_the_basins_flow_closes_and_has_its_own_stream_function():
 
     run = BasinRun(BasinParameters(resolution=5.0, tracer_step_days=2.0), seed=1)
     run.advance_to(20 / 360)
-    (u, v), geometry = run.velocities(), run.geometry()
-    thickness = geometry["thickness"]
-    stream = circulation.overturning(v, width=geometry["northern_face_width"], thickness=thickness)
+    (u, v), (eastern, northern) = run.velocities(), run.face_widths()
+    thickness = run.geometry()["thickness"]
+    stream = circulation.overturning(v, width=northern, thickness=thickness)
     assert np.abs(stream).max() > 1.0
     np.testing.assert_allclose(stream[-1], 0, atol=1e-9)
-    gyres = circulation.barotropic(u, length=geometry["eastern_face_length"], thickness=thickness)
+    gyres = circulation.barotropic(u, length=eastern, thickness=thickness)
     np.testing.assert_allclose(gyres[0], gyres[0].mean(), rtol=1e-9)
     model = run._variables
     psi = np.asarray(model.psi)[2:-2, 2:-2, int(model.tau)].T / circulation.SVERDRUP
