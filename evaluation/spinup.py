@@ -307,16 +307,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         experiment = load_experiment(options.config, overrides)
         result = finished_study(experiment)
         content, docs = report(experiment, result), tables.ROOT / "docs"
-        write_json(docs / "results" / "spinup.json", content)
-        paths = save_spinup_figures(
+        content["spinup"]["figures"] = save_spinup_figures(
             Findings(result),
             StateArchive.open(experiment.data.archive).grid,
             content["spinup"]["accounts"],
             docs / "figures",
         )
+        write_json(docs / "results" / "spinup.json", content)
         tables.main()
         print("\n".join(content["spinup"].get("verdict", [NOTHING_YET])))
-        print(f"wrote docs/results/spinup.json and {len(paths)} figures")
+        print("wrote docs/results/spinup.json, and filled docs/spinup.md with it")
 
 
 if __name__ == "__main__":

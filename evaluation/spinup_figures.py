@@ -54,16 +54,25 @@ FIRST_YEAR = {
 }
 
 
+CAPTIONS = {
+    "cost": "Costs of settled states",
+    "levels": "Drift at every level",
+    "time": "Drift of the volume means, energy and transports",
+    "first_year": "The first year",
+    "overturning": "Overturning",
+    "settling": "Rates of change and distance to the truth",
+}
+
+
 def save_spinup_figures(
     found: Findings, grid: OceanGrid, accounts: Mapping[str, Mapping[str, Any]], directory: Path
-) -> list[Path]:
-    """Draw into `directory`, as spinup_NAME.png, what there is to see; returns the paths.
+) -> dict[str, str]:
+    """Draw what there is to see into `directory` as spinup_NAME.png; captions by figure_NAME.
 
     Labels are drawn once the truth and another label have finished members.
     """
     figures: dict[str, Callable[[], Figure]] = {"cost": lambda: costs(accounts)}
-    labels = found.result.labels
-    if TRUTH in labels and len(found.compared(found.lengths[0])) > 1:
+    if TRUTH in found.result.labels and len(found.compared(found.lengths[0])) > 1:
         figures |= {
             "levels": lambda: level_drifts(found),
             "time": lambda: through_time(found),
@@ -71,7 +80,9 @@ def save_spinup_figures(
             "overturning": lambda: overturning_sections(found, grid),
             "settling": lambda: settling(found),
         }
-    return [save_figure(draw(), directory / f"spinup_{name}.png") for name, draw in figures.items()]
+    for name, draw in figures.items():
+        save_figure(draw(), directory / f"spinup_{name}.png")
+    return {f"figure_{name}": CAPTIONS[name] for name in figures}
 
 
 @styled

@@ -100,17 +100,21 @@ LOWER_BOUNDS = ("cold_years", "cold_seconds", "ratio")  # where the cold start h
 
 
 def spinup_markdown(content: Mapping[str, Any], group: str | None) -> str:
-    """One table, or the sentences of the verdict.
+    """One table, a figure, or the sentences of the verdict.
 
-    group: runs, criterion, long, accounts, verdict, or drift, distance, first, acceptance or levels
-    with the length of the runs compared, as in `drift_20`
+    group: runs, criterion, long, accounts, verdict; drift, distance, first, acceptance or levels
+    with the length of the runs compared, as in `drift_20`; or a figure, as `figure_cost`
     """
+    group = group or ""
+    if group in content.get("figures", {}):
+        return f"![{content['figures'][group]}](figures/{group.replace('figure', 'spinup')}.png)\n"
     simple = {SPINUP_RUNS: RUNS, "criterion": CRITERION, "long": LONG}
-    kind, _, years = (group or "").partition("_")
-    if kind not in (*simple, *GROUPS, "accounts", "verdict", "levels"):
+    kind, _, years = group.partition("_")
+    if kind not in (*simple, *GROUPS, "accounts", "verdict", "levels", "figure"):
         raise UserError(
             f"there is no table '{group}' of the spin-up; there are {', '.join(simple)}, accounts, "
-            f"verdict, and {', '.join((*GROUPS, 'levels'))} with _ and a number of years"
+            f"verdict, figure_NAME, and {', '.join((*GROUPS, 'levels'))} with _ and a number of "
+            "years"
         )
     found = content["after"] if kind in GROUPS else content.get(kind, {})
     found = found.get(years) if years else found

@@ -97,7 +97,7 @@ def test_the_command_writes_tables_and_figures(
     (tmp_path / "README.md").write_text("")
     page = docs / "spinup.md"
     groups = ("runs", "criterion", "drift_10", "distance_10", "first_10", "acceptance_20")
-    groups += ("levels_20", "long", "accounts", "verdict")
+    groups += ("levels_20", "long", "accounts", "verdict", "figure_settling")
     page.write_text("".join(f"<!-- table spinup {g} -->\n<!-- end -->\n" for g in groups))
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     monkeypatch.setattr(spinup, "load_experiment", lambda config, overrides: experiment)
@@ -105,6 +105,7 @@ def test_the_command_writes_tables_and_figures(
     spinup.main(["some.yaml"])
     assert len(list((docs / "figures").glob("spinup_*.png"))) == 6
     text = page.read_text()
+    assert "](figures/spinup_settling.png)" in text
     assert "| truth | 3 | 3 | 20 | 0 |" in text and "| analytic 0 | 80 |" in text
     assert "generated, 3 members, 20 years: 0 diverged" in capsys.readouterr().out
     content = json.loads((docs / "results" / "spinup.json").read_text())["spinup"]
@@ -121,7 +122,8 @@ def test_a_study_that_has_only_begun_is_reported_too(experiment, cost, result):
     nothing = spinup.report(experiment, IntegrationResult([], YEARS))["spinup"]
     assert nothing["runs"]["truth"]["finished"] == 0
     assert list(nothing["accounts"]) == ["DINO 1 degree", "DINO 1/4 degree"]
-    assert spinup_markdown(nothing, "drift_10") == spinup_markdown(nothing, "verdict")
+    for group in ("verdict", "figure_levels", "levels_20"):
+        assert spinup_markdown(nothing, group) == spinup_markdown(nothing, "drift_10")
     one = spinup.report(experiment, IntegrationResult(result.of("truth")[:1], YEARS))["spinup"]
     assert "| truth | 1 |" in spinup_markdown(one, "drift_20")
     assert spinup_markdown(one, "levels_20").count("\n") == 2 + LEVELS
