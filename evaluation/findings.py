@@ -76,8 +76,9 @@ class Findings:
         }
 
     def pairs(self, runs: Iterable[MemberRun]) -> list[tuple[MemberRun, MemberRun]]:
-        """Each run with the true one of equal index, where there is one."""
-        return [(run, self.truth[run.index]) for run in runs if run.index in self.truth]
+        """Each run that held with the true one of equal index, where there is one."""
+        held = [run for run in runs if run.held and run.index in self.truth]
+        return [(run, self.truth[run.index]) for run in held]
 
     def long(self, label: str) -> list[MemberRun]:
         """The runs of a label that went on."""

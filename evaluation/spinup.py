@@ -36,7 +36,7 @@ from evaluation.drift import (
 from evaluation.findings import LONG_WINDOW, Findings, drifts_by_level, figures_of, verdict
 from evaluation.guidance_study import draw_timed
 from evaluation.integrate import TRUTH, IntegrationResult
-from evaluation.member_run import MemberRun
+from evaluation.member_run import FloatArray, MemberRun
 from evaluation.provenance import provenance
 from evaluation.spinup_tables import NOTHING_YET
 from evaluation.study import GENERATED, finished_study, integration_settings, study_directory
@@ -215,18 +215,22 @@ def _long_table(found: Findings) -> dict[str, dict[str, Any]]:
 
 
 def _long_row(run: MemberRun, found: Findings) -> dict[str, Any]:
-    last = {field: rates(run, field, window=LONG_WINDOW)[-1] for field in FIELDS}
+    last = {field: _last(rates(run, field, window=LONG_WINDOW)) for field in FIELDS}
     mean = annual(run.time, run.mean_temperature)
     later = mean[len(mean) // 2 :]
     return {
         "years": run.years,
         "drift_temperature_K": float(rms_over_levels(level_drift(run, "temperature"), run)),
         "drift_salinity": float(rms_over_levels(level_drift(run, "salinity"), run)),
-        "last_rate_K_per_century": 100 * float(last["temperature"]),
-        "last_rate_salinity_per_century": 100 * float(last["salinity"]),
+        "last_rate_K_per_century": 100 * last["temperature"],
+        "last_rate_salinity_per_century": 100 * last["salinity"],
         "trend_K_per_century": 100 * float(np.polyfit(np.arange(len(later)), later, 1)[0]),
         **{f"settled_{window}": c.years_of(run) for window, c in found.criteria.items()},
     }
+
+
+def _last(values: FloatArray) -> float:
+    return float(values[-1]) if values.size else float("nan")
 
 
 def _settling(found: Findings) -> dict[str, tuple[float, bool, float | None]]:
@@ -238,7 +242,9 @@ def _settling(found: Findings) -> dict[str, tuple[float, bool, float | None]]:
     for window, criterion in found.criteria.items():
         cold = [run for run in found.longest(ANALYTIC) if criterion.can_tell(run)]
         generated = [
-            criterion.years_of(run) for run in found.result.of(GENERATED) if criterion.can_tell(run)
+            criterion.years_of(run)
+            for run in found.result.of(GENERATED)
+            if criterion.can_tell(run) or not run.held
         ]
         if cold and generated:
             unseen = window + STRETCH - 1
@@ -260,10 +266,7 @@ def equivalent_ages(found: Findings) -> list[tuple[float | None, float]]:
     cold = found.pairs(found.longest(ANALYTIC))
     if not generated or not cold:
         return []
-    near = {
-        field: float(np.mean([distance(*pair, field)[FIRST] for pair in generated]))
-        for field in FIELDS
-    }
+    near = {field: _mean_distance(generated, field) for field in FIELDS}
     return [_age(run, truth, near) for run, truth in cold]
 
 
