@@ -25,6 +25,7 @@ from evaluation.drift import (
 from evaluation.integrate import TRUTH, IntegrationResult
 from evaluation.member_run import MemberRun
 
+LEAST_MEMBERS = 3  # of the truth, for a range that anything is held against
 LONG_WINDOW = 10  # years; rates over it, beside those over `WINDOW`, need runs of 15 years
 LAST_YEAR = {  # figures of a run's last year: series
     "kinetic_energy_cm2_s2": "kinetic_energy",
@@ -124,7 +125,10 @@ def figures_of(run: MemberRun, found: Findings) -> dict[str, float]:
 
 
 def verdict(found: Findings) -> list[str]:
-    """What the figures say of the generated states' drift, in sentences."""
+    """What the figures say of each label's drift, in sentences."""
+    known = len(found.result.of(TRUTH))
+    if known < LEAST_MEMBERS:
+        return [f"{known} true members have finished; a range of drifts needs {LEAST_MEMBERS}."]
     sentences = []
     for years in found.lengths:
         levels = drifts_by_level(found, years)
