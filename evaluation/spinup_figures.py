@@ -169,12 +169,13 @@ def first_year(found: Findings) -> Figure:
 def overturning_sections(found: Findings, grid: OceanGrid) -> Figure:
     """Mean overturning of the last years that all labels have."""
     years = int(found.lengths[0])
+    first = max(years - SECTION_YEARS, 0)
     runs = {
         label: [run for run in members if run.held]
         for label, members in found.compared(years).items()
     }
     sections = {
-        label: np.mean([run.overturning[years - SECTION_YEARS : years] for run in members], (0, 1))
+        label: np.mean([run.overturning[first:years] for run in members], (0, 1))
         for label, members in runs.items()
         if members
     }
@@ -187,7 +188,7 @@ def overturning_sections(found: Findings, grid: OceanGrid) -> Figure:
     for ax in axes.flat[len(sections) :]:
         ax.set_axis_off()
     figure.suptitle(
-        f"Overturning by the model's own velocities, years {years - SECTION_YEARS + 1} to {years} "
+        f"Overturning by the model's own velocities, years {first + 1} to {years} "
         "(positive: north above, south below)"
     )
     return figure

@@ -180,27 +180,30 @@ def _ranges_markdown(rows: Rows, columns: Sequence[Column]) -> str:
     shown = [c for c in columns if any(row.get(c.key) is not None for row in rows.values())]
     lines = table_head(shown)
     for name, row in rows.items():
-        cells = [_cell(row.get(column.key)) for column in shown]
+        cells = [_cell(row.get(column.key), column) for column in shown]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: Any) -> str:
-    return _range(value) if isinstance(value, Mapping) else format_value(value)
+def _cell(value: Any, column: Column) -> str:
+    if not isinstance(value, Mapping):
+        return format_value(value)
+    return _range(value, decimals=3 if column.key.endswith("water_salinity") else None)
 
 
-def _range(found: Mapping[str, float] | None, scale: float = 1.0) -> str:
+def _range(
+    found: Mapping[str, float] | None, scale: float = 1.0, *, decimals: int | None = None
+) -> str:
+    """Mean (low to high) in three figures, or with so many decimals."""
     if found is None:
         return format_value(None)
-    if found["low"] == found["high"]:
-        return _number(scale * found["mean"])
-    low, high = (_number(scale * found[key]) for key in ("low", "high"))
-    return f"{_number(scale * found['mean'])} ({low} to {high})"
-
-
-def _number(value: float) -> str:
-    """Three figures, but the decimals that tell water masses apart."""
-    return f"{value:.3f}" if 30 < abs(value) < 40 else format_value(value)
+    mean, low, high = (
+        format_value(scale * found[key])
+        if decimals is None
+        else f"{scale * found[key]:.{decimals}f}"
+        for key in ("mean", "low", "high")
+    )
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def _inside(entry: Mapping[str, Any]) -> str:
