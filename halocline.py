@@ -66,8 +66,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="archive to write; without it, samples/ of the run: unguided, guided, guided_adjusted",
     )
     command("evaluate", evaluate, "judge the samples: metrics.json, figures and report.html")
-    command(
+    integrate_parser = command(
         "integrate", integrate, "start the ocean basin from generated, true and analytic states"
+    )
+    integrate_parser.add_argument(
+        "--only", nargs="+", default=[], metavar="LABEL", help="these starts, not all"
     )
     _add_export_options(
         command("export", export, "write a state as the files that an ocean model starts from")
@@ -264,12 +267,13 @@ def sample(experiment: Experiment, options: argparse.Namespace) -> None:
 def integrate(experiment: Experiment, options: argparse.Namespace) -> None:
     """Integrate states in the basin and print how far they drift."""
     from evaluation.provenance import provenance
-    from evaluation.study import summary
+    from evaluation.study import integration_study, summary
 
-    result = summary(study(experiment))
+    result = summary(integration_study(experiment, only=options.only))
     assert experiment.integration is not None, "the study refuses an experiment without it"
     seeds = {"integration": experiment.integration.seed, "sampling": experiment.sampling.seed}
-    path = experiment.run_directory / "integration.json"
+    own = experiment.integration.directory
+    path = (own or experiment.run_directory) / "integration.json"
     write_json(path, {**result, "provenance": provenance(seeds=seeds)})
     print(json.dumps(result, indent=2))
     print(f"wrote {path}")
@@ -285,12 +289,13 @@ def study(experiment: Experiment):
 def evaluate(experiment: Experiment, options: argparse.Namespace) -> None:
     """Metrics, figures and report from what the run holds."""
     from evaluation.evaluate import evaluate as judge
+    from evaluation.study import finished_study
 
     integrable = experiment.integration and experiment.data.simulation
-    integrated = (experiment.run_directory / "integration").is_dir()
+    integrated = finished_study(experiment) if integrable else None
     judge(
         experiment,
-        integration=study(experiment) if integrable and integrated else None,
+        integration=integrated if integrated and integrated.runs else None,
         cost=read_cost(experiment),
     )
     print(f"wrote {experiment.run_directory / 'report.html'}")

@@ -113,6 +113,12 @@ class BasinRun:
             "area": np.asarray(v.area_t)[INTERIOR].T,
         }
 
+    def face_widths(self) -> tuple[Array, Array]:
+        """How wide the faces are that u and v cross: eastern `y` and northern ones `y x` [m]."""
+        v = self._variables
+        northern = np.asarray(v.cosu)[None, :] * np.asarray(v.dxt)[:, None]
+        return np.asarray(v.dyt)[2:-2], northern[INTERIOR].T
+
     def grid(self) -> OceanGrid:
         """The grid of the model's cells, surface first."""
         geometry, wet = self.geometry(), self.wet_mask()

@@ -20,7 +20,15 @@ from configs import Experiment, load_experiment
 from data.basin_forcing import DAYS_PER_YEAR
 from data.errors import UserError, user_errors_in_one_sentence
 from data.states import StateArchive
-from evaluation.integrate import FirstVelocities, FloatArray, MemberRun, integrate_states
+from evaluation.integrate import (
+    Conditions,
+    FirstVelocities,
+    FloatArray,
+    Integrations,
+    Starts,
+    integrate_states,
+)
+from evaluation.member_run import MemberRun
 from evaluation.provenance import provenance
 from evaluation.study import first_free_year, integration_settings, member_parameters, starts_of
 from training.log import write_json
@@ -77,17 +85,23 @@ def _runs(
             "--states between 1 and that."
         )
     chosen = held_out[np.arange(states) * len(held_out) // states]
-    runs = integrate_states(
-        {kind: starts_of(archive.read(chosen))},
-        parameters=member_parameters(experiment, archive.member[chosen]),
-        years=1.0 if kind == "rest" else days / DAYS_PER_YEAR,
-        seed=settings.seed,
-        start_year=first_free_year(experiment) + archive.time[chosen] % 1,
+    years = first_free_year(experiment) + archive.time[chosen] % 1
+    parameters = member_parameters(experiment, archive.member[chosen])
+    study = Integrations(
+        starts={
+            kind: Starts(
+                starts_of(archive.read(chosen)),
+                years=1.0 if kind == "rest" else days / DAYS_PER_YEAR,
+            )
+        },
+        conditions=[
+            Conditions(parameters[k], settings.seed, float(years[k])) for k in range(states)
+        ],
         directory=experiment.run_directory / "cold_start",
-        workers=settings.workers,
         velocities=kind,
         record_days=RECORD_DAYS,
-    ).runs
+    )
+    runs = integrate_states(study, workers=settings.workers).runs
     if not all(run.held for run in runs):
         raise UserError(f"the basin diverged from a start ({kind}): its energy cannot be judged.")
     return runs

@@ -33,7 +33,8 @@ from evaluation.canvas import (
     stretch_depth,
     styled,
 )
-from evaluation.integrate import IntegrationResult, MemberRun
+from evaluation.integrate import IntegrationResult
+from evaluation.member_run import MemberRun
 from evaluation.metrics import mixed_layer_depth, potential_density
 from evaluation.spectra import zonal_spectra
 from evaluation.weights import cell_volume, level_means

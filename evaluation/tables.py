@@ -5,7 +5,8 @@ A table stands between the markers `<!-- table NAME -->` and `<!-- end -->` and 
 study_SPLIT.json of a comparison of autoencoders, or the restorer's result. Of the latter two,
 `<!-- table NAME GROUP -->` shows one group of metrics: see `CODEC_COLUMNS` and `RESTORER_COLUMNS`;
 the group `samples` is that of generated states. `<!-- table RUN+RUN GROUP -->` shows the same group
-of the autoencoders of several runs. Of a study of guidance, the groups are `drawn` and `adjusted`.
+of the autoencoders of several runs. Of a study of guidance, the groups are `drawn` and `adjusted`;
+of the spin-up, see `evaluation.spinup_tables`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from data.errors import UserError, user_errors_in_one_sentence
 from evaluation.guidance_tables import guidance_markdown
 from evaluation.report import COLUMNS, INTEGRATION_COLUMNS, Column, format_value, table_head
+from evaluation.spinup_tables import SPINUP_RUNS, spinup_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(r"(<!-- table ([\w+]+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -221,6 +223,10 @@ def table(name: str, group: str | None = None) -> str:
         parts += benchmark_markdown(result["benchmarks"])
     if "points" in result:
         parts.append(guidance_markdown(result, group))
+    if "spinup" in result:
+        parts.append(spinup_markdown(result["spinup"], group))
+        if group != SPINUP_RUNS:  # many tables of one result: the first says how it was made
+            return parts[0]
     if "chains" in result:
         parts.append(variants_markdown(result["chains"], CHAIN_COLUMNS))
     made = result["provenance"]

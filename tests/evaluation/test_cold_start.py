@@ -11,7 +11,8 @@ from configs.schema import IntegrationSettings
 from data.errors import UserError
 from data.simulate import MemberSettings, SimulationSettings
 from evaluation import cold_start
-from evaluation.integrate import IntegrationResult, MemberRun
+from evaluation.integrate import IntegrationResult
+from evaluation.member_run import MemberRun
 
 SETTLED = 2e-4
 
@@ -40,7 +41,8 @@ def run(velocities: str, index: int, years: float) -> MemberRun:
     rise = -0.2 * np.exp(-day / 30)
     energy = SETTLED * (1 + (swing if velocities == "rest" else rise))
     one, column = np.ones(1), np.ones((day.size, 1))
-    return MemberRun(velocities, index, day / 360, column, column, energy, one, one, one, None)
+    series = {"kinetic_energy": energy}
+    return MemberRun(velocities, index, day / 360, column, column, series, one, one, one, None)
 
 
 @pytest.fixture
@@ -48,11 +50,11 @@ def integrations(monkeypatch):
     """Replaces the integrations; returns what was asked for."""
     asked = []
 
-    def integrate(starts, **settings):
-        (label, members), *_ = starts.items()
-        asked.append({"label": label, "members": len(members), **settings})
-        runs = [run(settings["velocities"], k, settings["years"]) for k in range(len(members))]
-        return IntegrationResult(runs, settings["years"])
+    def integrate(study, *, workers):
+        asked.append(study)
+        ((label, starts),) = study.starts.items()
+        runs = [run(study.velocities, k, starts.years) for k in range(len(starts.states))]
+        return IntegrationResult(runs, {label: starts.years})
 
     monkeypatch.setattr(cold_start, "integrate_states", integrate)
     return asked
@@ -69,11 +71,12 @@ def test_swing_of_a_series():
 def test_both_ways_to_start_are_compared_on_the_same_states(experiment, integrations):
     found = cold_start.cold_starts(experiment, states=2, days=60.0)
     at_rest, balanced = integrations
-    assert at_rest["years"] == 1.0 and balanced["years"] == pytest.approx(60 / 360)
-    for key in ("members", "seed", "directory", "parameters", "record_days"):
-        assert at_rest[key] == balanced[key]
-    assert [p.resolution for p in at_rest["parameters"]] == [2.5, 2.5]
-    np.testing.assert_array_equal(at_rest["start_year"], balanced["start_year"])
+    assert at_rest.starts["rest"].years == 1.0
+    assert balanced.starts["balanced"].years == pytest.approx(60 / 360)
+    assert len(at_rest.starts["rest"].states) == len(balanced.starts["balanced"].states) == 2
+    for key in ("conditions", "directory", "record_days"):
+        assert getattr(at_rest, key) == getattr(balanced, key)
+    assert [c.parameters.resolution for c in at_rest.conditions] == [2.5, 2.5]
     assert found["rest"]["settled_m2_s2"] == pytest.approx(SETTLED, rel=1e-3)
     assert found["rest"]["start_percent"] == pytest.approx(0.0, abs=0.1)
     assert found["balanced"]["start_percent"] == pytest.approx(80.0, abs=0.1)
