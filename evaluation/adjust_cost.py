@@ -7,7 +7,6 @@ The states are float32, all wet; the columns that overturn do so at about every 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import get_args
 
@@ -21,7 +20,7 @@ from evaluation.codec_cost import Meter, measuring_parser, parse_shape, syntheti
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
-from training.log import write_json
+from training.log import tell
 
 PERCENT_UNSTABLE = (0, 10, 100)
 SEED = 0
@@ -73,9 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "adjustment_seconds": adjust_cost(grid, meter=Meter(options.repeats, options.device)),
             "provenance": provenance(seeds={"state": SEED}),
         }
-        print(json.dumps(result, indent=2))
-        if options.output:
-            write_json(options.output, result)
+        tell(result, options.output)
 
 
 if __name__ == "__main__":

@@ -42,11 +42,10 @@ from evaluation.codec_cost import (
     synthetic_grid,
 )
 from evaluation.figures import save_figure
-from evaluation.guidance_cost import NOISE, untrained_pipeline
+from evaluation.guidance_cost import NOISE, synthetic_climatology, untrained_pipeline
 from evaluation.guidance_metrics import overturning_columns_percent
 from evaluation.provenance import provenance
 from evaluation.training_cost import training_cost
-from guidance.climatology import climatology
 from guidance.energy import WeightedTerm
 from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
@@ -146,7 +145,7 @@ def benchmark_grid(
     chains = {
         (name, how): chain
         for name, settings in systems.items()
-        for how, chain in _chains(settings, archive, device).items()
+        for how, chain in chains_of(settings, archive, device).items()
     }
     meter = Meter(repeats, device)
     costs: dict[str, dict[str, Any]] = {name: {} for name in systems}
@@ -242,15 +241,11 @@ def best_batch(chain: Chain, meter: Meter) -> dict[str, float]:
     return best
 
 
-def _chains(experiment: Experiment, archive: SyntheticArchive, device: str) -> dict[str, Chain]:
+def chains_of(experiment: Experiment, archive: SyntheticArchive, device: str) -> dict[str, Chain]:
     """The experiment's chain without and with its guidance, on one pair of networks."""
     pipeline = untrained_pipeline(experiment, archive).to(device)
-    eos = equation_of_state(archive.equation_of_state)
-    guide = build_guide(
-        experiment.guidance,
-        pipeline.codec,
-        data=lambda: climatology([archive.read([0, 1])], grid=archive.grid, eos=eos),
-    )
+    data = partial(synthetic_climatology, archive)
+    guide = build_guide(experiment.guidance, pipeline.codec, data=data)
     steps = experiment.sampling.steps
     return {
         UNGUIDED: Chain(pipeline, None, steps, adjusts=False),
@@ -352,6 +347,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(experiments: Sequence[Experiment], options: argparse.Namespace) -> None:
     """What the command line asks for."""
+    _check(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     benchmark(
@@ -362,6 +358,17 @@ def measure(experiments: Sequence[Experiment], options: argparse.Namespace) -> N
         output=options.output,
     )
     print(f"wrote {options.output}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises `UserError` for what cannot be measured."""
+    if options.repeats < 1 or options.training_steps < 0:
+        raise UserError(
+            f"found --repeats {options.repeats} and --training-steps {options.training_steps}; "
+            "give at least 1 round, and 0 or more training steps"
+        )
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("--device cuda was asked for and there is no GPU here; leave it out")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -37,7 +36,7 @@ from data.states import StateArchive
 from evaluation.provenance import provenance
 from guidance.energy import WeightedTerm, energy_and_gradient
 from latent_diffusion.denoiser import build_unet, predict
-from training.log import write_json
+from training.log import tell
 
 DATA_SPACE_CHANNELS = (64, 64, 128, 128)
 DATA_SPACE_BLOCKS = 1  # residual blocks in a stage; more would flatter the codec
@@ -363,9 +362,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "cost": cost,
             "provenance": provenance(seeds={}),
         }
-        print(json.dumps(result, indent=2))
-        if options.output:
-            write_json(options.output, result)
+        tell(result, options.output)
 
 
 if __name__ == "__main__":

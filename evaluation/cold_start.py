@@ -9,7 +9,6 @@ kinetic energy settles to is that of the last `days` of a year from rest; all sh
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -31,7 +30,7 @@ from evaluation.integrate import (
 from evaluation.member_run import MemberRun
 from evaluation.provenance import provenance
 from evaluation.study import first_free_year, integration_settings, member_parameters, starts_of
-from training.log import write_json
+from training.log import tell
 
 RECORD_DAYS = 2.0  # the quickstart's tracer step
 
@@ -138,9 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "cold_starts": cold_starts(experiment, states=options.states, days=options.days),
             "provenance": provenance(seeds={"integration": integration_settings(experiment).seed}),
         }
-        print(json.dumps(result, indent=2))
-        if options.output:
-            write_json(options.output, result)
+        tell(result, options.output)
 
 
 if __name__ == "__main__":

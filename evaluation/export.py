@@ -51,23 +51,17 @@ def export_state(
         raise UserError(
             f"{archive.path} holds states 0 to {len(archive) - 1}; there is no state {member}"
         )
-    target = target or archive.equation_of_state
-    _check_kinds(archive, target)
-    state, eos = archive.read([member]), equation_of_state(target)
-    # Before any mixing, which would hide a land value or wrong units in its column.
-    checked_fields(state, archive.grid, land=0.0)
-    if adjusted:
-        state = adjust(state, eos=eos, grid=archive.grid)
-    else:
-        require_stable(state, archive.grid, eos, what=f"state {member} of {archive.path}")
-    flow = None
-    if balanced:
-        state, flow = in_balance(state, archive.grid, eos, reference=reference)
-    elif reference is not None:
+    if reference is not None and not balanced:
         raise UserError(
             "a reference (--reference) is that of velocities in balance: ask for them with "
             "--velocities balanced."
         )
+    target = target or archive.equation_of_state
+    _check_kinds(archive, target)
+    eos, flow = equation_of_state(target), None
+    state = _stable_state(archive, member, eos, adjusted=adjusted)
+    if balanced:
+        state, flow = in_balance(state, archive.grid, eos, reference=reference)
     sampling = str(archive.attributes.get("sampling", ""))
     initial = InitialCondition(
         state,
@@ -78,6 +72,19 @@ def export_state(
         velocities=flow,
     )
     return writer.write(initial, path=path)
+
+
+def _stable_state(
+    archive: StateArchive, member: int, eos: EquationOfState, *, adjusted: bool
+) -> State:
+    """One state that does not overturn: mixed where it would, or refused."""
+    state = archive.read([member])
+    # Before any mixing, which would hide a land value or wrong units in its column.
+    checked_fields(state, archive.grid, land=0.0)
+    if adjusted:
+        return adjust(state, eos=eos, grid=archive.grid)
+    require_stable(state, archive.grid, eos, what=f"state {member} of {archive.path}")
+    return state
 
 
 def in_balance(

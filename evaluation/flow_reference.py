@@ -9,7 +9,6 @@ the held-out states under their own sea level, which the ocean model made with i
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from evaluation.provenance import provenance
 from guidance.balance import Reference, Velocities, balanced_velocities
 from guidance.seawater import EquationOfState, equation_of_state
 from latent_diffusion.sample import row_path
-from training.log import write_json
+from training.log import tell
 
 REFERENCES: tuple[Reference, ...] = ("sea_level", "floor", 2000.0, 1000.0)
 DEPTHS = (0.0, 1000.0, 3000.0)  # m, of which the nearest levels are shown
@@ -131,9 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "flow_references": of_experiment(experiment, states=options.states),
             "provenance": provenance(seeds={"sampling": experiment.sampling.seed}),
         }
-        print(json.dumps(result, indent=2))
-        if options.output:
-            write_json(options.output, result)
+        tell(result, options.output)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ overturn, on which the cost of the exact adjustment depends; the result says how
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -31,7 +30,7 @@ from evaluation.codec_cost import (
 )
 from evaluation.guidance_metrics import overturning_columns_percent
 from evaluation.provenance import provenance
-from guidance.climatology import climatology
+from guidance.climatology import Climatology, climatology
 from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
@@ -39,7 +38,7 @@ from latent_diffusion.guides import build_guide
 from latent_diffusion.pipeline import StatePipeline, build_scheduler
 from latent_diffusion.sample import member_generator
 from latent_diffusion.train import build_denoiser, build_schedule
-from training.log import write_json
+from training.log import tell
 
 NEAREST: dict[str, Any] = {"unstable_pairs": 0.0}
 NOISE = 0.25  # K; a third of the columns overturn, as in unguided samples of the quickstart
@@ -74,7 +73,7 @@ def guidance_cost(
     """
     pipeline = untrained_pipeline(experiment, archive).to(meter.device)
     eos = equation_of_state(archive.equation_of_state)
-    data = cache(lambda: climatology([archive.read([0, 1])], grid=archive.grid, eos=eos))
+    data = cache(partial(synthetic_climatology, archive))
     steps = experiment.sampling.steps
 
     def draw(guide: Guide | SampleGuide | None) -> State:
@@ -105,6 +104,12 @@ def guidance_cost(
             for name, taken in seconds.items()
         },
     }
+
+
+def synthetic_climatology(archive: SyntheticArchive) -> Climatology:
+    """What guides must know of the data, from two of the archive's states."""
+    eos = equation_of_state(archive.equation_of_state)
+    return climatology([archive.read([0, 1])], grid=archive.grid, eos=eos)
 
 
 def untrained_pipeline(experiment: Experiment, archive: SyntheticArchive) -> StatePipeline:
@@ -148,9 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ),
             "provenance": provenance(seeds={"sampling": 0}),
         }
-        print(json.dumps(result, indent=2))
-        if options.output:
-            write_json(options.output, result)
+        tell(result, options.output)
 
 
 if __name__ == "__main__":

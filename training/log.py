@@ -48,3 +48,10 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(entry) for key, entry in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def tell(result: dict[str, Any], output: Path | None) -> None:
+    """Print a measurement as JSON and, if there is a file to write it to, do that as well."""
+    print(json.dumps(result, indent=2))
+    if output:
+        write_json(output, result)

@@ -17,8 +17,8 @@ from evaluation.benchmark import (
     SEED_PAPER,
     UNGUIDED,
     Chain,
-    _chains,
     benchmark_grid,
+    chains_of,
     main,
     synthetic_archive,
     systems_of,
@@ -37,7 +37,7 @@ def experiment(tiny_experiment):
 @pytest.fixture
 def chains(experiment):
     """Chains of the tiny experiment by how they are guided."""
-    return _chains(experiment, synthetic_archive(experiment), "cpu")
+    return chains_of(experiment, synthetic_archive(experiment), "cpu")
 
 
 def _result(cells: int) -> dict:
@@ -129,3 +129,21 @@ def test_the_command_adds_to_what_its_file_holds(tiny_config, tmp_path, monkeypa
     assert name.endswith(" 5x16x16")
     assert (result["cells"], result["device"]) == (1, "CPU")
     assert output.with_suffix(".png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--repeats", "0", "give at least 1 round"),
+        ("--device", "cuda", "there is no GPU here"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_a_sentence(
+    option, value, sentence, tiny_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    output = tmp_path / "costs.json"
+    with pytest.raises(SystemExit) as caught:
+        main([str(tiny_config), option, value, "--output", str(output)])
+    assert sentence in str(caught.value)
+    assert not output.exists()
