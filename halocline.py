@@ -179,14 +179,11 @@ def _add_selection(parser: argparse.ArgumentParser, *, of: str) -> None:
 
 def run(experiment: Experiment, options: argparse.Namespace) -> None:
     """Every stage in order, each skipped if its product stands."""
-    from autoencoder.train import train_codec
     from latent_diffusion.sample import sample_rows
-    from latent_diffusion.train import train_denoiser
 
     stages: list[tuple[str, Callable[[], object]]] = [
         ("data", lambda: make_archive(experiment)),
-        ("autoencoder", lambda: train_codec(experiment)),
-        ("diffusion", lambda: train_denoiser(experiment)),
+        *training_stages(experiment),
         ("sampling", lambda: sample_rows(experiment)),
     ]
     as_export = ["export", str(options.config)]
@@ -200,6 +197,20 @@ def run(experiment: Experiment, options: argparse.Namespace) -> None:
         print(f"\n== {name}", flush=True)
         timed(experiment, name, stage)
     print(f"\nDone. Open {experiment.run_directory / 'report.html'}")
+
+
+def training_stages(experiment: Experiment) -> list[tuple[str, Callable[[], object]]]:
+    """What makes the experiment's model: both trainings, or the distillation of another's."""
+    from autoencoder.train import train_codec
+    from latent_diffusion.distil import distil
+    from latent_diffusion.train import train_denoiser
+
+    if experiment.distillation:
+        return [("distillation", lambda: distil(experiment))]
+    return [
+        ("autoencoder", lambda: train_codec(experiment)),
+        ("diffusion", lambda: train_denoiser(experiment)),
+    ]
 
 
 def make_archive(experiment: Experiment) -> None:

@@ -157,6 +157,17 @@ class SamplingSettings(Section):
     scheduler_options: dict[str, bool | int | float | str] = {}
 
 
+class DistillationSettings(Section):
+    """How a denoiser of few steps is learnt from a trained one; `sampling.steps` says how few."""
+
+    teacher: Path = Field(description="run directory of the trained experiment")
+    teacher_steps: int = Field(
+        32, gt=1, description="of its chains; a multiple of the student's, sampling.steps"
+    )
+    chains: int = Field(4096, ge=16, description="that the teacher draws for the student to learn")
+    training: TrainingSettings
+
+
 TermName = Literal[
     "nearest_stable_state",
     "unstable_pairs",
@@ -356,8 +367,31 @@ class Experiment(Section):
     data: DataSettings
     autoencoder: AutoencoderSettings
     diffusion: DiffusionSettings
+    distillation: DistillationSettings | None = None
     sampling: SamplingSettings = SamplingSettings()
     guidance: GuidanceSettings = GuidanceSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     integration: IntegrationSettings | None = None
     benchmark: BenchmarkSettings | None = None
+
+    @model_validator(mode="after")
+    def _distils_what_the_sampler_does(self) -> Self:
+        told, sampling = self.distillation, self.sampling
+        if told is None:
+            return self
+        if told.teacher == self.run_directory:
+            raise ValueError(
+                f"the run directory {told.teacher} is the teacher's; the student needs its own"
+            )
+        order = sampling.scheduler_options.get("solver_order")
+        if sampling.scheduler != "DDIMScheduler" and order != 1:
+            raise ValueError(
+                "a distilled denoiser is drawn from by steps that remember none before: "
+                "sampling.scheduler DDIMScheduler, or one with scheduler_options.solver_order 1"
+            )
+        if told.teacher_steps % sampling.steps or told.teacher_steps == sampling.steps:
+            raise ValueError(
+                f"distillation.teacher_steps {told.teacher_steps} is no multiple of "
+                f"sampling.steps {sampling.steps}"
+            )
+        return self

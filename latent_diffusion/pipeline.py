@@ -52,30 +52,42 @@ class StatePipeline(DiffusionPipeline):
     unet: predicts v of standardised latents
     scheduler: any diffusers scheduler with a variance-preserving schedule
     codec: turns latents into states in physical units
+    steps: how many a chain has unless another number is asked for; of a distilled network, the
+        number that it was made for
     """
 
-    def __init__(self, unet: UNet2DModel, scheduler: SchedulerMixin, codec: Codec) -> None:
+    def __init__(
+        self, unet: UNet2DModel, scheduler: SchedulerMixin, codec: Codec, steps: int = 25
+    ) -> None:
         super().__init__()
+        self.register_to_config(steps=steps)
         if codec.config.ocean["periodic_x"]:
             make_periodic(unet)
         self.register_modules(unet=unet, scheduler=scheduler, codec=codec)
+
+    @property
+    def steps(self) -> int:
+        """How many a chain has unless another number is asked for."""
+        return int(self.config.steps)
 
     @torch.no_grad()
     def __call__(
         self,
         *,
         generators: Sequence[torch.Generator],
-        steps: int = 25,
+        steps: int | None = None,
         guide: Guide | SampleGuide | None = None,
     ) -> StatePipelineOutput:
         """Draw one state per generator (on the CPU): the same state in whatever batch.
 
+        steps: of the chain; None takes the model's own number
         guide: corrects clean estimates, or noisy samples; None samples unguided
 
         Raises `UserError` if the scheduler cannot work with so few steps.
         """
+        steps = steps or self.steps
         self.set_steps(steps)
-        sample = self._initial_noise(generators) * self.scheduler.init_noise_sigma
+        sample = self.initial_noise(generators) * self.scheduler.init_noise_sigma
         guide = guide.for_a_chain() if isinstance(guide, SampleGuide) else guide
         for index in self.progress_bar(range(len(self.scheduler.timesteps))):
             sample = self.advance(sample, index, generators=generators, guide=guide)
@@ -166,7 +178,8 @@ class StatePipeline(DiffusionPipeline):
             "guidance, if it samples well without)"
         )
 
-    def _initial_noise(self, generators: Sequence[torch.Generator]) -> Tensor:
+    def initial_noise(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """White noise `b c h w` of variance 1, a sample from each generator (on the CPU)."""
         shape = (1, *self.codec.latent_shape)
         return torch.cat([torch.randn(shape, generator=g) for g in generators]).to(self.device)
 

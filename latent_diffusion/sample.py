@@ -149,7 +149,8 @@ def load_pipeline(experiment: Experiment) -> StatePipeline:
     folder = model_directory(experiment.run_directory)
     if not (folder / "model_index.json").is_file():
         raise UserError(f"{folder} holds no model; run the diffusion stage first")
-    differing = differing_settings(folder, model_settings(experiment))
+    # A model that was not distilled does not say so.
+    differing = differing_settings(folder, {"distillation": None} | model_settings(experiment))
     if differing:
         raise UserError(
             f"{folder} was made with other settings ({', '.join(differing)} differ); run the "
@@ -160,6 +161,7 @@ def load_pipeline(experiment: Experiment) -> StatePipeline:
     pipeline.scheduler = build_scheduler(
         settings.scheduler, settings.scheduler_options, schedule=build_schedule(experiment)
     )
+    pipeline.register_to_config(steps=settings.steps)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -176,18 +178,20 @@ def sampling_record(experiment: Experiment, *, guided: bool) -> str:
     guidance = experiment.guidance.model_dump(mode="json", exclude={"adjust", "enabled"})
     if experiment.guidance.couples_samples:
         guidance["ensemble_size"] = experiment.sampling.batch_size
-    index = (
-        model_directory(experiment.run_directory) / "unet" / "diffusion_pytorch_model.safetensors"
-    )
-    model = hashlib.sha256(index.read_bytes()).hexdigest()[:16] if index.is_file() else None
     return json.dumps(
         {
             "model": experiment.name,
-            "weights": model,
+            "weights": weights_digest(model_directory(experiment.run_directory)),
             "sampling": sampling,
             "guidance": guidance if guided else None,
         }
     )
+
+
+def weights_digest(model: Path) -> str | None:
+    """What tells the denoiser of a model's folder from others; None where there is none."""
+    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16] if weights.is_file() else None
 
 
 def _parts_directory(output: Path, record: str, *, batch_size: int) -> Path:
@@ -218,7 +222,7 @@ def _draw_parts(
             continue
         members = range(start, min(start + settings.batch_size, settings.members))
         generators = [member_generator(settings.seed, member) for member in members]
-        state = pipeline(generators=generators, steps=settings.steps, guide=guide).state
+        state = pipeline(generators=generators, guide=guide).state
         with whole(part) as partial:
             save_file({"state": state.to_channels().cpu().contiguous()}, partial)
 

@@ -68,7 +68,9 @@ def train_denoiser(experiment: Experiment) -> None:
     trainer.run()
     trainer.adopt_averaged_weights()
     if accelerator.is_main_process:
-        pipeline = StatePipeline(unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu())
+        pipeline = StatePipeline(
+            unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu(), steps=sampling.steps
+        )
         known = training_climatology(archive)
         put_in_place(
             product, record, lambda folder: save_model(pipeline, experiment, known, folder)
@@ -182,7 +184,16 @@ def stage_record(experiment: Experiment) -> dict[str, object]:
 
 def model_settings(experiment: Experiment) -> dict[str, object]:
     """The settings of codec and denoiser, without the data that they were trained on."""
-    return codec_settings(experiment) | {"diffusion": experiment.diffusion.model_dump(mode="json")}
+    settings = codec_settings(experiment) | {
+        "diffusion": experiment.diffusion.model_dump(mode="json")
+    }
+    if experiment.distillation is None:
+        return settings
+    sampling = experiment.sampling.model_dump(
+        mode="json", include={"steps", "scheduler", "scheduler_options"}
+    )
+    distillation = experiment.distillation.model_dump(mode="json", exclude={"teacher"})
+    return settings | {"distillation": distillation | {"sampling": sampling}}
 
 
 if __name__ == "__main__":
