@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -351,11 +351,14 @@ class IntegrationSettings(Section):
 
 
 class BenchmarkSettings(Section):
-    """The ocean that costs are measured on, where there is no archive to take it from."""
+    """The ocean that costs are measured on, and systems beside the experiment's own."""
 
     grid: tuple[int, int, int] = Field(description="levels, rows and columns, all of them wet")
     sea_level: bool = False
     periodic_x: bool = True
+    variants: dict[str, dict[str, Any]] = Field(
+        {}, description="further systems by name: settings in which each differs from this one"
+    )
 
 
 class Experiment(Section):

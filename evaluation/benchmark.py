@@ -1,8 +1,9 @@
 """What a state costs in latent and in data space: `halocline benchmark CONFIG...`.
 
-For the grid of each experiment, three systems, each unguided and guided: the experiment's own; the
-same sampler in data space; and the recipe of the seed paper (Meunier et al. 2025) in data space,
-1000 steps of DDPM with the mean profile as constraint on the noisy sample. Networks are untrained
+For the grid of each experiment these systems, each unguided and guided: the experiment's own; those
+that its section `benchmark` names as variants; the same sampler in data space; and the recipe of
+the seed paper (Meunier et al. 2025) in data space, 1000 steps of DDPM with the mean profile as
+constraint on the noisy sample. Networks are untrained
 and the ocean is synthetic, around a stratified profile: cost does not depend on the values, but for
 the columns that overturn, which the result counts.
 
@@ -29,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from configs import Experiment, load_experiment
+from configs.loading import checked, merged
 from configs.schema import AutoencoderSettings, GuidanceSettings
 from data.errors import UserError, user_errors_in_one_sentence
 from data.state import State
@@ -162,7 +164,10 @@ def benchmark_grid(
 
 
 def systems_of(experiment: Experiment) -> dict[str, Experiment]:
-    """The experiment itself, in data space, and as the seed paper draws states."""
+    """The experiment itself, its variants, in data space, and as the seed paper draws states.
+
+    Raises `UserError` for a variant that is no experiment.
+    """
     plain = experiment.diffusion.model_copy(
         update={
             "channels": DATA_SPACE_CHANNELS,
@@ -183,7 +188,24 @@ def systems_of(experiment: Experiment) -> dict[str, Experiment]:
             "guidance": GuidanceSettings.model_validate(SEED_PAPER_GUIDANCE),
         }
     )
-    return {LATENT: experiment, DATA_SPACE: data_space, SEED_PAPER: seed_paper}
+    return {
+        LATENT: experiment,
+        **variants_of(experiment),
+        DATA_SPACE: data_space,
+        SEED_PAPER: seed_paper,
+    }
+
+
+def variants_of(experiment: Experiment) -> dict[str, Experiment]:
+    """What the section `benchmark` adds to be measured beside the experiment, by name."""
+    told = experiment.benchmark
+    own = experiment.model_dump(mode="json")
+    return {
+        f"{LATENT}, {name}": checked(
+            merged(own, changes), Experiment, source=f"benchmark.variants.{name}"
+        )
+        for name, changes in (told.variants if told else {}).items()
+    }
 
 
 def synthetic_archive(experiment: Experiment) -> SyntheticArchive:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from configs import load_experiment
 from configs.schema import BenchmarkSettings
 from data.errors import UserError
 from evaluation.benchmark import (
@@ -26,6 +28,7 @@ from evaluation.benchmark import (
 from guidance.guide import Guide
 from latent_diffusion.sample import member_generator
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 GRID = BenchmarkSettings(grid=(5, 16, 16))
 
 
@@ -92,6 +95,30 @@ def test_data_space_has_no_autoencoder_and_the_seed_paper_a_thousand_steps(exper
     assert systems[DATA_SPACE].guidance == experiment.guidance
     assert systems[SEED_PAPER].sampling.steps == 1000
     assert systems[SEED_PAPER].sampling.scheduler == "DDPMScheduler"
+
+
+def test_variants_are_systems_beside_the_experiments_own(experiment):
+    variants = {"in 2 steps": {"sampling": {"steps": 2}}, "wide": {"diffusion": {"channels": [16]}}}
+    told = GRID.model_copy(update={"variants": variants})
+    systems = systems_of(experiment.model_copy(update={"benchmark": told}))
+    names = [LATENT, "latent, in 2 steps", "latent, wide", DATA_SPACE, SEED_PAPER]
+    assert list(systems) == names
+    assert systems["latent, in 2 steps"].sampling.steps == 2
+    assert systems["latent, in 2 steps"].diffusion == experiment.diffusion
+    assert systems["latent, wide"].diffusion.channels == (16,)
+
+
+def test_a_variant_that_is_no_experiment_is_refused(experiment):
+    told = GRID.model_copy(update={"variants": {"odd": {"sampling": {"paces": 2}}}})
+    with pytest.raises(UserError, match=r"benchmark\.variants\.odd.*paces"):
+        systems_of(experiment.model_copy(update={"benchmark": told}))
+
+
+@pytest.mark.parametrize("name", ["dino_quarter", "dino_1deg"])
+def test_the_variants_of_the_shipped_configurations_are_experiments(name):
+    systems = systems_of(load_experiment(CONFIGS / f"{name}.yaml"))
+    coarse = systems["latent, 8 times coarser, in 4 steps"]
+    assert (coarse.autoencoder.patch, coarse.sampling.steps) == (8, 4)
 
 
 def test_every_system_has_its_costs(experiment, monkeypatch):
