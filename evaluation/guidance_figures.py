@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from evaluation.canvas import new_figure, styled
@@ -18,6 +20,12 @@ AXES = {
     "variance_ratio_surface_salinity": "variance of surface S, generated / truth",
     "mixed_layer_depth_mean_m": "mean mixed-layer depth [m]",
 }
+ACCURACY = {
+    "density_error_percent": "density error [%]",
+    "w1_temperature_K": "W₁ of T [K]",
+    "variance_ratio_surface_temperature": "variance of surface T, generated / truth",
+}
+MARKERS = "os^DvPX<>dph*"
 W1_UNITS = {"temperature": "K", "salinity": "10⁻³"}
 SMALLEST_ERROR = 1e-4  # %, what the logarithmic axis shows for no error at all
 Points = Sequence[Mapping[str, Any]]
@@ -60,6 +68,57 @@ def w1_by_level(study: Mapping[str, Any]) -> Figure:
         row[0].set_ylabel("depth [m]")
     _legend(figure, axes, study["methods"])
     return figure
+
+
+@styled
+def accuracy_against_cost(study: Mapping[str, Any]) -> Figure:
+    """What states are worth against the processor time of each, a colour for each space.
+
+    study: what `study_SPLIT.json` holds. A marker for each method; the line is the truth's value.
+    """
+    figure, axes = new_figure(1, len(ACCURACY), panel=(3.8, 3.6))
+    spaces = looks(list(study["truth"]))
+    markers = dict(zip(study["methods"], cycle(MARKERS), strict=False))
+    for ax, (quantity, title) in zip(axes[0], ACCURACY.items(), strict=True):
+        for point in study["points"].values():
+            look = spaces[point["space"]]
+            ax.errorbar(
+                point["seconds_per_member"][0],
+                max(point["as drawn"][quantity][0], SMALLEST_ERROR),
+                yerr=point["as drawn"][quantity][1] or 0,
+                color=look.colour,
+                marker=markers[point["method"]],
+                markersize=5,
+                alpha=0.8,
+            )
+        truth = next(iter(study["truth"].values()))[quantity]
+        if truth:
+            ax.axhline(truth, color="black", linewidth=0.8)
+        ax.set_xscale("log")
+        ax.set_yscale("log" if quantity == "density_error_percent" else "linear")
+        ax.set_xlabel("processor time of a state [s]")
+        ax.set_ylabel(title)
+    _keys(figure, study["methods"], markers, spaces)
+    return figure
+
+
+def _keys(
+    figure: Figure,
+    titles: Mapping[str, str],
+    markers: Mapping[str, str],
+    spaces: Mapping[str, Look],
+) -> None:
+    """What colours and markers stand for, below the panels."""
+    colours = [
+        Line2D([], [], color=look.colour, label=space.replace("_", " "))
+        for space, look in spaces.items()
+    ]
+    methods = [
+        Line2D([], [], color="grey", marker=marker, linestyle="", label=titles[name])
+        for name, marker in markers.items()
+    ]
+    handles = [*colours, *methods]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
 
 
 def _profiles(ax: Axes, study: Mapping[str, Any], *, space: str, variable: str) -> None:

@@ -26,7 +26,7 @@ from data.splits import spread_out
 from data.state import State
 from data.states import StateArchive
 from evaluation.figures import meridional_sections, save_figure
-from evaluation.guidance_figures import trade_off, w1_by_level
+from evaluation.guidance_figures import accuracy_against_cost, trade_off, w1_by_level
 from evaluation.guidance_metrics import (
     adjustment_moves,
     distance_in_stds,
@@ -183,6 +183,7 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
     write_json(path, content)
     if summary:
         save_figure(trade_off(content), study.directory / f"trade_off_{split}.png")
+        save_figure(accuracy_against_cost(content), study.directory / f"cost_{split}.png")
         save_figure(w1_by_level(content), study.directory / f"w1_by_level_{split}.png")
     return path
 

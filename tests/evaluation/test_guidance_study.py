@@ -72,6 +72,7 @@ def test_a_study_judges_every_way_and_repeats_nothing(study_path, tmp_path, monk
     )
     assert guided < unguided
     assert (tmp_path / "study" / "trade_off_test.png").stat().st_size > 10_000
+    assert (tmp_path / "study" / "cost_test.png").stat().st_size > 10_000
     assert (tmp_path / "study" / "w1_by_level_test.png").stat().st_size > 10_000
     assert len(list((tmp_path / "study" / "sections").glob("*.png"))) == 4, "of the first seed"
     relative = content["points"]["latent-unguided"]["as drawn"]
