@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from math import log, prod
 from pathlib import Path
@@ -59,7 +60,7 @@ def growth(experiment: Experiment, shapes: Sequence[Shape]) -> dict[str, dict[st
     since the grid before.
     """
     systems = compared(experiment)
-    result = {
+    result: dict[str, dict[str, Any]] = {
         "x".join(map(str, shape)): {
             "cells": prod(shape),
             "state_MB": _megabytes(_channels(experiment, shape) * prod(shape[1:])),
@@ -131,7 +132,7 @@ def in_strips(codec: Codec, call: Callable[[Decoder], object]) -> tuple[float, f
 
     Inner strips are alike: what the second of two adds is what each adds.
     """
-    one, two = (counted(lambda some=Some(codec, count): call(some)) for count in (1, 2))
+    one, two = (counted(partial(call, Some(codec, count))) for count in (1, 2))
     strip = codec.strips(1)[0]
     further = codec.latent_shape[1] / (strip.last - strip.first) - 1
     return one[0] + further * (two[0] - one[0]), two[1]
