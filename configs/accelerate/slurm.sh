@@ -17,7 +17,7 @@ set -euo pipefail
 
 export PROCESSES=$((SLURM_NNODES * SLURM_GPUS_ON_NODE))
 export OMP_NUM_THREADS=$((SLURM_CPUS_PER_TASK / SLURM_GPUS_ON_NODE))
-MAIN_NODE=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+MAIN_NODE=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
 export MAIN_NODE
 export PORT=$((20000 + SLURM_JOB_ID % 10000))  # of its own for each job on a shared node
 
