@@ -132,14 +132,14 @@ def in_strips(codec: Codec, call: Callable[[Decoder], object]) -> tuple[float, f
 
     Inner strips are alike: what the second of two adds is what each adds.
     """
-    one, two = (counted(partial(call, Some(codec, count))) for count in (1, 2))
+    one, two = (counted(partial(call, SomeStrips(codec, count))) for count in (1, 2))
     strip = codec.strips(1)[0]
     further = codec.latent_shape[1] / (strip.last - strip.first) - 1
     return one[0] + further * (two[0] - one[0]), two[1]
 
 
 @dataclass(frozen=True)
-class Some:
+class SomeStrips:
     """A decoder that has but `count` of a codec's strips, from the middle."""
 
     codec: Codec

@@ -2,11 +2,12 @@
 
     python -m evaluation.processes CONFIG --processes 1 2 [--section.key value ...]
 
-launches itself with each number of CPU processes by `accelerate launch`. Without `--processes` it
-measures in the processes that it was itself launched with, on GPUs as well. Networks are untrained
-and the ocean is synthetic, on the experiment's grid. A training step is shared: each process takes
-its part of the same batch, and gradients are averaged. In sampling each process draws batches of
-its own; exact adjustment, which the main process does afterwards, is not in it.
+launches itself with each number of CPU processes by `accelerate launch`, each of one thread or of
+`--threads`. Without `--processes` it measures in the processes that it was itself launched with, on
+GPUs as well. Networks are untrained and the ocean is synthetic, on the experiment's grid. A step of
+training is shared: each process takes its part of the same batch, and gradients are averaged. In
+sampling each process draws batches of its own; exact adjustment, which the main process does
+afterwards, is not in it.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def launch_and_measure(options: Namespace, overrides: Sequence[str], *, processe
         output = ("--steps", str(options.steps), "--output", str(result))
         environment = os.environ | {
             "ACCELERATE_USE_CPU": "true",
-            "OMP_NUM_THREADS": str(options.threads),
+            "OMP_NUM_THREADS": str(options.threads or 1),
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         done = subprocess.run(
@@ -108,14 +109,13 @@ def compared(options: Namespace, overrides: Sequence[str]) -> dict[str, dict[str
         row = launch_and_measure(options, overrides, processes=processes)
         first = next(iter(rows.values()), row)
         times = {f"{rate}_of_first": row[rate] / first[rate] for rate in RATES if rate in row}
-        rows[f"{name}, {processes} of {options.threads} thread(s)"] = row | times
+        rows[f"{name}, {processes} of {options.threads or 1} thread(s)"] = row | times
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure in each number of processes, or in this one's, and print the result as JSON."""
     parser = measuring_parser(__doc__)
-    parser.set_defaults(threads=1)
     parser.add_argument("config", type=Path, help="YAML of the experiment")
     parser.add_argument("--processes", type=int, nargs="+", help="numbers of processes to launch")
     parser.add_argument("--steps", type=int, default=8, help="timed steps of each stage (8)")
@@ -125,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows = compared(options, overrides)
             tell({"processes": rows, "provenance": provenance(seeds={})}, options.output)
             return
+        if options.threads:
+            torch.set_num_threads(options.threads)
         result = measure(load_experiment(options.config, overrides), steps=options.steps)
         if launched_processes().is_main_process:
             tell(result, options.output)
