@@ -13,7 +13,7 @@ from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import DistributedType
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "accelerate"
-TIMEOUT = 3000
+TIMEOUT = 300  # seconds
 
 # Each process adds a line about itself and the others.
 CHECK = """
