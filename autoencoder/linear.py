@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -64,13 +65,13 @@ class LappedMap(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Normalised fields `b c (h p) (w p)` to latents `b l h w`."""
-        with torch.autocast(x.device.type, enabled=False):
+        with _full_precision(x.device):
             wider = self._half_a_window_wider(x.float())
             return F.conv2d(wider, self.analysis, stride=self.patch)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents `b l h w` to normalised fields `b c (h p) (w p)`."""
-        with torch.autocast(latents.device.type, enabled=False):
+        with _full_precision(latents.device):
             around = self._padded(latents.float(), 1, 1)
             fields = F.conv_transpose2d(around, self.synthesis, stride=self.patch)
         first = self.patch + self.patch // 2
@@ -114,6 +115,13 @@ class LappedMap(nn.Module):
     def _root(self) -> Tensor:
         cells = torch.arange(2 * self.patch, device=self.analysis.device) + 0.5
         return torch.sin(math.pi * cells / (2 * self.patch))
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """No lower precision than the tensors' own; the meta device has none."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,42 +58,44 @@ def train_codec(experiment: Experiment) -> None:
 
 def build_codec(experiment: Experiment, archive: StateArchive) -> Codec:
     """An untrained codec that knows the grid and the statistics of the training states."""
-    settings = experiment.autoencoder
-    ocean = describe_ocean(archive)
-    halvings = 2 ** (len(experiment.diffusion.channels) - 1)
-    # Every process starts from the same weights; distributed wrappers broadcast them once more.
-    torch.manual_seed(settings.training.seed)
-    codec: Codec
-    if settings.kind == "identity":
-        codec = IdentityCodec(ocean=ocean, multiple=halvings)
-    else:
-        factor = cells_per_latent(
-            settings.network, patch=settings.patch, stages=len(settings.channels)
-        )
-        codec = VolumeCodec(
-            ocean=ocean,
-            multiple=factor * halvings,
-            latent_channels=settings.latent_channels,
-            patch=settings.patch,
-            channels=settings.channels,
-            blocks=settings.blocks,
-            mixing=settings.mixing,
-            network=settings.network,
-            shortcuts=settings.shortcuts,
-            vertical_modes=settings.vertical_modes,
-            train_modes=settings.train_modes,
-            linear_path=settings.linear_path,
-            latent_noise=settings.latent_noise,
-            head_kernel=settings.head_kernel,
-            effect_exponent=settings.effect_exponent,
-        )
+    codec = design_codec(experiment, describe_ocean(archive))
     statistics = Statistics.from_archive(archive, indices=archive.indices("train"))
     codec.adopt(archive.grid, statistics)
     if isinstance(codec, VolumeCodec):
-        codec.fit_linear_maps(
-            lambda: _states(archive, codec, batch_size=settings.training.batch_size)
-        )
+        batch_size = experiment.autoencoder.training.batch_size
+        codec.fit_linear_maps(lambda: _states(archive, codec, batch_size=batch_size))
     return codec
+
+
+def design_codec(experiment: Experiment, ocean: dict[str, Any]) -> Codec:
+    """A codec of the experiment's design that knows nothing of the data yet.
+
+    ocean: as `autoencoder.codec.describe_ocean` gives it
+    """
+    settings = experiment.autoencoder
+    halvings = 2 ** (len(experiment.diffusion.channels) - 1)
+    # Every process starts from the same weights; distributed wrappers broadcast them once more.
+    torch.manual_seed(settings.training.seed)
+    if settings.kind == "identity":
+        return IdentityCodec(ocean=ocean, multiple=halvings)
+    factor = cells_per_latent(settings.network, patch=settings.patch, stages=len(settings.channels))
+    return VolumeCodec(
+        ocean=ocean,
+        multiple=factor * halvings,
+        latent_channels=settings.latent_channels,
+        patch=settings.patch,
+        channels=settings.channels,
+        blocks=settings.blocks,
+        mixing=settings.mixing,
+        network=settings.network,
+        shortcuts=settings.shortcuts,
+        vertical_modes=settings.vertical_modes,
+        train_modes=settings.train_modes,
+        linear_path=settings.linear_path,
+        latent_noise=settings.latent_noise,
+        head_kernel=settings.head_kernel,
+        effect_exponent=settings.effect_exponent,
+    )
 
 
 def build_trainer(

@@ -34,6 +34,7 @@ from data.grid import OceanGrid
 from data.state import State
 from data.states import StateArchive
 from evaluation.provenance import provenance
+from guidance.decoding import Decoder
 from guidance.energy import WeightedTerm, energy_and_gradient
 from latent_diffusion.denoiser import build_unet, predict
 from training.log import tell
@@ -185,9 +186,9 @@ def codec_cost(codec: Codec, state: State, *, repeats: int = 3) -> dict[str, flo
     }
 
 
-def decode_gradient(codec: Codec, latents: Tensor) -> Tensor:
+def decode_gradient(decoder: Decoder, latents: Tensor) -> Tensor:
     """Gradient `b c h w` of the sum of all decoded numbers with respect to the latents."""
-    return energy_and_gradient([_SUM], latents, codec)[1]
+    return energy_and_gradient([SUM], latents, decoder)[1]
 
 
 class _Sum:
@@ -201,7 +202,7 @@ class _Sum:
         return self
 
 
-_SUM = WeightedTerm(_Sum())
+SUM = WeightedTerm(_Sum())
 
 
 def grid_cost(

@@ -16,11 +16,13 @@ from typing import Any
 
 import torch
 
+from autoencoder.codec import Codec
 from autoencoder.train import build_codec
 from configs import Experiment, load_experiment
 from configs.schema import GuidanceSettings
 from data.errors import user_errors_in_one_sentence
 from data.state import State
+from data.states import StateArchive
 from evaluation.codec_cost import (
     Meter,
     SyntheticArchive,
@@ -112,14 +114,19 @@ def synthetic_climatology(archive: SyntheticArchive) -> Climatology:
     return climatology([archive.read([0, 1])], grid=archive.grid, eos=eos)
 
 
-def untrained_pipeline(experiment: Experiment, archive: SyntheticArchive) -> StatePipeline:
+def untrained_pipeline(experiment: Experiment, archive: StateArchive) -> StatePipeline:
     """The networks and the scheduler that the experiment describes, on the archive's grid."""
-    codec = build_codec(experiment, archive).eval().requires_grad_(False)
+    return pipeline_around(build_codec(experiment, archive), experiment)
+
+
+def pipeline_around(codec: Codec, experiment: Experiment) -> StatePipeline:
+    """The experiment's sampler of the codec's latents, with an untrained denoiser."""
     sampling, unet = experiment.sampling, build_denoiser(experiment, codec)
     scheduler = build_scheduler(
         sampling.scheduler, sampling.scheduler_options, schedule=build_schedule(experiment)
     )
-    pipeline = StatePipeline(unet.eval().requires_grad_(False), scheduler, codec)
+    codec, unet = (network.eval().requires_grad_(False) for network in (codec, unet))
+    pipeline = StatePipeline(unet, scheduler, codec)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from accelerate import PartialState
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
@@ -45,6 +44,7 @@ from latent_diffusion.sample import (
     member_generator,
     sampling_record,
 )
+from training.launch import launched_processes
 from training.log import write_json
 
 AS_DRAWN, ADJUSTED = "as drawn", "adjusted"
@@ -138,7 +138,7 @@ def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -
 
 def draw_timed(experiment: Experiment) -> tuple[State, float]:
     """An ensemble as the sampler leaves it, and the processor time [s] that its chains took."""
-    pipeline = load_pipeline(experiment).to(PartialState().device)
+    pipeline = load_pipeline(experiment).to(launched_processes().device)
     guide = guide_of(experiment, pipeline.codec) if experiment.guidance.enabled else None
     settings, states, seconds = experiment.sampling, [], 0.0
     for first in range(0, settings.members, settings.batch_size):

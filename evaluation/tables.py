@@ -162,6 +162,44 @@ BENCHMARK_COLUMNS = (
     Column("million_parameters", "parameters", "10⁶"),
 )
 
+GROWTH_COLUMNS = (
+    (
+        Column("steps", "steps"),
+        Column("guided_steps", "guided"),
+        Column("gflop_unguided", "unguided", "GFLOP"),
+        Column("gflop_unguided_exponent", "exponent"),
+        Column("gflop_guided", "guided", "GFLOP"),
+        Column("gflop_guided_exponent", "exponent"),
+        Column("memory_unguided_MB", "memory, unguided", "MB"),
+        Column("memory_guided_MB", "guided", "MB"),
+        Column("memory_guided_MB_exponent", "exponent"),
+    ),
+    (
+        Column("million_parameters", "parameters", "10⁶"),
+        Column("training_state_MB", "training holds of them", "MB"),
+        Column("autoencoder_gflop", "autoencoder, a sample", "GFLOP"),
+        Column("autoencoder_memory_MB", "its memory", "MB"),
+        Column("diffusion_gflop", "denoiser, a sample", "GFLOP"),
+        Column("diffusion_memory_MB", "its memory", "MB"),
+    ),
+    (
+        Column("million_cells", "cells", "10⁶"),
+        Column("state_MB", "a state", "MB"),
+        Column("cached_latents_MB", "its latents in the cache", "MB"),
+        Column("fields_MB", "grid and statistics", "MB"),
+    ),
+)
+PROCESS_COLUMNS = (
+    Column("autoencoder_samples_per_second", "training, autoencoder", "samples/s"),
+    Column("autoencoder_samples_per_second_of_first", "times the first"),
+    Column("diffusion_samples_per_second", "training, denoiser", "samples/s"),
+    Column("diffusion_samples_per_second_of_first", "times the first"),
+    Column("states_per_second", "sampling, guided", "states/s"),
+    Column("states_per_second_of_first", "times the first"),
+    Column("batch_size", "batch"),
+)
+NOT_MEASURED = "(Not measured yet.)"
+
 COLD_START_COLUMNS = (
     Column("start_percent", "at the start", "%"),
     Column("mean_percent", "mean", "%"),
@@ -221,6 +259,13 @@ def table(name: str, group: str | None = None) -> str:
         parts.append(variants_markdown(result["cold_starts"], COLD_START_COLUMNS))
     if "benchmarks" in result:
         parts += benchmark_markdown(result["benchmarks"])
+    if "growth" in result:
+        rows = _grids_and_systems(result["growth"])
+        parts += [variants_markdown(rows, columns) for columns in GROWTH_COLUMNS]
+    if "processes" in result:
+        if not result["processes"]:
+            return f"{NOT_MEASURED}\n"
+        parts.append(variants_markdown(result["processes"], PROCESS_COLUMNS))
     if "points" in result:
         parts.append(guidance_markdown(result, group))
     if "spinup" in result:
@@ -311,6 +356,16 @@ def _beside_latent(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[s
                 else None,
             }
     return rows
+
+
+def _grids_and_systems(growth: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A row for each grid and system."""
+    return {
+        f"{grid}, {name}": system
+        | {"state_MB": costs["state_MB"], "million_cells": costs["cells"] / 1e6}
+        for grid, costs in growth.items()
+        for name, system in costs["systems"].items()
+    }
 
 
 def _stages(trainings: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -73,7 +73,7 @@ def energy_and_gradient(
             cuts = [decoder.cut(held, strip) for strip in strips]
             energy = _energy(terms_here, cuts, strips, decoder)
             energies.append(energy.detach())
-            if not energies[-1].any():
+            if not _is_amiss(energies[-1]):
                 continue
             parts = [part for cut in cuts for part in cut]
             gradients = torch.autograd.grad(energy.sum(), parts, materialize_grads=True)
@@ -82,6 +82,11 @@ def energy_and_gradient(
                 place += gradient
         (total,) = torch.autograd.grad(features, latents, back)
     return torch.stack(energies).sum(0), total
+
+
+def _is_amiss(energy: Tensor) -> bool:
+    """Whether any sample's energy `b` is not 0; on the meta device, without numbers, it may be."""
+    return energy.is_meta or bool(energy.any())
 
 
 def energy_and_state_gradient(

@@ -40,6 +40,7 @@ from latent_diffusion.guides import (
 )
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
 from latent_diffusion.train import build_schedule, model_settings
+from training.launch import launched_processes
 from training.stage import differing_settings
 
 ROWS = ("unguided", "guided", "guided_adjusted")
@@ -74,7 +75,7 @@ def sample(experiment: Experiment, *, output: Path) -> None:
     draw(experiment, guided=guided, output=raw)
     if adjusted:
         adjust_archive(raw, output)
-        if PartialState().is_main_process:
+        if launched_processes().is_main_process:
             shutil.rmtree(raw, ignore_errors=True)
 
 
@@ -87,7 +88,7 @@ def draw(experiment: Experiment, *, guided: bool, output: Path) -> None:
     record = sampling_record(experiment, guided=guided)
     if holds_ensemble(output, record, adjusted=False):
         return
-    processes = PartialState()
+    processes = launched_processes()
     pipeline = load_pipeline(experiment).to(processes.device)
     parts = _parts_directory(output, record, batch_size=experiment.sampling.batch_size)
     guide = guide_of(experiment, pipeline.codec) if guided else None
@@ -104,7 +105,7 @@ def adjust_archive(source: Path, target: Path) -> None:
 
     The main process does it, and it alone decides whether `target` holds the result already.
     """
-    processes = PartialState()
+    processes = launched_processes()
     archive = StateArchive.open(source)
     record = str(archive.attributes.get("sampling"))
     if processes.is_main_process and not holds_ensemble(target, record, adjusted=True):

@@ -21,8 +21,20 @@ torch.set_num_threads(1)
 # Tests run on the CPU, also where there is a GPU: they assert what two processes on it do.
 os.environ["ACCELERATE_USE_CPU"] = "true"
 
+ROOT = Path(__file__).resolve().parents[1]
 DEPTH = np.array([10.0, 60.0, 200.0, 700.0, 2000.0])
 LAYERS = np.array([20.0, 80.0, 200.0, 800.0, 1800.0])
+
+
+@pytest.fixture(scope="session")
+def launch_environment() -> dict[str, str]:
+    """For processes that a launcher starts: on the CPU, of which accelerate is told where it must.
+
+    Where there is no GPU, it is `training.launch` that has to know.
+    """
+    told = {} if not torch.accelerator.is_available() else {"ACCELERATE_USE_CPU": "true"}
+    kept = {name: value for name, value in os.environ.items() if name != "ACCELERATE_USE_CPU"}
+    return kept | told | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture

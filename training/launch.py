@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    ProjectConfiguration,
+    parse_flag_from_env,
+)
+
+PATIENCE = timedelta(hours=12)  # one encodes all latents, or adjusts all samples; the others wait
+
+
+def launched_processes() -> PartialState:
+    """The processes that this one was launched with, or it alone.
+
+    Without a GPU they compute on the CPU. accelerate must be told: by itself it would take each of
+    several processes for the only one.
+    """
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    return PartialState(cpu=on_cpu, timeout=PATIENCE)
 
 
 def build_accelerator(directory: Path, *, precision: str) -> Accelerator:
@@ -15,6 +32,7 @@ def build_accelerator(directory: Path, *, precision: str) -> Accelerator:
 
     precision: "auto" takes bf16 where the device computes it in hardware; "fp32"; "bf16"
     """
+    launched_processes()  # which the accelerator then finds
     # accelerate holds a process to its first precision, but each stage has its own.
     AcceleratorState._reset_state()
     mixed = {"auto": "bf16" if has_fast_bf16() else "no", "fp32": "no", "bf16": "bf16"}[precision]

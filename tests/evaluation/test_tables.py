@@ -170,3 +170,24 @@ def test_a_benchmark_has_its_ratios_to_the_latent_system(root):
     assert "**Basin**: 5x16x16, CPU, 1 thread(s), 3 rounds; of the columns 25 % overturn." in shown
     assert "| data space, guided | 30 | 50 | 25 | 500 | 25 |" in shown
     assert "| latent, diffusion | 7 |" in shown
+
+
+def test_what_nobody_has_measured_says_so(root):
+    path = root / "docs" / "results" / "processes.json"
+    path.write_text(json.dumps({"processes": {}}))
+    assert tables.table("processes") == "(Not measured yet.)\n"
+    rows = {
+        "basin, 2 of 1 thread(s)": {"states_per_second": 3.0, "states_per_second_of_first": 1.5}
+    }
+    path.write_text(json.dumps({"processes": rows, "provenance": MADE}))
+    assert "| basin, 2 of 1 thread(s) | 3 | 1.5 |" in tables.table("processes")
+
+
+def test_growth_has_a_row_for_each_grid_and_system(root):
+    costs = {"gflop_guided": 8.0, "million_parameters": 2.0, "fields_MB": 4.0}
+    grid = {"cells": 500_000, "state_MB": 6.0, "systems": {"latent": costs}}
+    content = {"growth": {"5x100x1000": grid}, "provenance": MADE}
+    (root / "docs" / "results" / "growth.json").write_text(json.dumps(content))
+    shown = tables.table("growth")
+    assert "| 5x100x1000, latent | 8 |" in shown and "| 5x100x1000, latent | 2 |" in shown
+    assert "| 5x100x1000, latent | 0.5 | 6 | 4 |" in shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,12 +74,7 @@ torch.distributed.destroy_process_group()
 """
 
 
-def _launch(*words: str) -> None:
-    environment = os.environ | {
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-    }
+def _launch(*words: str, environment: dict[str, str]) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", *words],
         env=environment,
@@ -97,17 +91,18 @@ def _launch(*words: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory, write_tiny_config):
+def two_processes(tmp_path_factory, write_tiny_config, launch_environment):
     """The experiment that two processes ran, and what each of them saw."""
     directory = tmp_path_factory.mktemp("two")
     config = write_tiny_config(directory)
-    launcher = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2")
-    port = ("--main_process_port", "0")
-    _launch(*launcher, *port, "-m", "autoencoder.train", str(config), "--autoencoder.blocks=1")
+    file = str(ROOT / "configs" / "accelerate" / "two_cpu_processes.yaml")
+    launcher = ("accelerate.commands.launch", "--config_file", file, "--main_process_port", "0")
+    train = ("-m", "autoencoder.train", str(config), "--autoencoder.blocks=1")
+    _launch(*launcher, *train, environment=launch_environment)
     script, report = directory / "check.py", directory / "report.json"
     script.write_text(CHECK)
     torchrun = ("torch.distributed.run", "--nproc_per_node", "2", "--standalone")
-    _launch(*torchrun, str(script), str(config), str(report))
+    _launch(*torchrun, str(script), str(config), str(report), environment=launch_environment)
     return load_experiment(config), json.loads(report.read_text())
 
 
