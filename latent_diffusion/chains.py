@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from diffusers import SchedulerMixin
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -21,6 +20,7 @@ from data.whole import whole
 from latent_diffusion.denoiser import NoiseLevel, noise_level
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import member_generator
+from training.launch import launched_processes
 
 CHAINS_IN_A_FILE = 64
 
@@ -56,7 +56,7 @@ def draw_chains_into(
     """
     every = _teacher_steps_in_one(teacher, student)
     folder.mkdir(parents=True, exist_ok=True)
-    processes = PartialState()
+    processes = launched_processes()
     starts = list(range(0, count, CHAINS_IN_A_FILE))
     files = [folder / f"{start:07d}.safetensors" for start in starts]
     mine = list(zip(starts, files, strict=True))[processes.process_index :: processes.num_processes]
