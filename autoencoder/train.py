@@ -39,6 +39,7 @@ def main() -> None:
 
 def train_codec(experiment: Experiment) -> None:
     """Fit statistics, train the VAE (if there is one) and save the codec; resumes by itself."""
+    refuse_distillation(experiment)
     directory = stage_directory(experiment)
     product, record = codec_directory(experiment), stage_record(experiment)
     if is_done(product, record):
@@ -54,6 +55,15 @@ def train_codec(experiment: Experiment) -> None:
     if accelerator.is_main_process:
         put_in_place(product, record, codec.cpu().save_pretrained)
     accelerator.wait_for_everyone()
+
+
+def refuse_distillation(experiment: Experiment) -> None:
+    """Raises `UserError` for an experiment whose networks are learnt from a trained one."""
+    if experiment.distillation:
+        raise UserError(
+            f"{experiment.name} is distilled from {experiment.distillation.teacher} and trains no "
+            "networks of its own; run: accelerate launch -m latent_diffusion.distil CONFIG"
+        )
 
 
 def build_codec(experiment: Experiment, archive: StateArchive) -> Codec:

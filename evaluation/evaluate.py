@@ -105,9 +105,11 @@ def _model_size(experiment: Experiment) -> dict[str, float]:
 
 
 def _seeds(experiment: Experiment) -> dict[str, int]:
+    told = experiment.distillation
     return {
         "autoencoder": experiment.autoencoder.training.seed,
         "diffusion": experiment.diffusion.training.seed,
         "sampling": experiment.sampling.seed,
+        **({"distillation": told.training.seed} if told else {}),
         **({"integration": experiment.integration.seed} if experiment.integration else {}),
     }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,26 +24,42 @@ from training.launch import launched_processes
 CHAINS_IN_A_FILE = 64
 
 
+@dataclass(frozen=True)
 class Chains(Samples):
-    """Chains `n k c h w` at the beginning of each of the student's steps, and at the end.
+    """Chains `k c h w` at the beginning of each of the student's steps, and at the end.
 
-    files: in order, each read chain by chain
+    places: of each chain its file and its row there; read when it is asked for
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._places = [(file, row) for file in files for row in range(_count(file))]
+    places: Sequence[tuple[Path, int]]
+
+    @classmethod
+    def of(cls, files: Sequence[Path]) -> Chains:
+        """All chains of some files, in order."""
+        return cls([(file, row) for file in files for row in range(_count(file))])
+
+    def split(self, *, held_out: int) -> tuple[Chains, Chains]:
+        """One chain in so many, one at least, and all others."""
+        count = max(1, len(self) // held_out)
+        return Chains(self.places[:count]), Chains(self.places[count:])
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def __getitem__(self, item: int) -> tuple[Tensor, int]:
-        file, row = self._places[item]
+        file, row = self.places[item]
         with safe_open(file, framework="pt") as stored:
             return stored.get_slice("chains")[row], item
 
 
 def draw_chains_into(
-    folder: Path, *, teacher: StatePipeline, student: SchedulerMixin, count: int, seed: int
+    folder: Path,
+    *,
+    teacher: StatePipeline,
+    student: SchedulerMixin,
+    count: int,
+    batch_size: int,
+    seed: int,
 ) -> list[Path]:
     """Files of `count` chains of the teacher; those that are there are not drawn again.
 
@@ -57,20 +72,23 @@ def draw_chains_into(
     every = _teacher_steps_in_one(teacher, student)
     folder.mkdir(parents=True, exist_ok=True)
     processes = launched_processes()
-    starts = list(range(0, count, CHAINS_IN_A_FILE))
-    files = [folder / f"{start:07d}.safetensors" for start in starts]
-    mine = list(zip(starts, files, strict=True))[processes.process_index :: processes.num_processes]
-    for start, file in tqdm(
+    starts = range(0, count, CHAINS_IN_A_FILE)
+    files = {start: folder / f"{start:07d}.safetensors" for start in starts}
+    mine = list(starts)[processes.process_index :: processes.num_processes]
+    for start in tqdm(
         mine, desc="teacher's chains", unit="file", disable=not processes.is_main_process
     ):
-        if not file.exists():
+        if not files[start].exists():
             members = range(start, min(start + CHAINS_IN_A_FILE, count))
             generators = [member_generator(seed, member) for member in members]
-            with whole(file) as partial:
-                chains = draw_chains(teacher, generators, every=every)
-                save_file({"chains": chains.cpu().contiguous()}, partial)
+            batches = [
+                draw_chains(teacher, generators[first : first + batch_size], every=every).cpu()
+                for first in range(0, len(generators), batch_size)
+            ]
+            with whole(files[start]) as partial:
+                save_file({"chains": torch.cat(batches).contiguous()}, partial)
     processes.wait_for_everyone()
-    return files
+    return list(files.values())
 
 
 @torch.no_grad()
@@ -88,10 +106,22 @@ def draw_chains(
     return torch.stack(kept, dim=1)
 
 
+def levels_of(scheduler: SchedulerMixin) -> list[NoiseLevel]:
+    """Amplitudes where each step of the scheduler begins, and at the end of its chain."""
+    steps = range(len(scheduler.timesteps))
+    return [*(noise_level(scheduler, step) for step in steps), NoiseLevel(1.0, 0.0)]
+
+
 def _teacher_steps_in_one(teacher: StatePipeline, student: SchedulerMixin) -> int:
     teacher.set_steps(teacher.steps)
     every = teacher.steps // len(student.timesteps)
-    passed = teacher.scheduler.timesteps[::every].cpu()
+    timesteps = teacher.scheduler.timesteps.cpu()
+    passed = timesteps[::every]
+    if len(timesteps) != teacher.steps or timesteps[-1] < 0:
+        raise UserError(
+            f"{type(teacher.scheduler).__name__} makes no chain of {teacher.steps} steps; set "
+            "distillation.teacher_steps to fewer"
+        )
     if not torch.equal(passed, student.timesteps.cpu()):
         raise UserError(
             f"the teacher's {teacher.steps} steps pass through the timesteps {passed.tolist()} "
@@ -99,18 +129,6 @@ def _teacher_steps_in_one(teacher: StatePipeline, student: SchedulerMixin) -> in
             "sampling.scheduler_options.timestep_spacing to trailing, or other numbers of steps"
         )
     return every
-
-
-def levels_of(scheduler: SchedulerMixin) -> list[NoiseLevel]:
-    """Amplitudes where each step of the scheduler begins, and at the end of its chain."""
-    steps = range(len(scheduler.timesteps))
-    return [*(noise_level(scheduler, step) for step in steps), NoiseLevel(1.0, 0.0)]
-
-
-def chains_folder(directory: Path, settings: dict[str, object]) -> Path:
-    """Where chains that `settings` describe are kept, apart from any others."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    return directory / f"chains-{digest}"
 
 
 def _count(file: Path) -> int:

@@ -69,6 +69,16 @@ def velocity(clean: Tensor, scaled: Tensor, level: NoiseLevel) -> Tensor:
     return (level.signal * scaled - clean) / level.noise
 
 
+def first_order_step(v: Tensor, sample: Tensor, level: NoiseLevel, following: NoiseLevel) -> Tensor:
+    """The sample `b c h w` at the next noise level, of solvers that remember no step before.
+
+    The step of DDIM (Song et al. 2021, equation 12, without noise) and of DPM-Solver++ of order 1.
+    """
+    clean = clean_estimate(v, sample, level)
+    noise = level.noise * sample + level.signal * v
+    return following.signal * clean + following.noise * noise
+
+
 def velocity_target(clean: Tensor, noise: Tensor, signal: Tensor, amplitude: Tensor) -> Tensor:
     """What the network learns to predict."""
     return signal * noise - amplitude * clean

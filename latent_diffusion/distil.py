@@ -5,23 +5,26 @@ Run it with `accelerate launch -m latent_diffusion.distil CONFIG [--section.key 
 The trained denoiser, the teacher, draws chains of many steps. The student, at first a copy of it,
 learns to go with one step where the teacher goes with many (Salimans & Ho 2022, in one go instead
 of halving after halving, and on chains that begin with noise instead of data). A chain has no noise
-of its own, so what it leads to is settled by where it starts: nothing is averaged over, and the
-student's states are as different from each other as the teacher's.
+of its own, so where it leads is settled by where it starts, and no noise has to be averaged over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+import shutil
+from itertools import pairwise
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
-from diffusers import UNet2DModel
+from diffusers import SchedulerMixin, UNet2DModel
 
 from configs import Experiment, parse_command_line
 from configs.schema import DistillationSettings
-from data.batches import Samples
 from data.errors import UserError, user_errors_in_one_sentence
-from latent_diffusion.chains import Chains, chains_folder, draw_chains_into, levels_of
+from latent_diffusion.chains import Chains, draw_chains_into, levels_of
+from latent_diffusion.denoiser import first_order_step
 from latent_diffusion.objective import DistillationObjective
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
 from latent_diffusion.sample import known_climatology, load_pipeline, weights_digest
@@ -29,10 +32,11 @@ from latent_diffusion.train import build_schedule, model_settings, save_model
 from training.batches import batches_from_counter, batches_once
 from training.launch import build_accelerator
 from training.loop import Trainer
-from training.stage import is_done, put_in_place
+from training.stage import differing_settings, is_done, put_in_place
 
 EXAMPLE = "configs/few_steps/quickstart.yaml"
-HELD_OUT = 16  # one file of chains in so many judges the training on the others
+HELD_OUT = 16  # one chain in so many judges the training on the others
+STEP_TOLERANCE = 1e-4  # of samples of variance 1
 
 
 def main() -> None:
@@ -45,24 +49,37 @@ def distil(experiment: Experiment) -> None:
     """Draw the teacher's chains, train the student and save the model folder; resumes by itself."""
     settings = _settings(experiment)
     teacher_run = teacher_of(experiment, settings)
-    teacher = load_pipeline(teacher_run)
     product = model_directory(experiment.run_directory)
-    record = stage_record(experiment, teacher_run)
-    if is_done(product, record):
+    weights = weights_digest(model_directory(settings.teacher))
+    record = model_settings(experiment) | {"teacher": weights}
+    if is_done(product, record) or (weights is None and _stands(product, experiment)):
         return
+    if weights is None:
+        raise UserError(
+            f"{settings.teacher}, the teacher of {experiment.name}, holds no model; train it first"
+        )
     directory = stage_directory(experiment)
     accelerator = build_accelerator(directory, precision=settings.training.precision)
+    teacher = load_pipeline(teacher_run).to(accelerator.device)
     student = student_of(teacher, experiment)
+    identity = {"teacher": weights, **chains_settings(experiment, settings)}
+    folder = _chains_folder(directory, identity)
     files = draw_chains_into(
-        chains_folder(directory, record),
-        teacher=teacher.to(accelerator.device),
+        folder,
+        teacher=teacher,
         student=student.scheduler,
         count=settings.chains,
+        batch_size=experiment.sampling.batch_size,
         # Seeds of ensembles are not below 0: none that is judged starts from these chains' noise.
         seed=-1 - settings.training.seed,
     )
     trainer = build_trainer(
-        settings, student, datasets=_split(files), accelerator=accelerator, directory=directory
+        settings,
+        student,
+        chains=Chains.of(files),
+        accelerator=accelerator,
+        directory=directory,
+        identity=identity,
     )
     trainer.run()
     trainer.adopt_averaged_weights()
@@ -70,6 +87,7 @@ def distil(experiment: Experiment) -> None:
         known = known_climatology(teacher_run)
         student.to("cpu").unet.eval()
         put_in_place(product, record, lambda folder: save_model(student, experiment, known, folder))
+        shutil.rmtree(folder)  # of a large ocean they are tens of gigabytes
     accelerator.wait_for_everyone()
 
 
@@ -92,7 +110,10 @@ def teacher_of(experiment: Experiment, settings: DistillationSettings) -> Experi
 
 
 def student_of(teacher: StatePipeline, experiment: Experiment) -> StatePipeline:
-    """A copy of the teacher, without dropout, and with the experiment's sampler."""
+    """A copy of the teacher, without dropout, and with the experiment's sampler.
+
+    Raises `UserError` for a sampler with steps of another kind than `first_order_step`.
+    """
     unet = UNet2DModel.from_config(teacher.unet.config, dropout=0.0)
     sampling = experiment.sampling
     scheduler = build_scheduler(
@@ -101,19 +122,41 @@ def student_of(teacher: StatePipeline, experiment: Experiment) -> StatePipeline:
     student = StatePipeline(unet, scheduler, teacher.codec, steps=sampling.steps)
     student.unet.load_state_dict(teacher.unet.state_dict())
     student.set_steps(sampling.steps)
+    _check_steps(student.scheduler)
+    student.set_steps(sampling.steps)
     return student
+
+
+def _check_steps(scheduler: SchedulerMixin) -> None:
+    """Take the steps of a chain of noise, and compare them with what the student will learn for."""
+    generator = torch.Generator().manual_seed(0)
+    sample, *velocities = torch.randn(1 + len(scheduler.timesteps), 1, 1, 4, 4, generator=generator)
+    for timestep, v, (level, following) in zip(
+        scheduler.timesteps, velocities, pairwise(levels_of(scheduler)), strict=True
+    ):
+        expected = first_order_step(v, sample, level, following)
+        sample = scheduler.step(v, timestep, sample).prev_sample
+        if not torch.allclose(sample, expected, atol=STEP_TOLERANCE):
+            raise UserError(
+                f"the steps of {type(scheduler).__name__} with these options depend on more than "
+                "where they begin; a student needs sampling.scheduler "
+                "DPMSolverMultistepScheduler with scheduler_options {solver_order: 1, "
+                "timestep_spacing: trailing}"
+            )
 
 
 def build_trainer(
     settings: DistillationSettings,
     student: StatePipeline,
     *,
-    datasets: dict[str, Samples],
+    chains: Chains,
     accelerator: Accelerator,
     directory: Path,
+    identity: dict[str, object],
 ) -> Trainer:
     """Everything that the student's training needs, assembled."""
     plan = settings.training.plan()
+    held_out, learnt = chains.split(held_out=HELD_OUT)
     objective = DistillationObjective(
         student.unet,
         timesteps=student.scheduler.timesteps,
@@ -125,17 +168,25 @@ def build_trainer(
         objective,
         plan=plan,
         training_batches=batches_from_counter(
-            datasets["train"],
-            plan=plan,
-            accelerator=accelerator,
-            workers=settings.training.workers,
+            learnt, plan=plan, accelerator=accelerator, workers=settings.training.workers
         ),
-        validation_batches=batches_once(datasets["validation"], plan=plan, accelerator=accelerator),
+        validation_batches=batches_once(held_out, plan=plan, accelerator=accelerator),
         accelerator=accelerator,
         directory=directory,
         label="distillation",
-        identity={"chains": len(datasets["train"])},
+        identity=identity,
     )
+
+
+def chains_settings(experiment: Experiment, settings: DistillationSettings) -> dict[str, object]:
+    """What the teacher's chains depend on, beside its weights."""
+    sampler = {"steps", "scheduler", "scheduler_options"}
+    return {
+        "sampler": experiment.sampling.model_dump(mode="json", include=sampler),
+        "teacher_steps": settings.teacher_steps,
+        "chains": settings.chains,
+        "chains_seed": settings.training.seed,
+    }
 
 
 def stage_directory(experiment: Experiment) -> Path:
@@ -143,22 +194,21 @@ def stage_directory(experiment: Experiment) -> Path:
     return experiment.run_directory / "distillation"
 
 
-def stage_record(experiment: Experiment, teacher_run: Experiment) -> dict[str, object]:
-    """The settings that the model depends on, and the teacher's weights."""
-    weights = weights_digest(model_directory(teacher_run.run_directory))
-    return model_settings(experiment) | {"teacher": weights}
+def _chains_folder(directory: Path, identity: dict[str, object]) -> Path:
+    """Where these chains are kept, apart from any others."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    return directory / f"chains-{digest}"
+
+
+def _stands(product: Path, experiment: Experiment) -> bool:
+    """Whether the model was made with these settings, by whatever teacher."""
+    return product.is_dir() and not differing_settings(product, model_settings(experiment))
 
 
 def _settings(experiment: Experiment) -> DistillationSettings:
     if experiment.distillation is None:
         raise UserError(f"the configuration has no section distillation; see {EXAMPLE}")
     return experiment.distillation
-
-
-def _split(files: Sequence[Path]) -> dict[str, Samples]:
-    """Chains to learn from, and others to judge by."""
-    held_out = max(1, len(files) // HELD_OUT)
-    return {"train": Chains(files[held_out:]), "validation": Chains(files[:held_out])}
 
 
 if __name__ == "__main__":

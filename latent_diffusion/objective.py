@@ -86,11 +86,15 @@ class DistillationObjective(nn.Module):
     ) -> None:
         super().__init__()
         self.unet = unet
-        self.register_buffer("_timesteps", timesteps)
-        self.register_buffer("_signal", torch.tensor([level.signal for level in levels]))
-        self.register_buffer("_noise", torch.tensor([level.noise for level in levels]))
-        self.register_buffer("_weight", weight.float())
-        self.register_buffer("_static_maps", static_maps.float())
+        # Not kept in checkpoints: they are the sampler's, whom the checkpoint's identity names.
+        for name, values in {
+            "_timesteps": timesteps,
+            "_signal": torch.tensor([level.signal for level in levels]),
+            "_noise": torch.tensor([level.noise for level in levels]),
+            "_weight": weight.float(),
+            "_static_maps": static_maps.float(),
+        }.items():
+            self.register_buffer(name, values, persistent=False)
 
     def forward(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of `batch` `b k c h w`: chains at the beginning of each step, and at the end.

@@ -14,7 +14,12 @@ from diffusers import DDPMScheduler, UNet2DModel
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
-from autoencoder.train import codec_directory, codec_settings, load_codec
+from autoencoder.train import (
+    codec_directory,
+    codec_settings,
+    load_codec,
+    refuse_distillation,
+)
 from autoencoder.train import stage_record as codec_record
 from configs import Experiment, parse_command_line
 from data.batches import Samples
@@ -41,6 +46,7 @@ def main() -> None:
 
 def train_denoiser(experiment: Experiment) -> None:
     """Cache the latents, train the denoiser and save the model folder; resumes by itself."""
+    refuse_distillation(experiment)
     product, record = model_directory(experiment.run_directory), stage_record(experiment)
     if is_done(product, record):
         return
@@ -158,12 +164,15 @@ def model_card(pipeline: StatePipeline, experiment: Experiment) -> str:
     codec = pipeline.codec
     levels, rows, columns = codec.grid.shape
     variables = "temperature, salinity" + ", sea level" * codec.config.ocean["sea_level"]
+    told = experiment.distillation
+    distilled = f", for which the denoiser was distilled from {told.teacher}" if told else ""
     return f"""# {experiment.title or experiment.name}
 
 Generates ocean states ({variables}) on a grid of {levels} levels, {rows} rows and
 {columns} columns, for the equation of state `{codec.config.ocean["equation_of_state"]}`.
 Trained by Halocline on `{experiment.data.archive}`; the settings are in `experiment.yaml`.
 The codec keeps one number in {codec.compression:.1f}.
+Chains have {pipeline.steps} steps{distilled}.
 
     from latent_diffusion.pipeline import StatePipeline
     pipeline = StatePipeline.from_pretrained("this folder")

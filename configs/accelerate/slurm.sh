@@ -15,6 +15,7 @@ set -euo pipefail
 
 # source .venv/bin/activate
 
+export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun does not take it from sbatch by itself
 export PROCESSES=$((SLURM_NNODES * SLURM_GPUS_ON_NODE))
 export OMP_NUM_THREADS=$((SLURM_CPUS_PER_TASK / SLURM_GPUS_ON_NODE))
 MAIN_NODE=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)

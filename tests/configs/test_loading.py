@@ -12,6 +12,7 @@ from data.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
+IN_FEW_STEPS = sorted((CONFIGS / "few_steps").glob("*.yaml"))
 IN_DATA_SPACE = sorted((CONFIGS / "data_space").glob("*.yaml"))
 
 
@@ -35,6 +36,17 @@ def test_a_data_space_model_differs_from_the_latent_one_in_its_networks_only(pat
     assert data_space.run_directory != latent.run_directory
     for section in ("data", "sampling", "guidance", "evaluation"):
         assert getattr(data_space, section) == getattr(latent, section)
+
+
+@pytest.mark.parametrize("path", IN_FEW_STEPS, ids=lambda path: path.stem)
+def test_a_model_of_few_steps_differs_in_its_chains_only(path):
+    many = load_experiment(CONFIGS / f"{path.stem.removesuffix('_solver')}.yaml")
+    few = load_experiment(path)
+    assert few.sampling.steps < many.sampling.steps / 4
+    for section in ("data", "autoencoder", "diffusion", "guidance"):
+        assert getattr(few, section) == getattr(many, section)
+    if few.distillation:
+        assert few.distillation.teacher == many.run_directory
 
 
 def test_a_base_is_read_from_beside_the_file_that_names_it(tiny_config, tmp_path):

@@ -117,7 +117,7 @@ def test_a_variant_that_is_no_experiment_is_refused(experiment):
 @pytest.mark.parametrize("name", ["dino_quarter", "dino_1deg"])
 def test_the_variants_of_the_shipped_configurations_are_experiments(name):
     systems = systems_of(load_experiment(CONFIGS / f"{name}.yaml"))
-    coarse = systems["latent, 8 times coarser, in 4 steps"]
+    coarse = systems["latent, patches of 8, in 4 steps"]
     assert (coarse.autoencoder.patch, coarse.sampling.steps) == (8, 4)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import shutil
 from itertools import pairwise
 
 import pytest
 import torch
+import yaml
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from autoencoder.train import train_codec
 from data.errors import UserError
 from latent_diffusion.chains import Chains, draw_chains, levels_of
 from latent_diffusion.denoiser import NoiseLevel
@@ -16,6 +20,7 @@ from latent_diffusion.distil import distil, student_of, teacher_of
 from latent_diffusion.objective import DistillationObjective
 from latent_diffusion.pipeline import StatePipeline, model_directory
 from latent_diffusion.sample import load_pipeline, member_generator
+from latent_diffusion.train import train_denoiser
 from training.loop import Trainer
 
 OPTIONS = "{solver_order: 1, timestep_spacing: trailing}"
@@ -150,7 +155,6 @@ def test_a_distilled_model_is_no_model_of_the_undistilled_experiment(experiment,
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (("--sampling.scheduler_options.solver_order", "2"), "steps that remember none before"),
         (("--distillation.teacher_steps", "7"), "7 is no multiple of sampling.steps 2"),
         (("--run_directory", "same", "--distillation.teacher", "same"), "needs its own"),
     ],
@@ -160,9 +164,43 @@ def test_what_cannot_be_distilled_is_refused(experiment, overrides, sentence):
         experiment(*overrides)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("UniPCMultistepScheduler", OPTIONS),
+        ("DPMSolverMultistepScheduler", "{solver_order: 2, timestep_spacing: trailing}"),
+        (
+            "DPMSolverMultistepScheduler",
+            "{solver_order: 1, timestep_spacing: trailing, algorithm_type: sde-dpmsolver++}",
+        ),
+        ("DDIMScheduler", "{timestep_spacing: trailing, set_alpha_to_one: false}"),
+    ],
+)
+def test_steps_of_another_kind_than_the_student_learns_for_are_refused(experiment, name, options):
+    distilled = experiment("--sampling.steps", "4", "--sampling.scheduler", name).model_copy()
+    sampling = distilled.sampling.model_copy(update={"scheduler_options": yaml.safe_load(options)})
+    with pytest.raises(UserError, match="depend on more than where they begin"):
+        distil(distilled.model_copy(update={"sampling": sampling}))
+
+
+def test_ddim_is_a_sampler_of_students(experiment):
+    options = "{timestep_spacing: trailing}"
+    sampling = experiment().sampling.model_copy(
+        update={"scheduler": "DDIMScheduler", "scheduler_options": yaml.safe_load(options)}
+    )
+    distilled = experiment().model_copy(update={"sampling": sampling})
+    distil(distilled)
+    assert load_pipeline(distilled).steps == 2
+
+
 def test_steps_that_miss_the_students_noise_levels_are_refused(experiment):
     with pytest.raises(UserError, match="timestep_spacing"):
         distil(experiment("--sampling.scheduler_options.use_karras_sigmas", "true"))
+
+
+def test_a_teacher_cannot_have_more_steps_than_its_schedule_has_noise_levels(experiment):
+    with pytest.raises(UserError, match="makes no chain of 1024 steps"):
+        distil(experiment("--distillation.teacher_steps", "1024"))
 
 
 def test_an_experiment_without_distillation_is_refused(trained):
@@ -170,13 +208,62 @@ def test_an_experiment_without_distillation_is_refused(trained):
         distil(trained)
 
 
-def test_chains_are_read_one_by_one(experiment, tmp_path):
-    distilled = experiment()
+@pytest.mark.parametrize("stage", [train_codec, train_denoiser])
+def test_the_trainings_do_not_take_what_is_to_be_distilled(experiment, stage):
+    with pytest.raises(UserError, match=r"trains no networks of its own.*latent_diffusion\.distil"):
+        stage(experiment())
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("--distillation.teacher_steps", "4"),
+        ("--sampling.steps", "4"),
+        ("--distillation.chains", "90"),
+    ],
+)
+def test_what_was_learnt_from_other_chains_is_not_resumed(
+    experiment, interrupt_training, overrides
+):
+    interrupt_training(distil, experiment(), at=12)
+    with pytest.raises(UserError, match="other settings"):
+        distil(experiment(*overrides))
+
+
+def test_what_was_learnt_from_another_teacher_is_not_resumed(
+    trained, experiment, interrupt_training, tmp_path
+):
+    other = tmp_path / "other"
+    shutil.copytree(trained.run_directory, other)
+    weights = model_directory(other) / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights)
+    interrupt_training(distil, experiment(), at=12)
+    with pytest.raises(UserError, match=r"other settings \(teacher"):
+        distil(experiment("--distillation.teacher", str(other)))
+
+
+def test_a_missing_teacher_is_named_unless_the_student_stands(trained, experiment, tmp_path):
+    gone = tmp_path / "gone"
+    shutil.copytree(trained.run_directory, gone)
+    distilled = experiment("--distillation.teacher", str(gone))
     distil(distilled)
-    files = sorted((distilled.run_directory / "distillation").glob("chains-*/*.safetensors"))
-    chains = Chains(files)
-    assert len(files) == 2
-    assert len(chains) == 80
-    chain, item = chains[70]
-    assert item == 70
-    assert chain.shape[0] == 3
+    shutil.rmtree(gone)
+    distil(distilled)
+    shutil.rmtree(model_directory(distilled.run_directory))
+    with pytest.raises(UserError, match="gone, the teacher of tiny, holds no model"):
+        distil(distilled)
+
+
+def test_chains_are_read_one_by_one_and_some_held_out(tmp_path):
+    stored = torch.arange(6.0)[:, None, None, None, None].expand(6, 3, 1, 2, 2).contiguous()
+    files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for file, part in zip(files, stored.split(4), strict=True):
+        save_file({"chains": part.contiguous()}, file)
+    held_out, learnt = Chains.of(files).split(held_out=3)
+    assert (len(held_out), len(learnt)) == (2, 4)
+    for chains, first in ((held_out, 0), (learnt, 2)):
+        for item in range(len(chains)):
+            chain, position = chains[item]
+            assert position == item
+            assert torch.equal(chain, stored[first + item])
+    assert len(Chains.of(files[1:]).split(held_out=16)[0]) == 1
