@@ -161,11 +161,9 @@ def format_value(value: Value) -> str:
         return "–"
     if isinstance(value, str):
         return escape(value)
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6):
-        return f"{value:.0f}"
-    if abs(value) >= 1000:
-        return f"{value:.0f}"
-    return f"{value:.3g}".replace("-", "−")
+    whole = isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6)
+    text = f"{value:.0f}" if whole or abs(value) >= 1000 else f"{value:.3g}"
+    return text.replace("-", "−")
 
 
 def table_head(columns: Sequence[Column]) -> list[str]:
