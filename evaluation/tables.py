@@ -238,6 +238,8 @@ def table(name: str, group: str | None = None) -> str:
         runs = {run: result_of(run)["autoencoder"] for run in name.split("+")}
         return "\n".join(variants_markdown(runs, columns) for columns in _groups(group))
     result = result_of(name)
+    if not any(result.values()):
+        return f"{NOT_MEASURED}\n"
     parts = []
     if "rows" in result:
         parts.append(markdown(result["rows"], COLUMNS))
@@ -263,8 +265,6 @@ def table(name: str, group: str | None = None) -> str:
         rows = _grids_and_systems(result["growth"])
         parts += [variants_markdown(rows, columns) for columns in GROWTH_COLUMNS]
     if "processes" in result:
-        if not result["processes"]:
-            return f"{NOT_MEASURED}\n"
         parts.append(variants_markdown(result["processes"], PROCESS_COLUMNS))
     if "points" in result:
         parts.append(guidance_markdown(result, group))
