@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from evaluation.canvas import ROW_COLOURS, new_figure, styled
 
@@ -15,7 +16,7 @@ QUANTITIES = {
     "memory_MB": "memory beyond the networks [MB]",
     "states_per_second": "states per second, best batch",
 }
-LINES = {"unguided": "--", "guided": "-"}
+LINES = {"unguided": "o--", "guided": "s-"}
 
 
 @styled
@@ -32,6 +33,7 @@ def cost_by_resolution(benchmarks: Mapping[str, Mapping[str, Any]]) -> Figure:
             _lines(ax, sizes, system, quantity, colour)
         ax.set_xscale("log")
         ax.set_yscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel("cells of the grid")
         ax.set_ylabel(title)
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -42,7 +44,7 @@ def cost_by_resolution(benchmarks: Mapping[str, Mapping[str, Any]]) -> Figure:
 def _lines(
     ax: Axes, sizes: list[Mapping[str, Any]], system: str, quantity: str, colour: str
 ) -> None:
-    """A system's values on all grids, unguided dashed and guided solid."""
+    """A system's values on all grids, unguided dashed with circles, guided solid with squares."""
     for how, style in LINES.items():
         points = [
             (one["cells"], one["systems"][system][how][quantity])
@@ -50,4 +52,4 @@ def _lines(
             if system in one["systems"]
         ]
         label = f"{system}, {how}"
-        ax.plot(*zip(*points, strict=True), style, marker="o", color=colour, label=label)
+        ax.plot(*zip(*points, strict=True), style, color=colour, label=label)
