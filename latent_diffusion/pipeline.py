@@ -85,7 +85,7 @@ class StatePipeline(DiffusionPipeline):
 
         Raises `UserError` if the scheduler cannot work with so few steps.
         """
-        steps = steps or self.steps
+        steps = self.steps if steps is None else steps
         self.set_steps(steps)
         sample = self.initial_noise(generators) * self.scheduler.init_noise_sigma
         guide = guide.for_a_chain() if isinstance(guide, SampleGuide) else guide
