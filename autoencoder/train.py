@@ -23,7 +23,6 @@ from data.normalisation import Statistics
 from data.state import State
 from data.states import StateArchive
 from guidance.seawater import equation_of_state
-from training.batches import batches_from_counter, batches_once
 from training.launch import build_accelerator
 from training.loop import Trainer
 from training.stage import is_done, put_in_place
@@ -113,7 +112,6 @@ def build_trainer(
 ) -> Trainer:
     """Everything that the autoencoder's training needs, assembled."""
     settings = experiment.autoencoder
-    plan = settings.training.plan()
     objective = AutoencoderObjective(
         codec,
         eos=equation_of_state(archive.equation_of_state),
@@ -123,13 +121,12 @@ def build_trainer(
     training, validation = (
         StateDataset(archive, archive.indices(split)) for split in ("train", "validation")
     )
-    return Trainer(
+    return Trainer.of_samples(
         objective,
-        plan=plan,
-        training_batches=batches_from_counter(
-            training, plan=plan, accelerator=accelerator, workers=settings.training.workers
-        ),
-        validation_batches=batches_once(validation, plan=plan, accelerator=accelerator),
+        training=training,
+        validation=validation,
+        plan=settings.training.plan(),
+        workers=settings.training.workers,
         accelerator=accelerator,
         directory=stage_directory(experiment),
         label="autoencoder",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from evaluation.report import COLUMNS, INTEGRATION_COLUMNS, Column, format_value
 from evaluation.spinup_tables import SPINUP_RUNS, spinup_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
+Result = Mapping[str, Any]
+Part = Callable[[Result, str | None], list[str]]
 MARKED = re.compile(r"(<!-- table ([\w+]+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 COSTS = (
@@ -240,43 +242,11 @@ def table(name: str, group: str | None = None) -> str:
     result = result_of(name)
     if not any(result.values()):
         return f"{NOT_MEASURED}\n"
-    parts = []
-    if "rows" in result:
-        parts.append(markdown(result["rows"], COLUMNS))
-    integration = result.get("integration") or result
-    if "by_start" in integration:
-        parts.append(markdown(integration["by_start"], INTEGRATION_COLUMNS))
-    if "variants" in result:
-        shown = result["samples" if group == "samples" else "variants"]
-        parts += [variants_markdown(shown, columns) for columns in _groups(group)]
-    if "grid" in result and "cost" in result:
-        parts.append(cost_markdown(result["cost"]))
-    if "flow_references" in result:
-        parts.append(variants_markdown(result["flow_references"], FLOW_COLUMNS))
-    if "trainings" in result:
-        parts.append(variants_markdown(_stages(result["trainings"]), TRAINING_COLUMNS))
-    if "adjustment_seconds" in result:
-        parts.append(variants_markdown(result["adjustment_seconds"], ADJUSTMENT_COLUMNS))
-    if "cold_starts" in result:
-        parts.append(variants_markdown(result["cold_starts"], COLD_START_COLUMNS))
-    if "benchmarks" in result:
-        parts += benchmark_markdown(result["benchmarks"])
-    if "growth" in result:
-        rows = _grids_and_systems(result["growth"])
-        parts += [variants_markdown(rows, columns) for columns in GROWTH_COLUMNS]
-    if "processes" in result:
-        parts.append(variants_markdown(result["processes"], PROCESS_COLUMNS))
-    if "points" in result:
-        parts.append(guidance_markdown(result, group))
-    if "spinup" in result:
-        parts.append(spinup_markdown(result["spinup"], group))
-        if group != SPINUP_RUNS:  # many tables of one result: the first says how it was made
-            return parts[0]
-    if "chains" in result:
-        parts.append(variants_markdown(result["chains"], CHAIN_COLUMNS))
+    parts = [part for key in PARTS if result.get(key) for part in PARTS[key](result, group)]
+    if "spinup" in result and group != SPINUP_RUNS:
+        return parts[0]  # many tables of one result: the first says how it was made
     made = result["provenance"]
-    parts.append(f"`{made['command']}` at {made['commit']}; {made['machine']}.\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, f"`{made['command']}` at {made['commit']}; {made['machine']}.\n"])
 
 
 def result_of(name: str) -> dict[str, Any]:
@@ -387,6 +357,47 @@ def _groups(group: str | None) -> list[tuple[Column, ...]]:
             f"there is no group of metrics '{group}'; the groups are {', '.join(groups)}"
         )
     return [groups[group]]
+
+
+def _compared(result: Result, group: str | None) -> list[str]:
+    """A comparison's autoencoders, or its samples."""
+    shown = result["samples" if group == "samples" else "variants"]
+    return [variants_markdown(shown, columns) for columns in _groups(group)]
+
+
+def _growth(result: Result, _: str | None) -> list[str]:
+    rows = _grids_and_systems(result["growth"])
+    return [variants_markdown(rows, columns) for columns in GROWTH_COLUMNS]
+
+
+def _variants(key: str, columns: tuple[Column, ...]) -> Part:
+    """One table of what stands under `key`."""
+    return lambda result, _: [variants_markdown(result[key], columns)]
+
+
+# By the key of a result that has them, its tables.
+PARTS: dict[str, Part] = {
+    "rows": lambda result, _: [markdown(result["rows"], COLUMNS)],
+    "integration": lambda result, _: [
+        markdown(result["integration"]["by_start"], INTEGRATION_COLUMNS)
+    ],
+    "by_start": lambda result, _: [markdown(result["by_start"], INTEGRATION_COLUMNS)],
+    "variants": _compared,
+    # Of a run, `cost` is something else: it has no grid.
+    "cost": lambda result, _: [cost_markdown(result["cost"])] if "grid" in result else [],
+    "flow_references": _variants("flow_references", FLOW_COLUMNS),
+    "trainings": lambda result, _: [
+        variants_markdown(_stages(result["trainings"]), TRAINING_COLUMNS)
+    ],
+    "adjustment_seconds": _variants("adjustment_seconds", ADJUSTMENT_COLUMNS),
+    "cold_starts": _variants("cold_starts", COLD_START_COLUMNS),
+    "benchmarks": lambda result, _: benchmark_markdown(result["benchmarks"]),
+    "growth": _growth,
+    "processes": _variants("processes", PROCESS_COLUMNS),
+    "points": lambda result, group: [guidance_markdown(result, group)],
+    "spinup": lambda result, group: [spinup_markdown(result["spinup"], group)],
+    "chains": _variants("chains", CHAIN_COLUMNS),
+}
 
 
 if __name__ == "__main__":

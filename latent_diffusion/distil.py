@@ -29,7 +29,6 @@ from latent_diffusion.objective import DistillationObjective
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
 from latent_diffusion.sample import known_climatology, load_pipeline, weights_digest
 from latent_diffusion.train import build_schedule, model_settings, save_model
-from training.batches import batches_from_counter, batches_once
 from training.launch import build_accelerator
 from training.loop import Trainer
 from training.stage import differing_settings, is_done, put_in_place
@@ -155,7 +154,6 @@ def build_trainer(
     identity: dict[str, object],
 ) -> Trainer:
     """Everything that the student's training needs, assembled."""
-    plan = settings.training.plan()
     held_out, learnt = chains.split(held_out=HELD_OUT)
     objective = DistillationObjective(
         student.unet,
@@ -164,13 +162,12 @@ def build_trainer(
         weight=student.codec.latent_weight,
         static_maps=student.codec.static_maps,
     )
-    return Trainer(
+    return Trainer.of_samples(
         objective,
-        plan=plan,
-        training_batches=batches_from_counter(
-            learnt, plan=plan, accelerator=accelerator, workers=settings.training.workers
-        ),
-        validation_batches=batches_once(held_out, plan=plan, accelerator=accelerator),
+        training=learnt,
+        validation=held_out,
+        plan=settings.training.plan(),
+        workers=settings.training.workers,
         accelerator=accelerator,
         directory=directory,
         label="distillation",

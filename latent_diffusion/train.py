@@ -31,7 +31,6 @@ from latent_diffusion.guides import CLIMATOLOGY, training_climatology
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
-from training.batches import batches_from_counter, batches_once
 from training.launch import build_accelerator
 from training.log import write_json
 from training.loop import Trainer
@@ -122,7 +121,6 @@ def build_trainer(
 ) -> Trainer:
     """Everything that the denoiser's training needs, assembled."""
     settings = experiment.diffusion.training
-    plan = settings.plan()
     objective = DenoisingObjective(
         unet,
         schedule=schedule,
@@ -130,13 +128,12 @@ def build_trainer(
         static_maps=codec.static_maps,
         noise_emphasis=experiment.diffusion.noise_emphasis,
     )
-    return Trainer(
+    return Trainer.of_samples(
         objective,
-        plan=plan,
-        training_batches=batches_from_counter(
-            datasets["train"], plan=plan, accelerator=accelerator, workers=settings.workers
-        ),
-        validation_batches=batches_once(datasets["validation"], plan=plan, accelerator=accelerator),
+        training=datasets["train"],
+        validation=datasets["validation"],
+        plan=settings.plan(),
+        workers=settings.workers,
         accelerator=accelerator,
         directory=stage_directory(experiment),
         label="diffusion",

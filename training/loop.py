@@ -14,7 +14,9 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from data.batches import Samples
 from data.errors import UserError
+from training.batches import batches_from_counter, batches_once
 from training.checkpoints import counter_of, latest_checkpoint, load_checkpoint, save_checkpoint
 from training.log import MetricsLog
 from training.schedule import TrainingPlan
@@ -70,6 +72,37 @@ class Trainer:
         self.objective, self._optimizer = accelerator.prepare(objective, optimizer)
         self.ema = EMAModel(self._parameters, decay=plan.ema_decay, use_ema_warmup=True, power=0.75)
         self.counter = 0
+
+    @classmethod
+    def of_samples(
+        cls,
+        objective: nn.Module,
+        *,
+        training: Samples,
+        validation: Samples,
+        plan: TrainingPlan,
+        workers: int,
+        accelerator: Accelerator,
+        directory: Path,
+        label: str,
+        identity: dict[str, object],
+    ) -> Trainer:
+        """A trainer whose batches are this process's shares of samples.
+
+        workers: processes that read samples; 0 reads in this one. The rest is as for the class.
+        """
+        return cls(
+            objective,
+            plan=plan,
+            training_batches=batches_from_counter(
+                training, plan=plan, accelerator=accelerator, workers=workers
+            ),
+            validation_batches=batches_once(validation, plan=plan, accelerator=accelerator),
+            accelerator=accelerator,
+            directory=directory,
+            label=label,
+            identity=identity,
+        )
 
     def run(self) -> None:
         """Train to the end of the plan, from the last checkpoint if there is one."""
