@@ -25,7 +25,9 @@ from data.state import State
 from data.states import StateArchive
 from guidance.stratification import wet_pairs
 
-STRIP_NUMBERS = 2**18  # of a state's in a strip: 1 MB in float32
+# Numbers of a state in a strip: 1 MB in float32 for each thread of a CPU, to stay in its cache;
+# elsewhere what is large enough to fill the device (not measured).
+STRIP_NUMBERS_OF_THREAD, STRIP_NUMBERS_ELSEWHERE = 2**18, 2**26
 EFFECT_PROBE = 0.3  # standard deviations by which latents are moved to measure their effect
 
 Features = tuple[Tensor, ...]
@@ -57,6 +59,7 @@ class Codec(ModelMixin, ConfigMixin):
             levels=levels,
             grid_digest=ocean["grid_digest"],
         )
+        self._static_maps: Tensor | None = None
         shapes = {
             "depth": (levels,),
             "thickness": (levels, rows, columns),
@@ -71,6 +74,7 @@ class Codec(ModelMixin, ConfigMixin):
     def adopt(self, grid: OceanGrid, statistics: Statistics) -> None:
         """Take over the grid and the statistics of the training data."""
         self.statistics.load_state_dict(statistics.state_dict())
+        self._static_maps = None
         for name in ("depth", "thickness", "area", "wet", "longitude", "latitude"):
             values = np.asarray(getattr(grid, name), dtype=np.float64)
             getattr(self, f"grid_{name}").copy_(torch.from_numpy(values))
@@ -117,11 +121,13 @@ class Codec(ModelMixin, ConfigMixin):
     def decode(self, latents: Tensor) -> State:
         """Standardised latents `b c h w` to a state in physical units, land 0."""
         features = self.features(latents)
-        parts = [
+        parts = (
             self.decode_strip(self.cut(features, strip), strip)
             for strip in self.strips(len(latents))
-        ]
-        return parts[0] if len(parts) == 1 else State.from_rows(parts)
+        )
+        if torch.is_grad_enabled():
+            return State.from_rows(list(parts))
+        return State.collect_rows(parts, rows=self.padding.rows)
 
     @abstractmethod
     def features(self, latents: Tensor) -> Features:
@@ -150,18 +156,23 @@ class Codec(ModelMixin, ConfigMixin):
     def strips(self, batch: int) -> list[Strip]:
         """Strips of rows that make up the ocean.
 
-        So small that what `batch` states need of one at a time stays in the processor's cache.
+        So small that what `batch` states need of one at a time stays in a processor's cache.
         """
         padded_rows, columns = self.padding.padded_shape
         latent_rows = self.latent_shape[1]
         cells = padded_rows // latent_rows
         numbers = batch * self.statistics.channels * columns * cells
-        size = max(1, STRIP_NUMBERS // numbers) if self._makes_strips else latent_rows
+        size = max(1, self._strip_numbers // numbers) if self._makes_strips else latent_rows
         strips = [
             Strip(first, last, self.padding.ocean_rows(first * cells, last * cells))
             for first, last in _spans(latent_rows, size)
         ]
         return [strip for strip in strips if strip.rows.start < strip.rows.stop]
+
+    @property
+    def _strip_numbers(self) -> int:
+        threads = {"cpu": torch.get_num_threads(), "meta": 1}.get(self.grid_wet.device.type)
+        return STRIP_NUMBERS_OF_THREAD * threads if threads else STRIP_NUMBERS_ELSEWHERE
 
     @property
     def _makes_strips(self) -> bool:
@@ -188,18 +199,21 @@ class Codec(ModelMixin, ConfigMixin):
 
     @property
     def static_maps(self) -> Tensor:
-        """What the denoiser is told of each latent cell, `5 h w`.
+        """What the denoiser is told of each latent cell, `5 h w`; computed once.
 
         Wet share of the surface and of the column, distance north (-1 to 1), cosine and sine of the
         position in x.
 
         Without them a network with periodic convolutions cannot know where it is.
         """
-        wet = self.padding.pad((self.grid_wet > 0).float())
+        if self._static_maps is None:
+            self._static_maps = self._make_static_maps()
+        return self._static_maps.to(self.grid_wet.device)
+
+    def _make_static_maps(self) -> Tensor:
+        wet = torch.stack([self.grid_wet[0], self.grid_wet.mean(dim=0)]).float()
         _, rows, columns = self.latent_shape
-        surface, column = F.adaptive_avg_pool2d(
-            torch.stack([wet[0], wet.mean(dim=0)]), (rows, columns)
-        )
+        surface, column = F.adaptive_avg_pool2d(self.padding.pad(wet), (rows, columns))
         north = torch.linspace(-1, 1, rows, device=wet.device)[:, None].expand(rows, columns)
         angle = torch.arange(columns, device=wet.device).expand(rows, columns) * (
             2 * math.pi / columns

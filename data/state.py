@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -60,6 +61,31 @@ class State:
 
     @classmethod
     def from_rows(cls, strips: list[State]) -> State:
-        """Join strips of rows along the y axis."""
+        """Join strips of rows along the y axis; one alone is itself the whole."""
+        if len(strips) == 1:
+            return strips[0]
         channels = torch.cat([strip.to_channels() for strip in strips], dim=-2)
         return cls.from_channels(channels, levels=strips[0].levels)
+
+    @classmethod
+    def collect_rows(cls, strips: Iterable[State], *, rows: int) -> State:
+        """As `from_rows`, of strips as they come, `rows` rows in all; carries no gradient.
+
+        No more than one strip exists beside the whole.
+        """
+        coming = iter(strips)
+        first = next(coming)
+        if first.temperature.shape[-2] == rows:
+            return first
+        whole = _taller(first.to_channels(), rows)
+        done = 0
+        for strip in chain([first], coming):
+            part = strip.to_channels()
+            whole[:, :, done : done + part.shape[2]] = part
+            done += part.shape[2]
+        return cls.from_channels(whole, levels=first.levels)
+
+
+def _taller(channels: Tensor, rows: int) -> Tensor:
+    """An empty tensor like `b c y x`, of so many rows."""
+    return channels.new_empty(*channels.shape[:2], rows, channels.shape[3])

@@ -33,6 +33,7 @@ from configs import Experiment, load_experiment
 from configs.loading import checked, merged
 from configs.schema import AutoencoderSettings, GuidanceSettings
 from data.errors import UserError, user_errors_in_one_sentence
+from data.grid import OceanGrid
 from data.state import State
 from data.states import StateArchive
 from evaluation.benchmark_figures import cost_by_resolution
@@ -51,7 +52,7 @@ from evaluation.training_cost import training_cost
 from guidance.energy import WeightedTerm
 from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
-from guidance.stratification import adjust
+from guidance.stratification import adjust_in_place
 from latent_diffusion.guides import build_guide
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import member_generator
@@ -95,18 +96,13 @@ class Chain:
     batch: int = 1
 
     def pieces(self) -> Iterator[Piece]:
-        """One step of each kind, the decoding and the adjustment."""
+        """One step of each kind, and the decoding with the adjustment."""
         generators = [member_generator(0, member) for member in range(self.batch)]
         shape = (self.batch, *self.pipeline.codec.latent_shape)
         sample = torch.randn(shape, generator=generators[0]).to(self.pipeline.device)
         for index, count in self.steps_alike().items():
             yield Piece(partial(self._advance, sample, index, generators), count)
-        yield Piece(partial(self.pipeline.codec.decode, sample), 1)
-        if self.adjusts:
-            codec = self.pipeline.codec
-            eos = equation_of_state(codec.config.ocean["equation_of_state"])
-            state = codec.decode(sample)
-            yield Piece(partial(adjust, state, eos=eos, grid=codec.grid), 1)
+        yield Piece(partial(self._finish, sample, self.pipeline.codec.grid), 1)
 
     def steps_alike(self) -> dict[int, int]:
         """One step of each kind by its number, with how many steps of the chain are like it."""
@@ -120,6 +116,14 @@ class Chain:
         if hasattr(self.pipeline.scheduler, "set_begin_index"):
             self.pipeline.scheduler.set_begin_index(index)
         return self.pipeline.advance(sample, index, generators=generators, guide=self.guide)
+
+    @torch.no_grad()
+    def _finish(self, sample: torch.Tensor, grid: OceanGrid) -> None:
+        codec = self.pipeline.codec
+        state = codec.decode(sample)
+        if self.adjusts:
+            eos = equation_of_state(codec.config.ocean["equation_of_state"])
+            adjust_in_place(state, eos=eos, grid=grid)
 
     @property
     def guided_steps(self) -> int:

@@ -149,7 +149,7 @@ def _energy(
 
 def _decoded(cuts: Sequence[Features], strips: Sequence[Any], decoder: Decoder) -> State:
     parts = [decoder.decode_strip(*pair) for pair in zip(cuts, strips, strict=True)]
-    return parts[0] if len(parts) == 1 else State.from_rows(parts)
+    return State.from_rows(parts)
 
 
 def _sum_of(terms: Sequence[WeightedTerm], state: State) -> Tensor:

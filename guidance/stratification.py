@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -84,6 +85,14 @@ def adjust(state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: fl
     return adjust_with_gradient(state, eos=eos, grid=grid, tolerance=tolerance)
 
 
+@torch.no_grad()
+def adjust_in_place(state: State, *, eos: EquationOfState, grid: OceanGrid) -> None:
+    """`adjust`, written over the state's own fields: no second state need be held."""
+    adjusted = _adjusted_fields(state, eos=eos, grid=grid, tolerance=0.0)
+    state.temperature.copy_(next(adjusted))
+    state.salinity.copy_(next(adjusted))
+
+
 def adjust_with_gradient(
     state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float = 0.0
 ) -> State:
@@ -95,28 +104,34 @@ def adjust_with_gradient(
     """
     if tolerance < 0:
         raise UserError(f"The tolerance is {tolerance} kg/m3; it must be 0 or more.")
-    step = compiled_density_step(eos) if runs_compiled(state.temperature, state.salinity) else None
-    if step is None:
-        return _adjust_in_torch(state, eos=eos, grid=grid, tolerance=tolerance)
-    joined = joined_layers(state, step=step, grid=grid, tolerance=tolerance)
-    if joined is None:
-        return state
-    temperature, salinity = (
-        group_means(field, grid.thickness, joined) for field in (state.temperature, state.salinity)
-    )
+    temperature, salinity = _adjusted_fields(state, eos=eos, grid=grid, tolerance=tolerance)
     return State(temperature, salinity, state.sea_level)
 
 
-def _adjust_in_torch(
+def _adjusted_fields(
     state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float
-) -> State:
-    """`adjust_with_gradient` on any device, in any float type and by any formula."""
+) -> Iterator[Tensor]:
+    """Temperature and then salinity of the stable state; its own fields if nothing overturns."""
+    step = compiled_density_step(eos) if runs_compiled(state.temperature, state.salinity) else None
+    if step is None:
+        yield from _adjusted_in_torch(state, eos=eos, grid=grid, tolerance=tolerance)
+        return
+    joined = joined_layers(state, step=step, grid=grid, tolerance=tolerance)
+    for field in (state.temperature, state.salinity):
+        yield field if joined is None else group_means(field, grid.thickness, joined)
+
+
+def _adjusted_in_torch(
+    state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float
+) -> Iterator[Tensor]:
+    """`_adjusted_fields` on any device, in any float type and by any formula."""
     device = state.temperature.device
     depth = torch.from_numpy(grid.interface_depth).to(device)
     pairs = wet_pairs(wet_tensor(grid)).to(device)
     unstable = _overturning(state, eos=eos, depth=depth, pairs=pairs, tolerance=tolerance)
     if not unstable.any():
-        return state
+        yield from (state.temperature, state.salinity)
+        return
     columns = _Columns(
         temperature=state.temperature.movedim(1, -1)[unstable],
         salinity=state.salinity.movedim(1, -1)[unstable],
@@ -124,11 +139,8 @@ def _adjust_in_torch(
         pairs=_of_columns(pairs, unstable),
     )
     joined = _joined_layers(columns, eos=eos, depth=depth, tolerance=tolerance)
-    return State(
-        _with_columns(state.temperature, unstable, columns.mixed_temperature(joined)),
-        _with_columns(state.salinity, unstable, columns.mixed_salinity(joined)),
-        state.sea_level,
-    )
+    yield _with_columns(state.temperature, unstable, columns.mixed_temperature(joined))
+    yield _with_columns(state.salinity, unstable, columns.mixed_salinity(joined))
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ from data.whole import whole
 from guidance.climatology import Climatology
 from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
-from guidance.stratification import adjust
+from guidance.stratification import adjust_in_place
 from latent_diffusion.guides import (
     CLIMATOLOGY,
     build_guide,
@@ -113,8 +113,9 @@ def adjust_archive(source: Path, target: Path) -> None:
         eos = equation_of_state(archive.equation_of_state)
         with _writer_like(archive, target) as writer:
             for index in tqdm(range(len(archive)), desc="adjusting", unit="state"):
-                adjusted = adjust(archive.read([index]), eos=eos, grid=archive.grid)
-                writer.append(adjusted, member=index, time=0.0, split=UNUSED)
+                state = archive.read([index])
+                adjust_in_place(state, eos=eos, grid=archive.grid)
+                writer.append(state, member=index, time=0.0, split=UNUSED)
     processes.wait_for_everyone()
 
 

@@ -13,6 +13,7 @@ from data.errors import UserError
 from data.normalisation import Statistics
 from data.state import State
 from data.states import StateArchive
+from evaluation.counting import LiveMemory
 
 VARIANTS = [
     {"rows": 12, "columns": 8},
@@ -172,11 +173,25 @@ def test_strips_make_up_the_whole_state(make_codec, monkeypatch, kind):
     latents = codec.encode(archive.read([0, 1]))
     whole = codec.decode(latents)
     assert len(codec.strips(2)) == 1
-    monkeypatch.setattr("autoencoder.codec.STRIP_NUMBERS", 1)
+    monkeypatch.setattr("autoencoder.codec.STRIP_NUMBERS_OF_THREAD", 1)
     assert len(codec.strips(2)) > 4
     in_strips = codec.decode(latents)
     assert in_strips.sea_level is not None
     torch.testing.assert_close(in_strips.to_channels(), whole.to_channels(), rtol=0, atol=1e-4)
+    with torch.enable_grad():
+        differentiable = codec.decode(latents)
+    assert torch.equal(differentiable.to_channels(), in_strips.to_channels())
+
+
+@torch.no_grad()
+def test_decoding_holds_little_more_than_the_state(make_codec, monkeypatch):
+    codec, archive = make_codec("identity", rows=64, columns=32)
+    latents = codec.encode(archive.read([0]))
+    monkeypatch.setattr("autoencoder.codec.STRIP_NUMBERS_OF_THREAD", 1)
+    with LiveMemory() as memory:
+        state = codec.decode(latents)
+    size = state.to_channels().nbytes
+    assert size <= memory.peak < 1.3 * size
 
 
 @torch.no_grad()

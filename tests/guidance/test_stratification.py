@@ -18,6 +18,7 @@ from guidance.seawater import Linear, equation_of_state
 from guidance.stratification import (
     REFERENCE_DENSITY,
     adjust,
+    adjust_in_place,
     adjust_with_gradient,
     buoyancy_frequency_squared,
     density_steps,
@@ -169,6 +170,21 @@ def test_result_is_stable_conservative_and_final(
         )
         assert torch.equal(after, final)
         assert not after[:, ~wet_tensor(grid)].any()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_in_place_the_same_comes_out(
+    grid: OceanGrid, noisy_state: Build, monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    """Also of fields that are views of one tensor, as a decoder makes them."""
+    if not compiled:
+        monkeypatch.setattr("guidance.stratification.runs_compiled", lambda *fields: False)
+    state, eos = noisy_state(batch=2), equation_of_state("nemo-seos")
+    expected = adjust(state, eos=eos, grid=grid).to_channels()
+    channels = state.to_channels()
+    assert not torch.equal(channels, expected)
+    adjust_in_place(State.from_channels(channels, levels=state.levels), eos=eos, grid=grid)
+    assert torch.equal(channels, expected)
 
 
 def test_stable_columns_keep_their_bits(grid: OceanGrid, noisy_state: Build) -> None:
