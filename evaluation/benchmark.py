@@ -3,14 +3,14 @@
 For the grid of each experiment these systems, each unguided and guided: the experiment's own; those
 that its section `benchmark` names as variants; the same sampler in data space; and the recipe of
 the seed paper (Meunier et al. 2025) in data space, 1000 steps of DDPM with the mean profile as
-constraint on the noisy sample. Networks are untrained
-and the ocean is synthetic, around a stratified profile: cost does not depend on the values, but for
-the columns that overturn, which the result counts.
+constraint on the noisy sample. Networks are untrained and the ocean is synthetic, around a
+stratified profile: cost does not depend on the values, but for the columns that overturn, which the
+result counts.
 
 A chain is timed in its pieces: one step of each kind (unguided, and guided by each set of terms
-that acts together), the decoding and the final adjustment, times how often it has them. All pieces
-of all systems are timed in turn, `repeats` times over, so that a disturbance of the machine meets
-them alike. `accelerate launch -m evaluation.benchmark CONFIG...` is the same.
+that acts together), and the decoding with the final adjustment, times how often it has them. All
+pieces of all systems are timed in turn, `repeats` times over, so that a disturbance of the machine
+meets them alike. `accelerate launch -m evaluation.benchmark CONFIG...` is the same.
 """
 
 from __future__ import annotations

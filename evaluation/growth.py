@@ -54,12 +54,12 @@ GROWING = ("gflop_unguided", "gflop_guided", "memory_guided_MB")
 
 
 def growth(experiment: Experiment, shapes: Sequence[Shape]) -> dict[str, dict[str, Any]]:
-    """Costs of the systems of `compared` on each grid, `z y x`, by grid and system.
+    """Costs of the systems of `systems_on_paper` on each grid, `z y x`, by grid and system.
 
     Of each but the first grid also the exponents of what is `GROWING` against the number of cells
     since the grid before.
     """
-    systems = compared(experiment)
+    systems = systems_on_paper(experiment)
     result: dict[str, dict[str, Any]] = {
         "x".join(map(str, shape)): {
             "cells": prod(shape),
@@ -75,7 +75,7 @@ def growth(experiment: Experiment, shapes: Sequence[Shape]) -> dict[str, dict[st
     return result
 
 
-def compared(experiment: Experiment) -> dict[str, Experiment]:
+def systems_on_paper(experiment: Experiment) -> dict[str, Experiment]:
     """The experiment, with and without the attention that it may have, and in data space."""
     plain = experiment.diffusion.model_copy(update={"attention": False})
     without = {WITHOUT_ATTENTION: experiment.model_copy(update={"diffusion": plain})}

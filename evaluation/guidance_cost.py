@@ -126,7 +126,7 @@ def pipeline_around(codec: Codec, experiment: Experiment) -> StatePipeline:
         sampling.scheduler, sampling.scheduler_options, schedule=build_schedule(experiment)
     )
     codec, unet = (network.eval().requires_grad_(False) for network in (codec, unet))
-    pipeline = StatePipeline(unet, scheduler, codec)
+    pipeline = StatePipeline(unet, scheduler, codec, steps=sampling.steps)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

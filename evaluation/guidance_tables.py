@@ -53,8 +53,20 @@ SHORT: Columns = (
     (ADJUSTED, Column("mixed_layer_depth_mean_m", "adjusted: mixed layer, mean", "m")),
     (ADJUSTED, Column("near_neutral_pairs_percent", "adjusted: near-neutral pairs", "%")),
 )
+TRUTHFUL = (
+    *DECISIVE[:4],
+    "variance_ratio_surface_temperature",
+    "variance_ratio_surface_salinity",
+    "variance_ratio_thermocline_temperature",
+    "variance_ratio_thermocline_salinity",
+    "w1_temperature_K",
+    "w1_salinity",
+    "temperature_salinity_distance",
+    "spectra_ratio_small_scales",
+)
 GROUPS: dict[str, Columns] = {
     "short": SHORT,
+    "accuracy": tuple((DRAWN, column) for column in GUIDANCE_COLUMNS if column.key in TRUTHFUL),
     "drawn": tuple((DRAWN, column) for column in GUIDANCE_COLUMNS),
     "adjusted": tuple((ADJUSTED, column) for column in GUIDANCE_COLUMNS),
 }
@@ -64,15 +76,16 @@ def guidance_markdown(study: Mapping[str, Any], group: str | None) -> str:
     """A table for each space: the truth, then means over seeds with their standard deviation.
 
     group: "drawn" for states as the sampler leaves them (also if None), "adjusted" for those after
-    exact adjustment, "short" for the decisive columns and, of each method, the one point that the
-    study says is to be shown. Raises `UserError` for another.
+    exact adjustment, "short" for the columns that decide between methods, "accuracy" for those that
+    compare with the truth; these two, of each method, for the one point that the study says is to
+    be shown. Raises `UserError` for another.
     """
     if group not in (None, *GROUPS):
         raise UserError(
             f"there is no group '{group}' in a study of guidance; the groups are "
             f"{', '.join(GROUPS)}"
         )
-    shown = study.get("shown", {}) if group == "short" else {}
+    shown = study.get("shown", {}) if group in ("short", "accuracy") else {}
     tables = []
     for space, truth in study["truth"].items():
         points = [point for point in study["points"].values() if point["space"] == space]

@@ -101,7 +101,9 @@ def launch_and_measure(options: Namespace, overrides: Sequence[str], *, processe
         return json.loads(result.read_text())
 
 
-def compared(options: Namespace, overrides: Sequence[str]) -> dict[str, dict[str, float | str]]:
+def rows_by_processes(
+    options: Namespace, overrides: Sequence[str]
+) -> dict[str, dict[str, float | str]]:
     """A row for each number of processes, with its rates as multiples of the first row's."""
     name = load_experiment(options.config, overrides).name
     rows: dict[str, dict[str, float | str]] = {}
@@ -122,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, overrides = parser.parse_known_args(arguments)
     with user_errors_in_one_sentence():
         if options.processes:
-            rows = compared(options, overrides)
+            rows = rows_by_processes(options, overrides)
             tell({"processes": rows, "provenance": provenance(seeds={})}, options.output)
             return
         if options.threads:

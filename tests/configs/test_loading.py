@@ -13,6 +13,7 @@ from data.errors import UserError
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
 IN_FEW_STEPS = sorted((CONFIGS / "few_steps").glob("*.yaml"))
+WITH_PATCHES_OF_8 = sorted((CONFIGS / "patches_of_8").glob("*.yaml"))
 IN_DATA_SPACE = sorted((CONFIGS / "data_space").glob("*.yaml"))
 
 
@@ -47,6 +48,17 @@ def test_a_model_of_few_steps_differs_in_its_chains_only(path):
         assert getattr(few, section) == getattr(many, section)
     if few.distillation:
         assert few.distillation.teacher == many.run_directory
+
+
+@pytest.mark.parametrize("path", WITH_PATCHES_OF_8, ids=lambda path: path.stem)
+def test_a_model_with_patches_of_8_is_trained_and_sampled_as_its_base(path):
+    base, coarse = load_experiment(CONFIGS / path.name), load_experiment(path)
+    per_patch = {e.autoencoder.latent_channels / e.autoencoder.patch**2 for e in (base, coarse)}
+    assert coarse.autoencoder.patch == 8 and len(per_patch) == 1
+    for stage in ("autoencoder", "diffusion"):
+        assert getattr(coarse, stage).training == getattr(base, stage).training
+    for section in ("data", "sampling", "evaluation"):
+        assert getattr(coarse, section) == getattr(base, section)
 
 
 def test_a_base_is_read_from_beside_the_file_that_names_it(tiny_config, tmp_path):
