@@ -12,7 +12,9 @@ from data.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
-IN_FEW_STEPS = sorted((CONFIGS / "few_steps").glob("*.yaml"))
+IN_FEW_STEPS = [
+    path for path in sorted((CONFIGS / "few_steps").glob("*.yaml")) if "teacher" not in path.stem
+]
 WITH_PATCHES_OF_8 = sorted((CONFIGS / "patches_of_8").glob("*.yaml"))
 IN_DATA_SPACE = sorted((CONFIGS / "data_space").glob("*.yaml"))
 
@@ -44,10 +46,21 @@ def test_a_model_of_few_steps_differs_in_its_chains_only(path):
     many = load_experiment(CONFIGS / f"{path.stem.removesuffix('_solver')}.yaml")
     few = load_experiment(path)
     assert few.sampling.steps < many.sampling.steps / 4
-    for section in ("data", "autoencoder", "diffusion", "guidance"):
+    for section in ("data", "autoencoder", "diffusion"):
         assert getattr(few, section) == getattr(many, section)
+    assert few.guidance.weights == many.guidance.weights
     if few.distillation:
         assert few.distillation.teacher == many.run_directory
+
+
+def test_the_teacher_of_few_steps_is_sampled_as_the_distillation_does():
+    student = load_experiment(CONFIGS / "few_steps" / "quickstart.yaml")
+    teacher = load_experiment(CONFIGS / "few_steps" / "quickstart_teacher.yaml")
+    assert teacher.sampling.steps == student.distillation.teacher_steps
+    assert teacher.run_directory == student.distillation.teacher
+    for option in ("use_karras_sigmas", "timestep_spacing"):
+        options = (each.sampling.scheduler_options[option] for each in (student, teacher))
+        assert len(set(options)) == 1
 
 
 @pytest.mark.parametrize("path", WITH_PATCHES_OF_8, ids=lambda path: path.stem)
