@@ -9,6 +9,7 @@ import yaml
 
 from configs import load_experiment, parse_command_line
 from data.errors import UserError
+from evaluation.benchmark import variants_of
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
@@ -53,6 +54,13 @@ def test_a_model_of_few_steps_differs_in_its_chains_only(path):
         assert few.distillation.teacher == many.run_directory
 
 
+def test_what_the_benchmark_says_of_patches_of_8_is_said_of_the_configuration():
+    timed = variants_of(load_experiment(CONFIGS / "dino_quarter.yaml"))["latent, patches of 8"]
+    own = load_experiment(CONFIGS / "patches_of_8" / "dino_quarter.yaml")
+    for section in ("autoencoder", "diffusion", "sampling", "guidance"):
+        assert getattr(timed, section) == getattr(own, section)
+
+
 def test_the_teacher_of_few_steps_is_sampled_as_the_distillation_does():
     student = load_experiment(CONFIGS / "few_steps" / "quickstart.yaml")
     teacher = load_experiment(CONFIGS / "few_steps" / "quickstart_teacher.yaml")
@@ -66,8 +74,7 @@ def test_the_teacher_of_few_steps_is_sampled_as_the_distillation_does():
 @pytest.mark.parametrize("path", WITH_PATCHES_OF_8, ids=lambda path: path.stem)
 def test_a_model_with_patches_of_8_is_trained_and_sampled_as_its_base(path):
     base, coarse = load_experiment(CONFIGS / path.name), load_experiment(path)
-    per_patch = {e.autoencoder.latent_channels / e.autoencoder.patch**2 for e in (base, coarse)}
-    assert coarse.autoencoder.patch == 8 and len(per_patch) == 1
+    assert coarse.autoencoder.patch == 8 == 2 * base.autoencoder.patch
     for stage in ("autoencoder", "diffusion"):
         assert getattr(coarse, stage).training == getattr(base, stage).training
     for section in ("data", "sampling", "evaluation"):
