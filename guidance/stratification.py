@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -17,6 +16,7 @@ from guidance.seawater import GRAVITY, EquationOfState
 from guidance.tracing import compiled_density_step
 
 REFERENCE_DENSITY = 1026.0  # [kg/m3], NEMO's rho0
+CELLS_IN_PLACE = 2**18  # that are adjusted at a time: 2 MB of temperature and salinity in float32
 
 
 def density_steps(
@@ -85,12 +85,19 @@ def adjust(state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: fl
     return adjust_with_gradient(state, eos=eos, grid=grid, tolerance=tolerance)
 
 
-@torch.no_grad()
 def adjust_in_place(state: State, *, eos: EquationOfState, grid: OceanGrid) -> None:
-    """`adjust`, written over the state's own fields: no second state need be held."""
-    adjusted = _adjusted_fields(state, eos=eos, grid=grid, tolerance=0.0)
-    state.temperature.copy_(next(adjusted))
-    state.salinity.copy_(next(adjusted))
+    """`adjust`, written over the state's own fields, some rows at a time.
+
+    No second state is held.
+    """
+    _, rows, columns = grid.shape
+    together = max(1, CELLS_IN_PLACE // (len(state) * state.levels * columns))
+    for first in range(0, rows, together):
+        part = slice(first, min(first + together, rows))
+        here = State(state.temperature[..., part, :], state.salinity[..., part, :])
+        stable = adjust(here, eos=eos, grid=grid.part(part))
+        here.temperature.copy_(stable.temperature)
+        here.salinity.copy_(stable.salinity)
 
 
 def adjust_with_gradient(
@@ -104,34 +111,28 @@ def adjust_with_gradient(
     """
     if tolerance < 0:
         raise UserError(f"The tolerance is {tolerance} kg/m3; it must be 0 or more.")
-    temperature, salinity = _adjusted_fields(state, eos=eos, grid=grid, tolerance=tolerance)
+    step = compiled_density_step(eos) if runs_compiled(state.temperature, state.salinity) else None
+    if step is None:
+        return _adjust_in_torch(state, eos=eos, grid=grid, tolerance=tolerance)
+    joined = joined_layers(state, step=step, grid=grid, tolerance=tolerance)
+    if joined is None:
+        return state
+    temperature, salinity = (
+        group_means(field, grid.thickness, joined) for field in (state.temperature, state.salinity)
+    )
     return State(temperature, salinity, state.sea_level)
 
 
-def _adjusted_fields(
+def _adjust_in_torch(
     state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float
-) -> Iterator[Tensor]:
-    """Temperature and then salinity of the stable state; its own fields if nothing overturns."""
-    step = compiled_density_step(eos) if runs_compiled(state.temperature, state.salinity) else None
-    if step is None:
-        yield from _adjusted_in_torch(state, eos=eos, grid=grid, tolerance=tolerance)
-        return
-    joined = joined_layers(state, step=step, grid=grid, tolerance=tolerance)
-    for field in (state.temperature, state.salinity):
-        yield field if joined is None else group_means(field, grid.thickness, joined)
-
-
-def _adjusted_in_torch(
-    state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float
-) -> Iterator[Tensor]:
-    """`_adjusted_fields` on any device, in any float type and by any formula."""
+) -> State:
+    """`adjust_with_gradient` on any device, in any float type and by any formula."""
     device = state.temperature.device
     depth = torch.from_numpy(grid.interface_depth).to(device)
     pairs = wet_pairs(wet_tensor(grid)).to(device)
     unstable = _overturning(state, eos=eos, depth=depth, pairs=pairs, tolerance=tolerance)
     if not unstable.any():
-        yield from (state.temperature, state.salinity)
-        return
+        return state
     columns = _Columns(
         temperature=state.temperature.movedim(1, -1)[unstable],
         salinity=state.salinity.movedim(1, -1)[unstable],
@@ -139,8 +140,11 @@ def _adjusted_in_torch(
         pairs=_of_columns(pairs, unstable),
     )
     joined = _joined_layers(columns, eos=eos, depth=depth, tolerance=tolerance)
-    yield _with_columns(state.temperature, unstable, columns.mixed_temperature(joined))
-    yield _with_columns(state.salinity, unstable, columns.mixed_salinity(joined))
+    return State(
+        _with_columns(state.temperature, unstable, columns.mixed_temperature(joined)),
+        _with_columns(state.salinity, unstable, columns.mixed_salinity(joined)),
+        state.sea_level,
+    )
 
 
 @torch.no_grad()
