@@ -25,9 +25,9 @@ from data.state import State
 from data.states import StateArchive
 from guidance.stratification import wet_pairs
 
-# Numbers of a state in a strip: 1 MB in float32 for each thread of a CPU, to stay in its cache;
-# elsewhere what is large enough to fill the device (not measured).
-STRIP_NUMBERS_OF_THREAD, STRIP_NUMBERS_ELSEWHERE = 2**18, 2**26
+# Numbers of a state in a strip: 1 MB in float32, which stays in a processor's cache; on an accelerator
+# what is large enough to fill it (not measured).
+STRIP_NUMBERS, ACCELERATOR_STRIP_NUMBERS = 2**18, 2**26
 EFFECT_PROBE = 0.3  # standard deviations by which latents are moved to measure their effect
 
 Features = tuple[Tensor, ...]
@@ -171,8 +171,8 @@ class Codec(ModelMixin, ConfigMixin):
 
     @property
     def _strip_numbers(self) -> int:
-        threads = {"cpu": torch.get_num_threads(), "meta": 1}.get(self.grid_wet.device.type)
-        return STRIP_NUMBERS_OF_THREAD * threads if threads else STRIP_NUMBERS_ELSEWHERE
+        on_processor = self.grid_wet.device.type in ("cpu", "meta")
+        return STRIP_NUMBERS if on_processor else ACCELERATOR_STRIP_NUMBERS
 
     @property
     def _makes_strips(self) -> bool:

@@ -173,7 +173,7 @@ def test_strips_make_up_the_whole_state(make_codec, monkeypatch, kind):
     latents = codec.encode(archive.read([0, 1]))
     whole = codec.decode(latents)
     assert len(codec.strips(2)) == 1
-    monkeypatch.setattr("autoencoder.codec.STRIP_NUMBERS_OF_THREAD", 1)
+    monkeypatch.setattr("autoencoder.codec.STRIP_NUMBERS", 1)
     assert len(codec.strips(2)) > 4
     in_strips = codec.decode(latents)
     assert in_strips.sea_level is not None
@@ -187,7 +187,7 @@ def test_strips_make_up_the_whole_state(make_codec, monkeypatch, kind):
 def test_decoding_holds_little_more_than_the_state(make_codec, monkeypatch):
     codec, archive = make_codec("identity", rows=64, columns=32)
     latents = codec.encode(archive.read([0]))
-    monkeypatch.setattr("autoencoder.codec.STRIP_NUMBERS_OF_THREAD", 1)
+    monkeypatch.setattr("autoencoder.codec.STRIP_NUMBERS", 1)
     with LiveMemory() as memory:
         state = codec.decode(latents)
     size = state.to_channels().nbytes
