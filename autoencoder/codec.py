@@ -25,8 +25,8 @@ from data.state import State
 from data.states import StateArchive
 from guidance.stratification import wet_pairs
 
-# Numbers of a state in a strip: 1 MB in float32, which stays in a processor's cache; on an accelerator
-# what is large enough to fill it (not measured).
+# Numbers of a state in a strip: 1 MB in float32, which stays in a processor's cache; on an
+# accelerator what is large enough to fill it (not measured).
 STRIP_NUMBERS, ACCELERATOR_STRIP_NUMBERS = 2**18, 2**26
 EFFECT_PROBE = 0.3  # standard deviations by which latents are moved to measure their effect
 
