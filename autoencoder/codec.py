@@ -207,7 +207,8 @@ class Codec(ModelMixin, ConfigMixin):
         Without them a network with periodic convolutions cannot know where it is.
         """
         if self._static_maps is None:
-            self._static_maps = self._make_static_maps()
+            with torch.inference_mode(False):  # they may be met again where gradients are
+                self._static_maps = self._make_static_maps()
         return self._static_maps.to(self.grid_wet.device)
 
     def _make_static_maps(self) -> Tensor:

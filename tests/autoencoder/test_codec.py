@@ -260,6 +260,16 @@ def test_the_network_is_told_where_land_is_and_where_it_is(make_codec):
     torch.testing.assert_close(cosine**2 + sine**2, torch.ones(12, 8))
 
 
+def test_the_maps_are_those_of_the_adopted_grid_and_can_be_met_by_gradients(make_codec):
+    codec, archive = make_codec("identity", rows=12, columns=8)
+    with torch.inference_mode():
+        before = codec.static_maps
+    assert codec.static_maps is before and not before.is_inference()
+    codec.grid_wet.zero_()
+    codec.adopt(dataclasses.replace(archive.grid, wet=archive.grid.wet & False), codec.statistics)
+    assert not codec.static_maps[:2].any()
+
+
 @pytest.mark.parametrize("variant", [*VARIANTS, {"rows": 9, "columns": 15}])
 @pytest.mark.parametrize("tile", [(1, 1), (2, 3), (100, 100)])
 @torch.no_grad()
