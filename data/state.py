@@ -71,7 +71,7 @@ class State:
     def collect_rows(cls, strips: Iterable[State], *, rows: int) -> State:
         """As `from_rows`, of strips as they come, `rows` rows in all; carries no gradient.
 
-        No more than one strip exists beside the whole.
+        No more than two strips, the first and the last one made, exist beside the whole.
         """
         coming = iter(strips)
         first = next(coming)

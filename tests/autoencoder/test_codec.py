@@ -265,7 +265,6 @@ def test_the_maps_are_those_of_the_adopted_grid_and_can_be_met_by_gradients(make
     with torch.inference_mode():
         before = codec.static_maps
     assert codec.static_maps is before and not before.is_inference()
-    codec.grid_wet.zero_()
     codec.adopt(dataclasses.replace(archive.grid, wet=archive.grid.wet & False), codec.statistics)
     assert not codec.static_maps[:2].any()
 
