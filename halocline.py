@@ -231,6 +231,9 @@ def make_archive(experiment: Experiment) -> None:
 
 def simulate(experiment: Experiment, options: argparse.Namespace) -> None:
     """Run the ensemble, then write its archive."""
+    if experiment.data.ensemble:
+        simulate_ensemble(experiment, options)
+        return
     from data.simulate import run_ensemble
     from data.simulation_archive import write_simulation_archive
 
@@ -244,6 +247,16 @@ def simulate(experiment: Experiment, options: argparse.Namespace) -> None:
     run_ensemble(settings, directory=directory, workers=options.workers)
     write_simulation_archive(settings, directory=directory, output=experiment.data.archive)
     print(f"wrote {experiment.data.archive}")
+
+
+def simulate_ensemble(experiment: Experiment, options: argparse.Namespace) -> None:
+    """Run the perturbed-parameter ensemble; finished members are kept."""
+    from data.ensemble import run_ensemble
+
+    settings = experiment.data.ensemble
+    assert settings is not None, "the caller has seen it"
+    directory = experiment.run_directory / "simulation"
+    run_ensemble(settings, directory=directory, workers=options.workers)
 
 
 def ingest(experiment: Experiment, options: argparse.Namespace) -> None:

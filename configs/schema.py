@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from data.ensemble_design import EnsembleSettings
 from data.ingest import IngestSettings
 from data.simulate import SimulationSettings
 from training.schedule import TrainingPlan
@@ -32,6 +33,7 @@ class DataSettings(Section):
 
     archive: Path = Field(description="state archive: a zarr folder or a .zarr.zip")
     simulation: SimulationSettings | None = Field(None, description="made by `halocline simulate`")
+    ensemble: EnsembleSettings | None = Field(None, description="made by `halocline simulate`")
     ingest: IngestSettings | None = Field(None, description="made by `halocline ingest`")
 
 

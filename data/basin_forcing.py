@@ -41,6 +41,10 @@ class BasinParameters(BaseModel):
     southern_salinity: float = Field(
         35.0, gt=0, description="surface salinity target south of 60S, g/kg; DINO has 35.0"
     )
+    warming: float = Field(
+        0.0,
+        description="rise of the temperature target at 35 degrees latitude, K",
+    )
     temperature_anomaly: float = Field(0.8, ge=0, description="std of target noise, K")
     salinity_anomaly: float = Field(0.15, ge=0, description="std of target noise, g/kg")
     wind_anomaly: float = Field(0.02, ge=0, description="std of wind-stress noise, N/m2")
@@ -54,7 +58,9 @@ class BasinParameters(BaseModel):
         """Targets of surface T [degC] and S [g/kg] over (1, y) at model time `year`.
 
         T swings by 0.5 K (southern hemisphere) and 3 K (northern) with the season; S has a
-        subtropical maximum in both hemispheres and a fresh dip at the equator (DINO).
+        subtropical maximum in both hemispheres and a fresh dip at the equator (DINO). The warming
+        is `warming * 0.75 (1 + sin^2 latitude)`: twice as strong at the poles as at the equator,
+        and `warming` at 35 degrees.
         """
         north = latitude > 0
         shape = np.cos(0.5 * np.pi * np.clip(latitude / 70.0, -1, 1)) ** 2
@@ -63,6 +69,7 @@ class BasinParameters(BaseModel):
         swing = np.where(north, 3.0, -0.5) * np.sin(2 * np.pi * (year - 0.30))
         swing = swing * np.clip(np.abs(latitude) / 30.0, 0, 1)
         t_star = edge + (27.0 - edge) * shape + swing
+        t_star = t_star + self.warming * 0.75 * (1 + np.sin(np.deg2rad(latitude)) ** 2)
         s_edge = np.where(north, 35.1, SOUTHERN_SALINITY)
         s_star = s_edge + (37.25 - s_edge) * shape - 1.25 * np.exp(-((latitude / 7.5) ** 2))
         poleward = np.sin(0.5 * np.pi * np.clip((-45.0 - latitude) / 15.0, 0, 1)) ** 2

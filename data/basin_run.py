@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,11 @@ class BasinRun:
         """Model time [years of 360 days]."""
         return float(self._variables.time) / (DAYS_PER_YEAR * SECONDS_PER_DAY)
 
-    def advance_to(self, year: float) -> None:
-        """Step until model time reaches `year`. Raises `BlowUp` if the solution diverges."""
+    def advance_to(self, year: float, *, after_step: Callable[[], None] | None = None) -> None:
+        """Step until model time reaches `year`, calling `after_step` after each step.
+
+        Raises `BlowUp` if the solution diverges.
+        """
         half_step = 0.5 * self._setup.state.settings.dt_tracer
         while float(self._variables.time) < year * DAYS_PER_YEAR * SECONDS_PER_DAY - half_step:
             try:
@@ -51,6 +55,8 @@ class BasinRun:
                     self._setup.step(self._setup.state)
             except RuntimeError as error:
                 raise BlowUp(f"the basin blew up in model year {self.year:.2f}: {error}") from error
+            if after_step is not None:
+                after_step()
 
     def state(self) -> tuple[Array, Array]:
         """Temperature [degC] and salinity [g/kg] now, `(z, y, x)`, land 0."""
