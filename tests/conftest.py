@@ -255,3 +255,9 @@ def assert_same_training() -> Callable[[Path, Path], None]:
         assert log == (other / "metrics.jsonl").read_text()
 
     return check
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-golden", action="store_true", help="keep the golden run's numbers as they are now"
+    )
