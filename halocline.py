@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from configs import Experiment, load_experiment
-from configs.guidance_study import GuidanceStudy, load_guidance_study
-from configs.study import CodecStudy, load_study
 from data.errors import UserError, user_errors_in_one_sentence
+from studies.autoencoder.settings import CodecStudy, load_study
+from studies.guidance.settings import GuidanceStudy, load_guidance_study
 from training.log import write_json
 
 DESCRIPTION = """\
@@ -98,7 +98,7 @@ def _add_command(
 
 
 def _add_export_options(parser: argparse.ArgumentParser) -> None:
-    from data.archive_format import EquationName
+    from data.archive.format import EquationName
     from data.restarts.formats import FORMATS
     from data.restarts.initial_condition import VelocityChoice
 
@@ -145,7 +145,7 @@ def _add_studies(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_benchmark(commands: argparse._SubParsersAction) -> None:
-    from evaluation.benchmark import add_options
+    from studies.cost.benchmark import add_options
 
     help_text = "measure what a state costs, in latent and in data space"
     benchmark_parser = commands.add_parser(
@@ -234,8 +234,8 @@ def simulate(experiment: Experiment, options: argparse.Namespace) -> None:
     if experiment.data.ensemble:
         simulate_ensemble(experiment, options)
         return
-    from data.simulate import run_ensemble
-    from data.simulation_archive import write_simulation_archive
+    from data.basin.simulate import run_ensemble
+    from data.basin.to_archive import write_simulation_archive
 
     settings = experiment.data.simulation
     if settings is None:
@@ -251,7 +251,7 @@ def simulate(experiment: Experiment, options: argparse.Namespace) -> None:
 
 def simulate_ensemble(experiment: Experiment, options: argparse.Namespace) -> None:
     """Run the perturbed-parameter ensemble; finished members are kept."""
-    from data.ensemble import run_ensemble
+    from data.basin.ensemble import run_ensemble
 
     settings = experiment.data.ensemble
     assert settings is not None, "the caller has seen it"
@@ -291,7 +291,7 @@ def sample(experiment: Experiment, options: argparse.Namespace) -> None:
 def integrate(experiment: Experiment, options: argparse.Namespace) -> None:
     """Integrate states in the basin and print how far they drift."""
     from evaluation.provenance import provenance
-    from evaluation.study import integration_study, summary
+    from integration.study import integration_study, summary
 
     result = summary(integration_study(experiment, only=options.only))
     assert experiment.integration is not None, "the study refuses an experiment without it"
@@ -305,7 +305,7 @@ def integrate(experiment: Experiment, options: argparse.Namespace) -> None:
 
 def study(experiment: Experiment):
     """The integration study; finished runs are not repeated."""
-    from evaluation.study import integration_study
+    from integration.study import integration_study
 
     return integration_study(experiment)
 
@@ -313,24 +313,33 @@ def study(experiment: Experiment):
 def evaluate(experiment: Experiment, options: argparse.Namespace) -> None:
     """Metrics, figures and report from what the run holds."""
     from evaluation.evaluate import evaluate as judge
-    from evaluation.study import finished_study
 
-    integrable = experiment.integration and experiment.data.simulation
-    integrated = finished_study(experiment) if integrable else None
-    judge(
-        experiment,
-        integration=integrated if integrated and integrated.runs else None,
-        cost=read_cost(experiment),
-    )
+    judge(experiment, cost=read_cost(experiment), **integrated(experiment))
     print(f"wrote {experiment.run_directory / 'report.html'}")
+
+
+def integrated(experiment: Experiment) -> dict[str, Any]:
+    """What an evaluation is told of the run's integrations; nothing where there are none."""
+    from evaluation.figures import save_figure
+    from integration.figures import integration_drift
+    from integration.study import finished_study, summary
+
+    if not (experiment.integration and experiment.data.simulation):
+        return {}
+    result = finished_study(experiment)
+    if not result.runs:
+        return {}
+    path = experiment.run_directory / "figures" / "integration.png"
+    figure = save_figure(integration_drift(result), path)
+    return {"integration": summary(result), "integration_figure": figure}
 
 
 def export(experiment: Experiment, options: argparse.Namespace) -> None:
     """Write one state as an initial condition, read back, and say what the model must be told."""
+    from data.archive.reader import StateArchive
     from data.restarts.formats import build_writer, default_name
     from data.restarts.initial_condition import refuse_to_overwrite
-    from data.states import StateArchive
-    from evaluation.export import export_state, parse_reference
+    from integration.export import export_state, parse_reference
     from latent_diffusion.sample import row_path
 
     writer = build_writer(
@@ -360,7 +369,7 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
 
 def compare(study: CodecStudy, options: argparse.Namespace) -> None:
     """Train and judge the variants of a study; what is done is not repeated."""
-    from evaluation.codec_study import compare as compare_variants
+    from studies.autoencoder.study import compare as compare_variants
 
     make_archive(study.base)
     print(f"wrote {compare_variants(study, split=options.split, only=options.only)}")
@@ -368,7 +377,7 @@ def compare(study: CodecStudy, options: argparse.Namespace) -> None:
 
 def study_guidance(study: GuidanceStudy, options: argparse.Namespace) -> None:
     """Draw and judge the points of a study of guidance; what is done is not repeated."""
-    from evaluation.guidance_study import compare_guidance
+    from studies.guidance.study import compare_guidance
 
     path = compare_guidance(
         study, split=options.split, only=options.only, draw=not options.finished
@@ -378,7 +387,7 @@ def study_guidance(study: GuidanceStudy, options: argparse.Namespace) -> None:
 
 def benchmark(experiments: list[Experiment], options: argparse.Namespace) -> None:
     """Costs of latent and data space on each experiment's grid."""
-    from evaluation.benchmark import measure
+    from studies.cost.benchmark import measure
 
     measure(experiments, options)
 

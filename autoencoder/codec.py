@@ -18,11 +18,11 @@ from torch import Tensor
 from autoencoder.linear import fit
 from autoencoder.mixing import exchange_thickness, mix
 from autoencoder.volume_vae import Decoded, Network, VolumeVAE
+from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid, Padding
 from data.normalisation import Statistics
 from data.state import State
-from data.states import StateArchive
 from guidance.stratification import wet_pairs
 
 # Numbers of a state in a strip: 1 MB in float32, which stays in a processor's cache; on an

@@ -17,11 +17,11 @@ from autoencoder.codec import Codec, IdentityCodec, VolumeCodec, describe_ocean
 from autoencoder.objective import AutoencoderObjective
 from autoencoder.volume_vae import cells_per_latent
 from configs import Experiment, parse_command_line
+from data.archive.reader import StateArchive
 from data.batches import StateDataset
 from data.errors import UserError, user_errors_in_one_sentence
 from data.normalisation import Statistics
 from data.state import State
-from data.states import StateArchive
 from guidance.seawater import equation_of_state
 from training.launch import build_accelerator
 from training.loop import Trainer

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data.ensemble_design import EnsembleSettings
+from data.basin.design import EnsembleSettings
+from data.basin.simulate import SimulationSettings
 from data.ingest import IngestSettings
-from data.simulate import SimulationSettings
 from training.schedule import TrainingPlan
 
 # Networks normalise their channels in groups of 8.

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from data.archive.reader import StateArchive
 from data.errors import UserError
-from data.states import StateArchive
 
 
 class Samples(Dataset[tuple[Tensor, int]], ABC):

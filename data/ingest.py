@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tqdm import tqdm
 
-from data.archive_format import EquationName
+from data.archive.format import EquationName
+from data.archive.reader import ArchiveWriter
+from data.archive.splits import split_by_member, split_by_time_blocks
 from data.errors import UserError
 from data.readers.cf import Conventions, ModelOutput, open_cf
 from data.readers.mitgcm import open_mds, open_mitgcm
 from data.readers.nemo import open_nemo
 from data.readers.nemo_pieces import by_domain
 from data.readers.veros import open_veros
-from data.splits import split_by_member, split_by_time_blocks
-from data.states import ArchiveWriter
 
 _OPTIONS = {  # of some readers only
     "mesh_mask": ("nemo",),

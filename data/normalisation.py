@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from data.archive.reader import StateArchive
+from data.atomic import whole
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from data.states import StateArchive
-from data.whole import whole
 
 SMALLEST_STD = 0.01  # of the largest level's: quieter levels would turn rounding into signal
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -230,3 +230,14 @@ def _signed_root(depth: FloatArray) -> FloatArray:
 
 def _signed_square(root: FloatArray) -> FloatArray:
     return np.sign(root) * np.square(root)
+
+
+def reference_name(rows: Mapping[str, object]) -> str:
+    """The row that the others are compared with."""
+    return "truth" if "truth" in rows else next(iter(rows))
+
+
+def row_colours(rows: Mapping[str, object]) -> dict[str, str]:
+    truth = reference_name(rows)
+    others = iter(ROW_COLOURS * len(rows))
+    return {name: TRUTH_COLOUR if name == truth else next(others) for name in rows}

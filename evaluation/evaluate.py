@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from configs import Experiment
+from data.archive.reader import StateArchive
 from data.state import State
-from data.states import StateArchive
-from evaluation.figures import integration_drift, save_figure, save_figures, spectra
-from evaluation.integrate import IntegrationResult
+from evaluation.figures import save_figure, save_figures, spectra
 from evaluation.metrics import EvaluationContext
 from evaluation.provenance import provenance
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report
 from evaluation.rows import evaluate_rows, gather_rows
-from evaluation.study import summary
 from guidance.seawater import equation_of_state
 from latent_diffusion.sample import load_pipeline
 from training.log import write_json
@@ -25,21 +24,29 @@ SHOWN = {"truth": "truth", "guided_adjusted": "generated"}
 
 
 def evaluate(
-    experiment: Experiment, *, integration: IntegrationResult | None, cost: dict[str, float]
+    experiment: Experiment,
+    *,
+    cost: dict[str, float],
+    integration: dict[str, Any] | None = None,
+    integration_figure: Path | None = None,
 ) -> dict[str, object]:
-    """Judge the run's states: write metrics.json, figures/ and report.html; return the metrics."""
+    """Judge the run's states: write metrics.json, figures/ and report.html; return the metrics.
+
+    cost: seconds of each stage; integration: `integration.study.summary` of what the ocean model
+    made of the states, and its figure.
+    """
     rows = gather_rows(experiment)
     row_metrics = evaluate_rows(experiment, rows)
     metrics: dict[str, object] = {
         "rows": row_metrics,
         "autoencoder": judge_codec(experiment, rows["truth"]),
-        "integration": summary(integration) if integration else None,
+        "integration": integration,
         "cost": cost | _model_size(experiment),
         "provenance": provenance(seeds=_seeds(experiment)),
     }
     directory = experiment.run_directory
     write_json(directory / "metrics.json", metrics)
-    figures = draw_figures(experiment, rows, integration)
+    figures = draw_figures(experiment, rows) + ([integration_figure] if integration_figure else [])
     write_report(
         directory / "report.html",
         title=experiment.title or experiment.name,
@@ -47,7 +54,7 @@ def evaluate(
         figures=[(path, path.stem.replace("_", " ")) for path in figures],
         config_text=yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False),
         notes=[_introduction(experiment, rows)],
-        integration=integration.summary() if integration else None,
+        integration=integration["by_start"] if integration else None,
         cost={"this run": cost | _model_size(experiment)},
     )
     return metrics
@@ -65,10 +72,8 @@ def judge_codec(experiment: Experiment, truth: State) -> dict[str, object]:
     }
 
 
-def draw_figures(
-    experiment: Experiment, rows: dict[str, State], integration: IntegrationResult | None
-) -> list[Path]:
-    """All figures of a run, as PNG in `figures/`."""
+def draw_figures(experiment: Experiment, rows: dict[str, State]) -> list[Path]:
+    """Figures of the run's states, as PNG in `figures/`."""
     archive = StateArchive.open(experiment.data.archive)
     directory = experiment.run_directory / "figures"
     shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
@@ -76,8 +81,6 @@ def draw_figures(
         shown, archive.grid, equation_of_state(archive.equation_of_state), directory
     )
     paths.append(save_figure(spectra(rows, archive.grid), directory / "spectra.png"))
-    if integration:
-        paths.append(save_figure(integration_drift(integration), directory / "integration.png"))
     return list(dict.fromkeys(paths))
 
 

@@ -17,12 +17,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from data.atomic import whole
 from data.grid import OceanGrid
 from data.state import State
-from data.whole import whole
 from evaluation.canvas import (
-    ROW_COLOURS,
-    TRUTH_COLOUR,
     Scale,
     depth_ticks,
     draw_map,
@@ -30,11 +28,11 @@ from evaluation.canvas import (
     is_tall,
     map_panel,
     new_figure,
+    reference_name,
+    row_colours,
     stretch_depth,
     styled,
 )
-from evaluation.integrate import IntegrationResult
-from evaluation.member_run import MemberRun
 from evaluation.metrics import mixed_layer_depth, potential_density
 from evaluation.spectra import zonal_spectra
 from evaluation.weights import cell_volume, level_means
@@ -93,11 +91,6 @@ def _catalogue(
                 zonal_mean_sections, rows, grid, eos, generated=name
             )
     return figures
-
-
-def reference_name(rows: Rows) -> str:
-    """The row that the others are compared with."""
-    return "truth" if "truth" in rows else next(iter(rows))
 
 
 @styled
@@ -170,7 +163,7 @@ def mixed_layer_distribution(rows: Rows, grid: OceanGrid, eos: EquationOfState) 
     figure, axes = new_figure(1, 1, panel=(5.5, 3.2))
     ax, edges = axes[0, 0], grid.faces
     edges[-1] = max(edges[-1], float((grid.thickness * grid.wet).sum(axis=0).max()))
-    for name, colour in _colours(rows).items():
+    for name, colour in row_colours(rows).items():
         depth = mixed_layer_depth(rows[name], grid, eos).numpy()
         area = np.broadcast_to(grid.area, depth.shape)[np.isfinite(depth)]
         share, _ = np.histogram(depth[np.isfinite(depth)], edges, weights=100 * area / area.sum())
@@ -240,7 +233,7 @@ def mean_profiles(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
     figure, axes = new_figure(2, len(reference), panel=(2.7, 3.1))
     for upper, lower, quantity in zip(axes[0], axes[1], reference, strict=True):
         depth, truth = reference[quantity]
-        for name, colour in _colours(rows).items():
+        for name, colour in row_colours(rows).items():
             _, profile = profiles[name][quantity]
             _profile_line(upper, depth, profile, colour, name)
             _profile_line(lower, depth, profile - truth.mean(axis=0), colour, name)
@@ -290,32 +283,6 @@ def temperature_salinity_diagram(rows: Rows, grid: OceanGrid, eos: EquationOfSta
 
 
 @styled
-def integration_drift(result: IntegrationResult) -> Figure:
-    """A-posteriori runs by label: volume-mean T and S, kinetic energy, change of level-mean T.
-
-    Thin lines are runs, which end where one blew up; thick lines are means over those that held.
-    """
-    figure, axes = new_figure(1, 4, panel=(3.4, 3.1))
-    for label, colour in _colours(dict.fromkeys(result.labels)).items():
-        runs = result.of(label)
-        series = {
-            "volume-mean T − start [K]": [r.mean_temperature - r.mean_temperature[0] for r in runs],
-            "volume-mean S − start [10⁻³]": [r.mean_salinity - r.mean_salinity[0] for r in runs],
-            "kinetic energy [cm² s⁻²]": [1e4 * r.kinetic_energy for r in runs],
-        }
-        for ax, (title, lines) in zip(axes[0], series.items(), strict=False):
-            _runs(ax, runs, lines, colour, label)
-            ax.set_xlabel("years after the start")
-            ax.set_title(title)
-        _level_drift(axes[0, 3], runs, colour)
-    axes[0, 3].set_title("change of level-mean T [K]")
-    axes[0, 3].set_ylabel("depth [m]")
-    axes[0, 0].legend()
-    figure.suptitle("Integration by the ocean model from rest")
-    return figure
-
-
-@styled
 def spectra(rows: Rows, grid: OceanGrid) -> Figure:
     """Zonal power spectra of temperature anomalies from the truth's mean, at several depths."""
     climatology = rows[reference_name(rows)].temperature.double().mean(dim=0)
@@ -326,7 +293,7 @@ def spectra(rows: Rows, grid: OceanGrid) -> Figure:
     levels = next(iter(lines.values()))
     figure, axes = new_figure(1, max(len(levels), 1), panel=(3.4, 3.3))
     for panel, (ax, level) in enumerate(zip(axes[0], levels, strict=False)):
-        for name, colour in _colours(rows).items():
+        for name, colour in row_colours(rows).items():
             line = lines[name][panel]
             ax.loglog(line.wavenumber, line.power, color=colour, label=name, marker=".")
         fine = level.wavenumber[-(-2 * len(level.wavenumber) // 3) :]
@@ -337,32 +304,6 @@ def spectra(rows: Rows, grid: OceanGrid) -> Figure:
     axes[0, 0].legend()
     figure.suptitle("Zonal spectra (grey: small scales of the ratio in the table)")
     return figure
-
-
-def _runs(
-    ax: Axes, runs: list[MemberRun], lines: list[FloatArray], colour: str, label: str
-) -> None:
-    for run, line in zip(runs, lines, strict=True):
-        ax.plot(run.time, line, color=colour, alpha=0.35, linewidth=0.6)
-    held = [(run.time, line) for run, line in zip(runs, lines, strict=True) if run.held]
-    if held:
-        ax.plot(held[0][0], np.mean([line for _, line in held], axis=0), color=colour, label=label)
-    else:
-        ax.plot([], [], color=colour, linestyle=":", label=f"{label} (blew up)")
-
-
-def _level_drift(ax: Axes, runs: list[MemberRun], colour: str) -> None:
-    held = [run for run in runs if run.held]
-    if not held:
-        return
-    wet = held[0].level_volume > 0
-    root = np.sqrt(held[0].depth[wet])
-    changes = np.array([(run.temperature[-1] - run.temperature[0])[wet] for run in held])
-    ax.plot(changes.T, root, color=colour, alpha=0.35, linewidth=0.6)
-    ax.plot(changes.mean(axis=0), root, color=colour)
-    ticks = depth_ticks(float(held[0].thickness[wet].sum()))
-    ax.set_yticks(np.sqrt(ticks), [f"{tick:.0f}" for tick in ticks])
-    ax.set_ylim(np.sqrt(ticks[-1]), 0)
 
 
 def _wavelength_axis(ax: Axes, wavenumber: FloatArray) -> None:
@@ -458,12 +399,6 @@ def _sea(field: torch.Tensor, grid: OceanGrid) -> FloatArray:
 
 def _member(state: State, index: int) -> State:
     return state.map(lambda field: field[index : index + 1])
-
-
-def _colours(rows: dict) -> dict[str, str]:
-    truth = reference_name(rows)
-    others = iter(ROW_COLOURS * len(rows))
-    return {name: TRUTH_COLOUR if name == truth else next(others) for name in rows}
 
 
 def _common_range(values: list[FloatArray]) -> tuple[float, float]:

@@ -86,6 +86,20 @@ def near_neutral_pairs_percent(
     return over_batches(state, share)
 
 
+def overturning_columns_percent(state: State, grid: OceanGrid, eos: EquationOfState) -> float:
+    """Share of columns of at least two wet cells in which any pair is unstable, however little [%].
+
+    These are the columns that exact adjustment touches.
+    """
+    pairs, depth = wet_pairs(wet_tensor(grid)), interface_depth(grid)
+
+    def share(batch: State) -> Tensor:
+        steps = density_steps(batch, eos=eos, interface_depth=depth)
+        return 100 * ((steps < 0) & pairs).any(1).sum(dim=(1, 2)) / pairs.any(0).sum()
+
+    return float(over_batches(state, share).mean())
+
+
 def mixed_layer_depth(
     state: State,
     grid: OceanGrid,

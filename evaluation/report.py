@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.whole import whole
+from data.atomic import whole
 
 Value = float | int | str | None
 Table = Mapping[str, Mapping[str, Value]]
@@ -133,7 +133,7 @@ def write_report(
     """Write the page to `path`; it appears whole or not at all, and refers to nothing outside.
 
     metrics: rows of `evaluation.metrics.evaluate_row` by name; integration: the summary of
-    `evaluation.integrate`; cost: rows of any named values, with units in the names; figures: PNG
+    `integration.integrate`; cost: rows of any named values, with units in the names; figures: PNG
     files with their captions; notes: paragraphs of plain text.
     """
     sections = [

@@ -7,9 +7,9 @@ from tqdm import tqdm
 
 from autoencoder.codec import Codec
 from configs import Experiment
-from data.splits import spread_out
+from data.archive.reader import StateArchive
+from data.archive.splits import spread_out
 from data.state import State
-from data.states import StateArchive
 from evaluation.metrics import EvaluationContext, evaluate_row
 from guidance.seawater import equation_of_state
 from latent_diffusion.sample import ROWS, load_pipeline, row_path, sample_rows

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
+from data.geometry import centre_distances
 from data.grid import FloatArray, OceanGrid, wet_tensor
-from data.readers.geometry import centre_distances
 from data.state import State
 from guidance.seawater import GRAVITY, EquationOfState
 from guidance.stratification import REFERENCE_DENSITY

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from data.atomic import whole
 from data.batches import Samples
 from data.errors import UserError
-from data.whole import whole
 from latent_diffusion.denoiser import NoiseLevel, noise_level
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import member_generator

@@ -12,10 +12,10 @@ import torch
 from autoencoder.codec import Codec
 from configs import load_experiment
 from configs.schema import GuidanceSettings
+from data.archive.reader import StateArchive
+from data.archive.splits import spread_out
 from data.errors import UserError
-from data.splits import spread_out
 from data.state import State
-from data.states import StateArchive
 from guidance.climatology import Climatology, climatology
 from guidance.constraints import NearestStableState, PhysicalBounds, Scales, Term, UnstablePairs
 from guidance.energy import WeightedTerm

@@ -14,10 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from autoencoder.codec import Codec, IdentityCodec
+from data.archive.reader import StateArchive
+from data.atomic import whole
 from data.batches import Samples
 from data.errors import UserError
-from data.states import StateArchive
-from data.whole import whole
 
 SPLITS = ("train", "validation")
 

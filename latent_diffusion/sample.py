@@ -23,11 +23,11 @@ from tqdm import tqdm
 
 from autoencoder.codec import Codec
 from configs import Experiment, parse_command_line
-from data.archive_format import UNUSED
+from data.archive.format import UNUSED
+from data.archive.reader import ArchiveWriter, StateArchive
+from data.atomic import whole
 from data.errors import UserError, user_errors_in_one_sentence
 from data.state import State
-from data.states import ArchiveWriter, StateArchive
-from data.whole import whole
 from guidance.climatology import Climatology
 from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state

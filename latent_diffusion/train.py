@@ -22,9 +22,9 @@ from autoencoder.train import (
 )
 from autoencoder.train import stage_record as codec_record
 from configs import Experiment, parse_command_line
+from data.archive.reader import StateArchive
 from data.batches import Samples
 from data.errors import UserError, user_errors_in_one_sentence
-from data.states import StateArchive
 from guidance.climatology import Climatology
 from latent_diffusion.denoiser import build_unet
 from latent_diffusion.guides import CLIMATOLOGY, training_climatology

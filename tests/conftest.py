@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from configs import Experiment, load_experiment
+from data.archive.reader import ArchiveWriter
 from data.grid import OceanGrid
 from data.state import State
-from data.states import ArchiveWriter
 
 torch.set_num_threads(1)
 # Tests run on the CPU, also where there is a GPU: they assert what two processes on it do.

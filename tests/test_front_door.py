@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from data.states import StateArchive
+from data.archive.reader import StateArchive
 from halocline import main
 
 COMMANDS = ("run", "simulate", "ingest", "sample", "evaluate", "integrate", "export")

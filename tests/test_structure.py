@@ -21,6 +21,8 @@ MAY_IMPORT = {
         *("data", "guidance", "training", "configs", "autoencoder", "latent_diffusion"),
     },
 }
+MAY_IMPORT["integration"] = {*MAY_IMPORT["evaluation"], "evaluation"}
+MAY_IMPORT["studies"] = {*MAY_IMPORT["integration"], "integration"}
 ROOMS = {*MAY_IMPORT, "halocline", "tests"}
 MAY_IMPORT["halocline"] = ROOMS - {"halocline", "tests"}
 

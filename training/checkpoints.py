@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from data.atomic import whole_folder
 from data.errors import UserError
-from data.whole import whole_folder
 
 PREFIX = "checkpoint-"
 FILES = ("network", "ema", "optimizer")

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from data.whole import whole
+from data.atomic import whole
 
 
 class MetricsLog:

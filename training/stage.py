@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from data.whole import whole_folder
+from data.atomic import whole_folder
 
 RECORD = "stage.json"
 

@@ -18,10 +18,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.archive_format import FIELD_DIMENSIONS
+from data.archive.format import FIELD_DIMENSIONS
 from data.errors import UserError
+from data.geometry import cell_area, layer_thickness
 from data.grid import OceanGrid
-from data.readers.geometry import cell_area, layer_thickness
 from data.state import State
 
 ZERO_CELSIUS = 273.15  # K

@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from data.archive_format import field_attributes, grid_variables
+from data.archive.format import field_attributes, grid_variables
+from data.atomic import whole
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
     FLOAT_BYTES,
@@ -24,7 +25,6 @@ from data.restarts.initial_condition import (
     reads_differently,
 )
 from data.state import State
-from data.whole import whole
 
 FILL_VALUE = 1e20  # CMOR's
 _VOLUME = ("depth", "y", "x")

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from data.atomic import whole_files
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from data.whole import whole_files
 
 Precision = Literal["single", "double"]
 VelocityChoice = Literal["template", "rest", "balanced"]

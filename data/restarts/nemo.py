@@ -15,7 +15,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from data.archive_format import HORIZONTAL_NAMES, field_attributes, grid_variables
+from data.archive.format import HORIZONTAL_NAMES, field_attributes, grid_variables
 from data.restarts.initial_condition import (
     FLOAT_BYTES,
     Floats,

@@ -18,6 +18,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from data.atomic import whole
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
@@ -35,7 +36,6 @@ from data.restarts.initial_condition import (
 )
 from data.restarts.nemo import equation_switch
 from data.restarts.nemo_domain import check_domain, last_map, last_volume, opened, require
-from data.whole import whole
 
 _NAMES = {"thetao": "t", "so": "s", "zos": "ssh", "u": "u", "v": "v"}
 _NOW, _BEFORE, _AFTER = "n", "b", "a"

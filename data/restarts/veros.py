@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.atomic import whole
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
@@ -31,7 +32,6 @@ from data.restarts.initial_condition import (
 )
 from data.restarts.veros_flow import vertical_velocity, with_depth_mean
 from data.veros_layout import GHOSTS, INTERIOR, h5py, upright
-from data.whole import whole
 
 _VARIABLES = {"core/temp": "thetao", "core/salt": "so"}
 _FLOW = ("core/u", "core/v", "core/w")

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from autoencoder.codec import IdentityCodec, VolumeCodec, describe_ocean
+from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.normalisation import Statistics
 from data.state import State
-from data.states import StateArchive
-from evaluation.counting import LiveMemory
+from studies.cost.counting import LiveMemory
 
 VARIANTS = [
     {"rows": 12, "columns": 8},

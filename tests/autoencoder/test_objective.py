@@ -14,8 +14,8 @@ from autoencoder.objective import AutoencoderObjective
 from autoencoder.terms import TERMS
 from autoencoder.train import build_codec, load_codec, train_codec
 from configs.schema import LossSettings
+from data.archive.reader import StateArchive
 from data.errors import UserError
-from data.states import StateArchive
 from guidance.seawater import equation_of_state
 from training.loop import Trainer
 

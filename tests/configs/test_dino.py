@@ -14,12 +14,12 @@ import xarray as xr
 from autoencoder.codec import Codec, VolumeCodec
 from autoencoder.train import build_codec
 from configs import Experiment, load_experiment
+from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.ingest import ingest
 from data.normalisation import Statistics
 from data.state import State
-from data.states import StateArchive
 from latent_diffusion.denoiser import predict
 from latent_diffusion.train import build_denoiser
 

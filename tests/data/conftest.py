@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from data.archive.reader import ArchiveWriter
 from data.grid import OceanGrid
 from data.readers.cf import Conventions, ModelOutput
 from data.readers.nemo import open_nemo
 from data.state import State
-from data.states import ArchiveWriter
 
 LEVELS, ROWS, COLUMNS = 4, 6, 5
 

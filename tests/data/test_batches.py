@@ -7,9 +7,9 @@ from itertools import islice
 import pytest
 import torch
 
+from data.archive.reader import StateArchive
 from data.batches import CountedSampler, StateDataset, counted_loader
 from data.errors import UserError
-from data.states import StateArchive
 
 
 def take(loader, count):

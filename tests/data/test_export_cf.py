@@ -9,7 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
-from data.archive_format import field_attributes
+from data.archive.format import field_attributes
 from data.errors import UserError
 from data.readers.cf import Conventions, open_cf
 from data.restarts import cf

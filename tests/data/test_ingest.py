@@ -7,13 +7,13 @@ import pytest
 import xarray as xr
 from pydantic import ValidationError
 
+from data.archive.reader import StateArchive
 from data.errors import UserError
+from data.geometry import EARTH_RADIUS, cell_area, centre_distances, layer_thickness
 from data.ingest import IngestSettings, ingest
 from data.readers.cf import Conventions, Variables, open_cf
-from data.readers.geometry import EARTH_RADIUS, cell_area, centre_distances, layer_thickness
 from data.readers.mitgcm import open_mitgcm
 from data.readers.nemo import open_nemo
-from data.states import StateArchive
 
 DEPTH = [5.0, 20.0, 60.0]
 

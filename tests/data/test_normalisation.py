@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from data.archive.reader import ArchiveWriter, StateArchive
 from data.errors import UserError
 from data.normalisation import Statistics
 from data.state import State
-from data.states import ArchiveWriter, StateArchive
 
 
 @pytest.fixture

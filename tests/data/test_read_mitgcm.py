@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
+from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.readers.cf import Conventions, Variables
 from data.readers.mds import MdsFolder
 from data.readers.mitgcm import open_mds, open_mitgcm
-from data.states import StateArchive
 from halocline import main
 
 LEVELS, ROWS, COLUMNS = 4, 6, 8

@@ -10,12 +10,12 @@ import pytest
 import xarray as xr
 import yaml
 
+from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.ingest import IngestSettings, ingest
 from data.readers.cf import Conventions
 from data.readers.nemo import open_nemo
-from data.states import StateArchive
 from halocline import main
 
 LEVELS, ROWS, COLUMNS, TIMES = 4, 6, 5, 3

@@ -11,12 +11,12 @@ import torch
 import xarray as xr
 import yaml
 
-from data.basin_forcing import BasinParameters
+from data.archive.reader import StateArchive
+from data.basin.forcing import BasinParameters
 from data.errors import UserError
 from data.readers.cf import Conventions
 from data.readers.veros import open_veros
 from data.state import State
-from data.states import StateArchive
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 from halocline import main
@@ -29,7 +29,7 @@ CONVENTIONS = Conventions(periodic_x=True)
 @pytest.fixture(scope="module")
 def run():
     """The basin at 5 degrees, a month after its start, what overturned mixed."""
-    from data.basin_run import BasinRun
+    from data.basin.run import BasinRun
 
     run = BasinRun(BasinParameters(resolution=5.0, tracer_step_days=2.0), seed=1)
     run.advance_to(1 / 12)

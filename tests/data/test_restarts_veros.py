@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.basin_forcing import BasinParameters
+from data.basin.forcing import BasinParameters
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.restarts.initial_condition import InitialCondition, Velocities
@@ -24,7 +24,7 @@ h5py = pytest.importorskip("h5py")
 
 @pytest.fixture(scope="module")
 def run():
-    from data.basin_run import BasinRun
+    from data.basin.run import BasinRun
 
     run = BasinRun(BasinParameters(resolution=5.0, tracer_step_days=2.0), seed=1)
     run.advance_to(1 / 12)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from autoencoder.codec import IdentityCodec, describe_ocean
+from data.archive.reader import StateArchive
 from data.grid import OceanGrid
 from data.normalisation import Statistics
 from data.state import State
-from data.states import StateArchive
 from evaluation.metrics import EvaluationContext
 from evaluation.reconstruction import (
     decode_all,

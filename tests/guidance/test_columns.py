@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.archive_format import EquationName
+from data.archive.format import EquationName
 from data.grid import OceanGrid
 from data.state import State
 from guidance import compiled, stratification

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.archive_format import EquationName
+from data.archive.format import EquationName
 from data.errors import UserError
 from guidance import seawater
 from guidance.seawater import (

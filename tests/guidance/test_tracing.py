@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.archive_format import EquationName
+from data.archive.format import EquationName
 from guidance.seawater import Depth, EquationOfState, Linear, NemoSimplified, equation_of_state
 from guidance.tracing import compiled_density_step
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from autoencoder.train import load_codec
+from data.archive.reader import StateArchive
 from data.errors import UserError
-from data.states import StateArchive
 from latent_diffusion.latents import latent_datasets
 
 

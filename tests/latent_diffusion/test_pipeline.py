@@ -16,8 +16,8 @@ from diffusers.configuration_utils import register_to_config
 
 from autoencoder.train import build_codec, load_codec
 from configs.schema import GuidanceSettings
+from data.archive.reader import StateArchive
 from data.errors import UserError
-from data.states import StateArchive
 from guidance.energy import energy_of
 from guidance.guide import Guide, SampleGuide
 from latent_diffusion.denoiser import build_unet, clean_estimate, noise_level

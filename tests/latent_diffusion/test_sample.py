@@ -9,8 +9,8 @@ import pytest
 import torch
 import zarr
 
+from data.archive.reader import StateArchive
 from data.errors import UserError
-from data.states import StateArchive
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust, density_steps, wet_pairs
 from latent_diffusion.pipeline import StatePipeline

@@ -11,8 +11,8 @@ from diffusers import DDPMScheduler
 
 from autoencoder.codec import IdentityCodec
 from autoencoder.train import codec_directory, load_codec, train_codec
+from data.archive.reader import StateArchive
 from data.errors import UserError
-from data.states import StateArchive
 from latent_diffusion.denoiser import build_unet
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import model_directory

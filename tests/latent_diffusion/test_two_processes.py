@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from configs import load_experiment
-from data.states import StateArchive
+from data.archive.reader import StateArchive
 from latent_diffusion.sample import draw
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ from accelerate.utils import gather_object
 
 from autoencoder.train import load_codec
 from configs import load_experiment
-from data.states import StateArchive
+from data.archive.reader import StateArchive
 from latent_diffusion import train
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.sample import draw

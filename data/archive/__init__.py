@@ -1,0 +1,1 @@
+"""The state archive: its format, writer, reader, and how its states are split."""

@@ -1,0 +1,334 @@
+"""The state archive: equilibrium states of one ocean grid in one zarr v3 store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.archive.format import (
+    FIELD_DIMENSIONS,
+    HORIZONTAL_NAMES,
+    SAMPLE_ATTRIBUTES,
+    SPLITS,
+    UNUSED,
+    ContentHash,
+    open_store,
+)
+from data.archive.writer import ArchiveWriter
+from data.errors import UserError
+from data.grid import OceanGrid
+from data.state import State
+
+__all__ = ["ArchiveWriter", "StateArchive"]
+
+_REQUIRED = ("thetao", "so", "wet", "depth", "thickness", "cell_area", *SAMPLE_ATTRIBUTES)
+_KELVIN_ABOVE = 100.0  # no ocean is this warm in degC, none this cold in K
+_METRES = {"m", "metre", "meter", "metres", "meters"}
+
+
+class StateArchive:
+    """States of one grid, read in any order. Open one with `StateArchive.open`.
+
+    grid: where the states live
+    equation_of_state: name of the model's equation of state
+    has_sea_level: whether the states carry sea level
+    salinity_units: "1e-3" (practical) or "g/kg" (absolute)
+    parameters: per-sample parameters, each `(sample,)`
+    member, time, split: `(sample,)`: ensemble member, model years within it, part of the data
+    attributes: the store's global attributes, provenance among them
+
+    Picklable: a spawned worker opens the store again when it first reads.
+    """
+
+    path: Path
+    grid: OceanGrid
+    equation_of_state: str
+    has_sea_level: bool
+    salinity_units: str
+    parameters: dict[str, NDArray[np.float64]]
+    member: NDArray[np.int64]
+    time: NDArray[np.float64]
+    split: NDArray[np.int8]
+    attributes: dict[str, object]
+
+    @classmethod
+    def open(cls, path: Path | str) -> StateArchive:
+        """Open and validate the archive at `path`: a zarr v3 directory or a `.zarr.zip`.
+
+        Raises UserError if the store cannot be read, lacks a variable, has temperature in kelvin,
+        depth that is not positive down and increasing, shapes that disagree, wet cells without a
+        positive thickness and area, or NaN in a wet cell of the first state.
+        """
+        archive = cls.__new__(cls)
+        archive.path = Path(path)
+        archive._load(archive._group)
+        archive._check_shapes()
+        archive._check_cells()
+        archive._check_first_state()
+        return archive
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @cached_property
+    def digest(self) -> str:
+        """Fingerprint of the states, their split, the grid and the equation of state."""
+        content = hashlib.sha256(
+            json.dumps(
+                [self.attributes.get("content_sha256"), self.equation_of_state, self.grid.digest]
+            ).encode()
+        )
+        content.update(self.split.astype("<i1").tobytes())
+        content.update(np.ascontiguousarray(self.grid.thickness, dtype="<f4").tobytes())
+        return content.hexdigest()[:16]
+
+    def indices(self, split: str) -> NDArray[np.int64]:
+        """Samples of "train", "validation" or "test", in the archive's order."""
+        if split not in SPLITS:
+            raise UserError(f'split "{split}" is unknown: use one of {", ".join(SPLITS)}.')
+        found = np.flatnonzero(self.split == SPLITS[split])
+        if found.size == 0:
+            raise UserError(
+                f"{self.path} has no {split} states: split it again with a {split} part."
+            )
+        return found
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> State:
+        """The states at `indices`: temperature and salinity `b z y x`, sea level `b y x`; float32.
+
+        Land is 0. Raises UserError if a stored state is damaged or has NaN in a wet cell.
+        """
+        where = np.asarray(indices, dtype=np.int64)
+        if where.size and not (-len(self) <= where.min() and where.max() < len(self)):
+            raise IndexError(f"indices must lie within the archive's {len(self)} states")
+        where = where % len(self)
+        sea_level = self._read_field("zos", where) if self.has_sea_level else None
+        return State(self._read_field("thetao", where), self._read_field("so", where), sea_level)
+
+    def verify(self) -> None:
+        """Read every state and recompute the checksum.
+
+        Raises UserError at the first damaged state or NaN in a wet cell, or if the content differs
+        from what was written.
+        """
+        content = ContentHash()
+        for index in tqdm(range(len(self)), desc="verifying", unit="state"):
+            content.update(self.read([index]).to_channels()[0].numpy())
+        expected = self.attributes.get("content_sha256")
+        if expected is not None and content.hexdigest() != expected:
+            raise UserError(
+                f"{self.path} is corrupt: its states do not match the checksum that was written "
+                "with them; copy or create the archive again."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            key: value for key, value in self.__dict__.items() if key not in {"_group", "_arrays"}
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @cached_property
+    def _group(self) -> zarr.Group:
+        if not self.path.exists():
+            raise UserError(f"{self.path} does not exist: give the path of a state archive.")
+        try:
+            return zarr.open_group(open_store(self.path), mode="r", zarr_format=3)
+        # A damaged store fails in as many ways as there are bytes in it.
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{self.path} is not a readable zarr v3 store ({_first_line(error)}): it is "
+                "truncated, corrupt or of another format; copy or create the archive again."
+            ) from error
+
+    @cached_property
+    def _arrays(self) -> dict[str, zarr.Array[Any]]:
+        return dict(self._group.arrays())
+
+    def _load(self, group: zarr.Group) -> None:
+        self.attributes = dict(group.attrs)
+        self._check_variables(group)
+        self.has_sea_level = "zos" in group
+        self.equation_of_state = str(self._attribute("equation_of_state"))
+        self.salinity_units = str(group["so"].attrs.get("units", "1e-3"))
+        self.member = self._values("member").astype(np.int64)
+        self.time = self._values("time").astype(np.float64)
+        self.split = self._values("split").astype(np.int8)
+        self.parameters = {
+            name: self._values(name).astype(np.float64)
+            for name, array in self._arrays.items()
+            if _dimensions(array) == ("sample",) and name not in SAMPLE_ATTRIBUTES
+        }
+        self.grid = self._load_grid(group)
+
+    def _load_grid(self, group: zarr.Group) -> OceanGrid:
+        depth = self._values("depth").astype(np.float64)
+        self._check_depth(depth, group["depth"].attrs.asdict())
+        units = next((u for u, (x, _) in HORIZONTAL_NAMES.items() if x in group), None)
+        if units is None:
+            raise UserError(f"{self.path} has no longitude: expected variables lon and lat.")
+        x_name, y_name = HORIZONTAL_NAMES[units]
+        return OceanGrid(
+            depth=depth,
+            thickness=self._values("thickness").astype(np.float64),
+            area=self._values("cell_area").astype(np.float64),
+            wet=self._values("wet") > 0,
+            longitude=self._values(x_name).astype(np.float64),
+            latitude=self._values(y_name).astype(np.float64),
+            periodic_x=bool(self.attributes.get("periodic_x", False)),
+            horizontal_units=units,
+        )
+
+    def _values(self, name: str) -> NDArray[Any]:
+        if name not in self._arrays:
+            raise UserError(f"{self.path} has no variable {name}, which a state archive needs.")
+        try:
+            return np.asarray(self._arrays[name][...])
+        except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"variable {name} of {self.path} cannot be read ({_first_line(error)}): the "
+                "archive is corrupt; copy or create it again."
+            ) from error
+
+    def _attribute(self, name: str) -> object:
+        if name not in self.attributes:
+            raise UserError(f"{self.path} has no attribute {name}, which a state archive needs.")
+        return self.attributes[name]
+
+    def _check_variables(self, group: zarr.Group) -> None:
+        names = sorted(group.array_keys())
+        missing = [name for name in _REQUIRED if name not in names]
+        if missing:
+            raise UserError(
+                f"{self.path} lacks the variable{'s' * (len(missing) > 1)} {', '.join(missing)}; "
+                f"it has {', '.join(names) or 'none'}: write the archive with this package's "
+                "readers."
+            )
+        units = str(group["thetao"].attrs.get("units", ""))
+        if units in {"K", "kelvin"}:
+            raise _kelvin(self.path, f'units "{units}"')
+
+    def _check_depth(self, depth: NDArray[np.float64], attributes: dict[str, Any]) -> None:
+        if attributes.get("units", "m") not in _METRES:
+            raise UserError(
+                f'depth of {self.path} is in "{attributes["units"]}": expected m; convert it.'
+            )
+        if attributes.get("positive", "down") != "down" or (depth < 0).any():
+            raise UserError(
+                f"depth of {self.path} is positive upward ({depth[0]:g} to {depth[-1]:g} m): "
+                "expected positive down; change its sign and its attribute `positive`."
+            )
+        if depth.size > 1 and not (np.diff(depth) > 0).all():
+            raise UserError(
+                f"depth of {self.path} does not increase from level to level ({depth[0]:g} to "
+                f"{depth[-1]:g} m): expected the surface first; reverse the levels."
+            )
+
+    def _check_shapes(self) -> None:
+        """Every variable agrees with the shape of `thetao`."""
+        volume = tuple(self._arrays["thetao"].shape)
+        if len(volume) != len(FIELD_DIMENSIONS):
+            raise UserError(f"thetao of {self.path} has shape {volume}: expected sample, z, y, x.")
+        samples, levels, rows, columns = volume
+        expected: dict[str, tuple[int, ...]] = {
+            "so": volume,
+            "wet": volume[1:],
+            "thickness": volume[1:],
+            "cell_area": (rows, columns),
+            "depth": (levels,),
+        }
+        expected |= {name: (samples,) for name in SAMPLE_ATTRIBUTES}
+        expected |= {"zos": (samples, rows, columns)} if self.has_sea_level else {}
+        for name, shape in expected.items():
+            found = tuple(self._arrays[name].shape)
+            if found != shape:
+                raise UserError(
+                    f"{name} of {self.path} has shape {found}: expected {shape} to match thetao."
+                )
+        if not np.isin(self.split, [UNUSED, *SPLITS.values()]).all():
+            values = sorted(set(self.split.tolist()))
+            raise UserError(
+                f"split of {self.path} has the values {values}: expected -1, 0, 1 and 2."
+            )
+
+    def _check_cells(self) -> None:
+        """Every wet cell has a thickness, an area and a place."""
+        grid, (_, rows, columns) = self.grid, self.grid.shape
+        for name, values in {"thickness": grid.thickness, "cell_area": grid.area}.items():
+            bad = int((grid.wet & ~(np.isfinite(values) & (values > 0))).sum())
+            if bad:
+                raise UserError(
+                    f"{name} of {self.path} is not above 0 in {bad} wet cells: expected a positive "
+                    "value in every wet cell; correct it or the wet mask."
+                )
+        shapes = grid.longitude.shape, grid.latitude.shape
+        if shapes not in {((columns,), (rows,)), ((rows, columns), (rows, columns))}:
+            x_name, y_name = HORIZONTAL_NAMES[grid.horizontal_units]
+            raise UserError(
+                f"{x_name} and {y_name} of {self.path} have shapes {shapes[0]} and {shapes[1]}: "
+                f"expected ({columns},) and ({rows},), or ({rows}, {columns}) both."
+            )
+
+    def _check_first_state(self) -> None:
+        if len(self) == 0:
+            raise UserError(f"{self.path} has no states: write at least one.")
+        if not self.grid.wet.any():
+            raise UserError(
+                f"the wet mask of {self.path} has no wet cell: expected 1 in the ocean."
+            )
+        first = self.read([0]).temperature[0].numpy()
+        median = float(np.median(first[self.grid.wet]))
+        if median > _KELVIN_ABOVE:
+            raise _kelvin(self.path, f"a median of {median:.1f}")
+
+    def _read_field(self, name: str, where: NDArray[np.int64]) -> torch.Tensor:
+        try:
+            values = np.asarray(self._arrays[name].oindex[where], dtype=np.float32)
+        except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{name} of {self.path} cannot be read at states {where.tolist()[:5]} "
+                f"({_first_line(error)}): the archive is corrupt; copy or create it again."
+            ) from error
+        wet = self.grid.wet[0] if name == "zos" else self.grid.wet
+        values = np.where(wet, values, np.float32(0))
+        self._check_finite(name, values, where)
+        return torch.from_numpy(values)
+
+    def _check_finite(self, name: str, values: NDArray[np.float32], where: NDArray) -> None:
+        # NaN and infinity survive a sum, and one sum is cheaper than a mask of every cell.
+        if np.isfinite(values.sum()):
+            return
+        bad = (~np.isfinite(values)).reshape(len(values), -1).sum(axis=1)
+        row = int(np.argmax(bad > 0))
+        raise UserError(
+            f"state {where[row]} of {self.path} has NaN in {bad[row]} wet cells of {name}: "
+            "expected a value in every wet cell; leave the state out or correct the wet mask."
+        )
+
+
+def _kelvin(path: Path, found: str) -> UserError:
+    return UserError(
+        f"temperature of {path} is in kelvin ({found}): expected degC; subtract 273.15 and set the "
+        'units to "degC".'
+    )
+
+
+def _dimensions(array: zarr.Array[Any]) -> tuple[str | None, ...]:
+    return tuple(getattr(array.metadata, "dimension_names", None) or ())
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:160] if text else type(error).__name__

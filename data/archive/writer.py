@@ -1,0 +1,275 @@
+"""Writes a state archive state by state, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+import zarr
+from numpy.typing import NDArray
+
+from data.archive.format import (
+    FIELD_DIMENSIONS,
+    HORIZONTAL_NAMES,
+    LEVEL_STEP_SALINITY,
+    LEVEL_STEP_TEMPERATURE,
+    SAMPLE_ATTRIBUTES,
+    ZIP_SUFFIX,
+    ContentHash,
+    compressor,
+    consolidate,
+    field_attributes,
+    grid_variables,
+)
+from data.errors import UserError
+from data.grid import OceanGrid, wet_tensor
+from data.state import State
+
+
+class ArchiveWriter:
+    """Context manager that writes states to `path`, a directory store or a `.zarr.zip`.
+
+    The archive grows under a temporary name beside `path` and takes its own name on a clean exit;
+    after an error nothing is left. `rounding` rounds T to 1/512 K and S to 1/4096, which halves
+    the size. Raises UserError if `path` exists, if writing fails, or for states that do not fit.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        grid: OceanGrid,
+        equation_of_state: str,
+        salinity_units: str = "1e-3",
+        sea_level: bool = False,
+        attributes: Mapping[str, object] | None = None,
+        rounding: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.grid = grid
+        self.sea_level = sea_level
+        self.rounding = rounding
+        self._wet = wet_tensor(grid)
+        self._fields = field_attributes(equation_of_state, salinity_units)
+        self._attributes: dict[str, Any] = {
+            "Conventions": "CF-1.11",
+            "equation_of_state": equation_of_state,
+            "periodic_x": grid.periodic_x,
+            "creation_date": datetime.now(UTC).isoformat(timespec="seconds"),
+            **(attributes or {}),
+        }
+        self._partial = self.path.with_name(f"{self.path.name}.partial")
+        self._samples: dict[str, list[float]] = {name: [] for name in SAMPLE_ATTRIBUTES}
+        self._parameters: dict[str, list[float]] = {}
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._hash = ContentHash()
+
+    def __enter__(self) -> Self:
+        if self.path.exists():
+            raise UserError(f"{self.path} exists already: remove it or choose another name.")
+        _remove(self._partial)
+        try:
+            with self._writing():
+                self._partial.mkdir(parents=True)
+                self._group = zarr.create_group(zarr.storage.LocalStore(self._partial))
+                self._create_fields()
+        except BaseException:
+            _remove(self._partial)  # an error in here never reaches __exit__
+            raise
+        return self
+
+    def append(
+        self,
+        state: State,
+        *,
+        member: int,
+        time: float,
+        split: int,
+        parameters: Mapping[str, float] | None = None,
+    ) -> None:
+        """Add a batch of states (degC, 1e-3 or g/kg, m) that share member, time [years] and split.
+
+        Raises UserError for NaN in a wet cell, a wrong shape, or parameters that differ in name
+        from those of earlier states.
+        """
+        given = dict(parameters or {})
+        first = len(self._samples["member"])
+        self._check(state, given, first)
+        fields = self._stored(state)
+        with self._writing():
+            for name, values in fields.items():
+                array = self._arrays[name]
+                array.resize((first + len(state), *values.shape[1:]))
+                array[first:] = values
+        for row in range(len(state)):
+            self._hash_state(fields, row)
+            for name, value in {"member": member, "time": time, "split": split}.items():
+                self._samples[name].append(value)
+            for name, value in given.items():
+                self._parameters.setdefault(name, []).append(value)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            _remove(self._partial)
+            return
+        try:
+            self._finish()
+        except BaseException:
+            _remove(self._partial)
+            raise
+
+    def _finish(self) -> None:
+        if not self._samples["member"]:
+            raise UserError(f"nothing was written to {self.path}: no states were found.")
+        with self._writing():
+            self._write_small_variables()
+            self._group.attrs.update({**self._attributes, "content_sha256": self._hash.hexdigest()})
+            consolidate(self._group.store)
+            if self.path.name.endswith(ZIP_SUFFIX):
+                _zip_directory(self._partial, self.path)
+                _remove(self._partial)
+            else:
+                os.replace(self._partial, self.path)
+
+    def _create_fields(self) -> None:
+        shape = self.grid.shape
+        for name in ["thetao", "so", *(["zos"] if self.sea_level else [])]:
+            cells = shape[1:] if name == "zos" else shape
+            dims = ("sample", "y", "x") if name == "zos" else FIELD_DIMENSIONS
+            array = self._group.create_array(
+                name,
+                shape=(0, *cells),
+                chunks=(1, *cells),
+                dtype="float32",
+                fill_value=np.nan,
+                compressors=compressor(),
+                dimension_names=dims,
+            )
+            array.attrs.update({**self._fields[name], "coordinates": self._coordinates()})
+            self._arrays[name] = array
+
+    def _coordinates(self) -> str:
+        horizontal = HORIZONTAL_NAMES[self.grid.horizontal_units]
+        return " ".join([*horizontal, *SAMPLE_ATTRIBUTES])
+
+    def _write_small_variables(self) -> None:
+        for name, (dims, values, attributes) in grid_variables(self.grid).items():
+            self._write(name, dims, values, attributes)
+        kinds = {"member": np.int32, "time": np.float64, "split": np.int8}
+        for name, numbers in self._samples.items():
+            column = np.asarray(numbers, dtype=kinds[name])
+            self._write(name, ("sample",), column, SAMPLE_ATTRIBUTES[name])
+        for name, numbers in self._parameters.items():
+            self._write(name, ("sample",), np.asarray(numbers, dtype=np.float64), {})
+
+    def _write(
+        self, name: str, dims: tuple[str, ...], values: NDArray[Any], attributes: dict[str, Any]
+    ) -> None:
+        array = self._group.create_array(
+            name,
+            shape=values.shape,
+            chunks=values.shape,
+            dtype=values.dtype,
+            compressors=compressor(),
+            dimension_names=dims,
+        )
+        array[...] = values
+        array.attrs.update(attributes)
+
+    def _check(self, state: State, parameters: dict[str, float], first: int) -> None:
+        shape = tuple(state.temperature.shape[1:])
+        if shape != self.grid.shape:
+            raise UserError(f"a state has shape {shape}: expected {self.grid.shape} (z, y, x).")
+        if (state.sea_level is not None) != self.sea_level:
+            found = "has no" if self.sea_level else "has a"
+            raise UserError(f"state {first} {found} sea level, unlike the archive {self.path}.")
+        if first and parameters.keys() != self._parameters.keys():
+            raise UserError(
+                f"state {first} has the parameters {sorted(parameters)}: expected "
+                f"{sorted(self._parameters)} as for the states before it."
+            )
+        reserved = parameters.keys() & {
+            *SAMPLE_ATTRIBUTES,
+            *self._fields,
+            *grid_variables(self.grid),
+        }
+        if reserved:
+            raise UserError(f"a parameter cannot be named {min(reserved)}: it is a variable.")
+
+    def _stored(self, state: State) -> dict[str, NDArray[np.float32]]:
+        """Fields as they go to disk: float32, rounded if wanted, NaN on land."""
+        steps = {"thetao": LEVEL_STEP_TEMPERATURE, "so": LEVEL_STEP_SALINITY}
+        fields = {"thetao": state.temperature, "so": state.salinity}
+        if state.sea_level is not None:
+            fields["zos"] = state.sea_level
+        stored = {}
+        for name, field in fields.items():
+            wet = self._wet[0] if name == "zos" else self._wet
+            values = field.detach().cpu()
+            if self.rounding and name in steps:
+                values = torch.round(values.double() / steps[name]) * steps[name]
+            self._check_finite(name, values, wet)
+            stored[name] = torch.where(wet, values.float(), torch.nan).numpy()
+        return stored
+
+    def _check_finite(self, name: str, values: torch.Tensor, wet: torch.Tensor) -> None:
+        bad = (~values.isfinite() & wet).flatten(1).sum(1)
+        if bad.any():
+            row = int(torch.argmax((bad > 0).int()))
+            raise UserError(
+                f"state {len(self._samples['member']) + row} has NaN in {bad[row]} wet cells of "
+                f"{name}: expected a value in every wet cell; correct the wet mask or the state."
+            )
+
+    def _hash_state(self, fields: dict[str, NDArray[np.float32]], row: int) -> None:
+        for values in fields.values():
+            self._hash.update(np.nan_to_num(values[row], nan=0.0))
+
+    def _writing(self) -> _Writing:
+        return _Writing(self.path)
+
+
+class _Writing:
+    """Turns an operating system's error while writing `path` into one sentence."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, OSError):
+            raise UserError(
+                f"{self._path} could not be written ({error.strerror or error}): nothing was left; "
+                "free space or choose another place, and run again."
+            ) from error
+
+
+def _zip_directory(directory: Path, target: Path) -> None:
+    """Pack a directory store into a zip whose members are stored as they are."""
+    partial = target.with_name(f"{target.name}.packing")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for file in sorted(path for path in directory.rglob("*") if path.is_file()):
+                archive.write(file, file.relative_to(directory).as_posix())
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)

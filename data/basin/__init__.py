@@ -1,0 +1,1 @@
+"""The simulated ocean basin and its ensembles."""

@@ -1,0 +1,181 @@
+"""Run a perturbed-parameter ensemble of the basin; finished members are kept one file each.
+
+A member's whole way to equilibrium is recorded: snapshots at its record times, the mean of each
+year on each level, and the mean fields of the years that end at early records. An interrupted
+member continues from its last checkpoint; a finished one is never run again.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from data.basin.design import REFERENCE, EnsembleSettings, PlannedMember
+from data.basin.forcing import BasinParameters
+from data.basin.member_files import MemberRecord, read_end, write_member
+from data.basin.simulate import CHECKPOINT
+from data.basin.workers import Report, require_veros, run_side_by_side
+from data.errors import UserError
+
+if TYPE_CHECKING:
+    from data.basin.run import BasinRun
+
+POLL_SECONDS = 5.0
+ROUNDING = 1e-6  # years
+FloatArray = NDArray[np.float64]
+
+
+class _Task(BaseModel):
+    """One integration, picklable for a spawned worker."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    parameters: BasinParameters
+    seed: int
+    start: Path  # the finished parent, or the state that the reference run starts from
+    record_times: tuple[float, ...]  # years after the start
+    mean_years: tuple[int, ...]
+    directory: Path
+    finished: Path
+    checkpoint_years: int
+
+    @property
+    def years(self) -> float:
+        return self.record_times[-1]
+
+
+def run_ensemble(settings: EnsembleSettings, *, directory: Path, workers: int) -> None:
+    """Run every member that is not finished, `workers` at a time; resumes by itself.
+
+    directory: of checkpoints and records of members under way. Raises `UserError` if Veros is not
+    installed, a member blows up, or the start state is missing.
+    """
+    require_veros()
+    members = _unfinished(settings, [settings.reference, *settings.planned])
+    tasks = [_task(settings, member, directory) for member in in_running_order(members, workers)]
+    if tasks:
+        run_side_by_side(_integrate, tasks, workers=workers, label="ensemble")
+
+
+def in_running_order(members: Sequence[PlannedMember], workers: int) -> list[PlannedMember]:
+    """`members` so that few of `workers` wait for a parent: whose parent is done comes first."""
+    waiting, order = list(members), []
+    while waiting:
+        pending = {member.name for member in waiting}
+        ready = [member for member in waiting if member.parent not in pending][:workers]
+        order += ready
+        waiting = [member for member in waiting if member not in ready]
+    return order
+
+
+def finished_file(settings: EnsembleSettings, name: str) -> Path:
+    """Where a finished member is kept."""
+    return settings.finished / f"{name}.npz"
+
+
+def _unfinished(
+    settings: EnsembleSettings, members: Sequence[PlannedMember]
+) -> list[PlannedMember]:
+    return [member for member in members if not finished_file(settings, member.name).exists()]
+
+
+def _task(settings: EnsembleSettings, member: PlannedMember, directory: Path) -> _Task:
+    is_reference = member.name == REFERENCE
+    return _Task(
+        name=member.name,
+        parameters=member.parameters,
+        seed=member.seed,
+        start=settings.start if is_reference else finished_file(settings, member.parent),
+        record_times=member.record_times,
+        mean_years=member.mean_years,
+        directory=directory / member.name,
+        finished=finished_file(settings, member.name),
+        checkpoint_years=settings.checkpoint_years,
+    )
+
+
+def _integrate(task: _Task, report: Report) -> None:
+    """Run one task to its end from its last checkpoint, keeping the records on the way."""
+    from data.basin.run import BasinRun, BlowUp  # Veros must be imported in the worker only
+
+    _wait_for(task.start, report)
+    run = BasinRun(task.parameters, seed=task.seed)
+    start_year = _start(run, task)
+    record = MemberRecord(task.directory, run.grid())
+    checkpoint = task.directory / CHECKPOINT
+    if checkpoint.exists():
+        run.load(checkpoint)
+    try:
+        _advance(run, task, record, start_year, report)
+    except BlowUp as error:
+        raise UserError(f"{task.name}: {error}; narrow the ranges or shorten its steps.") from error
+    write_member(task.finished, record, run, start_year=start_year)
+
+
+def _wait_for(start: Path, report: Report) -> None:
+    """The parent may still be running in another worker."""
+    while not start.exists():
+        report(0.0)
+        time.sleep(POLL_SECONDS)
+
+
+def _start(run: BasinRun, task: _Task) -> float:
+    """Give the run its start state; returns the model year of the branching."""
+    temperature, salinity, velocities, year = read_end(task.start)
+    run.set_year(year)
+    run.set_state(temperature, salinity)
+    if velocities is not None:
+        run.set_velocities(*velocities)
+    return year
+
+
+def _advance(
+    run: BasinRun, task: _Task, record: MemberRecord, start_year: float, report: Report
+) -> None:
+    """Step through whole years, with a stop at each record time."""
+    last = math.ceil(task.years - ROUNDING)
+    for year in range(round(run.year - start_year) + 1, last + 1):
+        means = _RunningMean(run)
+        for stop in _stops(task.record_times, year):
+            run.advance_to(start_year + stop, after_step=means.add)
+            if np.isclose(task.record_times, stop).any():
+                record.keep_snapshot(stop, *run.state())
+        record.keep_year(
+            year,
+            *means.fields(),
+            kinetic_energy=run.kinetic_energy(),
+            with_fields=year in task.mean_years,
+        )
+        if year % task.checkpoint_years == 0 or year == last:
+            run.save(task.directory / CHECKPOINT)
+        report(year)
+
+
+def _stops(record_times: Sequence[float], year: int) -> list[float]:
+    """The record times within the year that ends at `year`, and its end."""
+    return [t for t in record_times if year - 1 + ROUNDING < t < year - ROUNDING] + [float(year)]
+
+
+class _RunningMean:
+    """Mean of T and S over the steps since it was made."""
+
+    def __init__(self, run: BasinRun) -> None:
+        self._run, self._steps = run, 0
+        self._temperature, self._salinity = (np.zeros_like(field) for field in run.state())
+
+    def add(self) -> None:
+        temperature, salinity = self._run.state()
+        self._temperature += temperature
+        self._salinity += salinity
+        self._steps += 1
+
+    def fields(self) -> tuple[FloatArray, FloatArray]:
+        return self._temperature / self._steps, self._salinity / self._steps

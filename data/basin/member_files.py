@@ -1,0 +1,176 @@
+"""Records of one member of an ensemble: under way as small files, finished as one packed file."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.archive.format import LEVEL_STEP_SALINITY, LEVEL_STEP_TEMPERATURE
+from data.atomic import whole
+from data.errors import UserError
+from data.grid import OceanGrid
+
+if TYPE_CHECKING:
+    from data.basin.run import BasinRun
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int32]
+_STEPS = {"thetao": LEVEL_STEP_TEMPERATURE, "so": LEVEL_STEP_SALINITY}
+
+
+class MemberRecord:
+    """What a member under way has recorded in `directory`, one file a snapshot and a year."""
+
+    def __init__(self, directory: Path, grid: OceanGrid) -> None:
+        self.grid = grid
+        self._snapshots, self._years = directory / "snapshots", directory / "years"
+        for folder in (self._snapshots, self._years):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def keep_snapshot(self, age: float, temperature: FloatArray, salinity: FloatArray) -> None:
+        """Keep T [degC] and S [g/kg] `z y x` at `age` [years after the branching]."""
+        fields = {"thetao": temperature.astype(np.float32), "so": salinity.astype(np.float32)}
+        _save(self._snapshots / f"{age:09.4f}.npz", {**fields, "age": np.array(age)})
+
+    def keep_year(
+        self,
+        year: int,
+        temperature: FloatArray,
+        salinity: FloatArray,
+        *,
+        kinetic_energy: float,
+        with_fields: bool,
+    ) -> None:
+        """Keep the level means of a year's mean T and S `z y x`; `with_fields` the fields, too.
+
+        year: the year after the branching that ends now; kinetic_energy: at its end [m2/s2]
+        """
+        values: dict[str, Any] = {
+            "year": np.float64(year),
+            "temperature": level_means(temperature, self.grid),
+            "salinity": level_means(salinity, self.grid),
+            "kinetic_energy": np.float64(kinetic_energy),
+        }
+        if with_fields:
+            values |= {"thetao": temperature.astype(np.float32), "so": salinity.astype(np.float32)}
+        _save(self._years / f"{year:05d}.npz", values)
+
+    def snapshots(self) -> list[dict[str, NDArray[Any]]]:
+        """The snapshots, in time order."""
+        return [_load(path) for path in sorted(self._snapshots.glob("*.npz"))]
+
+    def years(self) -> list[dict[str, NDArray[Any]]]:
+        """What was kept of each year, in time order."""
+        return [_load(path) for path in sorted(self._years.glob("*.npz"))]
+
+
+def level_means(field: FloatArray, grid: OceanGrid) -> FloatArray:
+    """Volume-weighted mean `z` of a field `z y x` over the wet cells of each level."""
+    volume = grid.volume
+    total = volume.sum(axis=(1, 2))
+    return (field * volume).sum(axis=(1, 2)) / np.where(total > 0, total, 1.0)
+
+
+def write_member(path: Path, record: MemberRecord, run: BasinRun, *, start_year: float) -> None:
+    """Pack a finished member into `path`: snapshots, years, and the state that others start from.
+
+    T is rounded to 1/512 K and S to 1/4096 g/kg, as in the archive.
+    """
+    snapshots, years = record.snapshots(), record.years()
+    means = [year for year in years if "thetao" in year]
+    temperature, salinity = run.state()
+    u, v = run.velocities()
+    arrays = {
+        "age": np.array([one["age"] for one in snapshots]),
+        "start_year": np.array(start_year),
+        **_packed_fields(snapshots, record.grid, prefix=""),
+        "mean_year": np.array([one["year"] for one in means]),
+        **_packed_fields(means, record.grid, prefix="mean_"),
+        "year": np.array([one["year"] for one in years]),
+        "temperature": np.stack([one["temperature"] for one in years]).astype(np.float32),
+        "salinity": np.stack([one["salinity"] for one in years]).astype(np.float32),
+        "kinetic_energy": np.array([one["kinetic_energy"] for one in years]),
+        "end_year": np.array(run.year),
+        **{
+            name: values.astype(np.float32)
+            for name, values in {"end_thetao": temperature, "end_so": salinity}.items()
+        },
+        "end_u": u.astype(np.float32),
+        "end_v": v.astype(np.float32),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as partial:
+        _write_npz(partial, arrays)
+
+
+def read_end(
+    path: Path,
+) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray] | None, float]:
+    """T [degC] and S [g/kg] `z y x`, u and v [m/s] if stored, and the model year at a run's end.
+
+    Raises UserError if `path` is neither a finished member nor a start state.
+    """
+    stored = _load(path)
+    prefix = "end_" if "end_year" in stored else ""
+    try:
+        temperature, salinity = (stored[f"{prefix}{name}"].astype(float) for name in _STEPS)
+        year = float(stored[f"{prefix}year"])
+    except KeyError as error:
+        raise UserError(f"{path} lacks {error}: no run can start from it.") from None
+    flow = tuple(stored[name].astype(float) for name in ("end_u", "end_v") if name in stored)
+    return temperature, salinity, (flow[0], flow[1]) if len(flow) == 2 else None, year
+
+
+def pack(fields: FloatArray, *, step: float) -> IntArray:
+    """Fields `t cell` as multiples of `step`, differences along time, then along cells."""
+    levels = np.round(np.asarray(fields, dtype=np.float64) / step).astype(np.int32)
+    return np.diff(np.diff(levels, axis=0, prepend=0), axis=1, prepend=0).astype(np.int32)
+
+
+def unpack(differences: IntArray, *, step: float) -> FloatArray:
+    """Inverse of `pack`, to the rounding."""
+    levels = np.cumsum(np.cumsum(differences, axis=1, dtype=np.int64), axis=0)
+    return levels.astype(np.float64) * step
+
+
+def _packed_fields(
+    states: list[dict[str, NDArray[Any]]], grid: OceanGrid, *, prefix: str
+) -> dict[str, NDArray[Any]]:
+    """The wet cells of T and S of `states`, packed; nothing where there are none."""
+    if not states:
+        return {}
+    return {
+        f"{prefix}{name}": pack(np.stack([one[name][grid.wet] for one in states]), step=step)
+        for name, step in _STEPS.items()
+    }
+
+
+def _save(path: Path, arrays: dict[str, Any]) -> None:
+    with whole(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): delete it and the checkpoint beside it, and run the "
+            "simulation again."
+        ) from error
+
+
+def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """An npz whose members are packed by LZMA, which halves them once more."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for name, values in arrays.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.asarray(values), allow_pickle=False)
+            archive.writestr(f"{name}.npy", buffer.getvalue())

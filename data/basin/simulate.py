@@ -1,0 +1,200 @@
+"""Run an ensemble of the basin: spin up one member, branch the others, keep spaced states.
+
+Every integration saves a checkpoint each few years and every record as it is reached, so an
+interrupted ensemble continues where it stopped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data.atomic import whole
+from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
+from data.basin.workers import Report, require_veros, run_side_by_side
+from data.errors import UserError
+
+CHECKPOINT = "checkpoint.npz"
+SPIN_UP = "spin_up"  # folder of the spin-up
+GRID_FIELDS = ("resolution", "levels", "depth", "surface_thickness", "width", "northern_edge")
+
+
+class MemberSettings(BasinParameters):
+    """One branch of the ensemble: its name, the seed of its forcing and its parameters."""
+
+    name: str
+    seed: int
+
+    @property
+    def parameters(self) -> BasinParameters:
+        """The physical parameters alone."""
+        return BasinParameters(**self.model_dump(exclude={"name", "seed"}))
+
+
+class SimulationSettings(BaseModel):
+    """The whole ensemble."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spin_up: MemberSettings
+    spin_up_years: float = Field(150.0, gt=0)
+    members: list[MemberSettings] = Field(min_length=1)
+    adjust_years: float = Field(30.0, ge=0, description="years a branch adjusts, unrecorded")
+    record_years: float = Field(42.0, gt=0, description="years over which states are kept")
+    record_interval_days: float = Field(150.0, gt=0)
+    checkpoint_years: float = Field(2.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check_members(self) -> Self:
+        names = [SPIN_UP, *(member.name for member in self.members)]
+        repeated = [name for name in names if names.count(name) > 1]
+        if repeated:
+            raise ValueError(
+                f"two integrations are named {repeated[0]}: names are folders, give each its own "
+                f"({SPIN_UP} is taken)"
+            )
+        for member in self.members:
+            for field in GRID_FIELDS:
+                mine, spun_up = getattr(member, field), getattr(self.spin_up, field)
+                if mine != spun_up:
+                    raise ValueError(
+                        f"member {member.name} has {field} {mine:g}, but the spin-up {spun_up:g}: "
+                        "a branch continues on the grid of the spin-up"
+                    )
+        return self
+
+    @property
+    def record_times(self) -> NDArray[np.float64]:
+        """Model years at which a branch keeps a state, counted from the branching."""
+        interval = self.record_interval_days / DAYS_PER_YEAR
+        count = int(np.floor(self.record_years / interval + 1e-9))
+        return np.asarray(self.adjust_years + interval * np.arange(1, count + 1), dtype=np.float64)
+
+
+def run_ensemble(settings: SimulationSettings, *, directory: Path, workers: int) -> None:
+    """Spin up and branch under `directory`, `workers` members at a time; resumes by itself.
+
+    Raises `UserError` if `directory` holds an ensemble of other settings, Veros is not installed,
+    or a member blows up.
+    """
+    require_veros()
+    _claim(directory, settings)
+    run_side_by_side(_integrate, [_spin_up_task(settings, directory)], workers=1, label="spin-up")
+    tasks = [_branch_task(settings, member, directory) for member in settings.members]
+    run_side_by_side(_integrate, tasks, workers=workers, label="members")
+
+
+def records(member_directory: Path) -> list[Path]:
+    """The stored records of a member, in time order."""
+    return sorted((member_directory / "records").glob("*.npz"))
+
+
+def _claim(directory: Path, settings: SimulationSettings) -> None:
+    """Note whose ensemble `directory` holds, so that no other one continues it."""
+    note, content = directory / "settings.json", settings.model_dump_json(indent=2)
+    if note.is_file() and note.read_text() != content:
+        raise UserError(
+            f"{directory} holds an ensemble with other settings (see {note.name} there); "
+            "set --run_directory to another path, or remove that folder"
+        )
+    with whole(note) as partial:
+        partial.write_text(content)
+
+
+class _Task(BaseModel):
+    """One integration, picklable for a spawned worker."""
+
+    member: MemberSettings
+    directory: Path
+    start: Path | None  # checkpoint to branch from; None starts from the analytic state
+    start_year: float
+    record_times: list[float]  # years after the start
+    years: float
+    checkpoint_years: float
+
+    @property
+    def name(self) -> str:
+        return self.member.name
+
+
+def _spin_up_task(settings: SimulationSettings, directory: Path) -> _Task:
+    return _Task(
+        member=settings.spin_up,
+        directory=directory / SPIN_UP,
+        start=None,
+        start_year=0.0,
+        record_times=[float(year) for year in range(10, int(settings.spin_up_years) + 1, 10)],
+        years=settings.spin_up_years,
+        checkpoint_years=settings.checkpoint_years,
+    )
+
+
+def _branch_task(settings: SimulationSettings, member: MemberSettings, directory: Path) -> _Task:
+    times = settings.record_times.tolist()
+    return _Task(
+        member=member,
+        directory=directory / member.name,
+        start=directory / SPIN_UP / CHECKPOINT,
+        start_year=settings.spin_up_years,
+        record_times=times,
+        years=times[-1],
+        checkpoint_years=settings.checkpoint_years,
+    )
+
+
+def _integrate(task: _Task, report: Report) -> None:
+    """Run one task to its end from its last checkpoint, keeping the records on the way."""
+    from data.basin.run import BasinRun, BlowUp  # Veros must be imported in the worker only
+
+    (task.directory / "records").mkdir(parents=True, exist_ok=True)
+    checkpoint = task.directory / CHECKPOINT
+    run = BasinRun(task.member.parameters, seed=task.member.seed)
+    if checkpoint.exists():
+        run.load(checkpoint)
+    elif task.start is not None:
+        run.load(task.start)
+
+    checkpoint_times = _checkpoint_times(task)
+    for year in sorted({*task.record_times, *checkpoint_times}):
+        if run.year > task.start_year + year - 1e-6:
+            continue
+        try:
+            run.advance_to(task.start_year + year)
+        except BlowUp as error:
+            raise UserError(
+                f"{task.name}: {error}; change its parameters or shorten its steps."
+            ) from error
+        if _matches(year, task.record_times):
+            _save_record(run, task, year)
+        if _matches(year, checkpoint_times):
+            run.save(checkpoint)
+        report(year)
+    report(task.years)
+
+
+def _checkpoint_times(task: _Task) -> list[float]:
+    """Years after the start: every `checkpoint_years`, and the end."""
+    regular = np.arange(task.checkpoint_years, task.years, task.checkpoint_years)
+    return [*regular.tolist(), task.years]
+
+
+def _matches(year: float, times: list[float]) -> bool:
+    # Equal years differ by rounding: one sums intervals, the other multiplies years.
+    return bool(np.isclose(times, year).any())
+
+
+def _save_record(run, task: _Task, year: float) -> None:
+    temperature, salinity = run.state()
+    path = task.directory / "records" / f"{year:09.4f}.npz"
+    with whole(path) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            thetao=temperature.astype(np.float32),
+            so=salinity.astype(np.float32),
+            year=np.float64(run.year),
+            kinetic_energy=np.float64(run.kinetic_energy()),
+        )

@@ -1,0 +1,66 @@
+"""Figures of integrations that start from states."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from evaluation.canvas import depth_ticks, new_figure, row_colours, styled
+from integration.integrate import IntegrationResult
+from integration.member_run import MemberRun
+
+FloatArray = NDArray[np.float64]
+
+
+@styled
+def integration_drift(result: IntegrationResult) -> Figure:
+    """A-posteriori runs by label: volume-mean T and S, kinetic energy, change of level-mean T.
+
+    Thin lines are runs, which end where one blew up; thick lines are means over those that held.
+    """
+    figure, axes = new_figure(1, 4, panel=(3.4, 3.1))
+    for label, colour in row_colours(dict.fromkeys(result.labels)).items():
+        runs = result.of(label)
+        series = {
+            "volume-mean T − start [K]": [r.mean_temperature - r.mean_temperature[0] for r in runs],
+            "volume-mean S − start [10⁻³]": [r.mean_salinity - r.mean_salinity[0] for r in runs],
+            "kinetic energy [cm² s⁻²]": [1e4 * r.kinetic_energy for r in runs],
+        }
+        for ax, (title, lines) in zip(axes[0], series.items(), strict=False):
+            _runs(ax, runs, lines, colour, label)
+            ax.set_xlabel("years after the start")
+            ax.set_title(title)
+        _level_drift(axes[0, 3], runs, colour)
+    axes[0, 3].set_title("change of level-mean T [K]")
+    axes[0, 3].set_ylabel("depth [m]")
+    axes[0, 0].legend()
+    figure.suptitle("Integration by the ocean model from rest")
+    return figure
+
+
+def _runs(
+    ax: Axes, runs: list[MemberRun], lines: list[FloatArray], colour: str, label: str
+) -> None:
+    for run, line in zip(runs, lines, strict=True):
+        ax.plot(run.time, line, color=colour, alpha=0.35, linewidth=0.6)
+    held = [(run.time, line) for run, line in zip(runs, lines, strict=True) if run.held]
+    if held:
+        ax.plot(held[0][0], np.mean([line for _, line in held], axis=0), color=colour, label=label)
+    else:
+        ax.plot([], [], color=colour, linestyle=":", label=f"{label} (blew up)")
+
+
+def _level_drift(ax: Axes, runs: list[MemberRun], colour: str) -> None:
+    held = [run for run in runs if run.held]
+    if not held:
+        return
+    wet = held[0].level_volume > 0
+    root = np.sqrt(held[0].depth[wet])
+    changes = np.array([(run.temperature[-1] - run.temperature[0])[wet] for run in held])
+    ax.plot(changes.T, root, color=colour, alpha=0.35, linewidth=0.6)
+    ax.plot(changes.mean(axis=0), root, color=colour)
+    ticks = depth_ticks(float(held[0].thickness[wet].sum()))
+    ax.set_yticks(np.sqrt(ticks), [f"{tick:.0f}" for tick in ticks])
+    ax.set_ylim(np.sqrt(ticks[-1]), 0)

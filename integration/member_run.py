@@ -1,0 +1,124 @@
+"""What one integration of the basin left behind, in memory and on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.atomic import whole
+from integration.recording import PROFILES, SERIES
+
+FloatArray = NDArray[np.float64]
+NO_YEARS = np.empty((0, 0, 0))
+ROUNDING = 1e-6  # years
+
+
+@dataclass(frozen=True)
+class MemberRun:
+    """What one integration recorded, at times `t` and levels `z` (surface first).
+
+    time `t`: years after the start; temperature `t z` [degC] and salinity `t z` [g/kg]: horizontal
+    means; temperature_change, salinity_change `t z`: rms over the level of what changed since the
+    start; series: `t` each, see `recording.SERIES`; level_volume `z`: wet volume [m3]; depth,
+    thickness `z` [m]; overturning `year z y`: mean stream function [Sv] of each whole year at the
+    levels' bases and northern faces; blow_up_year: years after the start at which the run diverged
+    or left the ranges of any ocean, None if it held.
+    """
+
+    label: str
+    index: int
+    time: FloatArray
+    temperature: FloatArray
+    salinity: FloatArray
+    series: Mapping[str, FloatArray]
+    level_volume: FloatArray
+    depth: FloatArray
+    thickness: FloatArray
+    blow_up_year: float | None
+    temperature_change: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    salinity_change: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    overturning: FloatArray = field(default_factory=lambda: NO_YEARS)
+
+    @property
+    def held(self) -> bool:
+        """Whether the run did not diverge."""
+        return self.blow_up_year is None
+
+    @property
+    def years(self) -> float:
+        """Years after the start at the last record."""
+        return float(self.time[-1])
+
+    @property
+    def kinetic_energy(self) -> FloatArray:
+        """Volume mean `t` [m2/s2]."""
+        return self.series["kinetic_energy"]
+
+    @property
+    def mean_temperature(self) -> FloatArray:
+        """Volume-mean temperature `t` [degC]."""
+        return self.temperature @ (self.level_volume / self.level_volume.sum())
+
+    @property
+    def mean_salinity(self) -> FloatArray:
+        """Volume-mean salinity `t` [g/kg]."""
+        return self.salinity @ (self.level_volume / self.level_volume.sum())
+
+    @property
+    def level_weights(self) -> FloatArray:
+        """Share of each level `z` in the thickness of those that have an ocean."""
+        weights = self.thickness * (self.level_volume > 0)
+        return weights / weights.sum()
+
+    @property
+    def drift(self) -> float:
+        """Thickness-weighted rms over levels of the change of level-mean T, start to end [K]."""
+        change = self.temperature[-1] - self.temperature[0]
+        return float(np.sqrt(change**2 @ self.level_weights))
+
+    def until(self, years: float) -> MemberRun:
+        """The run as it stood `years` after its start; a blow-up after that has not been yet."""
+        kept = self.time <= years + ROUNDING
+        early = self.blow_up_year is not None and self.blow_up_year <= years + ROUNDING
+        return replace(
+            self,
+            time=self.time[kept],
+            **{name: getattr(self, name)[_first(kept, getattr(self, name))] for name in PROFILES},
+            series={name: values[kept] for name, values in self.series.items()},
+            overturning=self.overturning[: int(years + ROUNDING)],
+            blow_up_year=self.blow_up_year if early else None,
+        )
+
+
+def _first(kept: NDArray[np.bool_], values: FloatArray) -> NDArray[np.bool_]:
+    return kept if len(values) else kept[:0]
+
+
+def save_run(path: Path, arrays: Mapping[str, object]) -> None:
+    """Write what `load_run` reads, whole or not at all."""
+    with whole(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_arrays(path: Path) -> dict[str, FloatArray]:
+    """All arrays of a file."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def load_run(path: Path) -> MemberRun:
+    """A run from what its recorder and its task wrote down."""
+    stored = load_arrays(path)
+    blow_up_year = float(stored["blow_up_year"])
+    own = ("time", *PROFILES, "level_volume", "depth", "thickness", "overturning")
+    return MemberRun(
+        label=str(stored["label"]),
+        index=int(stored["index"]),
+        blow_up_year=None if np.isnan(blow_up_year) else blow_up_year,
+        series={name: stored[name] for name in SERIES},
+        **{name: stored[name] for name in own},
+    )

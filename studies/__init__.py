@@ -1,0 +1,1 @@
+"""How the documents' numbers were made; only the front door imports it."""

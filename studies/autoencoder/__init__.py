@@ -1,0 +1,1 @@
+"""Autoencoders compared at equal cost."""

@@ -1,0 +1,297 @@
+"""Compares designs of the autoencoder at equal training cost: `halocline compare STUDY`.
+
+Every variant trains for the same processor time, so that what else the machine does counts little:
+the time of its training step is measured, and it gets as many samples as fit. Each is judged as
+soon as it is trained; finished variants are not repeated, and one that was interrupted goes on from
+its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from autoencoder.codec import Codec, VolumeCodec
+from autoencoder.train import build_codec, build_trainer, load_codec, stage_directory, train_codec
+from configs import Experiment
+from data.archive.reader import StateArchive
+from data.archive.splits import spread_out
+from data.errors import UserError
+from data.state import State
+from evaluation.figures import save_figure
+from evaluation.metrics import EvaluationContext
+from evaluation.provenance import provenance
+from evaluation.reconstruction import (
+    Decoded,
+    decode_all,
+    judge,
+    level_errors,
+    reconstruction_spectra,
+    worst_cells,
+)
+from guidance.seawater import equation_of_state
+from studies.autoencoder.figures import frontier, reconstruction_maps, rmse_profiles, spectra_ratios
+from studies.autoencoder.settings import CodecStudy
+from studies.cost.codec import codec_cost, grid_cost
+from training.launch import build_accelerator
+from training.log import write_json
+
+WARM_UP_STEPS = 2
+TIMED_STEPS = 6
+LONGEST_WARM_UP = 0.2  # of the training: a short one that only warms up learns nothing
+
+
+def compare(study: CodecStudy, *, split: str = "validation", only: Sequence[str] = ()) -> Path:
+    """Train and judge the variants (of the names in `only`, or all) on `split`.
+
+    Writes metrics_SPLIT.json into each variant's folder at once, then study_SPLIT.json and the
+    figures of all variants that are done; returns the path of the former.
+    """
+    unknown = sorted(set(only) - set(study.variants))
+    if unknown:
+        raise UserError(
+            f"the study has no variant {', '.join(unknown)}; it has {', '.join(study.variants)}"
+        )
+    names = [name for name in study.variants if name in only or not only]
+    for name in tqdm(names, desc="comparing", unit="variant"):
+        tqdm.write(f"== {name}")
+        run_variant(study, name, split=split)
+    return summarise(study, split=split)
+
+
+def run_variant(study: CodecStudy, name: str, *, split: str) -> dict[str, Any]:
+    """What metrics_SPLIT.json of a variant holds; trains and judges it if it is not there."""
+    path = _metrics_path(study, name, split)
+    experiment, plan = at_equal_cost(study, name)
+    result = _finished(study, name, split=split)
+    if result is not None:
+        return result
+    train_codec(experiment)
+    result = judge_variant(experiment, split=split, cost_grid=study.settings.cost_grid)
+    result["settings"] = _all_settings(study, experiment)
+    result["metrics"] |= {key: plan[key] for key in ("training_samples", "samples_per_second")}
+    write_json(path, result)
+    return json.loads(path.read_text())
+
+
+def at_equal_cost(study: CodecStudy, name: str) -> tuple[Experiment, dict[str, Any]]:
+    """A variant with as many training samples as fit into the study's time, and the plan.
+
+    The plan is kept in the variant's folder, so that a resumed training does not measure anew.
+    Raises `UserError` if the folder holds a variant of other settings.
+    """
+    experiment = study.variants[name]
+    path = experiment.run_directory / "plan.json"
+    settings = _settings(study, experiment)
+    plan: dict[str, Any] = {"settings": settings}
+    if path.is_file():
+        plan = json.loads(path.read_text())
+    if plan["settings"] != settings:
+        differing = [key for key in settings if settings[key] != plan["settings"].get(key)]
+        raise UserError(
+            f"{experiment.run_directory} holds a variant with other settings "
+            f"({', '.join(differing)} differ); remove it, or give the variant another name"
+        )
+    if "training_samples" not in plan:
+        plan |= _measured_plan(experiment, seconds=study.settings.training_seconds)
+        write_json(path, plan)
+    return with_samples(experiment, plan["training_samples"]), plan
+
+
+def training_rate(experiment: Experiment) -> float:
+    """Samples per second of the variant's training steps, the reading of states included.
+
+    The median over a few steps after a warm-up, in a folder that is then removed. Validation and
+    checkpoints do not count.
+    """
+    batch = experiment.autoencoder.training.batch_size
+    with TemporaryDirectory() as folder:
+        starts = _step_starts(_trial(experiment, Path(folder)))
+    durations = [later - earlier for earlier, later in pairwise(starts)]
+    return batch / median(durations[WARM_UP_STEPS:])
+
+
+def with_samples(experiment: Experiment, samples: int) -> Experiment:
+    """The experiment with an autoencoder trained on `samples` samples; short ones warm up less."""
+    warm_up = experiment.autoencoder.training.warmup_samples
+    warm_up = max(1, min(warm_up, round(LONGEST_WARM_UP * samples)))
+    return _with_training(experiment, {"samples": samples, "warmup_samples": warm_up})
+
+
+def judge_variant(
+    experiment: Experiment, *, split: str, cost_grid: tuple[int, int, int] | None = None
+) -> dict[str, Any]:
+    """Metrics, profiles, spectra and worst cells of a trained codec; draws its maps."""
+    archive, codec = StateArchive.open(experiment.data.archive), load_codec(experiment)
+    codec.check_archive(archive)
+    truth = archive.read(spread_out(archive.indices(split), experiment.evaluation.states))
+    context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
+    decoded = decode_all(codec, truth, context)
+    metrics = judge(decoded, codec.statistics, context) | {"compression": codec.compression}
+    maps = reconstruction_maps(decoded, archive.grid)
+    save_figure(maps, experiment.run_directory / f"maps_{split}.png")
+    return {
+        "name": experiment.name,
+        "split": split,
+        "metrics": metrics | _cost(experiment, codec, truth, cost_grid),
+        **_details(decoded, codec, archive),
+        "provenance": provenance(seeds={"autoencoder": experiment.autoencoder.training.seed}),
+    }
+
+
+def summarise(study: CodecStudy, *, split: str) -> Path:
+    """Write study_SPLIT.json and the figures from the variants that are done."""
+    results = {
+        name: result
+        for name in study.variants
+        if (result := _finished(study, name, split=split)) is not None
+    }
+    metrics = {name: result["metrics"] for name, result in results.items()}
+    path = study.directory / f"study_{split}.json"
+    seeds = {"autoencoder": study.base.autoencoder.training.seed}
+    content: dict[str, object] = {
+        "title": study.settings.title,
+        "split": split,
+        "training_seconds": study.settings.training_seconds,
+        "variants": metrics,
+        "provenance": provenance(seeds=seeds),
+    }
+    write_json(path, content)
+    shown = study.settings.shown or tuple(study.variants)
+    curves = {name: result for name, result in results.items() if name in shown}
+    directory = study.directory / f"figures_{split}"
+    save_figure(frontier(metrics), directory / "frontier.png")
+    if curves:
+        _save_curves(curves, directory)
+    return path
+
+
+def _save_curves(results: dict[str, dict[str, Any]], directory: Path) -> None:
+    spectra = {name: result["spectra"] for name, result in results.items()}
+    profiles = {name: result["rmse_percent_of_total_std"] for name, result in results.items()}
+    depth = next(iter(results.values()))["depth_m"]
+    figures = {
+        "spectra": spectra_ratios(spectra),
+        "rmse_profiles": rmse_profiles(profiles, depth),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, directory / f"{name}.png")
+
+
+def _measured_plan(experiment: Experiment, *, seconds: float) -> dict[str, Any]:
+    training = experiment.autoencoder.training
+    if experiment.autoencoder.kind == "identity":
+        return {"training_samples": training.samples, "samples_per_second": None}
+    rate = training_rate(experiment)
+    batches = max(1, round(seconds * rate / training.batch_size))
+    return {"training_samples": batches * training.batch_size, "samples_per_second": rate}
+
+
+def _with_training(experiment: Experiment, settings: dict[str, int]) -> Experiment:
+    """The experiment with other settings of the autoencoder's training."""
+    training = experiment.autoencoder.training.model_copy(update=settings)
+    autoencoder = experiment.autoencoder.model_copy(update={"training": training})
+    return experiment.model_copy(update={"autoencoder": autoencoder})
+
+
+def _trial(experiment: Experiment, directory: Path) -> Experiment:
+    """A few steps of the experiment in another folder, validated and saved only at the end."""
+    steps = WARM_UP_STEPS + TIMED_STEPS + 1
+    samples = steps * experiment.autoencoder.training.batch_size
+    times = ("samples", "checkpoint_samples", "validation_samples")
+    trial = _with_training(experiment, dict.fromkeys(times, samples))
+    return trial.model_copy(update={"run_directory": directory})
+
+
+def _step_starts(experiment: Experiment) -> list[float]:
+    """Train for the experiment's samples; the times [s] at which its steps began."""
+    archive = StateArchive.open(experiment.data.archive)
+    codec = build_codec(experiment, archive)
+    assert isinstance(codec, VolumeCodec), "the identity is not trained"
+    accelerator = build_accelerator(
+        stage_directory(experiment), precision=experiment.autoencoder.training.precision
+    )
+    trainer = build_trainer(experiment, codec, archive=archive, accelerator=accelerator)
+    starts: list[float] = []
+
+    def note(module: nn.Module, _: object) -> None:
+        if module.training:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            starts.append(time.process_time())
+
+    trainer.objective.register_forward_pre_hook(note)
+    trainer.run()
+    return starts
+
+
+def _cost(
+    experiment: Experiment, codec: Codec, state: State, grid: tuple[int, int, int] | None
+) -> dict[str, float]:
+    cost = codec_cost(codec, state)
+    if grid is None:
+        return cost
+    return cost | {f"cost_grid_{key}": value for key, value in grid_cost(experiment, grid).items()}
+
+
+def _details(decoded: Decoded, codec: Codec, archive: StateArchive) -> dict[str, Any]:
+    """What the figures need; levels without ocean hold None."""
+    profiles = asdict(level_errors(decoded, codec.statistics))
+    return {
+        "depth_m": archive.grid.depth.tolist(),
+        **{
+            f"rmse_percent_of_{unit}_std": {
+                variable: [None if math.isnan(value) else value for value in values]
+                for variable, values in profile.items()
+            }
+            for unit, profile in profiles.items()
+        },
+        "spectra": reconstruction_spectra(decoded, archive.grid),
+        "worst_cells": worst_cells(decoded, codec.statistics, archive.grid),
+    }
+
+
+def _settings(study: CodecStudy, experiment: Experiment) -> dict[str, Any]:
+    """What a variant's result depends on, as JSON holds it."""
+    return {
+        "autoencoder": experiment.autoencoder.model_dump(mode="json"),
+        "training_seconds": study.settings.training_seconds,
+        "archive": StateArchive.open(experiment.data.archive).digest,
+        "diffusion_stages": len(experiment.diffusion.channels),
+    }
+
+
+def _all_settings(study: CodecStudy, experiment: Experiment) -> dict[str, Any]:
+    """What a variant's metrics depend on: its training and how it is judged."""
+    judging = {
+        "states": experiment.evaluation.states,
+        "cost_grid": study.settings.cost_grid and list(study.settings.cost_grid),
+        "diffusion": experiment.diffusion.model_dump(mode="json", exclude={"training"}),
+    }
+    return _settings(study, study.variants[experiment.name]) | judging
+
+
+def _finished(study: CodecStudy, name: str, *, split: str) -> dict[str, Any] | None:
+    """A variant's result, if it is there and of the study's present settings."""
+    path = _metrics_path(study, name, split)
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    current = json.loads(json.dumps(_all_settings(study, study.variants[name])))
+    return result if result["settings"] == current else None
+
+
+def _metrics_path(study: CodecStudy, name: str, split: str) -> Path:
+    return study.variants[name].run_directory / f"metrics_{split}.json"

@@ -1,0 +1,1 @@
+"""What training and sampling cost in time, operations and memory."""

@@ -1,0 +1,79 @@
+"""Seconds that exact convective adjustment takes, by equation of state and share of overturning.
+
+    python -m studies.cost.adjustment --grid 36x800x256 --threads 1
+
+The states are float32, all wet; the columns that overturn do so at about every third interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import torch
+
+from data.archive.format import EquationName
+from data.errors import user_errors_in_one_sentence
+from data.grid import OceanGrid
+from data.state import State
+from evaluation.provenance import provenance
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
+from studies.cost.codec import Meter, measuring_parser, parse_shape, synthetic_grid
+from training.log import tell
+
+PERCENT_UNSTABLE = (0, 10, 100)
+SEED = 0
+
+
+def overturning_state(grid: OceanGrid, *, percent: int) -> State:
+    """One state whose columns are stable, but for about `percent` of them, with noise added."""
+    levels, rows, columns = grid.shape
+    generator = torch.Generator().manual_seed(SEED)
+    noise = torch.randn(2, 1, levels, rows, columns, generator=generator)
+    noise *= torch.rand(rows, columns, generator=generator) < percent / 100
+    profile = torch.linspace(20, 2, levels)[:, None, None]
+    return State(profile + noise[0], 35 + 0.1 * noise[1])
+
+
+def adjust_cost(
+    grid: OceanGrid, *, percents: Sequence[int] = PERCENT_UNSTABLE, meter: Meter
+) -> dict[str, dict[str, float]]:
+    """Median seconds to adjust one state, for each equation of state and `percents` of columns."""
+    states = {percent: overturning_state(grid, percent=percent) for percent in percents}
+    return {
+        name: {
+            f"unstable_{percent}_percent": _seconds(state, name, grid, meter)
+            for percent, state in states.items()
+        }
+        for name in get_args(EquationName)
+    }
+
+
+def _seconds(state: State, name: str, grid: OceanGrid, meter: Meter) -> float:
+    state, eos = state.map(lambda field: field.to(meter.device)), equation_of_state(name)
+    return meter.cost(lambda: adjust(state, eos=eos, grid=grid))["seconds"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure on a grid and print the result as JSON."""
+    parser = measuring_parser(__doc__)
+    parser.add_argument("--grid", required=True, help="levels x rows x columns, as 36x800x256")
+    parser.add_argument("--repeats", type=int, default=3, help="timed calls of each kind (3)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    options = parser.parse_args(arguments)
+    with user_errors_in_one_sentence():
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        grid = synthetic_grid(*parse_shape(options.grid), periodic_x=True)
+        result: dict[str, object] = {
+            "grid": options.grid,
+            "threads": torch.get_num_threads(),
+            "adjustment_seconds": adjust_cost(grid, meter=Meter(options.repeats, options.device)),
+            "provenance": provenance(seeds={"state": SEED}),
+        }
+        tell(result, options.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The figures of the benchmark: what a state costs, by the size of the ocean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from evaluation.canvas import ROW_COLOURS, new_figure, styled
+
+QUANTITIES = {
+    "seconds": "one state [s]",
+    "memory_MB": "memory beyond the networks [MB]",
+    "states_per_second": "states per second, best batch",
+}
+LINES = {"unguided": "o--", "guided": "s-"}
+
+
+@styled
+def cost_by_resolution(benchmarks: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Seconds, memory and throughput of every system against the number of cells.
+
+    benchmarks: by experiment and grid, as `studies.cost.benchmark` writes them
+    """
+    figure, axes = new_figure(1, len(QUANTITIES), panel=(3.8, 3.6))
+    sizes = sorted(benchmarks.values(), key=lambda benchmark: benchmark["cells"])
+    systems = list(dict.fromkeys(name for one in sizes for name in one["systems"]))
+    for ax, (quantity, title) in zip(axes[0], QUANTITIES.items(), strict=True):
+        for system, colour in zip(systems, ROW_COLOURS, strict=False):
+            _lines(ax, sizes, system, quantity, colour)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set_xlabel("cells of the grid")
+        ax.set_ylabel(title)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+    return figure
+
+
+def _lines(
+    ax: Axes, sizes: list[Mapping[str, Any]], system: str, quantity: str, colour: str
+) -> None:
+    """A system's values on all grids, unguided dashed with circles, guided solid with squares."""
+    for how, style in LINES.items():
+        points = [
+            (one["cells"], one["systems"][system][how][quantity])
+            for one in sizes
+            if system in one["systems"]
+        ]
+        label = f"{system}, {how}"
+        ax.plot(*zip(*points, strict=True), style, color=colour, label=label)

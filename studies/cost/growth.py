@@ -1,0 +1,278 @@
+"""How cost and memory grow with the grid, on paper: `python -m studies.cost.growth CONFIG`.
+
+The experiment's networks, and those of the same sampler in data space, are built on torch's meta
+device, where tensors have shapes and no numbers, and run there: so grids can be counted that fit
+into no memory. All cells are taken as wet.
+
+FLOPs are those of matrix products, convolutions and attention, 2 for each multiplication and
+addition. Memory is the largest sum of tensors that exist at a time beyond networks, grid and
+statistics, in float32: a lower bound, to which allocators and convolutions add work space.
+Attention is counted as flash attention, which keeps no matrix of all pairs. What guidance judges a
+decoded strip by, the loss terms of the autoencoder and the final adjustment have no such products
+and take time in proportion to the cells; they are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from math import log, prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoencoder.codec import Codec, VolumeCodec
+from autoencoder.train import design_codec
+from configs import Experiment, load_experiment
+from data.errors import user_errors_in_one_sentence
+from data.state import State
+from evaluation.provenance import provenance
+from guidance.decoding import Decoder, Features
+from guidance.energy import WeightedTerm, energy_of
+from guidance.guide import Guide
+from latent_diffusion.denoiser import predict
+from latent_diffusion.objective import DenoisingObjective
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.train import build_schedule
+from studies.cost.benchmark import DATA_SPACE, LATENT, systems_of
+from studies.cost.codec import SUM, TIMESTEP, decode_gradient, measuring_parser, parse_shape
+from studies.cost.counting import counted
+from studies.cost.guidance import pipeline_around
+from training.log import tell
+
+Shape = tuple[int, int, int]
+
+GRIDS = ("36x199x62", "36x797x242", "36x3059x4322")  # DINO at 1 and 1/4 degree; 1/12 degree, global
+WITHOUT_ATTENTION = f"{LATENT} without attention"
+NUMBER = 4  # bytes of a float32
+COPIES_IN_TRAINING = 5  # of each parameter: itself, gradient, two moments, running average
+GROWING = ("gflop_unguided", "gflop_guided", "memory_guided_MB")
+
+
+def growth(experiment: Experiment, shapes: Sequence[Shape]) -> dict[str, dict[str, Any]]:
+    """Costs of the systems of `systems_on_paper` on each grid, `z y x`, by grid and system.
+
+    Of each but the first grid also the exponents of what is `GROWING` against the number of cells
+    since the grid before.
+    """
+    systems = systems_on_paper(experiment)
+    result: dict[str, dict[str, Any]] = {
+        "x".join(map(str, shape)): {
+            "cells": prod(shape),
+            "state_MB": _megabytes(_channels(experiment, shape) * prod(shape[1:])),
+            "systems": {name: costs_on(system, shape) for name, system in systems.items()},
+        }
+        for shape in shapes
+    }
+    for before, after in pairwise(result.values()):
+        for name, costs in after["systems"].items():
+            cells = after["cells"] / before["cells"]
+            costs |= _exponents(before["systems"][name], costs, cells)
+    return result
+
+
+def systems_on_paper(experiment: Experiment) -> dict[str, Experiment]:
+    """The experiment, with and without the attention that it may have, and in data space."""
+    plain = experiment.diffusion.model_copy(update={"attention": False})
+    without = {WITHOUT_ATTENTION: experiment.model_copy(update={"diffusion": plain})}
+    return (
+        {LATENT: experiment}
+        | (without if experiment.diffusion.attention else {})
+        | {DATA_SPACE: systems_of(experiment)[DATA_SPACE]}
+    )
+
+
+def costs_on(experiment: Experiment, shape: Shape) -> dict[str, float]:
+    """Of a state alone: sampling it, training with it, and what networks and grid hold."""
+    pipeline = meta_pipeline(experiment, shape)
+    with torch.device("meta"):
+        return _held(pipeline) | _sampling(experiment, pipeline) | _training(experiment, pipeline)
+
+
+def meta_pipeline(experiment: Experiment, shape: Shape) -> StatePipeline:
+    """The experiment's networks on a grid `z y x`, without numbers."""
+    levels, rows, columns = shape
+    told = experiment.benchmark
+    ocean = {
+        "levels": levels,
+        "rows": rows,
+        "columns": columns,
+        "sea_level": told is not None and told.sea_level,
+        "equation_of_state": "nemo-seos",
+        "salinity_units": "1e-3",
+        "periodic_x": told is None or told.periodic_x,
+        "horizontal_units": "degrees",
+        "curvilinear": False,
+        "grid_digest": "",
+    }
+    with torch.device("meta"):
+        codec = design_codec(experiment, ocean)
+    return pipeline_around(codec, experiment).to("meta")
+
+
+def guided_steps(experiment: Experiment, pipeline: StatePipeline) -> int:
+    """How many of a chain's steps are guided."""
+    settings, steps = experiment.guidance, experiment.sampling.steps
+    terms = [
+        WeightedTerm(_nothing, weight, *settings.window(name))
+        for name, weight in settings.weights.items()
+        if weight
+    ]
+    guide = Guide(terms, start=settings.start, every=settings.every)
+    pipeline.scheduler.set_timesteps(steps)
+    return sum(guide.acts_at(pipeline.place(index)) for index in range(steps))
+
+
+def in_strips(codec: Codec, call: Callable[[Decoder], object]) -> tuple[float, float]:
+    """`counted` of what goes through a decoder's strips one after the other.
+
+    Inner strips are alike: what the second of two adds is what each adds.
+    """
+    one, two = (counted(partial(call, SomeStrips(codec, count))) for count in (1, 2))
+    strip = codec.strips(1)[0]
+    further = codec.latent_shape[1] / (strip.last - strip.first) - 1
+    return one[0] + further * (two[0] - one[0]), two[1]
+
+
+@dataclass(frozen=True)
+class SomeStrips:
+    """A decoder that has but `count` of a codec's strips, from the middle."""
+
+    codec: Codec
+    count: int
+
+    def strips(self, batch: int) -> Sequence[Any]:
+        strips = self.codec.strips(batch)
+        middle = (len(strips) - 1) // 2
+        return strips[middle : middle + self.count]
+
+    def features(self, latents: Tensor) -> Features:
+        return self.codec.features(latents)
+
+    def cut(self, features: Features, strip: Any) -> Features:
+        return self.codec.cut(features, strip)
+
+    def decode_strip(self, cut: Features, strip: Any) -> State:
+        return self.codec.decode_strip(cut, strip)
+
+
+def _held(pipeline: StatePipeline) -> dict[str, float]:
+    """What exists in any case: parameters, fields of grid and statistics, cached latents."""
+    codec = pipeline.codec
+    networks = (pipeline.unet, codec)
+    parameters = sum(p.numel() for network in networks for p in network.parameters())
+    cached = 2 * prod(codec.latent_shape) if isinstance(codec, VolumeCodec) else 0
+    return {
+        "million_parameters": parameters / 1e6,
+        "training_state_MB": _megabytes(COPIES_IN_TRAINING * parameters),
+        "fields_MB": sum(field.nbytes for field in codec.buffers()) / 1e6,
+        "cached_latents_MB": _megabytes(cached),  # mean and standard deviation
+    }
+
+
+def _sampling(experiment: Experiment, pipeline: StatePipeline) -> dict[str, float]:
+    """Unguided: each step asks the denoiser, and the last estimate is decoded.
+
+    Guided steps decode and backpropagate through the decoder too.
+    """
+    codec, steps = pipeline.codec, experiment.sampling.steps
+    latents, maps = torch.zeros(1, *codec.latent_shape), codec.static_maps
+    with torch.no_grad():
+        step = counted(lambda: predict(pipeline.unet, latents, TIMESTEP, maps))
+        decode = in_strips(codec, lambda decoder: energy_of([SUM], latents, decoder))
+    pull = in_strips(codec, lambda decoder: decode_gradient(decoder, latents))
+    guided = guided_steps(experiment, pipeline)
+    unguided_gflop = steps * step[0] + decode[0]
+    state = 2 * _megabytes(codec.statistics.mean.numel())  # its strips, and what they are joined to
+    unguided_memory = max(step[1], decode[1] + state)
+    return {
+        "steps": float(steps),
+        "guided_steps": float(guided),
+        "gflop_unguided": unguided_gflop,
+        "gflop_guided": unguided_gflop + guided * experiment.guidance.inner_steps * pull[0],
+        "memory_unguided_MB": unguided_memory,
+        "memory_guided_MB": max(unguided_memory, pull[1]),
+    }
+
+
+def _training(experiment: Experiment, pipeline: StatePipeline) -> dict[str, float]:
+    """Of a sample, forward and backward; the memory holds the gradients too."""
+    codec = pipeline.codec
+    result = _named("diffusion", counted(lambda: _denoise_and_learn(experiment, pipeline)))
+    if isinstance(codec, VolumeCodec):
+        jittered = experiment.autoencoder.losses.latent_jitter > 0
+        learnt = counted(lambda: _reconstruct_and_learn(codec, decodings=1 + jittered))
+        result |= _named("autoencoder", learnt)
+    return result
+
+
+def _denoise_and_learn(experiment: Experiment, pipeline: StatePipeline) -> None:
+    codec = pipeline.codec
+    objective = DenoisingObjective(
+        pipeline.unet,
+        schedule=build_schedule(experiment),
+        weight=codec.latent_weight,
+        static_maps=codec.static_maps,
+    )
+    objective.to("meta").train().requires_grad_()
+    moments = torch.zeros(1, 2, *codec.latent_shape)
+    objective(moments, torch.Generator(device="cpu"))["loss"].backward()
+
+
+def _reconstruct_and_learn(codec: VolumeCodec, *, decodings: int) -> None:
+    """Encode a state, decode it so many times, as the loss does it, and backpropagate."""
+    codec.train().requires_grad_()
+    channels, rows, columns = codec.statistics.mean.shape
+    state = State.from_channels(
+        torch.zeros(1, channels, rows, columns), levels=codec.statistics.levels
+    )
+    mean, log_variance = codec.vae.encode(codec.network_input(state))
+    latents = mean + torch.exp(0.5 * log_variance)
+    decoded = [codec.reconstruct(codec.vae.decode(latents)) for _ in range(decodings)]
+    torch.stack([state.to_channels().sum() for state in decoded]).sum().backward()
+
+
+def _exponents(before: dict[str, float], after: dict[str, float], cells: float) -> dict[str, float]:
+    return {f"{name}_exponent": log(after[name] / before[name]) / log(cells) for name in GROWING}
+
+
+def _named(stage: str, cost: tuple[float, float]) -> dict[str, float]:
+    return {f"{stage}_gflop": cost[0], f"{stage}_memory_MB": cost[1]}
+
+
+def _channels(experiment: Experiment, shape: Shape) -> int:
+    told = experiment.benchmark
+    return 2 * shape[0] + (told is not None and told.sea_level)
+
+
+def _megabytes(numbers: float) -> float:
+    return NUMBER * numbers / 1e6
+
+
+def _nothing(state: State) -> Tensor:
+    raise AssertionError("asked when it acts, not for what")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Count an experiment's costs on grids and print them as JSON."""
+    parser = measuring_parser(__doc__)
+    parser.add_argument("config", type=Path, help="YAML of the experiment")
+    parser.add_argument(
+        "--grid", nargs="+", default=GRIDS, help=f"levels x rows x columns ({' '.join(GRIDS)})"
+    )
+    options, overrides = parser.parse_known_args(arguments)
+    with user_errors_in_one_sentence():
+        experiment = load_experiment(options.config, overrides)
+        result = {
+            "growth": growth(experiment, [parse_shape(grid) for grid in options.grid]),
+            "provenance": provenance(seeds={}),
+        }
+        tell(result, options.output)
+
+
+if __name__ == "__main__":
+    main()

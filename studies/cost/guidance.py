@@ -1,0 +1,167 @@
+"""Seconds that sampling one state takes, unguided and with each way to guide.
+
+    python -m studies.cost.guidance configs/dino_quarter.yaml --grid 36x800x256 --threads 1
+
+Whole chains of untrained networks of the experiment's design on an all-wet grid, around a
+stratified profile. `--noise` sets how much they decode around it, and with it how many columns
+overturn, on which the cost of the exact adjustment depends; the result says how many do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoencoder.codec import Codec
+from autoencoder.train import build_codec
+from configs import Experiment, load_experiment
+from configs.schema import GuidanceSettings
+from data.archive.reader import StateArchive
+from data.errors import user_errors_in_one_sentence
+from data.state import State
+from evaluation.metrics import overturning_columns_percent
+from evaluation.provenance import provenance
+from guidance.climatology import Climatology, climatology
+from guidance.guide import Guide, SampleGuide
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
+from latent_diffusion.guides import build_guide
+from latent_diffusion.pipeline import StatePipeline, build_scheduler
+from latent_diffusion.sample import member_generator
+from latent_diffusion.train import build_denoiser, build_schedule
+from studies.cost.codec import (
+    Meter,
+    SyntheticArchive,
+    measuring_parser,
+    parse_shape,
+    synthetic_grid,
+)
+from training.log import tell
+
+NEAREST: dict[str, Any] = {"unstable_pairs": 0.0}
+NOISE = 0.25  # K; a third of the columns overturn, as in unguided samples of the quickstart
+HINGE: dict[str, Any] = {"nearest_stable_state": 0.0}
+# Settings of the section guidance, laid over the experiment's own.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as configured": {},
+    "damped": {"damped": True},
+    "every third step": {"every": 3},
+    "from 0.25 of the time on": {"start": 0.25},
+    "all of the chain": {"start": 0.0},
+    "nearest stable state": NEAREST,
+    "nearest, linear path": {**NEAREST, "by": "surrogate"},
+    "nearest, encoded again": {**NEAREST, "by": "encoder"},
+    "nearest, denoiser too": {**NEAREST, "by": "network"},
+    "hinge": HINGE,
+    "hinge, linear path": {**HINGE, "by": "surrogate"},
+}
+
+
+def guidance_cost(
+    experiment: Experiment,
+    archive: SyntheticArchive,
+    *,
+    variants: dict[str, dict[str, Any]] = VARIANTS,
+    meter: Meter,
+) -> dict[str, Any]:
+    """Median seconds of chains on the archive's grid, their guided steps, and ratios to unguided.
+
+    Last, the seconds of the exact adjustment, which the chains do not contain. Also the share of
+    columns that overturn [%] in an unguided sample.
+    """
+    pipeline = untrained_pipeline(experiment, archive).to(meter.device)
+    eos = equation_of_state(archive.equation_of_state)
+    data = cache(partial(synthetic_climatology, archive))
+    steps = experiment.sampling.steps
+
+    def draw(guide: Guide | SampleGuide | None) -> State:
+        return pipeline(generators=[member_generator(0, 0)], steps=steps, guide=guide).state
+
+    unguided = draw(None)
+    seconds = {"unguided": meter.median_seconds(lambda: draw(None))}
+    guided_steps = {}
+    for name, changes in variants.items():
+        settings = GuidanceSettings.model_validate(experiment.guidance.model_dump() | changes)
+        if settings.by == "surrogate" and not pipeline.codec.has_linear_decoder:
+            continue
+        guide = build_guide(settings, pipeline.codec, data=data)
+        guided_steps[name] = sum(guide.acts_at(pipeline.place(k)) for k in range(steps))
+        draw(guide)  # compiles what the constraint needs
+        seconds[name] = meter.median_seconds(partial(draw, guide))
+    seconds["exact adjustment at the end"] = meter.median_seconds(
+        lambda: adjust(unguided, eos=eos, grid=archive.grid)
+    )
+    return {
+        "overturning_columns_percent": overturning_columns_percent(unguided, archive.grid, eos),
+        "chains": {
+            name: {
+                "seconds": taken,
+                "guided_steps": float(guided_steps.get(name, 0)),
+                "ratio_to_unguided": taken / seconds["unguided"],
+            }
+            for name, taken in seconds.items()
+        },
+    }
+
+
+def synthetic_climatology(archive: SyntheticArchive) -> Climatology:
+    """What guides must know of the data, from two of the archive's states."""
+    eos = equation_of_state(archive.equation_of_state)
+    return climatology([archive.read([0, 1])], grid=archive.grid, eos=eos)
+
+
+def untrained_pipeline(experiment: Experiment, archive: StateArchive) -> StatePipeline:
+    """The networks and the scheduler that the experiment describes, on the archive's grid."""
+    return pipeline_around(build_codec(experiment, archive), experiment)
+
+
+def pipeline_around(codec: Codec, experiment: Experiment) -> StatePipeline:
+    """The experiment's sampler of the codec's latents, with an untrained denoiser."""
+    sampling, unet = experiment.sampling, build_denoiser(experiment, codec)
+    scheduler = build_scheduler(
+        sampling.scheduler, sampling.scheduler_options, schedule=build_schedule(experiment)
+    )
+    codec, unet = (network.eval().requires_grad_(False) for network in (codec, unet))
+    pipeline = StatePipeline(unet, scheduler, codec, steps=sampling.steps)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure an experiment's design on a grid and print the result as JSON."""
+    parser = measuring_parser(__doc__)
+    parser.add_argument("config", type=Path, help="YAML of the experiment")
+    parser.add_argument("--grid", required=True, help="levels x rows x columns, as 36x800x256")
+    parser.add_argument("--repeats", type=int, default=3, help="timed chains of each kind (3)")
+    parser.add_argument(
+        "--noise", type=float, default=NOISE, help=f"of the decoded temperature [K] ({NOISE})"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    parser.add_argument(
+        "--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="these ways, not all"
+    )
+    options, overrides = parser.parse_known_args(arguments)
+    with user_errors_in_one_sentence():
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        grid = synthetic_grid(*parse_shape(options.grid), periodic_x=True)
+        result: dict[str, object] = {
+            "grid": options.grid,
+            "threads": torch.get_num_threads(),
+            **guidance_cost(
+                load_experiment(options.config, overrides),
+                SyntheticArchive(grid, sea_level=False, noise=options.noise),
+                variants={name: VARIANTS[name] for name in options.only},
+                meter=Meter(options.repeats, options.device),
+            ),
+            "provenance": provenance(seeds={"sampling": 0}),
+        }
+        tell(result, options.output)
+
+
+if __name__ == "__main__":
+    main()

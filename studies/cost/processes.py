@@ -1,0 +1,138 @@
+"""Training and sampling with the work split over processes: samples and states per second.
+
+    python -m studies.cost.processes CONFIG --processes 1 2 [--section.key value ...]
+
+launches itself with each number of CPU processes by `accelerate launch`, each of one thread or of
+`--threads`. Without `--processes` it measures in the processes that it was itself launched with, on
+GPUs as well. Networks are untrained and the ocean is synthetic, on the experiment's grid. A step of
+training is shared: each process takes its part of the same batch, and gradients are averaged. In
+sampling each process draws batches of its own; exact adjustment, which the main process does
+afterwards, is not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from accelerate.utils import gather_object
+
+import configs
+from configs import Experiment, load_experiment
+from data.errors import UserError, user_errors_in_one_sentence
+from evaluation.provenance import provenance
+from latent_diffusion.sample import member_generator
+from studies.cost.benchmark import GUIDED, chains_of, synthetic_archive
+from studies.cost.codec import Meter, SyntheticArchive, measuring_parser
+from studies.cost.training import training_cost
+from training.launch import launched_processes
+from training.log import tell
+
+LAUNCHER_FILE = Path(configs.__file__).parent / "accelerate" / "two_cpu_processes.yaml"
+REPEATS = 3  # timed batches of sampling
+STAGES = {
+    "autoencoder": "autoencoder_samples_per_second",
+    "diffusion": "diffusion_samples_per_second",
+}
+RATES = (*STAGES.values(), "states_per_second")
+
+
+def measure(experiment: Experiment, *, steps: int) -> dict[str, float | str]:
+    """Rates of all processes that this one was launched with together, the same in each."""
+    processes = launched_processes()
+    archive = synthetic_archive(experiment)
+    training = training_cost(experiment, archive, steps=steps)
+    mine = {
+        name: float(training[stage]["samples_per_second"])
+        for stage, name in STAGES.items()
+        if stage in training
+    }
+    mine["states_per_second"] = _states_per_second(experiment, archive)
+    everyones = gather_object([mine])
+    return {
+        "processes": float(processes.num_processes),
+        "threads": float(torch.get_num_threads()),
+        "device": processes.device.type,
+        "batch_size": float(experiment.diffusion.training.batch_size),
+        **{name: sum(each[name] for each in everyones) for name in mine},
+    }
+
+
+def _states_per_second(experiment: Experiment, archive: SyntheticArchive) -> float:
+    """Guided states that this process draws in a second, while the others do the same."""
+    processes = launched_processes()
+    chain = chains_of(experiment, archive, str(processes.device))[GUIDED]
+    batch = experiment.sampling.batch_size
+
+    def draw() -> object:
+        generators = [member_generator(0, member) for member in range(batch)]
+        return chain.pipeline(generators=generators, steps=chain.steps, guide=chain.guide)
+
+    draw()  # compiles what the constraints need
+    processes.wait_for_everyone()
+    return batch / Meter(REPEATS, str(processes.device)).median_seconds(draw)
+
+
+def launch_and_measure(options: Namespace, overrides: Sequence[str], *, processes: int) -> dict:
+    """What `measure` gives in so many CPU processes. Raises `UserError` if they fail."""
+    with TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        launcher = ("accelerate.commands.launch", "--config_file", str(LAUNCHER_FILE))
+        count = ("--num_processes", str(processes), "--main_process_port", "0")
+        own = ("-m", "studies.cost.processes", str(options.config), *overrides)
+        output = ("--steps", str(options.steps), "--output", str(result))
+        environment = os.environ | {
+            "ACCELERATE_USE_CPU": "true",
+            "OMP_NUM_THREADS": str(options.threads or 1),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", *launcher, *count, *own, *output], env=environment
+        )
+        if done.returncode:
+            raise UserError(f"{processes} process(es) did not finish; what they said is above")
+        return json.loads(result.read_text())
+
+
+def rows_by_processes(
+    options: Namespace, overrides: Sequence[str]
+) -> dict[str, dict[str, float | str]]:
+    """A row for each number of processes, with its rates as multiples of the first row's."""
+    name = load_experiment(options.config, overrides).name
+    rows: dict[str, dict[str, float | str]] = {}
+    for processes in options.processes:
+        row = launch_and_measure(options, overrides, processes=processes)
+        first = next(iter(rows.values()), row)
+        times = {f"{rate}_of_first": row[rate] / first[rate] for rate in RATES if rate in row}
+        rows[f"{name}, {processes} of {options.threads or 1} thread(s)"] = row | times
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure in each number of processes, or in this one's, and print the result as JSON."""
+    parser = measuring_parser(__doc__)
+    parser.add_argument("config", type=Path, help="YAML of the experiment")
+    parser.add_argument("--processes", type=int, nargs="+", help="numbers of processes to launch")
+    parser.add_argument("--steps", type=int, default=8, help="timed steps of each stage (8)")
+    options, overrides = parser.parse_known_args(arguments)
+    with user_errors_in_one_sentence():
+        if options.processes:
+            rows = rows_by_processes(options, overrides)
+            tell({"processes": rows, "provenance": provenance(seeds={})}, options.output)
+            return
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        result = measure(load_experiment(options.config, overrides), steps=options.steps)
+        if launched_processes().is_main_process:
+            tell(result, options.output)
+
+
+if __name__ == "__main__":
+    main()

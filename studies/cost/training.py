@@ -1,0 +1,167 @@
+"""What training costs: samples per second, memory, and the share of the machine's peak.
+
+    python -m studies.cost.training configs/X.yaml [--grid 36x800x256] [--section.key value ...]
+
+times training steps of both stages, optimiser and averaged weights included, with networks and
+latents that nothing was learnt from: the cost does not depend on it. Without `--grid` the states
+are the experiment's own; with it, random ones on an all-wet grid of that size.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import torch
+from accelerate import Accelerator
+from torch.utils.flop_counter import FlopCounterMode
+
+from autoencoder.codec import Codec, VolumeCodec
+from autoencoder.train import build_codec
+from autoencoder.train import build_trainer as build_autoencoder_trainer
+from configs import Experiment, load_experiment
+from data.archive.reader import StateArchive
+from data.errors import user_errors_in_one_sentence
+from evaluation.provenance import provenance
+from latent_diffusion.latents import LatentCache
+from latent_diffusion.train import build_denoiser, build_schedule
+from latent_diffusion.train import build_trainer as build_denoiser_trainer
+from studies.cost.codec import (
+    Meter,
+    SyntheticArchive,
+    measuring_parser,
+    parse_shape,
+    synthetic_grid,
+)
+from training.launch import build_accelerator
+from training.log import write_json
+from training.loop import Trainer
+
+WARM_UP_STEPS = 2
+MATRIX = 2048  # side of the matrices whose product is the machine's peak
+PEAK_TRIALS = 5
+POSTERIOR_STD = 0.05
+
+
+def training_cost(
+    experiment: Experiment, archive: StateArchive, *, steps: int
+) -> dict[str, dict[str, float | str]]:
+    """Cost of a training step of the autoencoder (unless it is the identity) and the denoiser."""
+    with TemporaryDirectory() as folder:
+        experiment = experiment.model_copy(update={"run_directory": Path(folder)})
+        codec = build_codec(experiment, archive)
+        costs = {}
+        if isinstance(codec, VolumeCodec):
+            costs["autoencoder"] = _autoencoder_cost(experiment, codec, archive, steps=steps)
+        costs["diffusion"] = _denoiser_cost(experiment, codec, steps=steps)
+    return costs
+
+
+def step_cost(trainer: Trainer, *, steps: int) -> dict[str, float | str]:
+    """Median over `steps` steps after a warm-up, and the spread of the rate between quartiles.
+
+    Memory [MB] is the growth during one step beyond networks and optimiser. The matmul share is
+    the rate of operations over that of a product of large matrices in the training's precision.
+    """
+    batch = next(iter(trainer.training_batches(0)))
+    for _ in range(WARM_UP_STEPS):
+        trainer.step(batch)
+    meter = Meter(device=str(trainer.accelerator.device))
+    durations = sorted(meter.seconds(lambda: trainer.step(batch)) for _ in range(steps))
+    with FlopCounterMode(display=False) as counter:
+        trainer.step(batch)
+    gflop, seconds = counter.get_total_flops() / 1e9 / len(batch), median(durations)
+    fast, slow = durations[len(durations) // 4], durations[(3 * len(durations)) // 4]
+    return {
+        "precision": trainer.accelerator.mixed_precision,
+        "batch_size": len(batch),
+        "samples_per_second": len(batch) / seconds,
+        "samples_per_second_quartiles_apart": len(batch) / fast - len(batch) / slow,
+        "memory_MB": meter.peak_memory_growth(lambda: trainer.step(batch)),
+        "gflop_per_sample": gflop,
+        "share_of_matmul_peak": gflop * len(batch) / seconds / matmul_gflops(trainer.accelerator),
+    }
+
+
+def matmul_gflops(accelerator: Accelerator) -> float:
+    """The best rate of a product of large matrices in the accelerator's precision [GFLOP/s]."""
+    precision = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
+    a, b = torch.randn(2, MATRIX, MATRIX, dtype=precision, device=accelerator.device)
+    meter = Meter(device=str(accelerator.device))
+    meter.seconds(lambda: a @ b)
+    return 2e-9 * MATRIX**3 / min(meter.seconds(lambda: a @ b) for _ in range(PEAK_TRIALS))
+
+
+def _autoencoder_cost(
+    experiment: Experiment, codec: VolumeCodec, archive: StateArchive, *, steps: int
+) -> dict[str, float | str]:
+    accelerator = _accelerator(experiment, experiment.autoencoder.training.precision)
+    trainer = build_autoencoder_trainer(experiment, codec, archive=archive, accelerator=accelerator)
+    return step_cost(trainer, steps=steps)
+
+
+def _denoiser_cost(experiment: Experiment, codec: Codec, *, steps: int) -> dict[str, float | str]:
+    training = experiment.diffusion.training
+    latents = torch.randn(training.batch_size, *codec.latent_shape)
+    moments = torch.stack([latents, torch.full_like(latents, POSTERIOR_STD)], dim=1)
+    trainer = build_denoiser_trainer(
+        experiment,
+        codec,
+        unet=build_denoiser(experiment, codec),
+        schedule=build_schedule(experiment),
+        datasets={"train": LatentCache(moments), "validation": LatentCache(moments)},
+        accelerator=_accelerator(experiment, training.precision),
+    )
+    return step_cost(trainer, steps=steps)
+
+
+def _accelerator(experiment: Experiment, precision: str) -> Accelerator:
+    return build_accelerator(experiment.run_directory, precision=precision)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure an experiment's training and print the result as JSON."""
+    parser = measuring_parser(__doc__)
+    parser.add_argument("config", type=Path, help="YAML of the experiment")
+    parser.add_argument("--grid", help="levels x rows x columns of random states, as 36x800x256")
+    parser.add_argument("--steps", type=int, default=8, help="timed steps of each stage (8)")
+    options, overrides = parser.parse_known_args(arguments)
+    with user_errors_in_one_sentence():
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        experiment = load_experiment(options.config, overrides)
+        archive = _archive(experiment, options.grid)
+        result = {
+            "grid": "x".join(map(str, archive.grid.shape)),
+            "threads": torch.get_num_threads(),
+            **training_cost(experiment, archive, steps=options.steps),
+            "provenance": provenance(seeds={}),
+        }
+        print(json.dumps(result, indent=2))
+        if options.output:
+            _add(options.output, experiment.name, result)
+
+
+def _archive(experiment: Experiment, grid: str | None) -> StateArchive:
+    if grid is None:
+        return StateArchive.open(experiment.data.archive)
+    samples = experiment.autoencoder.training.batch_size
+    return SyntheticArchive(
+        synthetic_grid(*parse_shape(grid), periodic_x=True),
+        sea_level=False,
+        samples=max(samples, 2) + 1,
+    )
+
+
+def _add(path: Path, name: str, result: dict[str, object]) -> None:
+    """Put the result beside those of other experiments and grids that the file holds."""
+    held = json.loads(path.read_text()) if path.is_file() else {"trainings": {}}
+    held["trainings"][f"{name} {result['grid']}"] = result
+    write_json(path, held | {"provenance": result["provenance"]})
+
+
+if __name__ == "__main__":
+    main()

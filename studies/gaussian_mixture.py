@@ -1,0 +1,302 @@
+"""Guidance where the right answer is known: an ocean of two cells, a mixture of Gaussians.
+
+    python -m studies.gaussian_mixture --output docs/figures/gaussian_mixture.png
+
+A point (T1, T2) [K] is the temperature of a level with two cells. Its denoiser is known in closed
+form, so nothing is trained; a DDPM samples it, and the package's own guide and constraint
+(`guidance.guide.Guide`, `guidance.profiles.MeanProfile`) pull the mean of the two cells to a
+target. The page docs/tutorial_gaussian_mixture.md tells what comes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from data.errors import user_errors_in_one_sentence
+from data.grid import OceanGrid
+from data.state import State
+from evaluation.canvas import ROW_COLOURS, new_figure, styled
+from evaluation.figures import save_figure
+from guidance.constraints import Scales
+from guidance.decoding import WholeDecoder
+from guidance.energy import WeightedTerm
+from guidance.guide import Descent, Guide, Step
+from guidance.profiles import MeanProfile, Per
+from latent_diffusion.denoiser import NoiseLevel, noise_level
+
+TARGET = 0.23  # [K], the mean of the two cells that guidance asks for; the mixture's is -0.07
+STEPS = 250
+START = 0.9  # share of the chain; by then each point has chosen its component
+MEAN_AND_DIFFERENCE = torch.tensor([[0.5, 0.5], [1.0, -1.0]], dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of Gaussians that share their covariance: weights `k`, means `k d`, `d d`."""
+
+    weights: Tensor
+    means: Tensor
+    spread: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """`d`"""
+        return self.weights @ self.means
+
+    @property
+    def covariance(self) -> Tensor:
+        """`d d`: within the components, and between their means."""
+        apart = self.means - self.mean
+        return self.spread + (self.weights * apart.T) @ apart
+
+    def log_density(self, points: Tensor) -> Tensor:
+        """`... d` to `...`."""
+        return self._log_shares(points).logsumexp(-1)
+
+    def noisy(self, level: NoiseLevel) -> Mixture:
+        """The distribution of signal * z + noise * n, for z of this mixture and white n."""
+        noise = level.noise**2 * torch.eye(len(self.spread), dtype=self.spread.dtype)
+        spread = level.signal**2 * self.spread + noise
+        return Mixture(self.weights, level.signal * self.means, spread)
+
+    def clean_estimate(self, points: Tensor, level: NoiseLevel) -> Tensor:
+        """E[z | signal * z + noise * n = point], `... d`: what a perfect denoiser returns.
+
+        The mean over the components, by their shares in the point, of m + K (point - signal m)
+        with K = signal * spread * (spread of the noisy mixture)^-1.
+        """
+        noisy = self.noisy(level)
+        gain = level.signal * torch.linalg.solve(noisy.spread, self.spread)
+        estimates = self.means + (points[..., None, :] - noisy.means) @ gain
+        return (noisy._log_shares(points).softmax(-1)[..., None] * estimates).sum(-2)
+
+    def mapped(self, matrix: Tensor) -> Mixture:
+        """The distribution of matrix @ z; matrix `e d`."""
+        return Mixture(self.weights, self.means @ matrix.T, matrix @ self.spread @ matrix.T)
+
+    def given_first(self, value: float) -> Mixture:
+        """The distribution of the other coordinates where the first has this value."""
+        first = Mixture(self.weights, self.means[:, :1], self.spread[:1, :1])
+        weights = first._log_shares(torch.full((1,), value, dtype=self.means.dtype)).softmax(-1)
+        slope = self.spread[1:, :1] / self.spread[0, 0]
+        means = self.means[:, 1:] + (value - self.means[:, :1]) * slope.T
+        return Mixture(weights, means, self.spread[1:, 1:] - slope @ self.spread[:1, 1:])
+
+    def _log_shares(self, points: Tensor) -> Tensor:
+        """Logarithm of each component's weighted density, `... d` to `... k`."""
+        normal = torch.distributions.MultivariateNormal(self.means, self.spread)
+        return self.weights.log() + normal.log_prob(points[..., None, :])
+
+
+MIXTURE = Mixture(
+    weights=torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64),
+    means=torch.tensor([[-1.2, -0.4], [0.4, 1.4], [1.4, -0.8]], dtype=torch.float64),
+    spread=torch.tensor([[0.10, 0.04], [0.04, 0.10]], dtype=torch.float64),
+)
+
+
+class Moments(NamedTuple):
+    """Of the mean and the difference of the two cells: mean `2` [K], covariance `2 2` [K2]."""
+
+    mean: Tensor
+    covariance: Tensor
+
+    @classmethod
+    def of(cls, points: Tensor) -> Moments:
+        """Of points `n 2`."""
+        pairs = points.double() @ MEAN_AND_DIFFERENCE.T
+        return cls(pairs.mean(0), pairs.T.cov())
+
+
+def expected_moments(mixture: Mixture, *, target: float, batch: float) -> Moments:
+    """The mixture moved along (1, 1) so that the mean of each batch of so many is the target.
+
+    A batch's points keep their distances: the mean of the cells loses 1 / batch of its variance,
+    the part that the batch's own mean had. All of it where each sample is its own batch, none for
+    one large batch.
+    """
+    pairs = mixture.mapped(MEAN_AND_DIFFERENCE)
+    covariance = pairs.covariance
+    covariance[0] *= 1 - 1 / batch
+    covariance[1, 0] = covariance[0, 1]
+    return Moments(torch.stack([torch.tensor(target).double(), pairs.mean[1]]), covariance)
+
+
+def mean_guide(target: float, *, per: Per, start: float = START) -> Guide:
+    """The package's guide with its constraint on the mean profile, for one level of two cells.
+
+    The cap on its steps is so wide that it never binds: each step goes to the target.
+    """
+    cells = (1, 1, 2)
+    grid = OceanGrid(
+        depth=np.array([5.0]),
+        thickness=np.full(cells, 10.0),
+        area=np.ones(cells[1:]),
+        wet=np.ones(cells, dtype=bool),
+        longitude=np.arange(2.0),
+        latitude=np.zeros(1),
+    )
+    scales = Scales(torch.ones(1), torch.zeros(1))  # salinity is left out
+    term = MeanProfile(grid, torch.tensor([target]), torch.zeros(1), scales, per=per)
+    return Guide([WeightedTerm(term)], start=start, descent=Descent(step_cap=10.0))
+
+
+def sample(
+    mixture: Mixture,
+    *,
+    count: int,
+    guide: Guide | None = None,
+    batch: int | None = None,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> Tensor:
+    """Points `n 2` [K] of a DDPM with the perfect denoiser.
+
+    batch: how many are guided together; None: all
+    """
+    random = torch.Generator().manual_seed(seed)
+    scheduler = DDPMScheduler(
+        beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False
+    )
+    scheduler.set_timesteps(steps)
+    points = torch.randn(count, 1, 1, 2, generator=random)
+    for index, timestep in enumerate(scheduler.timesteps):
+        clean = mixture.clean_estimate(points.double(), noise_level(scheduler, index)).float()
+        if guide is not None:
+            at = Step.even(index, steps)
+            clean = torch.cat(
+                [
+                    guide.correct(part, WholeDecoder(_two_cells), at=at)
+                    for part in clean.split(batch or count)
+                ]
+            )
+        points = scheduler.step(clean, timestep, points, generator=random).prev_sample
+    return points[:, 0, 0]
+
+
+def _two_cells(points: Tensor) -> State:
+    """The decoder: a point `b 1 1 2` is a level's temperature; there is no salinity."""
+    return State(points, torch.zeros_like(points))
+
+
+class Experiment(NamedTuple):
+    """One way to sample: how the mean is held at the target, from where on, in which batches."""
+
+    title: str
+    per: Per | None = None
+    start: float = START
+    batch: int | None = None
+
+    def run(self, count: int) -> Tensor:
+        guide = None if self.per is None else mean_guide(TARGET, per=self.per, start=self.start)
+        return sample(MIXTURE, count=count, guide=guide, batch=self.batch)
+
+    def expected(self, count: int) -> Moments:
+        if self.per is None:
+            pairs = MIXTURE.mapped(MEAN_AND_DIFFERENCE)
+            return Moments(pairs.mean, pairs.covariance)
+        batch = 1 if self.per == "sample" else self.batch or count
+        return expected_moments(MIXTURE, target=TARGET, batch=batch)
+
+
+EXPERIMENTS = (
+    Experiment("unguided"),
+    Experiment("per sample", "sample"),
+    Experiment("per ensemble", "ensemble"),
+    Experiment("per ensemble of 4", "ensemble", batch=4),
+    Experiment("per sample, from 0.6 on", "sample", start=0.6),
+    Experiment("per ensemble, from 0.6 on", "ensemble", start=0.6),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Sample, draw the figure, and print the page's table."""
+    parser = argparse.ArgumentParser(description="Guidance on a mixture of Gaussians.")
+    parser.add_argument("--output", type=Path, default=Path("docs/figures/gaussian_mixture.png"))
+    parser.add_argument("--points", type=int, default=4000, help="samples of each experiment")
+    options = parser.parse_args(arguments)
+    with user_errors_in_one_sentence():
+        samples = {e: e.run(options.points) for e in EXPERIMENTS}
+        print("\n".join(table(samples)))
+        save_figure(draw(samples), options.output)
+
+
+def table(samples: dict[Experiment, Tensor]) -> Iterator[str]:
+    """Lines of Markdown: each moment as sampled, and in brackets the analytic one."""
+    names = ("mean", "deviation of the mean", "difference", "deviation of the difference")
+    yield f"| | {' | '.join(f'{name} [K]' for name in names)} | correlation |"
+    yield "|---" * 6 + "|"
+    for experiment, points in samples.items():
+        found, expected = Moments.of(points), experiment.expected(len(points))
+        values = zip(_cells(found), _cells(expected), strict=True)
+        cells = " | ".join(f"{ours:.3f} ({exact:.3f})" for ours, exact in values)
+        yield f"| {experiment.title} | {cells} |".replace("-", "−").replace("nan (nan)", "")
+
+
+def _cells(moments: Moments) -> list[float]:
+    """Mean and standard deviation of each of the two, and their correlation (NaN: none varies)."""
+    deviation = moments.covariance.diagonal().clamp(min=0).sqrt()
+    correlation = moments.covariance[0, 1] / deviation.prod()
+    known = correlation if (deviation > 1e-5).all() else torch.tensor(torch.nan)
+    return [*torch.stack([moments.mean, deviation], dim=1).flatten().tolist(), float(known)]
+
+
+@styled
+def draw(samples: dict[Experiment, Tensor]) -> Figure:
+    """The first three experiments' points over the densities, and the line's own density."""
+    figure, axes = new_figure(1, 4, panel=(2.7, 2.8))
+    shown = list(samples.items())[:3]
+    moved = (0.0, None, TARGET - float(MIXTURE.mean.mean()))
+    for ax, (experiment, points), shift, colour in zip(
+        axes[0], shown, moved, ROW_COLOURS, strict=False
+    ):
+        _plane(ax, points, colour, shift=shift or 0.0)
+        if experiment.per is not None:
+            ax.axline((TARGET, TARGET), slope=-1, color="black", linewidth=0.8, linestyle="--")
+        ax.set_title(experiment.title)
+    axes[0, 0].set_ylabel("T₂ [K]")
+    _along_the_line(axes[0, 3], shown[1][1], ROW_COLOURS[1])
+    return figure
+
+
+def _plane(ax: Axes, points: Tensor, colour: str, *, shift: float) -> None:
+    """Points over the contours of the mixture, moved by `shift` [K] in both cells."""
+    x, y = points[:1500].T.tolist()
+    ax.scatter(x, y, s=2, color=colour, alpha=0.4, linewidths=0)
+    line = torch.linspace(-3, 3, 121, dtype=torch.float64)
+    density = MIXTURE.log_density(torch.cartesian_prod(line, line) - shift).exp()
+    ax.contour(line, line, density.reshape(121, 121).T, levels=5, colors="0.35", linewidths=0.7)
+    for found, marker in ((points.mean(0), "+"), (MIXTURE.mean + shift, "x")):
+        ax.plot(*found.tolist(), marker, color="black", markersize=9)
+    ax.set(xlim=(-2.6, 2.9), ylim=(-2.3, 3.0), xlabel="T₁ [K]", aspect="equal")
+
+
+def _along_the_line(ax: Axes, points: Tensor, colour: str) -> None:
+    """How the difference of the cells is distributed, per sample; and two analytic answers."""
+    pairs = MIXTURE.mapped(MEAN_AND_DIFFERENCE)
+    difference = torch.linspace(-3.5, 4.5, 401, dtype=torch.float64)
+    ax.hist((points[:, 0] - points[:, 1]).tolist(), bins=60, density=True, color=colour, alpha=0.4)
+    for mixture, style, label in (
+        (MIXTURE.mapped(MEAN_AND_DIFFERENCE[1:]), "-", "projected"),
+        (pairs.given_first(TARGET), ":", "conditioned"),
+    ):
+        ax.plot(
+            difference, mixture.log_density(difference[:, None]).exp(), f"k{style}", label=label
+        )
+    ax.legend(loc="upper left")
+    ax.set(xlabel="T₁ − T₂ [K]", ylabel="density [1/K]", title="per sample, along the line")
+
+
+if __name__ == "__main__":
+    main()

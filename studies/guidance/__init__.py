@@ -1,0 +1,1 @@
+"""Methods of guidance compared on trained models."""

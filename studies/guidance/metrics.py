@@ -1,0 +1,107 @@
+"""What guidance is judged by beyond the table of an evaluation; pure functions, in float64."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from data.grid import OceanGrid, wet_tensor
+from data.normalisation import Statistics
+from data.state import State
+from evaluation.distances import w1_levels, w1_pooled
+from evaluation.metrics import variance_ratio
+from evaluation.weights import (
+    cell_volume,
+    column_area,
+    level_means,
+    weighted_mean,
+)
+
+SHALLOWEST_THERMOCLINE = 100.0  # m; above it lies the seasonal one
+DRAWS = 50_000  # cells that stand for the ocean in a T-S diagram
+DIRECTIONS = 16
+
+
+def thermocline_level(truth: State, grid: OceanGrid) -> int:
+    """The upper level of the strongest fall of the mean temperature with depth, below 100 m."""
+    profile = level_means(truth.temperature, grid).mean(dim=0)
+    depth = torch.tensor(grid.depth, dtype=torch.float64)
+    gradient = -profile.diff() / depth.diff()
+    wet = wet_tensor(grid).flatten(1).any(1)[1:]
+    gradient = torch.where(wet & (depth[:-1] >= SHALLOWEST_THERMOCLINE), gradient, -torch.inf)
+    return int(gradient.argmax())
+
+
+def thermocline_variance(state: State, truth: State, grid: OceanGrid) -> dict[str, float]:
+    """Pointwise variance over the samples at the thermocline, generated / truth."""
+    level = thermocline_level(truth, grid)
+    area = column_area(grid) * wet_tensor(grid)[level]
+    return {
+        f"variance_ratio_thermocline_{name}": variance_ratio(
+            getattr(state, name)[:, level], getattr(truth, name)[:, level], area
+        )
+        for name in ("temperature", "salinity")
+    }
+
+
+def temperature_salinity_distance(state: State, truth: State, grid: OceanGrid) -> float:
+    """Sliced Wasserstein-1 distance of the T-S diagrams, in standard deviations of the truth's.
+
+    Water counts by volume; the mean over directions in the plane of T and S, each divided by its
+    standard deviation over the true ocean (Bonneel et al. 2015).
+    """
+    mine, theirs = _water(state, grid, seed=0), _water(truth, grid, seed=1)
+    mean, std = theirs.mean(0), theirs.std(0).clamp_min(1e-12)
+    mine, theirs = (mine - mean) / std, (theirs - mean) / std
+    angles = torch.arange(DIRECTIONS, dtype=torch.float64) * math.pi / DIRECTIONS
+    directions = torch.stack([angles.cos(), angles.sin()])
+    gaps = [
+        w1_pooled(a, b) for a, b in zip((mine @ directions).T, (theirs @ directions).T, strict=True)
+    ]
+    return float(torch.tensor(gaps).mean())
+
+
+def w1_profiles(state: State, truth: State, grid: OceanGrid) -> dict[str, list[float]]:
+    """Wasserstein-1 distance at each level, of `temperature` [K] and of `salinity` [1e-3]."""
+    return {
+        name: w1_levels(getattr(state, name), getattr(truth, name), grid).tolist()
+        for name in ("temperature", "salinity")
+    }
+
+
+def adjustment_moves(state: State, adjusted: State, grid: OceanGrid) -> dict[str, float]:
+    """Heat and salt that an adjustment moves up or down, mean over area and samples.
+
+    Half the sum over a column of thickness times the change: [K m] and [1e-3 m]. Times density and
+    heat capacity, 4.1e6 J/m3/K, the first is the heat moved.
+    """
+    thickness = torch.from_numpy(grid.thickness * grid.wet)
+    pairs = {
+        "heat_moved_K_m": (state.temperature, adjusted.temperature),
+        "salt_moved_m": (state.salinity, adjusted.salinity),
+    }
+    area = column_area(grid)
+    return {
+        name: 0.5 * float(weighted_mean((thickness * (a - b).abs()).sum(1), area).mean())
+        for name, (a, b) in pairs.items()
+    }
+
+
+def distance_in_stds(state: State, other: State, statistics: Statistics) -> float:
+    """Rms difference of T and S over wet cells, in units of each level's standard deviation."""
+    tracers = slice(2 * statistics.levels)
+    difference = (statistics.normalise(state) - statistics.normalise(other))[:, tracers]
+    cells = statistics.wet[tracers].sum() * len(state)
+    return float((difference.double().square().sum() / cells).sqrt())
+
+
+def _water(state: State, grid: OceanGrid, *, seed: int) -> Tensor:
+    """Temperature and salinity of cells drawn by their volume, `n 2`."""
+    generator = torch.Generator().manual_seed(seed)
+    volume = (cell_volume(grid) * wet_tensor(grid)).flatten()
+    sample = torch.randint(len(state), (DRAWS,), generator=generator)
+    cell = torch.multinomial(volume, DRAWS, replacement=True, generator=generator)
+    fields = (state.temperature, state.salinity)
+    return torch.stack([field.flatten(1)[sample, cell].double() for field in fields], dim=1)

@@ -1,0 +1,265 @@
+"""Compares ways to guide on the same trained networks: `halocline study guidance STUDY`.
+
+Every method draws the same number of states from the same seeds, and is judged on held-out states
+as the sampler leaves them and after exact adjustment. Finished points are not repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from tqdm import tqdm
+
+from autoencoder.codec import Codec
+from configs import Experiment
+from data.archive.reader import StateArchive
+from data.archive.splits import spread_out
+from data.errors import UserError
+from data.state import State
+from evaluation.figures import meridional_sections, save_figure
+from evaluation.metrics import EvaluationContext, evaluate_row, overturning_columns_percent
+from evaluation.provenance import provenance
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
+from latent_diffusion.sample import (
+    guide_of,
+    load_pipeline,
+    member_generator,
+    sampling_record,
+)
+from studies.guidance.figures import accuracy_against_cost, trade_off, w1_by_level
+from studies.guidance.metrics import (
+    adjustment_moves,
+    distance_in_stds,
+    temperature_salinity_distance,
+    thermocline_variance,
+    w1_profiles,
+)
+from studies.guidance.settings import GuidanceStudy, Point
+from training.launch import launched_processes
+from training.log import write_json
+
+AS_DRAWN, ADJUSTED = "as drawn", "adjusted"
+UNGUIDED = "unguided"  # the method that variances are related to, if the study has it
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Held-out states of an archive, and how others compare with them."""
+
+    archive: StateArchive
+    codec: Codec
+    truth: State
+    context: EvaluationContext
+
+    @classmethod
+    def of(cls, experiment: Experiment, *, split: str) -> Judge:
+        """The judge on a split of the experiment's archive."""
+        archive, codec = StateArchive.open(experiment.data.archive), load_pipeline(experiment).codec
+        codec.check_archive(archive)
+        truth = archive.read(spread_out(archive.indices(split), experiment.evaluation.states))
+        eos = equation_of_state(archive.equation_of_state)
+        training = archive.read(archive.indices("train"))
+        return cls(archive, codec, truth, EvaluationContext(archive.grid, eos, training))
+
+    @cached_property
+    def truth_metrics(self) -> dict[str, float]:
+        """The truth's own metrics: ratios 1, distances 0, its own density error."""
+        return self.metrics(self.truth, adjusted=self.adjusted(self.truth))
+
+    def metrics(self, state: State, *, adjusted: State) -> dict[str, float]:
+        """All metrics of an ensemble, what adjusting it would move included."""
+        grid, eos = self.context.grid, self.context.eos
+        return {
+            **evaluate_row(state, self.truth, self.context),
+            "overturning_columns_percent": overturning_columns_percent(state, grid, eos),
+            **thermocline_variance(state, self.truth, grid),
+            "temperature_salinity_distance": temperature_salinity_distance(state, self.truth, grid),
+            "adjustment_moves_std": distance_in_stds(state, adjusted, self.codec.statistics),
+            **adjustment_moves(state, adjusted, grid),
+        }
+
+    def adjusted(self, state: State) -> State:
+        return adjust(state, eos=self.context.eos, grid=self.context.grid)
+
+
+def compare_guidance(
+    study: GuidanceStudy, *, split: str, only: Sequence[str] = (), draw: bool = True
+) -> Path:
+    """Draw and judge a study's points, or only those of some methods; returns the table's path.
+
+    The table has every point that is finished; with `draw` false no further one is.
+
+    Raises `UserError` for a method that the study does not have.
+    """
+    unknown = sorted(set(only) - set(study.methods))
+    if unknown:
+        raise UserError(
+            f"the study has no method {', '.join(unknown)}; it has {', '.join(study.methods)}"
+        )
+    judges: dict[str, Judge] = {}
+    points = [point for point in study.points if point.method in only or not only]
+    for point in tqdm(points if draw else [], desc="guiding", unit="ensemble"):
+        if _finished(study, point, split) is None:
+            if point.space not in judges:
+                judges[point.space] = Judge.of(point.experiment, split=split)
+            run_point(study, point, judges[point.space], split=split)
+    return summarise(study, split=split)
+
+
+def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -> None:
+    """Draw the point's ensemble, judge it and write its metrics; the first seed's are drawn too."""
+    state, seconds = draw_timed(point.experiment)
+    adjusted = judge.adjusted(state)
+    result = {
+        "record": _record(point),
+        "settings": point.experiment.guidance.model_dump(mode="json"),
+        "seconds_per_member": seconds / len(state),
+        AS_DRAWN: judge.metrics(state, adjusted=adjusted),
+        ADJUSTED: judge.metrics(adjusted, adjusted=adjusted),
+        "truth": judge.truth_metrics,
+        "depth_m": judge.context.grid.depth.tolist(),
+        "w1_profiles": w1_profiles(state, judge.truth, judge.context.grid),
+    }
+    if point.seed == study.settings.seeds[0]:
+        rows = {"truth": judge.truth, point.method: state}
+        figure = meridional_sections(rows, judge.context.grid, judge.context.eos)
+        save_figure(figure, study.directory / "sections" / f"{point.name}.png")
+    write_json(_metrics_path(study, point, split), result)
+
+
+def draw_timed(experiment: Experiment) -> tuple[State, float]:
+    """An ensemble as the sampler leaves it, and the processor time [s] that its chains took."""
+    pipeline = load_pipeline(experiment).to(launched_processes().device)
+    guide = guide_of(experiment, pipeline.codec) if experiment.guidance.enabled else None
+    settings, states, seconds = experiment.sampling, [], 0.0
+    for first in range(0, settings.members, settings.batch_size):
+        members = range(first, min(first + settings.batch_size, settings.members))
+        generators = [member_generator(settings.seed, member) for member in members]
+        start = time.process_time()
+        state = pipeline(generators=generators, guide=guide).state
+        seconds += time.process_time() - start
+        states.append(state.map(lambda field: field.cpu()))
+    return State.cat(states), seconds
+
+
+def summarise(study: GuidanceStudy, *, split: str) -> Path:
+    """Write study_SPLIT.json, means and spreads over the seeds, and the figures."""
+    rows: dict[str, dict[str, Any]] = {}
+    truths: dict[str, dict[str, float]] = {}
+    depths: dict[str, list[float]] = {}
+    for point in study.points:
+        result = _finished(study, point, split)
+        if result is None:
+            continue
+        truths[point.space], depths[point.space] = result["truth"], result["depth_m"]
+        row = rows.setdefault(
+            "-".join(part for part in (point.space, point.method, point.label) if part),
+            {"space": point.space, "method": point.method, "label": point.label, "results": {}},
+        )
+        row["results"][point.seed] = result
+    summary = {name: _over_seeds(row, rows) for name, row in rows.items()}
+    content: dict[str, object] = {
+        "title": study.settings.title,
+        "split": split,
+        "members": study.settings.members,
+        "seeds": list(study.settings.seeds),
+        "truth": truths,
+        "depth_m": depths,
+        "methods": {name: method.title or name for name, method in study.methods.items()},
+        "shown": study.shown,
+        "points": summary,
+        "provenance": provenance(seeds={"sampling": study.settings.seeds[0]}),
+    }
+    path = study.directory / f"study_{split}.json"
+    write_json(path, content)
+    if summary:
+        save_figure(trade_off(content), study.directory / f"trade_off_{split}.png")
+        save_figure(accuracy_against_cost(content), study.directory / f"cost_{split}.png")
+        save_figure(w1_by_level(content), study.directory / f"w1_by_level_{split}.png")
+    return path
+
+
+def _over_seeds(row: dict[str, Any], rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A row's metrics as mean and standard deviation over its seeds."""
+    results = list(row["results"].values())
+    told = {name: row[name] for name in ("space", "method", "label")}
+    return told | {
+        "seeds": len(results),
+        "seconds_per_member": _spread([result["seconds_per_member"] for result in results]),
+        **{
+            kind: {
+                key: _spread([result[kind][key] for result in results]) for key in results[0][kind]
+            }
+            | _beside_unguided(row, rows.get(f"{row['space']}-{UNGUIDED}"), kind)
+            for kind in (AS_DRAWN, ADJUSTED)
+        },
+        "w1_profiles": _mean_profiles([result["w1_profiles"] for result in results]),
+    }
+
+
+def _mean_profiles(profiles: Sequence[dict[str, list[float]]]) -> dict[str, list[float]]:
+    """The mean over seeds, level by level."""
+    return {
+        name: [mean(level) for level in zip(*(each[name] for each in profiles), strict=True)]
+        for name in profiles[0]
+    }
+
+
+def _beside_unguided(
+    row: dict[str, Any], unguided: dict[str, Any] | None, kind: str
+) -> dict[str, list[float | None]]:
+    """Each variance over that of the unguided samples of the same seeds, means of both."""
+    if unguided is None or not set(row["results"]) <= set(unguided["results"]):
+        return {}
+    guided = [result[kind] for result in row["results"].values()]
+    reference = [unguided["results"][seed][AS_DRAWN] for seed in row["results"]]
+
+    def quotient(key: str) -> float | None:
+        values, beside = (_spread([each[key] for each in group]) for group in (guided, reference))
+        return _quotient(values[0], beside[0])
+
+    return {
+        key.replace("variance_ratio", "variance_of_unguided"): [quotient(key), None]
+        for key in guided[0]
+        if key.startswith("variance_ratio")
+    }
+
+
+def _quotient(value: float | None, reference: float | None) -> float | None:
+    return value / reference if value is not None and reference else None
+
+
+def _finished(study: GuidanceStudy, point: Point, split: str) -> dict[str, Any] | None:
+    """What a point's metrics file holds, if it was made by this model with these settings."""
+    path = _metrics_path(study, point, split)
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    return result if result.get("record") == _record(point) else None
+
+
+def _record(point: Point) -> str:
+    """What a point's metrics depend on, as JSON."""
+    experiment = point.experiment
+    record = json.loads(sampling_record(experiment, guided=experiment.guidance.enabled))
+    return json.dumps(record | {"truth_states": experiment.evaluation.states})
+
+
+def _spread(values: Sequence[float | None]) -> list[float | None]:
+    """Mean and standard deviation; the latter is None of one value, both of missing ones."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not known:
+        return [None, None]
+    return [mean(known), stdev(known) if len(known) > 1 else None]
+
+
+def _metrics_path(study: GuidanceStudy, point: Point, split: str) -> Path:
+    return study.directory / "points" / f"{point.name}-{split}.json"

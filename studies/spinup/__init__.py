@@ -1,0 +1,1 @@
+"""Starting the basin from generated states, and what it saves."""

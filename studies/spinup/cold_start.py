@@ -1,0 +1,144 @@
+"""How hard the basin's flow swings in the days after a start, at rest and in balance.
+
+    python -m studies.spinup.cold_start configs/quickstart.yaml --states 2 --days 60
+
+Held-out states of the simulated ensemble start the basin twice, under the same forcing. What their
+kinetic energy settles to is that of the last `days` of a year from rest; all shares are of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from configs import Experiment, load_experiment
+from data.archive.reader import StateArchive
+from data.basin.forcing import DAYS_PER_YEAR
+from data.errors import UserError, user_errors_in_one_sentence
+from evaluation.provenance import provenance
+from integration.integrate import (
+    Conditions,
+    FirstVelocities,
+    FloatArray,
+    Integrations,
+    Starts,
+    integrate_states,
+)
+from integration.member_run import MemberRun
+from integration.study import first_free_year, integration_settings, member_parameters, starts_of
+from training.log import tell
+
+RECORD_DAYS = 2.0  # the quickstart's tracer step
+
+
+def cold_starts(experiment: Experiment, *, states: int, days: float) -> dict[str, dict[str, float]]:
+    """Figures of `swing` for each way to start, means over `states` held-out states.
+
+    Runs are kept in the run's directory and not repeated. Raises UserError without a basin, for
+    more states than are held out, for more days than half a year, and if the basin diverges.
+    """
+    if not 0 < days <= DAYS_PER_YEAR / 2:
+        raise UserError(
+            f"the energy of {days:g} days is judged by a year's end: give 1 to 180 days."
+        )
+    runs = {kind: _runs(experiment, kind, states, days) for kind in get_args(FirstVelocities)}
+    settled = [_mean_energy(run, after=DAYS_PER_YEAR - days) for run in runs["rest"]]
+    return {
+        kind: _means(
+            [swing(_energy(run, days), level) for run, level in zip(found, settled, strict=True)]
+        )
+        for kind, found in runs.items()
+    }
+
+
+def swing(energy: FloatArray, settled: float) -> dict[str, float]:
+    """What kinetic energy `t` [m2/s2] does on its way to `settled`, in percent of that.
+
+    start: the first value; mean, lowest, highest: of the whole; rms_departure: from settled;
+    rise_and_fall: all changes from record to record without their sign, 100 - start at best
+    """
+    share = 100 * energy / settled
+    return {
+        "start_percent": float(share[0]),
+        "mean_percent": float(share.mean()),
+        "lowest_percent": float(share.min()),
+        "highest_percent": float(share.max()),
+        "rms_departure_percent": float(np.sqrt(((share - 100) ** 2).mean())),
+        "rise_and_fall_percent": float(np.abs(np.diff(share)).sum()),
+        "settled_m2_s2": settled,
+    }
+
+
+def _runs(
+    experiment: Experiment, kind: FirstVelocities, states: int, days: float
+) -> list[MemberRun]:
+    settings, archive = integration_settings(experiment), StateArchive.open(experiment.data.archive)
+    held_out = archive.indices("test")
+    if not 0 < states <= len(held_out):
+        raise UserError(
+            f"{archive.path} holds out {len(held_out)} states, and {states} are asked for; give "
+            "--states between 1 and that."
+        )
+    chosen = held_out[np.arange(states) * len(held_out) // states]
+    years = first_free_year(experiment) + archive.time[chosen] % 1
+    parameters = member_parameters(experiment, archive.member[chosen])
+    study = Integrations(
+        starts={
+            kind: Starts(
+                starts_of(archive.read(chosen)),
+                years=1.0 if kind == "rest" else days / DAYS_PER_YEAR,
+            )
+        },
+        conditions=[
+            Conditions(parameters[k], settings.seed, float(years[k])) for k in range(states)
+        ],
+        directory=experiment.run_directory / "cold_start",
+        velocities=kind,
+        record_days=RECORD_DAYS,
+    )
+    runs = integrate_states(study, workers=settings.workers).runs
+    if not all(run.held for run in runs):
+        raise UserError(f"the basin diverged from a start ({kind}): its energy cannot be judged.")
+    return runs
+
+
+def _energy(run: MemberRun, days: float) -> FloatArray:
+    """Kinetic energy [m2/s2] of the first `days`, the start and the last of them included."""
+    return run.kinetic_energy[run.time * DAYS_PER_YEAR < days + 0.5 * RECORD_DAYS]
+
+
+def _mean_energy(run: MemberRun, *, after: float) -> float:
+    return float(run.kinetic_energy[run.time * DAYS_PER_YEAR >= after].mean())
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Start the basin both ways and print the result as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", type=Path, help="YAML of an experiment with a basin")
+    parser.add_argument("--states", type=int, default=2, help="held-out states (2)")
+    parser.add_argument("--days", type=float, default=60.0, help="days after the start (60)")
+    parser.add_argument("--output", type=Path, help="JSON file to write as well")
+    options, overrides = parser.parse_known_args(arguments)
+    with user_errors_in_one_sentence():
+        experiment = load_experiment(options.config, overrides)
+        result: dict[str, object] = {
+            "states": options.states,
+            "days": options.days,
+            "cold_starts": cold_starts(experiment, states=options.states, days=options.days),
+            "provenance": provenance(seeds={"integration": integration_settings(experiment).seed}),
+        }
+        tell(result, options.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,346 @@
+"""Figures of a study of spin-up: truth in black, what is held against it in colours.
+
+Lines are medians over members, bands their 5-95 % range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from data.grid import OceanGrid
+from evaluation.canvas import (
+    LAND,
+    ROW_COLOURS,
+    TRUTH_COLOUR,
+    Scale,
+    label_outer,
+    new_figure,
+    row_coordinate,
+    stretch_to,
+    styled,
+)
+from evaluation.figures import save_figure
+from integration.drift import FIELDS, FIRST, HIGH, LOW, annual, distance, level_drift, rates
+from integration.integrate import TRUTH
+from integration.member_run import MemberRun
+
+if TYPE_CHECKING:
+    from studies.spinup.findings import Findings
+
+FloatArray = NDArray[np.float64]
+UNITS = {"temperature": ("T", "K"), "salinity": ("S", "10⁻³")}
+SECTION_YEARS = 5  # of the mean overturning
+MOST_STATES = 1000
+TIME = {  # series: title, factor
+    "kinetic_energy": ("kinetic energy [cm² s⁻²]", 1e4),
+    "northern_overturning": ("northern overturning [Sv]", 1.0),
+    "channel_transport": ("channel transport [Sv]", 1.0),
+    "gyre_strength": ("subtropical gyre [Sv]", 1.0),
+}
+FIRST_YEAR = {
+    "kinetic_energy": ("kinetic energy [cm² s⁻²]", 1e4),
+    "mixed_layer_mean": ("mixed layer, mean [m]", 1.0),
+    "mixed_layer_p90": ("mixed layer, 90th percentile [m]", 1.0),
+    "deep_mixing_percent": ("mixed below 500 m [% of area]", 1.0),
+    "overturning_columns_percent": ("columns that overturn [%]", 1.0),
+    "density_error_percent": ("density error [%]", 1.0),
+}
+
+
+CAPTIONS = {
+    "cost": "Costs of settled states",
+    "levels": "Drift at every level",
+    "time": "Drift of the volume means, energy and transports",
+    "first_year": "The first year",
+    "overturning": "Overturning",
+    "settling": "Rates of change and distance to the truth",
+}
+
+
+def save_spinup_figures(
+    found: Findings, grid: OceanGrid, accounts: Mapping[str, Mapping[str, Any]], directory: Path
+) -> dict[str, str]:
+    """Draw what there is to see into `directory` as spinup_NAME.png; captions by figure_NAME.
+
+    Labels are drawn once the truth and another label have finished members.
+    """
+    figures: dict[str, Callable[[], Figure]] = {"cost": lambda: costs(accounts)}
+    if TRUTH in found.result.labels and len(found.compared(found.lengths[0])) > 1:
+        figures |= {
+            "levels": lambda: level_drifts(found),
+            "time": lambda: through_time(found),
+            "first_year": lambda: first_year(found),
+            "overturning": lambda: overturning_sections(found, grid),
+            "settling": lambda: settling(found),
+        }
+    for name, draw in figures.items():
+        save_figure(draw(), directory / f"spinup_{name}.png")
+    return {f"figure_{name}": CAPTIONS[name] for name in figures}
+
+
+@styled
+def level_drifts(found: Findings) -> Figure:
+    """Drift of T and S after the first year at each level, each label on the truth's range.
+
+    Over as many years as all labels have.
+    """
+    runs = found.compared(found.lengths[0])
+    others = [label for label in runs if label != TRUTH]
+    figure, axes = new_figure(2, len(others), panel=(2.3, 3.0))
+    for line, field in zip(axes, FIELDS, strict=True):
+        name, unit = UNITS[field]
+        for ax, label in zip(line, others, strict=True):
+            for shown in (TRUTH, label):
+                _profile_band(ax, runs[shown], field, found.colours[shown], _name(shown))
+            ax.axvline(0, color="0.6", linewidth=0.6)
+            ax.set_title(_title(label, runs[label]))
+            ax.set_xlabel(f"drift of {name} [{unit}]")
+            stretch_to(ax, float(runs[TRUTH][0].thickness.sum()))
+        for ax in line[1:]:
+            ax.tick_params(labelleft=False)
+        line[0].set_ylabel("depth [m]")
+    figure.suptitle(
+        f"Drift after the first year, {found.lengths[0]:g}-year runs "
+        f"(black: {_title(TRUTH, runs[TRUTH])}; bands: 5-95 %)"
+    )
+    return figure
+
+
+@styled
+def through_time(found: Findings) -> Figure:
+    """Annual means over the runs: volume-mean T and S less their first year's, circulation."""
+    figure, axes = new_figure(2, 3, panel=(3.6, 2.7))
+    for label, colour in found.colours.items():
+        runs = [run for run in found.result.of(label) if run.held]
+        lines: dict[str, list[FloatArray]] = {
+            "volume-mean T − first year [K]": [
+                _since_first(annual(run.time, run.mean_temperature)) for run in runs
+            ],
+            "volume-mean S − first year [10⁻³]": [
+                _since_first(annual(run.time, run.mean_salinity)) for run in runs
+            ],
+            **{
+                title: [factor * annual(run.time, run.series[key]) for run in runs]
+                for key, (title, factor) in TIME.items()
+            },
+        }
+        for ax, (title, values) in zip(axes.flat, lines.items(), strict=True):
+            _band(ax, 0.5, values, colour, label, runs)
+            ax.set_title(title)
+            ax.set_xlabel("years after the start")
+    axes[0, 0].legend(fontsize=7)
+    figure.suptitle("Annual means")
+    return figure
+
+
+@styled
+def first_year(found: Findings) -> Figure:
+    """The first year, record by record, of the first members that all labels have.
+
+    The same members have the same seasons, so labels compare.
+    """
+    common = set.intersection(
+        *({run.index for run in found.result.of(label)} for label in found.result.labels)
+    )
+    figure, axes = new_figure(2, 3, panel=(3.6, 2.7))
+    for label, colour in found.colours.items():
+        runs = [run for run in found.result.of(label) if run.held and run.index in common]
+        for ax, (key, (title, factor)) in zip(axes.flat, FIRST_YEAR.items(), strict=True):
+            early = [run.until(1.0) for run in runs]
+            values = [factor * run.series[key] for run in early]
+            _band(ax, 0.0, values, colour, label, runs)
+            ax.set_title(title)
+            ax.set_xlabel("records, 30 days apart")
+    for ax in axes.flat:
+        ax.set_ylim(bottom=0)
+    axes[0, 0].legend(fontsize=7)
+    figure.suptitle(f"The first year, members {', '.join(map(str, sorted(common)))}")
+    return figure
+
+
+@styled
+def overturning_sections(found: Findings, grid: OceanGrid) -> Figure:
+    """Mean overturning of the last years that all labels have."""
+    years = int(found.lengths[0])
+    first = max(years - SECTION_YEARS, 0)
+    runs = {
+        label: [run for run in members if run.held]
+        for label, members in found.compared(years).items()
+    }
+    sections = {
+        label: np.mean([run.overturning[first:years] for run in members], (0, 1))
+        for label, members in runs.items()
+        if members
+    }
+    figure, axes = new_figure(-(-len(sections) // 3), 3, panel=(3.6, 2.4))
+    scale = _overturning_scale(list(sections.values()), grid)
+    for ax, (label, section) in zip(axes.flat, sections.items(), strict=False):
+        mesh = _stream(ax, grid, section, scale)
+        ax.set_title(_title(label, runs[label]))
+    figure.colorbar(mesh, ax=list(axes.flat), label="[Sv]", extend="both")
+    for ax in axes.flat[len(sections) :]:
+        ax.set_axis_off()
+    figure.suptitle(
+        f"Overturning by the model's own velocities, years {first + 1} to {years} "
+        "(positive: north above, south below)"
+    )
+    return figure
+
+
+@styled
+def settling(found: Findings) -> Figure:
+    """Rates of change with the truth's limit, and the distance to the truth, in years."""
+    figure, axes = new_figure(2, 2, panel=(4.6, 2.8))
+    window, criterion = next(iter(found.criteria.items()))
+    for column, field in enumerate(FIELDS):
+        name, unit = UNITS[field]
+        for label, colour in found.colours.items():
+            runs = [run for run in found.result.of(label) if run.held]
+            _rates(axes[0, column], runs, field, window, colour, label)
+            for run in found.long(label):
+                _rates(axes[0, column], [run], field, window, colour, None)
+            _distances(axes[1, column], runs, found, field, colour, label)
+            for run in found.long(label):
+                _distances(axes[1, column], [run], found, field, colour, None)
+        if criterion.known:
+            axes[0, column].axhline(criterion.limits[field], color="black", linestyle=":")
+        axes[0, column].set_title(f"rate of {name} over {window} years [{unit}/year]")
+        axes[1, column].set_title(f"{name}: distance to the truth's levels [{unit}]")
+        for ax in axes[:, column]:
+            ax.set_yscale("log")
+            ax.set_xlabel("years after the start")
+    axes[1, 0].legend(fontsize=7)
+    figure.suptitle("Settling (dotted: what 95 % of the truth's stretches keep within)")
+    return figure
+
+
+@styled
+def costs(accounts: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Processor hours for a number of settled states, by either route."""
+    figure, axes = new_figure(1, len(accounts), panel=(2.9, 3.0))
+    states = np.geomspace(1, MOST_STATES, 100)
+    for ax, (name, account) in zip(axes[0], accounts.items(), strict=True):
+        generated = states * account["generated_seconds"]
+        training, data = account["training_seconds"], account["data_seconds"]
+        lines = {
+            _cold_name(account): (states * account["cold_seconds"], TRUTH_COLOUR, "-"),
+            "generated": (generated, ROW_COLOURS[0], "-"),
+            "with training": (generated + training, ROW_COLOURS[0], "--"),
+            "with training and its data": (generated + training + data, ROW_COLOURS[0], ":"),
+        }
+        for label, (seconds, colour, style) in lines.items():
+            ax.loglog(states, seconds / 3600, color=colour, linestyle=style, label=label)
+        ax.set_title(name.replace(", ", ",\n"))
+        ax.set_xlabel("settled states")
+    axes[0, 0].set_ylabel("processor time [hours]")
+    axes[0, 0].legend(fontsize=7)
+    figure.suptitle("What settled states cost")
+    return figure
+
+
+def _cold_name(account: Mapping[str, Any]) -> str:
+    return "cold start" if account["cold_settled"] else "cold start (at least)"
+
+
+def _profile_band(ax: Axes, runs: Sequence[MemberRun], field: str, colour: str, label: str) -> None:
+    held = [run for run in runs if run.held]
+    if not held:
+        return
+    wet = held[0].level_volume > 0
+    drifts = np.array([level_drift(run, field)[wet] for run in held])
+    low, middle, high = np.percentile(drifts, [LOW, 50, HIGH], axis=0)
+    depth = held[0].depth[wet]
+    ax.fill_betweenx(depth, low, high, color=colour, alpha=0.25, linewidth=0)
+    ax.plot(middle, depth, color=colour, label=label, linewidth=1.3)
+
+
+def _band(
+    ax: Axes,
+    first: float,
+    lines: Sequence[FloatArray],
+    colour: str,
+    label: str | None,
+    runs: Sequence[MemberRun],
+) -> None:
+    """Median and range of lines of equal length whose points are one apart, from `first` on."""
+    if not lines:
+        return
+    time = first + np.arange(len(lines[0]))
+    low, middle, high = np.percentile(np.array(lines), [LOW, 50, HIGH], axis=0)
+    if len(lines) > 1:
+        ax.fill_between(time, low, high, color=colour, alpha=0.15, linewidth=0)
+    name = _title(label, runs) if label else None
+    ax.plot(time, middle, color=colour, linewidth=1.3, label=name)
+
+
+def _rates(
+    ax: Axes, runs: Sequence[MemberRun], field: str, window: int, colour: str, label: str | None
+) -> None:
+    lines = [rates(run, field, window=window) for run in runs]
+    lines = [line for line in lines if line.size]
+    _band(ax, FIRST + 0.5 * window, lines, colour, label, runs)
+
+
+def _distances(
+    ax: Axes,
+    runs: Sequence[MemberRun],
+    found: Findings,
+    field: str,
+    colour: str,
+    label: str | None,
+) -> None:
+    lines = [
+        distance(run, found.truth[run.index], field)
+        for run in runs
+        if run.label != TRUTH and run.index in found.truth
+    ]
+    if lines:
+        years = min(len(line) for line in lines)
+        lines = [line[:years] for line in lines]
+        _band(ax, 0.5, lines, colour, label, runs)
+
+
+def _stream(ax: Axes, grid: OceanGrid, section: FloatArray, scale: Scale):
+    """An overturning `z y` at the levels' bases and the northern faces, with the sea floor."""
+    latitude = row_coordinate(grid)
+    wet = grid.wet.any(axis=2)
+    mesh = ax.pcolormesh(
+        latitude,
+        grid.faces[1:],
+        np.where(wet, section, np.nan),
+        cmap=scale.colours,
+        norm=scale.norm,
+        shading="nearest",
+    )
+    step = max(2.0, round(scale.high / 6))
+    values = np.arange(-10 * step, 10.5 * step, step)
+    ax.contour(latitude, grid.faces[1:], section, values, colors="black", linewidths=0.4)
+    ax.set_facecolor(LAND)
+    stretch_to(ax, float(grid.faces[-1]))
+    label_outer(ax, "latitude [°N]", "depth [m]")
+    return mesh
+
+
+def _overturning_scale(sections: list[FloatArray], grid: OceanGrid) -> Scale:
+    """Colours for what lies below the shallow cells of the wind."""
+    below = [section[grid.faces[1:] > 300.0] for section in sections]
+    return Scale.symmetric(below)
+
+
+def _since_first(means: FloatArray) -> FloatArray:
+    return means - means[0]
+
+
+def _name(label: str) -> str:
+    return label.replace("_", " ")
+
+
+def _title(label: str, runs: Sequence[MemberRun]) -> str:
+    return f"{_name(label)} ({len(runs)})"

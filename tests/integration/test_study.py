@@ -1,0 +1,111 @@
+"""Which states start the basin, under which conditions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from configs.schema import GuidanceSettings, IntegrationSettings, StartSettings
+from data.archive.reader import StateArchive
+from data.basin.simulate import MemberSettings, SimulationSettings
+from data.errors import UserError
+from integration.study import Slots, finished_study, matching_samples, planned
+from latent_diffusion.sample import row_path
+
+
+@pytest.fixture
+def experiment(trained, tmp_path):
+    """The tiny trained experiment, as if simulated with two members of different wind."""
+    members = [
+        MemberSettings(name="weak", seed=1, wind_stress_scale=0.5),
+        MemberSettings(name="strong", seed=2, wind_stress_scale=1.5),
+    ]
+    simulation = SimulationSettings(
+        spin_up=MemberSettings(name="spin_up", seed=9), spin_up_years=100.0, members=members
+    )
+    starts = {
+        "truth": StartSettings(states="test", members=3),
+        "training_mean": StartSettings(states="training_mean", members=2),
+        "nearest": StartSettings(states="nearest_training", members=3),
+        "unguided": StartSettings(
+            states="generated", guidance=GuidanceSettings(enabled=False, adjust=False)
+        ),
+        "analytic": StartSettings(states="analytic", members=1, long_members=1, long_years=9.0),
+    }
+    data = trained.data.model_copy(update={"simulation": simulation})
+    integration = IntegrationSettings(directory=tmp_path / "study", starts=starts)
+    return trained.model_copy(update={"data": data, "integration": integration})
+
+
+def test_members_of_equal_index_share_conditions_that_no_state_has_seen(experiment):
+    study = planned(experiment)
+    winds = [conditions.parameters.wind_stress_scale for conditions in study.conditions]
+    assert winds == [0.5, 1.5, 0.5]
+    assert [conditions.seed for conditions in study.conditions] == [12345, 12346, 12347]
+    assert all(conditions.start_year >= 172 for conditions in study.conditions)
+    assert {name: len(starts.states) for name, starts in study.starts.items()} == {
+        "truth": 3,
+        "training_mean": 2,
+        "nearest": 3,
+        "unguided": 2,
+        "analytic": 1,
+    }
+    assert study.starts["analytic"].states == [None]
+    assert (study.starts["analytic"].long_members, study.starts["analytic"].long_years) == (1, 9.0)
+
+
+def test_starts_are_what_their_kind_says(experiment):
+    study = planned(experiment, only=["truth", "training_mean", "nearest"])
+    archive = StateArchive.open(experiment.data.archive)
+    slots = Slots.of(experiment, 3)
+    assert set(slots.index) <= set(archive.indices("test")) and len(set(slots.index)) == 3
+    np.testing.assert_array_equal(
+        study.starts["truth"].states[1][0], slots.states.temperature[1].double().numpy()
+    )
+    training = archive.read(archive.indices("train")).temperature.double().numpy()
+    one, other = study.starts["training_mean"].states
+    np.testing.assert_allclose(one[0], training.mean(axis=0), atol=1e-6)
+    np.testing.assert_array_equal(one[0], other[0])
+    nearest = study.starts["nearest"].states[0][0]
+    assert (nearest == training).all(axis=(1, 2, 3)).any()
+
+
+def test_conditions_do_not_depend_on_which_labels_run(experiment):
+    everything, some = planned(experiment), planned(experiment, only=["analytic"])
+    assert list(some.starts) == ["analytic"]
+    assert some.conditions == everything.conditions
+
+
+def test_nothing_is_drawn_to_report(experiment):
+    assert finished_study(experiment).runs == []
+    assert not row_path(experiment, "guided_adjusted").exists()
+    assert not (experiment.integration.directory / "samples").exists()
+
+
+def test_each_slot_gets_another_sample_of_its_member(experiment):
+    archive = StateArchive.open(experiment.data.archive)
+    slots = Slots.of(experiment, 4)
+    train = archive.indices("train")
+    member = archive.member[train]
+    shuffled = np.random.default_rng(0).permutation(len(train))
+    samples = archive.read(train[shuffled])
+    chosen = matching_samples(samples, slots, 4)
+    assert len(set(chosen)) == 4
+    np.testing.assert_array_equal(member[shuffled][chosen], slots.member)
+
+
+def test_what_a_study_cannot_be_is_refused(experiment):
+    with pytest.raises(UserError, match="no starts training; it has truth, "):
+        planned(experiment, only=["training"])
+    many = {"truth": StartSettings(states="test", members=9)}
+    settings = experiment.integration.model_copy(update={"starts": many})
+    asked = experiment.model_copy(update={"integration": settings})
+    with pytest.raises(UserError, match="holds out 4 states and the study asks for 9"):
+        planned(asked)
+    for wrong, complaint in (
+        ({"states": "test", "guidance": {}}, "guidance is of generated states"),
+        ({"states": "test", "long_members": 1, "long_years": 1.0}, "long_years is 1"),
+        ({"states": "test", "long_members": 3}, "3 of 2 members"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            StartSettings.model_validate(wrong)

@@ -1,0 +1,37 @@
+"""The cost of adjusting states: measured for every equation, on states that overturn as asked."""
+
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+import pytest
+import torch
+
+from data.archive.format import EquationName
+from guidance.seawater import equation_of_state
+from guidance.stratification import density_steps
+from studies.cost.adjustment import main, overturning_state
+from studies.cost.codec import synthetic_grid
+
+
+@pytest.mark.parametrize("name", get_args(EquationName))
+@pytest.mark.parametrize("percent", [0, 10, 100])
+def test_states_overturn_in_the_share_of_columns_asked_for(name, percent):
+    grid = synthetic_grid(36, 30, 40, periodic_x=True)
+    state = overturning_state(grid, percent=percent)
+    depth = torch.from_numpy(grid.interface_depth)
+    steps = density_steps(state, eos=equation_of_state(name), interface_depth=depth)
+    assert 100 * (steps < 0).any(1).double().mean() == pytest.approx(percent, abs=2)
+
+
+def test_the_command_prints_and_writes(tmp_path, capsys):
+    path = tmp_path / "cost.json"
+    main(["--grid", "3x4x5", "--repeats", "1", "--output", str(path)])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["grid"] == "3x4x5"
+    assert set(printed["adjustment_seconds"]) == set(get_args(EquationName))
+    for seconds in printed["adjustment_seconds"].values():
+        assert set(seconds) == {f"unstable_{p}_percent" for p in (0, 10, 100)}
+        assert min(seconds.values()) > 0
+    assert json.loads(path.read_text()) == printed

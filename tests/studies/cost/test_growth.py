@@ -1,0 +1,107 @@
+"""Costs counted without numbers: the same as those of networks that have them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from configs.schema import BenchmarkSettings
+from studies.cost.benchmark import (
+    DATA_SPACE,
+    GUIDED,
+    LATENT,
+    UNGUIDED,
+    chains_of,
+    synthetic_archive,
+)
+from studies.cost.codec import decode_gradient
+from studies.cost.counting import LiveMemory, counted
+from studies.cost.growth import costs_on, guided_steps, main, meta_pipeline
+
+SHAPE = (5, 24, 16)
+
+
+@pytest.fixture
+def experiment(tiny_experiment):
+    told = BenchmarkSettings(grid=SHAPE, sea_level=True)
+    return tiny_experiment().model_copy(update={"benchmark": told})
+
+
+@pytest.fixture
+def chains(experiment):
+    return chains_of(experiment, synthetic_archive(experiment), "cpu")
+
+
+def _gflop(call) -> float:
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() / 1e9
+
+
+def test_an_unguided_chain_costs_what_is_counted(experiment, chains):
+    chain = chains[UNGUIDED]
+    generators = [torch.Generator().manual_seed(0)]
+    measured = _gflop(lambda: chain.pipeline(generators=generators, steps=chain.steps))
+    assert costs_on(experiment, SHAPE)["gflop_unguided"] == pytest.approx(measured)
+
+
+@pytest.mark.parametrize("strip_numbers", [2**18, 1])
+def test_a_guided_chain_costs_a_gradient_more_in_each_guided_step(
+    experiment, chains, monkeypatch, strip_numbers
+):
+    """In one strip, and in strips of one latent row each."""
+    monkeypatch.setattr("autoencoder.codec.STRIP_NUMBERS", strip_numbers)
+    chain = chains[GUIDED]
+    assert guided_steps(experiment, meta_pipeline(experiment, SHAPE)) == chain.guided_steps > 0
+    codec = chain.pipeline.codec
+    pull = _gflop(lambda: decode_gradient(codec, torch.randn(1, *codec.latent_shape)))
+    costs = costs_on(experiment, SHAPE)
+    extra = costs["gflop_guided"] - costs["gflop_unguided"]
+    assert extra == pytest.approx(chain.guided_steps * pull)
+    assert costs["memory_guided_MB"] >= costs["memory_unguided_MB"]
+
+
+def test_memory_is_what_exists_at_a_time():
+    x = torch.zeros(250_000, requires_grad=True)  # 1 MB
+    with LiveMemory() as memory:
+        y = (2 * x).exp()  # keeps its result, and for a moment what it is made of
+        del y
+        assert x.sin().sum() == 0
+    assert memory.peak == 2_000_000
+    with LiveMemory() as memory:
+        views = x[1:], x[None]
+    assert memory.peak == 0 and len(views) == 2
+    shapes = (1, 8, 64, 32)
+    meta = counted(lambda: torch.zeros(shapes, device="meta").exp().sin())
+    assert meta == counted(lambda: torch.zeros(shapes).exp().sin())
+
+
+def test_attention_is_counted_without_its_matrix():
+    def attend() -> torch.Tensor:
+        q = torch.zeros(1, 2, 4096, 32, device="meta")
+        return torch.nn.functional.scaled_dot_product_attention(q, q, q, dropout_p=0.0)
+
+    gflop, megabytes = counted(attend)
+    assert gflop == pytest.approx(4 * 2 * 4096**2 * 32 / 1e9)
+    assert megabytes < 4096**2 * 4 / 1e6
+
+
+def test_the_command_counts_a_grid_that_fits_nowhere(tiny_config, tmp_path):
+    output = tmp_path / "growth.json"
+    main([str(tiny_config), "--grid", "5x24x16", "75x30000x40000", "--output", str(output)])
+    small, large = json.loads(output.read_text())["growth"].values()
+    assert large["cells"] == 75 * 30000 * 40000
+    assert large["state_MB"] == pytest.approx(2 * large["cells"] * 4 / 1e6)
+    for system in (LATENT, DATA_SPACE):
+        costs = large["systems"][system]
+        assert "gflop_guided_exponent" not in small["systems"][system]
+        assert 0.5 < costs["gflop_guided_exponent"] < 1.5
+        # In data space there is no decoder to go through.
+        assert (costs["gflop_guided"] > costs["gflop_unguided"]) == (system == LATENT)
+        assert costs["diffusion_memory_MB"] > 1e4
+    assert ("autoencoder_gflop" in large["systems"][LATENT]) and (
+        "autoencoder_gflop" not in large["systems"][DATA_SPACE]
+    )

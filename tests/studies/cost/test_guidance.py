@@ -1,0 +1,34 @@
+"""The cost of guided chains: what is compared is what the settings say."""
+
+from __future__ import annotations
+
+import json
+
+from studies.cost.codec import Meter, SyntheticArchive, synthetic_grid
+from studies.cost.guidance import guidance_cost, main
+
+
+def test_chains_are_measured_as_configured(tiny_experiment):
+    variants = {
+        "all": {"start": 0.0},
+        "late": {"start": 1.0},
+        "encoder": {"by": "encoder", "unstable_pairs": 0.0},
+    }
+    grid = synthetic_grid(5, 16, 16, periodic_x=True)
+    archive = SyntheticArchive(grid, sea_level=False, noise=10.0)
+    result = guidance_cost(tiny_experiment(), archive, variants=variants, meter=Meter(repeats=1))
+    cost = result["chains"]
+    assert 0 < result["overturning_columns_percent"] <= 100
+    assert list(cost) == ["unguided", *variants, "exact adjustment at the end"]
+    assert [cost[name]["guided_steps"] for name in variants] == [4, 1, 2]
+    assert cost["all"]["ratio_to_unguided"] > 1
+
+
+def test_the_command_writes_what_it_prints(tiny_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("studies.cost.guidance.VARIANTS", {})
+    output = tmp_path / "cost.json"
+    main([str(tiny_config), "--grid", "5x16x16", "--repeats", "1", "--output", str(output)])
+    written = json.loads(output.read_text())
+    assert written == json.loads(capsys.readouterr().out)
+    assert written["grid"] == "5x16x16"
+    assert "unguided" in written["chains"]

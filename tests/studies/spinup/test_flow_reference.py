@@ -1,0 +1,53 @@
+"""Strength of the flow under each reference."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from data.errors import UserError
+from guidance.balance import Velocities
+from guidance.seawater import equation_of_state
+from studies.spinup import flow_reference
+from studies.spinup.flow_reference import flow_references, of_experiment, strength
+
+
+def test_uniform_flows(tiny_grid):
+    grid = tiny_grid()
+    u = torch.full((2, *grid.shape), 0.03, dtype=torch.float64)
+    flow = Velocities(u, 4 / 3 * u)
+    found = strength(flow, Velocities(2 * u, 8 / 3 * u), grid)
+    assert {round(value, 9) for key, value in found.items() if "cm_s" in key} == {5.0}
+    assert found["mean_flow_error_percent"] == pytest.approx(50)
+
+
+def test_the_right_flow_is_that_of_the_truth_under_its_sea_level(tiny_grid, tiny_states):
+    grid, eos = tiny_grid(), equation_of_state("veros-vallis")
+    truth, other = (tiny_states(grid, batch=3, seed=seed, sea_level=True) for seed in (0, 1))
+    rows = flow_references(truth, other, grid=grid, eos=eos)
+    assert len(rows) == 8
+    assert rows["truth, sea_level"]["mean_flow_error_percent"] == 0
+    assert rows["generated, sea_level"]["mean_flow_error_percent"] > 0
+    deep = "rms_3000_m_cm_s"
+    assert rows["truth, floor"][deep] < rows["truth, 1000 m"][deep]
+    again = flow_references(truth, truth, grid=grid, eos=eos)
+    assert again["generated, floor"] == rows["truth, floor"]
+
+
+def test_the_command(write_tiny_archive, tiny_experiment, tmp_path, monkeypatch, capsys):
+    archive = write_tiny_archive(tmp_path / "sea.zarr", sea_level=True)
+    experiment = tiny_experiment("--data.archive", str(archive))
+    monkeypatch.setattr(flow_reference, "row_path", lambda experiment, row: archive)
+    monkeypatch.setattr(flow_reference, "load_experiment", lambda config, overrides: experiment)
+    path = tmp_path / "found.json"
+    flow_reference.main(["some.yaml", "--states", "2", "--output", str(path)])
+    assert json.loads(path.read_text()) == json.loads(capsys.readouterr().out)
+    assert "generated, floor" in json.loads(path.read_text())["flow_references"]
+    with pytest.raises(UserError, match="give --states between 1 and"):
+        of_experiment(experiment, states=50)
+    flat = SimpleNamespace(data=SimpleNamespace(archive=tiny_experiment().data.archive))
+    with pytest.raises(UserError, match="has no sea level"):
+        of_experiment(flat, states=1)

@@ -1,0 +1,179 @@
+"""The report of a spin-up study, on made-up integrations."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from configs.schema import IntegrationSettings, StartSettings
+from data.basin.simulate import MemberSettings, SimulationSettings
+from data.errors import UserError
+from integration.integrate import IntegrationResult
+from integration.member_run import MemberRun
+from integration.recording import SERIES
+from studies import tables
+from studies.spinup import report as spinup
+from studies.spinup.accounting import Account, OnPaper
+from studies.spinup.tables import duration, spinup_markdown
+
+LEVELS, ROWS = 5, 12
+THICKNESS = np.array([20.0, 80.0, 200.0, 800.0, 1800.0])
+DEPTH = np.array([10.0, 60.0, 200.0, 700.0, 2000.0])
+YEARS = {"truth": 20.0, "generated": 20.0, "training_mean": 10.0, "analytic": 10.0}
+
+
+def make_run(label: str, index: int, years: float) -> MemberRun:
+    """Level means with a season and noise, and of a cold start an approach over 20 years."""
+    time = np.arange(0, 12 * years + 1) / 12
+    noise = np.random.default_rng([index, len(label)]).normal(size=(time.size, LEVELS))
+    approach = np.exp(-time / 20.0) * (2.0 if label == "analytic" else 0.0)
+    profile = 20 * np.exp(-DEPTH / 500.0) + np.sin(2 * np.pi * time)[:, None]
+    temperature = profile + 0.01 * noise.cumsum(axis=0) / 10 + approach[:, None]
+    return MemberRun(
+        label=label,
+        index=index,
+        time=time,
+        temperature=temperature,
+        salinity=35 + 0.01 * temperature,
+        series={name: np.abs(1 + 0.1 * noise[:, 0]) * (time + 1) for name in SERIES},
+        level_volume=THICKNESS,
+        depth=DEPTH,
+        thickness=THICKNESS,
+        blow_up_year=None,
+        temperature_change=np.abs(temperature - temperature[0]),
+        salinity_change=np.abs(temperature - temperature[0]),
+        overturning=np.ones((int(years), LEVELS, ROWS)),
+    )
+
+
+@pytest.fixture
+def result() -> IntegrationResult:
+    runs = [make_run(label, k, years) for label, years in YEARS.items() for k in range(3)]
+    long_runs = [make_run("truth", 0, 60.0), make_run("analytic", 0, 80.0)]
+    return IntegrationResult(runs, YEARS, long_runs)
+
+
+@pytest.fixture
+def experiment(tiny_experiment):
+    members = [MemberSettings(name=name, seed=seed) for seed, name in enumerate(("one", "two"))]
+    simulation = SimulationSettings(
+        spin_up=MemberSettings(name="spin_up", seed=9),
+        spin_up_years=100.0,
+        members=members,
+        adjust_years=10.0,
+        record_years=40.0,
+    )
+    kinds = {"truth": "test", "generated": "generated", "training_mean": "training_mean"}
+    starts = {
+        label: StartSettings(states=kinds.get(label, label), members=3, years=years)
+        for label, years in YEARS.items()
+    }
+    found = tiny_experiment()
+    data = found.data.model_copy(update={"simulation": simulation})
+    integration = IntegrationSettings(starts=starts)
+    return found.model_copy(update={"data": data, "integration": integration})
+
+
+@pytest.fixture
+def cost(experiment):
+    """What the runs cost, as if measured."""
+    folder = experiment.run_directory
+    (folder / "integration").mkdir(parents=True)
+    seconds = {"autoencoder_seconds": 100.0, "diffusion_seconds": 200.0}
+    (folder / "cost.json").write_text(json.dumps(seconds))
+    measured = {"seconds_per_state": 0.5, "states": 16}
+    (folder / "integration" / "sampling_cost.json").write_text(json.dumps(measured))
+
+
+def test_the_command_writes_tables_and_figures(
+    experiment, cost, result, tmp_path, monkeypatch, capsys
+):
+    docs = tmp_path / "docs"
+    (docs / "results").mkdir(parents=True)
+    for name in ("guidance_cost", "training_cost"):
+        shipped = tables.ROOT / "docs" / "results" / f"{name}.json"
+        (docs / "results" / shipped.name).write_text(shipped.read_text())
+    (tmp_path / "README.md").write_text("")
+    page = docs / "spinup.md"
+    groups = ("runs", "criterion", "drift_10", "distance_10", "first_10", "acceptance_20")
+    groups += ("levels_20", "long", "accounts", "verdict", "figure_settling")
+    page.write_text("".join(f"<!-- table spinup {g} -->\n<!-- end -->\n" for g in groups))
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    monkeypatch.setattr(spinup, "load_experiment", lambda config, overrides: experiment)
+    monkeypatch.setattr(spinup, "finished_study", lambda experiment: result)
+    spinup.main(["some.yaml"])
+    assert len(list((docs / "figures").glob("spinup_*.png"))) == 6
+    text = page.read_text()
+    assert "](figures/spinup_settling.png)" in text
+    assert "| truth | 3 | 3 | 20 | 0 |" in text and "| analytic 0 | 80 |" in text
+    assert "generated, 3 members, 20 years: 0 diverged" in capsys.readouterr().out
+    content = json.loads((docs / "results" / "spinup.json").read_text())["spinup"]
+    account = content["accounts"]["basin, rates over 5 years"]
+    assert account["cold_settled"] and account["cold_years"] > 20
+    assert account["training_seconds"] == 600.0
+    assert account["data_seconds"] == pytest.approx(200 * account["year_seconds"])
+    assert content["after"]["20"]["generated"]["members"] == 3
+    assert "training_mean" not in content["after"]["20"]
+
+
+def test_a_study_that_has_only_begun_is_reported_too(experiment, cost, result):
+    """What is asked for, and the oceans on paper; with one true run, what that one shows."""
+    nothing = spinup.report(experiment, IntegrationResult([], YEARS))["spinup"]
+    assert nothing["runs"]["truth"]["finished"] == 0
+    assert list(nothing["accounts"]) == ["DINO 1 degree", "DINO 1/4 degree"]
+    for group in ("verdict", "figure_levels", "levels_20"):
+        assert spinup_markdown(nothing, group) == spinup_markdown(nothing, "drift_10")
+    one = spinup.report(experiment, IntegrationResult(result.of("truth")[:1], YEARS))["spinup"]
+    assert "| truth | 1 |" in spinup_markdown(one, "drift_20")
+    assert spinup_markdown(one, "levels_20").count("\n") == 2 + LEVELS
+
+
+def test_runs_that_are_too_short_to_drift_are_refused(experiment):
+    with pytest.raises(UserError, match="at least 3 years"):
+        spinup.report(experiment, IntegrationResult([], {"truth": 2.0}))
+
+
+def test_a_cold_start_that_has_not_settled_is_a_lower_bound():
+    cold = spinup._cold([(None, 50.0), (12.0, 50.0)])
+    assert cold == (50.0, False)
+    assert spinup._cold([(10.0, 50.0), (20.0, 50.0)]) == (15.0, True)
+    assert spinup._median([1.0, None, 2.0]) == 2.0
+    assert spinup._median([1.0, None, None]) is None
+
+
+def test_what_pays_for_what():
+    account = Account(
+        year_seconds=10.0,
+        cold_years=100.0,
+        cold_seconds=1000.0,
+        cold_settled=True,
+        sampling_seconds=1.0,
+        adjustment_years=1.0,
+        training_seconds=989.0,
+        data_seconds=9890.0,
+    )
+    assert account.generated_seconds == 11.0
+    assert account.ratio == pytest.approx(1000 / 11)
+    assert account.pays_after(account.training_seconds) == 1
+    assert account.pays_after(account.training_seconds + 1) == 2
+    assert account.pays_after(float("nan")) is None
+    figures = account.as_dict()
+    assert figures["pays_training_and_data_after"] == 11
+    assert figures["ratio_of_100_with_training"] == pytest.approx(100_000 / (989 + 1100))
+    bound = {"after": {}, "accounts": {"basin": figures | {"cold_settled": False}}}
+    assert "| cold start / generated state | > 90.9 |" in spinup_markdown(bound, "accounts")
+
+
+def test_an_ocean_on_paper():
+    account = OnPaper(((3000.0, 2.0), (400.0, 120.0)), 50.0, 10.0, 24.0, 1e5).account()
+    assert account.cold_seconds == 54_000 * 3600
+    assert account.adjustment_seconds == 1200 * 3600
+    assert account.data_seconds == 60_000 * 3600
+
+
+def test_durations_and_unknown_tables():
+    assert duration(12.0) == "12 CPU-s" and duration(7200.0) == "2 CPU-h"
+    with pytest.raises(UserError, match="there is no table 'drifts_7'"):
+        spinup_markdown({"after": {}}, "drifts_7")
