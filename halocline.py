@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from configs import Experiment, load_experiment
+from configs.run import Run
 from data.errors import UserError, user_errors_in_one_sentence
 from studies.autoencoder.settings import CodecStudy, load_study
 from studies.guidance.settings import GuidanceStudy, load_guidance_study
@@ -179,12 +180,12 @@ def _add_selection(parser: argparse.ArgumentParser, *, of: str) -> None:
 
 def run(experiment: Experiment, options: argparse.Namespace) -> None:
     """Every stage in order, each skipped if its product stands."""
-    from latent_diffusion.sample import sample_rows
+    from configs.stages import sample_rows
 
     stages: list[tuple[str, Callable[[], object]]] = [
         ("data", lambda: make_archive(experiment)),
         *training_stages(experiment),
-        ("sampling", lambda: sample_rows(experiment)),
+        ("sampling", lambda: sample_rows(Run(experiment))),
     ]
     as_export = ["export", str(options.config)]
     if experiment.integration and experiment.data.simulation:
@@ -201,15 +202,14 @@ def run(experiment: Experiment, options: argparse.Namespace) -> None:
 
 def training_stages(experiment: Experiment) -> list[tuple[str, Callable[[], object]]]:
     """What makes the experiment's model: both trainings, or the distillation of another's."""
-    from autoencoder.train import train_codec
-    from latent_diffusion.distil import distil
-    from latent_diffusion.train import train_denoiser
+    from configs.stages import distil, train_codec, train_denoiser
 
+    run = Run(experiment)
     if experiment.distillation:
-        return [("distillation", lambda: distil(experiment))]
+        return [("distillation", lambda: distil(run))]
     return [
-        ("autoencoder", lambda: train_codec(experiment)),
-        ("diffusion", lambda: train_denoiser(experiment)),
+        ("autoencoder", lambda: train_codec(run)),
+        ("diffusion", lambda: train_denoiser(run)),
     ]
 
 
@@ -278,14 +278,15 @@ def refuse_to_overwrite(archive: Path) -> None:
 
 def sample(experiment: Experiment, options: argparse.Namespace) -> None:
     """Draw an ensemble."""
-    from latent_diffusion.sample import row_path, sample_rows
-    from latent_diffusion.sample import sample as draw_ensemble
+    from configs.stages import sample as draw_ensemble
+    from configs.stages import sample_rows
 
+    run = Run(experiment)
     if options.output:
-        draw_ensemble(experiment, output=options.output)
+        draw_ensemble(run, output=options.output)
     else:
-        sample_rows(experiment)
-    print(f"wrote {options.output or row_path(experiment, 'guided_adjusted').parent}")
+        sample_rows(run)
+    print(f"wrote {options.output or run.samples('guided_adjusted').parent}")
 
 
 def integrate(experiment: Experiment, options: argparse.Namespace) -> None:
@@ -293,7 +294,7 @@ def integrate(experiment: Experiment, options: argparse.Namespace) -> None:
     from evaluation.provenance import provenance
     from integration.study import integration_study, summary
 
-    result = summary(integration_study(experiment, only=options.only))
+    result = summary(integration_study(Run(experiment), only=options.only))
     assert experiment.integration is not None, "the study refuses an experiment without it"
     seeds = {"integration": experiment.integration.seed, "sampling": experiment.sampling.seed}
     own = experiment.integration.directory
@@ -307,14 +308,14 @@ def study(experiment: Experiment):
     """The integration study; finished runs are not repeated."""
     from integration.study import integration_study
 
-    return integration_study(experiment)
+    return integration_study(Run(experiment))
 
 
 def evaluate(experiment: Experiment, options: argparse.Namespace) -> None:
     """Metrics, figures and report from what the run holds."""
     from evaluation.evaluate import evaluate as judge
 
-    judge(experiment, cost=read_cost(experiment), **integrated(experiment))
+    judge(Run(experiment), cost=read_cost(experiment), **integrated(experiment))
     print(f"wrote {experiment.run_directory / 'report.html'}")
 
 
@@ -326,7 +327,7 @@ def integrated(experiment: Experiment) -> dict[str, Any]:
 
     if not (experiment.integration and experiment.data.simulation):
         return {}
-    result = finished_study(experiment)
+    result = finished_study(Run(experiment))
     if not result.runs:
         return {}
     path = experiment.run_directory / "figures" / "integration.png"
@@ -340,7 +341,6 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
     from data.restarts.formats import build_writer, default_name
     from data.restarts.initial_condition import refuse_to_overwrite
     from integration.export import export_state, parse_reference
-    from latent_diffusion.sample import row_path
 
     writer = build_writer(
         options.format,
@@ -353,7 +353,7 @@ def export(experiment: Experiment, options: argparse.Namespace) -> None:
         refuse_to_overwrite(writer, options.output)
     name = default_name(options.format, options.member)
     written = export_state(
-        StateArchive.open(options.states or row_path(experiment, "guided_adjusted")),
+        StateArchive.open(options.states or Run(experiment).samples("guided_adjusted")),
         options.member,
         writer,
         path=options.output or experiment.run_directory / name,

@@ -7,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from configs import Experiment
-from data.archive.reader import StateArchive
+from configs.run import Run
 from data.state import State
 from evaluation.figures import save_figure, save_figures, spectra
 from evaluation.metrics import EvaluationContext
@@ -17,14 +16,13 @@ from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report
 from evaluation.rows import evaluate_rows, gather_rows
 from guidance.seawater import equation_of_state
-from latent_diffusion.sample import load_pipeline
 from training.log import write_json
 
 SHOWN = {"truth": "truth", "guided_adjusted": "generated"}
 
 
 def evaluate(
-    experiment: Experiment,
+    run: Run,
     *,
     cost: dict[str, float],
     integration: dict[str, Any] | None = None,
@@ -35,34 +33,34 @@ def evaluate(
     cost: seconds of each stage; integration: `integration.study.summary` of what the ocean model
     made of the states, and its figure.
     """
-    rows = gather_rows(experiment)
-    row_metrics = evaluate_rows(experiment, rows)
+    rows = gather_rows(run)
+    row_metrics = evaluate_rows(run, rows)
     metrics: dict[str, object] = {
         "rows": row_metrics,
-        "autoencoder": judge_codec(experiment, rows["truth"]),
+        "autoencoder": judge_codec(run, rows["truth"]),
         "integration": integration,
-        "cost": cost | _model_size(experiment),
-        "provenance": provenance(seeds=_seeds(experiment)),
+        "cost": cost | _model_size(run),
+        "provenance": provenance(seeds=_seeds(run)),
     }
-    directory = experiment.run_directory
+    directory = run.directory
     write_json(directory / "metrics.json", metrics)
-    figures = draw_figures(experiment, rows) + ([integration_figure] if integration_figure else [])
+    figures = draw_figures(run, rows) + ([integration_figure] if integration_figure else [])
     write_report(
         directory / "report.html",
-        title=experiment.title or experiment.name,
+        title=run.settings.title or run.settings.name,
         metrics=row_metrics,
         figures=[(path, path.stem.replace("_", " ")) for path in figures],
-        config_text=yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False),
-        notes=[_introduction(experiment, rows)],
+        config_text=yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False),
+        notes=[_introduction(run, rows)],
         integration=integration["by_start"] if integration else None,
-        cost={"this run": cost | _model_size(experiment)},
+        cost={"this run": cost | _model_size(run)},
     )
     return metrics
 
 
-def judge_codec(experiment: Experiment, truth: State) -> dict[str, object]:
+def judge_codec(run: Run, truth: State) -> dict[str, object]:
     """What the codec loses of the held-out states, and the cells where it loses most."""
-    archive, codec = StateArchive.open(experiment.data.archive), load_pipeline(experiment).codec
+    archive, codec = run.archive, run.pipeline().codec
     context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
     decoded = decode_all(codec, truth, context)
     return {
@@ -72,10 +70,10 @@ def judge_codec(experiment: Experiment, truth: State) -> dict[str, object]:
     }
 
 
-def draw_figures(experiment: Experiment, rows: dict[str, State]) -> list[Path]:
+def draw_figures(run: Run, rows: dict[str, State]) -> list[Path]:
     """Figures of the run's states, as PNG in `figures/`."""
-    archive = StateArchive.open(experiment.data.archive)
-    directory = experiment.run_directory / "figures"
+    archive = run.archive
+    directory = run.directory / "figures"
     shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
     paths = save_figures(
         shown, archive.grid, equation_of_state(archive.equation_of_state), directory
@@ -84,18 +82,18 @@ def draw_figures(experiment: Experiment, rows: dict[str, State]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def _introduction(experiment: Experiment, rows: dict[str, State]) -> str:
+def _introduction(run: Run, rows: dict[str, State]) -> str:
     return (
         f"{len(rows['guided_adjusted'])} generated ocean states judged against "
-        f"{len(rows['truth'])} held-out states of {experiment.data.archive.name}. Rows: truth is "
+        f"{len(rows['truth'])} held-out states of {run.settings.data.archive.name}. Rows: truth is "
         "the held-out states; autoencoded passes them through the codec; unguided and guided are "
         "sampled from the same noise; guided_adjusted is the product: guided samples, exactly "
         "adjusted."
     )
 
 
-def _model_size(experiment: Experiment) -> dict[str, float]:
-    pipeline = load_pipeline(experiment)
+def _model_size(run: Run) -> dict[str, float]:
+    pipeline = run.pipeline()
     millions = {
         name: round(sum(p.numel() for p in network.parameters()) / 1e6, 2)
         for name, network in {"codec": pipeline.codec, "denoiser": pipeline.unet}.items()
@@ -107,12 +105,12 @@ def _model_size(experiment: Experiment) -> dict[str, float]:
     }
 
 
-def _seeds(experiment: Experiment) -> dict[str, int]:
-    told = experiment.distillation
+def _seeds(run: Run) -> dict[str, int]:
+    told = run.settings.distillation
     return {
-        "autoencoder": experiment.autoencoder.training.seed,
-        "diffusion": experiment.diffusion.training.seed,
-        "sampling": experiment.sampling.seed,
+        "autoencoder": run.settings.autoencoder.training.seed,
+        "diffusion": run.settings.diffusion.training.seed,
+        "sampling": run.settings.sampling.seed,
         **({"distillation": told.training.seed} if told else {}),
-        **({"integration": experiment.integration.seed} if experiment.integration else {}),
+        **({"integration": run.settings.integration.seed} if run.settings.integration else {}),
     }

@@ -6,31 +6,31 @@ import torch
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
-from configs import Experiment
+from configs.run import Run
+from configs.stages import ROWS, sample_rows
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.state import State
 from evaluation.metrics import EvaluationContext, evaluate_row
 from guidance.seawater import equation_of_state
-from latent_diffusion.sample import ROWS, load_pipeline, row_path, sample_rows
 
 
-def gather_rows(experiment: Experiment) -> dict[str, State]:
+def gather_rows(run: Run) -> dict[str, State]:
     """All rows, the held-out truth first; samples that are not there yet are drawn."""
-    archive, codec = StateArchive.open(experiment.data.archive), load_pipeline(experiment).codec
+    archive, codec = run.archive, run.pipeline().codec
     codec.check_archive(archive)
-    sample_rows(experiment)
-    truth = archive.read(spread_out(archive.indices("test"), experiment.evaluation.states))
+    sample_rows(run)
+    truth = archive.read(spread_out(archive.indices("test"), run.settings.evaluation.states))
     rows = {"truth": truth, "autoencoded": autoencode(codec, truth)}
     for row in ROWS:
-        samples = StateArchive.open(row_path(experiment, row))
+        samples = StateArchive.open(run.samples(row))
         rows[row] = samples.read(range(len(samples)))
     return rows
 
 
-def evaluate_rows(experiment: Experiment, rows: dict[str, State]) -> dict[str, dict[str, float]]:
+def evaluate_rows(run: Run, rows: dict[str, State]) -> dict[str, dict[str, float]]:
     """The metrics of every row against the truth."""
-    archive = StateArchive.open(experiment.data.archive)
+    archive = run.archive
     context = EvaluationContext(
         grid=archive.grid,
         eos=equation_of_state(archive.equation_of_state),

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from configs import Experiment
-from configs.schema import IntegrationSettings, StartSettings
+from configs.run import Run
+from configs.stages import sample, sample_rows
 from data.archive.reader import StateArchive
 from data.basin.forcing import BasinParameters
 from data.errors import UserError
@@ -33,32 +33,32 @@ from integration.integrate import (
     finished,
     integrate_states,
 )
-from latent_diffusion.sample import row_path, sample, sample_rows
+from integration.settings import IntegrationSettings, StartSettings
 
 GENERATED = "generated"
 OTHER_MEMBER = 10.0  # years; more than any difference in season
 
 
-def integration_study(experiment: Experiment, *, only: Sequence[str] = ()) -> IntegrationResult:
+def integration_study(run: Run, *, only: Sequence[str] = ()) -> IntegrationResult:
     """Integrate the states that the configuration names; resumes by itself.
 
     only: these labels; all if none is named. Raises `UserError` for a label that is not there.
     """
-    settings = integration_settings(experiment)
-    integrate_states(planned(experiment, only=only), workers=settings.workers)
-    return finished_study(experiment)
+    settings = integration_settings(run)
+    integrate_states(planned(run, only=only), workers=settings.workers)
+    return finished_study(run)
 
 
-def finished_study(experiment: Experiment) -> IntegrationResult:
+def finished_study(run: Run) -> IntegrationResult:
     """What of the study is there, of the labels whose states have been drawn."""
-    starts = integration_settings(experiment).starts
-    drawn = [label for label in starts if _is_drawn(experiment, label)]
-    return finished(planned(experiment, only=drawn))
+    starts = integration_settings(run).starts
+    drawn = [label for label in starts if _is_drawn(run, label)]
+    return finished(planned(run, only=drawn))
 
 
-def planned(experiment: Experiment, *, only: Sequence[str] = ()) -> Integrations:
+def planned(run: Run, *, only: Sequence[str] = ()) -> Integrations:
     """The study's starts and conditions; draws what states are missing."""
-    settings = integration_settings(experiment)
+    settings = integration_settings(run)
     unknown = sorted(set(only) - set(settings.starts))
     if unknown:
         raise UserError(
@@ -66,20 +66,20 @@ def planned(experiment: Experiment, *, only: Sequence[str] = ()) -> Integrations
         )
     chosen = {name: kind for name, kind in settings.starts.items() if name in only or not only}
     # All labels count here, so that conditions do not depend on which are chosen.
-    slots = Slots.of(experiment, max(kind.members for kind in settings.starts.values()))
+    slots = Slots.of(run, max(kind.members for kind in settings.starts.values()))
     return Integrations(
-        starts={label: _starts(experiment, label, kind, slots) for label, kind in chosen.items()},
-        conditions=slots.conditions(experiment),
-        directory=study_directory(experiment),
+        starts={label: _starts(run, label, kind, slots) for label, kind in chosen.items()},
+        conditions=slots.conditions(run),
+        directory=study_directory(run),
         velocities=settings.velocities,
         checkpoint_years=settings.checkpoint_years,
     )
 
 
-def study_directory(experiment: Experiment) -> Path:
+def study_directory(run: Run) -> Path:
     """Where the study's runs are kept."""
-    own = integration_settings(experiment).directory
-    return own or experiment.run_directory / "integration"
+    own = integration_settings(run).directory
+    return own or run.directory / "integration"
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ class Slots:
     index: NDArray[np.int64]
 
     @classmethod
-    def of(cls, experiment: Experiment, count: int) -> Slots:
+    def of(cls, run: Run, count: int) -> Slots:
         """`count` held-out states, the ensemble's members in turn, spread over years and seasons.
 
         Raises `UserError` if fewer are held out.
         """
-        archive = StateArchive.open(experiment.data.archive)
+        archive = run.archive
         test = archive.indices("test")
         if len(test) < count:
             raise UserError(
@@ -120,11 +120,11 @@ class Slots:
         """The held-out states themselves."""
         return self.archive.read(self.index)
 
-    def conditions(self, experiment: Experiment) -> list[Conditions]:
+    def conditions(self, run: Run) -> list[Conditions]:
         """Parameters, forcing and season of each."""
-        seed = integration_settings(experiment).seed
-        parameters = member_parameters(experiment, self.member)
-        years = first_free_year(experiment) + self.season
+        seed = integration_settings(run).seed
+        parameters = member_parameters(run, self.member)
+        years = first_free_year(run) + self.season
         return [
             Conditions(parameters[k], seed + k, float(years[k])) for k in range(len(self.index))
         ]
@@ -158,29 +158,27 @@ def summary(result: IntegrationResult) -> dict[str, object]:
     return {**{key: generated.get(key) for key in keys}, "by_start": by_start}
 
 
-def integration_settings(experiment: Experiment) -> IntegrationSettings:
+def integration_settings(run: Run) -> IntegrationSettings:
     """How the experiment integrates; raises UserError if it names no model to integrate in."""
-    if experiment.integration is None or experiment.data.simulation is None:
+    if run.settings.integration is None or run.settings.data.simulation is None:
         raise UserError(
-            f"{experiment.name} names no model to integrate in; integration needs the "
+            f"{run.settings.name} names no model to integrate in; integration needs the "
             "sections integration and data.simulation, as in configs/quickstart.yaml"
         )
-    return experiment.integration
+    return run.settings.integration
 
 
-def _starts(experiment: Experiment, label: str, kind: StartSettings, slots: Slots) -> Starts:
-    states = _states(experiment, label, kind, slots)
+def _starts(run: Run, label: str, kind: StartSettings, slots: Slots) -> Starts:
+    states = _states(run, label, kind, slots)
     return Starts(states, kind.years, kind.long_members, kind.long_years)
 
 
-def _states(
-    experiment: Experiment, label: str, kind: StartSettings, slots: Slots
-) -> Sequence[Start]:
+def _states(run: Run, label: str, kind: StartSettings, slots: Slots) -> Sequence[Start]:
     archive, count = slots.archive, kind.members
     if kind.states == "analytic":
         return [None] * count
     if kind.states == "generated":
-        return starts_of(_drawn(experiment, label, kind, slots))
+        return starts_of(_drawn(run, label, kind, slots))
     if kind.states == "training_mean":
         return starts_of(training_mean(archive)) * count
     held_out = slots.states.map(lambda field: field[:count])
@@ -195,14 +193,14 @@ def training_mean(archive: StateArchive) -> State:
     return states.map(lambda field: field.double().mean(dim=0, keepdim=True))
 
 
-def _drawn(experiment: Experiment, label: str, kind: StartSettings, slots: Slots) -> State:
+def _drawn(run: Run, label: str, kind: StartSettings, slots: Slots) -> State:
     """The samples of a label that suit the slots; drawn if they are not there yet."""
     if kind.guidance is None:
-        sample_rows(experiment)
+        sample_rows(run)
     else:
-        guided = experiment.model_copy(update={"guidance": kind.guidance})
-        sample(guided, output=_sample_path(experiment, label))
-    archive = StateArchive.open(_sample_path(experiment, label))
+        guided = run.settings.model_copy(update={"guidance": kind.guidance})
+        sample(Run(guided), output=_sample_path(run, label))
+    archive = StateArchive.open(_sample_path(run, label))
     if len(archive) < kind.members:
         raise UserError(
             f"{archive.path} has {len(archive)} states and the study asks for {kind.members}; "
@@ -213,16 +211,16 @@ def _drawn(experiment: Experiment, label: str, kind: StartSettings, slots: Slots
     return samples.map(lambda field: field[chosen])
 
 
-def _sample_path(experiment: Experiment, label: str) -> Path:
-    kind = integration_settings(experiment).starts[label]
+def _sample_path(run: Run, label: str) -> Path:
+    kind = integration_settings(run).starts[label]
     if kind.guidance is None:
-        return row_path(experiment, "guided_adjusted")
-    return study_directory(experiment) / "samples" / f"{label}.zarr"
+        return run.samples("guided_adjusted")
+    return study_directory(run) / "samples" / f"{label}.zarr"
 
 
-def _is_drawn(experiment: Experiment, label: str) -> bool:
-    kind = integration_settings(experiment).starts[label]
-    return kind.states != "generated" or _sample_path(experiment, label).exists()
+def _is_drawn(run: Run, label: str) -> bool:
+    kind = integration_settings(run).starts[label]
+    return kind.states != "generated" or _sample_path(run, label).exists()
 
 
 def _spread(test: NDArray[np.int64], member: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -246,16 +244,16 @@ def starts_of(states: State) -> list[Start]:
     ]
 
 
-def member_parameters(experiment: Experiment, members: NDArray[np.int64]) -> list[BasinParameters]:
+def member_parameters(run: Run, members: NDArray[np.int64]) -> list[BasinParameters]:
     """The basin's parameters for each of some members of the simulated ensemble."""
-    assert experiment.data.simulation is not None
-    settings = experiment.data.simulation.members
+    assert run.settings.data.simulation is not None
+    settings = run.settings.data.simulation.members
     return [settings[member].parameters for member in members]
 
 
-def first_free_year(experiment: Experiment) -> float:
+def first_free_year(run: Run) -> float:
     """The first model year after all recorded ones."""
-    assert experiment.data.simulation is not None
-    simulation = experiment.data.simulation
+    assert run.settings.data.simulation is not None
+    simulation = run.settings.data.simulation
     recorded = simulation.adjust_years + simulation.record_years
     return float(np.ceil(simulation.spin_up_years + recorded))

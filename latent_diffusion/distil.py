@@ -1,7 +1,5 @@
 """The distillation stage: a denoiser that needs few steps, learnt from a trained one.
 
-Run it with `accelerate launch -m latent_diffusion.distil CONFIG [--section.key value ...]`.
-
 The trained denoiser, the teacher, draws chains of many steps. The student, at first a copy of it,
 learns to go with one step where the teacher goes with many (Salimans & Ho 2022, in one go instead
 of halving after halving, and on chains that begin with noise instead of data). A chain has no noise
@@ -13,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,109 +19,79 @@ import torch
 from accelerate import Accelerator
 from diffusers import SchedulerMixin, UNet2DModel
 
-from configs import Experiment, parse_command_line
-from configs.schema import DistillationSettings
-from data.errors import UserError, user_errors_in_one_sentence
+from data.errors import UserError
 from latent_diffusion.chains import Chains, draw_chains_into, levels_of
 from latent_diffusion.denoiser import first_order_step
 from latent_diffusion.objective import DistillationObjective
-from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
-from latent_diffusion.sample import known_climatology, load_pipeline, weights_digest
-from latent_diffusion.train import build_schedule, model_settings, save_model
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.release import Release, save_model
+from latent_diffusion.settings import DistillationSettings, SamplingSettings
 from training.launch import build_accelerator
 from training.loop import Trainer
-from training.stage import differing_settings, is_done, put_in_place
+from training.plan import TrainingPlan
+from training.stage import Stage
 
-EXAMPLE = "configs/few_steps/quickstart.yaml"
 HELD_OUT = 16  # one chain in so many judges the training on the others
 STEP_TOLERANCE = 1e-4  # of samples of variance 1
 
 
-def main() -> None:
-    """Distil the experiment's teacher."""
-    with user_errors_in_one_sentence():
-        distil(parse_command_line(__doc__ or ""))
+def distil(
+    stage: Stage,
+    settings: DistillationSettings,
+    *,
+    teacher: StatePipeline,
+    scheduler: SchedulerMixin,
+    steps: int,
+    batch_size: int,
+    identity: dict[str, object],
+    release: Release,
+) -> None:
+    """Draw the teacher's chains, train the student and publish the model; resumes by itself.
 
-
-def distil(experiment: Experiment) -> None:
-    """Draw the teacher's chains, train the student and save the model folder; resumes by itself."""
-    settings = _settings(experiment)
-    teacher_run = teacher_of(experiment, settings)
-    product = model_directory(experiment.run_directory)
-    weights = weights_digest(model_directory(settings.teacher))
-    record = model_settings(experiment) | {"teacher": weights}
-    if is_done(product, record) or (weights is None and _stands(product, experiment)):
-        return
-    if weights is None:
-        raise UserError(
-            f"{settings.teacher}, the teacher of {experiment.name}, holds no model; train it first"
-        )
-    directory = stage_directory(experiment)
-    accelerator = build_accelerator(directory, precision=settings.training.precision)
-    teacher = load_pipeline(teacher_run).to(accelerator.device)
-    student = student_of(teacher, experiment)
-    identity = {"teacher": weights, **chains_settings(experiment, settings)}
-    folder = _chains_folder(directory, identity)
+    scheduler, steps: of the student's chains; batch_size: of the teacher's; identity: what the
+    chains depend on; release: what the model's folder says of it
+    """
+    accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
+    teacher = teacher.to(accelerator.device)
+    student = student_of(teacher, scheduler=scheduler, steps=steps)
+    folder = _chains_folder(stage.directory, identity)
     files = draw_chains_into(
         folder,
         teacher=teacher,
         student=student.scheduler,
         count=settings.chains,
-        batch_size=experiment.sampling.batch_size,
+        batch_size=batch_size,
         # Seeds of ensembles are not below 0: none that is judged starts from these chains' noise.
         seed=-1 - settings.training.seed,
     )
     trainer = build_trainer(
-        settings,
+        settings.training,
         student,
         chains=Chains.of(files),
         accelerator=accelerator,
-        directory=directory,
+        directory=stage.directory,
         identity=identity,
     )
     trainer.run()
     trainer.adopt_averaged_weights()
+    student.to("cpu").unet.eval()
+    stage.publish(partial(save_model, student, release), accelerator=accelerator)
     if accelerator.is_main_process:
-        known = known_climatology(teacher_run)
-        student.to("cpu").unet.eval()
-        put_in_place(product, record, lambda folder: save_model(student, experiment, known, folder))
         shutil.rmtree(folder)  # of a large ocean they are tens of gigabytes
     accelerator.wait_for_everyone()
 
 
-def teacher_of(experiment: Experiment, settings: DistillationSettings) -> Experiment:
-    """The experiment that the student learns from, with the sampler of its chains.
-
-    It is the student's with more steps, and of second order where the student's has an order.
-    """
-    sampling = experiment.sampling
-    options = sampling.scheduler_options
-    order = {"solver_order": 2} if "solver_order" in options else {}
-    sampler = {"steps": settings.teacher_steps, "scheduler_options": options | order}
-    return experiment.model_copy(
-        update={
-            "run_directory": settings.teacher,
-            "distillation": None,
-            "sampling": sampling.model_copy(update=sampler),
-        }
-    )
-
-
-def student_of(teacher: StatePipeline, experiment: Experiment) -> StatePipeline:
-    """A copy of the teacher, without dropout, and with the experiment's sampler.
+def student_of(teacher: StatePipeline, *, scheduler: SchedulerMixin, steps: int) -> StatePipeline:
+    """A copy of the teacher, without dropout, and with a sampler of its own.
 
     Raises `UserError` for a sampler with steps of another kind than `first_order_step`.
     """
     unet = UNet2DModel.from_config(teacher.unet.config, dropout=0.0)
-    sampling = experiment.sampling
-    scheduler = build_scheduler(
-        sampling.scheduler, sampling.scheduler_options, schedule=build_schedule(experiment)
-    )
-    student = StatePipeline(unet, scheduler, teacher.codec, steps=sampling.steps)
+    student = StatePipeline(unet, scheduler, teacher.codec, steps=steps)
     student.unet.load_state_dict(teacher.unet.state_dict())
-    student.set_steps(sampling.steps)
+    student.set_steps(steps)
     _check_steps(student.scheduler)
-    student.set_steps(sampling.steps)
+    student.set_steps(steps)
     return student
 
 
@@ -145,7 +114,7 @@ def _check_steps(scheduler: SchedulerMixin) -> None:
 
 
 def build_trainer(
-    settings: DistillationSettings,
+    plan: TrainingPlan,
     student: StatePipeline,
     *,
     chains: Chains,
@@ -162,12 +131,11 @@ def build_trainer(
         weight=student.codec.latent_weight,
         static_maps=student.codec.static_maps,
     )
-    return Trainer.of_samples(
+    return Trainer(
         objective,
+        plan=plan,
         training=learnt,
         validation=held_out,
-        plan=settings.training.plan(),
-        workers=settings.training.workers,
         accelerator=accelerator,
         directory=directory,
         label="distillation",
@@ -175,38 +143,20 @@ def build_trainer(
     )
 
 
-def chains_settings(experiment: Experiment, settings: DistillationSettings) -> dict[str, object]:
+def chains_settings(
+    settings: DistillationSettings, sampling: SamplingSettings
+) -> dict[str, object]:
     """What the teacher's chains depend on, beside its weights."""
     sampler = {"steps", "scheduler", "scheduler_options"}
     return {
-        "sampler": experiment.sampling.model_dump(mode="json", include=sampler),
+        "sampler": sampling.model_dump(mode="json", include=sampler),
         "teacher_steps": settings.teacher_steps,
         "chains": settings.chains,
         "chains_seed": settings.training.seed,
     }
 
 
-def stage_directory(experiment: Experiment) -> Path:
-    """Where the stage keeps the teacher's chains, checkpoints and logs."""
-    return experiment.run_directory / "distillation"
-
-
 def _chains_folder(directory: Path, identity: dict[str, object]) -> Path:
     """Where these chains are kept, apart from any others."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     return directory / f"chains-{digest}"
-
-
-def _stands(product: Path, experiment: Experiment) -> bool:
-    """Whether the model was made with these settings, by whatever teacher."""
-    return product.is_dir() and not differing_settings(product, model_settings(experiment))
-
-
-def _settings(experiment: Experiment) -> DistillationSettings:
-    if experiment.distillation is None:
-        raise UserError(f"the configuration has no section distillation; see {EXAMPLE}")
-    return experiment.distillation
-
-
-if __name__ == "__main__":
-    main()

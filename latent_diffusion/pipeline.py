@@ -6,10 +6,9 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, SchedulerMixin, UNet2DModel
+from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
@@ -20,22 +19,8 @@ from data.state import State
 from guidance.guide import Guide, SampleGuide, Step
 from latent_diffusion.denoiser import clean_estimate, noise_level, predict, velocity
 
-# What the training has settled: no option of a sampler.
-TRAINED_WITH = {
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "rescale_betas_zero_snr",
-    "prediction_type",
-    "use_flow_sigmas",
-}
-
 # From the scaled sample and the timestep to v.
 Velocity = Callable[[Tensor, Tensor], Tensor]
-
-LARGEST_NOISE = -5.1  # log signal-to-noise, the value that diffusers advises for cosine schedules
 
 
 @dataclass
@@ -189,41 +174,3 @@ class StatePipeline(DiffusionPipeline):
         """Stochastic schedulers draw from each member's own generator."""
         accepts = "generator" in inspect.signature(self.scheduler.step).parameters
         return {"generator": list(generators)} if accepts else {}
-
-
-def build_scheduler(
-    name: str, options: dict[str, bool | int | float | str], *, schedule: DDPMScheduler
-) -> SchedulerMixin:
-    """The diffusers scheduler `name` on the noise schedule that the model was trained with.
-
-    Raises `UserError` for a scheduler of another kind of model, and for options that it does not
-    take or that would contradict the training.
-    """
-    usable = {c.__name__: c for c in schedule.compatibles if "beta_schedule" in _options(c)}
-    if name not in usable:
-        raise UserError(
-            f"the scheduler '{name}' cannot sample this model; use one of "
-            f"{', '.join(sorted(usable))}"
-        )
-    accepted = [option for option in _options(usable[name]) if option not in TRAINED_WITH]
-    unknown = sorted(set(options) - set(accepted))
-    if unknown:
-        raise UserError(f"{name} takes no option '{unknown[0]}'; it takes {', '.join(accepted)}")
-    try:
-        return usable[name].from_config(schedule.config, **{**_advised(accepted), **options})
-    except (NotImplementedError, ValueError, ImportError) as error:
-        raise UserError(f"{name} does not work with the options {options}: {error}") from error
-
-
-def _advised(accepted: Sequence[str]) -> dict[str, float]:
-    """Multistep solvers need their first step kept off the pure noise of a cosine schedule."""
-    return {"lambda_min_clipped": LARGEST_NOISE} if "lambda_min_clipped" in accepted else {}
-
-
-def _options(scheduler_class: type[SchedulerMixin]) -> list[str]:
-    return list(inspect.signature(scheduler_class).parameters)
-
-
-def model_directory(run_directory: Path) -> Path:
-    """Where a run keeps its released model."""
-    return run_directory / "model"

@@ -1,6 +1,4 @@
-"""The sampling stage.
-
-Run it with `accelerate launch -m latent_diffusion.sample CONFIG [--section.key value ...]`.
+"""The sampling stage: ensembles of states from a trained model.
 
 The ensemble is split over processes by batches. Member k starts from its own noise, a function of
 (seed, k), so it is the same state whatever the batch size or the number of processes, unless the
@@ -12,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,82 +20,65 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
-from configs import Experiment, parse_command_line
 from data.archive.format import UNUSED
-from data.archive.reader import ArchiveWriter, StateArchive
+from data.archive.reader import StateArchive
+from data.archive.writer import ArchiveWriter
 from data.atomic import whole
-from data.errors import UserError, user_errors_in_one_sentence
+from data.errors import UserError
 from data.state import State
-from guidance.climatology import Climatology
 from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
+from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust_in_place
-from latent_diffusion.guides import (
-    CLIMATOLOGY,
-    build_guide,
-    saved_climatology,
-    training_climatology,
-)
-from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
-from latent_diffusion.train import build_schedule, model_settings
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.settings import SamplingSettings
 from training.launch import launched_processes
-from training.stage import differing_settings
 
-ROWS = ("unguided", "guided", "guided_adjusted")
 ADJUSTMENT = "convective_adjustment"  # the attribute of archives whose states were adjusted
 
 
-def main() -> None:
-    """Draw the experiment's ensembles."""
-    with user_errors_in_one_sentence():
-        sample_rows(parse_command_line(__doc__ or ""))
+@dataclass(frozen=True)
+class Ensemble:
+    """An ensemble to draw.
+
+    record: what makes its states, as JSON (see `sampling_record`); pipeline: loads the model;
+    guide: makes the guide of the codec's ocean, None samples unguided
+    """
+
+    settings: SamplingSettings
+    record: str
+    pipeline: Callable[[], StatePipeline]
+    guide: Callable[[Codec], Guide | SampleGuide] | None
 
 
-def sample_rows(experiment: Experiment) -> None:
-    """Draw the ensembles that an evaluation judges: the same noise without and with guidance."""
-    draw(experiment, guided=False, output=row_path(experiment, "unguided"))
-    guided, adjusted = row_path(experiment, "guided"), row_path(experiment, "guided_adjusted")
-    draw(experiment, guided=True, output=guided)
-    adjust_archive(guided, adjusted)
-
-
-def row_path(experiment: Experiment, row: str) -> Path:
-    """Where the samples of a row of `ROWS` are kept."""
-    return experiment.run_directory / "samples" / f"{row}.zarr"
-
-
-def sample(experiment: Experiment, *, output: Path) -> None:
-    """Draw an ensemble as the configuration says, guided and adjusted or not, into `output`."""
-    guided, adjusted = experiment.guidance.enabled, experiment.guidance.adjust
-    if holds_ensemble(output, sampling_record(experiment, guided=guided), adjusted=adjusted):
-        return
-    raw = output.with_name(output.name + ".raw.zarr") if adjusted else output
-    draw(experiment, guided=guided, output=raw)
-    if adjusted:
-        adjust_archive(raw, output)
-        if launched_processes().is_main_process:
-            shutil.rmtree(raw, ignore_errors=True)
-
-
-def draw(experiment: Experiment, *, guided: bool, output: Path) -> None:
-    """Draw the ensemble, as the decoder leaves it, into the archive `output`.
+def draw(ensemble: Ensemble, *, output: Path) -> None:
+    """Draw an ensemble, as the decoder leaves it, into the archive `output`.
 
     Batches are kept as they are drawn: an interrupted run continues. Does nothing if `output`
     holds this ensemble already.
     """
-    record = sampling_record(experiment, guided=guided)
-    if holds_ensemble(output, record, adjusted=False):
+    if holds_ensemble(output, ensemble.record, adjusted=False):
         return
     processes = launched_processes()
-    pipeline = load_pipeline(experiment).to(processes.device)
-    parts = _parts_directory(output, record, batch_size=experiment.sampling.batch_size)
-    guide = guide_of(experiment, pipeline.codec) if guided else None
-    _draw_parts(experiment, pipeline, guide=guide, parts=parts, processes=processes)
+    pipeline = ensemble.pipeline().to(processes.device)
+    parts = _parts_directory(output, ensemble)
+    _draw_parts(ensemble, pipeline, parts=parts, processes=processes)
     processes.wait_for_everyone()
     if processes.is_main_process:
-        _merge(parts, output, codec=pipeline.codec, attributes={"sampling": record})
+        _merge(parts, output, codec=pipeline.codec, attributes={"sampling": ensemble.record})
         shutil.rmtree(parts)
     processes.wait_for_everyone()
+
+
+def draw_adjusted(ensemble: Ensemble, *, output: Path) -> None:
+    """Draw an ensemble and adjust every state exactly, into the archive `output`."""
+    if holds_ensemble(output, ensemble.record, adjusted=True):
+        return
+    raw = output.with_name(output.name + ".raw.zarr")
+    draw(ensemble, output=raw)
+    adjust_archive(raw, output)
+    if launched_processes().is_main_process:
+        shutil.rmtree(raw, ignore_errors=True)
 
 
 def adjust_archive(source: Path, target: Path) -> None:
@@ -132,60 +113,32 @@ def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
     return attributes["sampling"] == record and (ADJUSTMENT in attributes) == adjusted
 
 
-def guide_of(experiment: Experiment, codec: Codec) -> Guide | SampleGuide:
-    """The guide of the experiment; the data's statistics are read only if it asks for them."""
-    data = cache(lambda: known_climatology(experiment))
-    return build_guide(experiment.guidance, codec, data=data)
-
-
-def known_climatology(experiment: Experiment) -> Climatology:
-    """The climatology that is saved with the model, or else that of the archive of the training."""
-    folder = model_directory(experiment.run_directory)
-    if (folder / CLIMATOLOGY).is_file():
-        return saved_climatology(folder)
-    return training_climatology(StateArchive.open(experiment.data.archive))
-
-
-def load_pipeline(experiment: Experiment) -> StatePipeline:
-    """The trained model of an experiment, with the sampler that the configuration asks for."""
-    folder = model_directory(experiment.run_directory)
-    if not (folder / "model_index.json").is_file():
-        raise UserError(f"{folder} holds no model; run the diffusion stage first")
-    # A model that was not distilled does not say so.
-    differing = differing_settings(folder, {"distillation": None} | model_settings(experiment))
-    if differing:
-        raise UserError(
-            f"{folder} was made with other settings ({', '.join(differing)} differ); run the "
-            "stages again, or set --run_directory to another path"
-        )
-    pipeline = StatePipeline.from_pretrained(folder)
-    settings = experiment.sampling
-    pipeline.scheduler = build_scheduler(
-        settings.scheduler, settings.scheduler_options, schedule=build_schedule(experiment)
-    )
-    pipeline.register_to_config(steps=settings.steps)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
 def member_generator(seed: int, member: int) -> torch.Generator:
     """The noise source of one ensemble member."""
     digest = hashlib.sha256(f"{seed} {member}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-def sampling_record(experiment: Experiment, *, guided: bool) -> str:
-    """What made an ensemble, as JSON: model, seed, scheduler and guidance."""
-    sampling = experiment.sampling.model_dump(mode="json", exclude={"batch_size"})
-    guidance = experiment.guidance.model_dump(mode="json", exclude={"adjust", "enabled"})
-    if experiment.guidance.couples_samples:
-        guidance["ensemble_size"] = experiment.sampling.batch_size
+def sampling_record(
+    *,
+    model: str,
+    weights: str | None,
+    sampling: SamplingSettings,
+    guidance: GuidanceSettings | None,
+) -> str:
+    """What makes an ensemble, as JSON.
+
+    model: its name; weights: digest of its denoiser; guidance: None samples unguided
+    """
+    steering = guidance.model_dump(mode="json", exclude={"adjust", "enabled"}) if guidance else None
+    if guidance and steering and guidance.couples_samples:
+        steering["ensemble_size"] = sampling.batch_size
     return json.dumps(
         {
-            "model": experiment.name,
-            "weights": weights_digest(model_directory(experiment.run_directory)),
-            "sampling": sampling,
-            "guidance": guidance if guided else None,
+            "model": model,
+            "weights": weights,
+            "sampling": sampling.model_dump(mode="json", exclude={"batch_size"}),
+            "guidance": steering,
         }
     )
 
@@ -196,23 +149,20 @@ def weights_digest(model: Path) -> str | None:
     return hashlib.sha256(weights.read_bytes()).hexdigest()[:16] if weights.is_file() else None
 
 
-def _parts_directory(output: Path, record: str, *, batch_size: int) -> Path:
+def _parts_directory(output: Path, ensemble: Ensemble) -> Path:
     """Where the batches of one ensemble wait to be merged, apart from any other ensemble's."""
-    digest = hashlib.sha256(f"{record} {batch_size}".encode()).hexdigest()[:8]
+    made_by = f"{ensemble.record} {ensemble.settings.batch_size}"
+    digest = hashlib.sha256(made_by.encode()).hexdigest()[:8]
     return output.with_name(f"{output.name}.parts-{digest}")
 
 
 def _draw_parts(
-    experiment: Experiment,
-    pipeline: StatePipeline,
-    *,
-    guide: Guide | SampleGuide | None,
-    parts: Path,
-    processes: PartialState,
+    ensemble: Ensemble, pipeline: StatePipeline, *, parts: Path, processes: PartialState
 ) -> None:
     """Draw the batches that fall to this process, skipping those that are there already."""
     parts.mkdir(parents=True, exist_ok=True)
-    settings = experiment.sampling
+    settings = ensemble.settings
+    guide = ensemble.guide(pipeline.codec) if ensemble.guide else None
     starts = range(0, settings.members, settings.batch_size)
     mine = list(starts)[processes.process_index :: processes.num_processes]
     label = "guided" if guide else "unguided"
@@ -272,7 +222,3 @@ def _writer_like(archive: StateArchive, target: Path) -> ArchiveWriter:
             ADJUSTMENT: "exact, conserving column heat and salt",
         },
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,101 +1,69 @@
-"""The diffusion stage.
-
-Run it with `accelerate launch -m latent_diffusion.train CONFIG [--section.key value ...]`.
-"""
+"""The diffusion stage: from a trained codec to a model that draws states."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
-import yaml
 from accelerate import Accelerator
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import SchedulerMixin, UNet2DModel
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
-from autoencoder.train import (
-    codec_directory,
-    codec_settings,
-    load_codec,
-    refuse_distillation,
-)
-from autoencoder.train import stage_record as codec_record
-from configs import Experiment, parse_command_line
 from data.archive.reader import StateArchive
 from data.batches import Samples
-from data.errors import UserError, user_errors_in_one_sentence
-from guidance.climatology import Climatology
 from latent_diffusion.denoiser import build_unet
-from latent_diffusion.guides import CLIMATOLOGY, training_climatology
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
-from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.release import Release, save_model
+from latent_diffusion.schedulers import build_schedule
+from latent_diffusion.settings import DiffusionSettings
 from training.launch import build_accelerator
-from training.log import write_json
 from training.loop import Trainer
-from training.stage import is_done, put_in_place
+from training.stage import Stage
 
 
-def main() -> None:
-    """Train the experiment's denoiser on its frozen codec."""
-    with user_errors_in_one_sentence():
-        train_denoiser(parse_command_line(__doc__ or ""))
+def train_denoiser(
+    stage: Stage,
+    settings: DiffusionSettings,
+    *,
+    codec: Codec,
+    archive: StateArchive,
+    scheduler: SchedulerMixin,
+    steps: int,
+    release: Release,
+) -> None:
+    """Cache the latents, train the denoiser and publish the model; resumes by itself.
 
-
-def train_denoiser(experiment: Experiment) -> None:
-    """Cache the latents, train the denoiser and save the model folder; resumes by itself."""
-    refuse_distillation(experiment)
-    product, record = model_directory(experiment.run_directory), stage_record(experiment)
-    if is_done(product, record):
+    scheduler, steps: of the model's chains; release: what its folder says of it
+    """
+    if stage.is_done:
         return
-    if not is_done(codec_directory(experiment), codec_record(experiment)):
-        raise UserError(
-            f"{codec_directory(experiment)} holds no codec made with this configuration; "
-            "run the autoencoder stage first: accelerate launch -m autoencoder.train CONFIG"
-        )
-    archive = StateArchive.open(experiment.data.archive)
-    codec = load_codec(experiment)
     codec.check_grid(archive.grid)
-    training = experiment.diffusion.training
-    accelerator = build_accelerator(stage_directory(experiment), precision=training.precision)
+    accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
     with accelerator.main_process_first():
-        datasets = latent_datasets(
-            codec, archive, path=stage_directory(experiment) / "latents.safetensors"
-        )
-    schedule = build_schedule(experiment)
-    sampling = experiment.sampling
-    scheduler = build_scheduler(sampling.scheduler, sampling.scheduler_options, schedule=schedule)
-    unet = build_denoiser(experiment, codec)
+        datasets = latent_datasets(codec, archive, path=stage.directory / "latents.safetensors")
+    unet = build_denoiser(settings, codec)
     trainer = build_trainer(
-        experiment, codec, unet=unet, schedule=schedule, datasets=datasets, accelerator=accelerator
+        settings,
+        codec,
+        unet=unet,
+        datasets=datasets,
+        accelerator=accelerator,
+        directory=stage.directory,
     )
     trainer.run()
     trainer.adopt_averaged_weights()
-    if accelerator.is_main_process:
-        pipeline = StatePipeline(
-            unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu(), steps=sampling.steps
-        )
-        known = training_climatology(archive)
-        put_in_place(
-            product, record, lambda folder: save_model(pipeline, experiment, known, folder)
-        )
-    accelerator.wait_for_everyone()
-
-
-def build_schedule(experiment: Experiment) -> DDPMScheduler:
-    """The noise schedule of the training: squared cosine, v-prediction, no clipping."""
-    return DDPMScheduler(
-        num_train_timesteps=experiment.diffusion.train_timesteps,
-        beta_schedule="squaredcos_cap_v2",
-        prediction_type="v_prediction",
-        clip_sample=False,
+    pipeline = StatePipeline(
+        unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu(), steps=steps
     )
+    stage.publish(partial(save_model, pipeline, release), accelerator=accelerator)
 
 
-def build_denoiser(experiment: Experiment, codec: Codec) -> UNet2DModel:
+def build_denoiser(settings: DiffusionSettings, codec: Codec) -> UNet2DModel:
     """An untrained network for the codec's latents."""
-    settings = experiment.diffusion
     torch.manual_seed(settings.training.seed)
     unet = build_unet(
         codec.latent_shape,
@@ -111,96 +79,33 @@ def build_denoiser(experiment: Experiment, codec: Codec) -> UNet2DModel:
 
 
 def build_trainer(
-    experiment: Experiment,
+    settings: DiffusionSettings,
     codec: Codec,
     *,
     unet: UNet2DModel,
-    schedule: DDPMScheduler,
     datasets: dict[str, Samples],
     accelerator: Accelerator,
+    directory: Path,
 ) -> Trainer:
     """Everything that the denoiser's training needs, assembled."""
-    settings = experiment.diffusion.training
     objective = DenoisingObjective(
         unet,
-        schedule=schedule,
+        schedule=build_schedule(settings.train_timesteps),
         weight=codec.latent_weight,
         static_maps=codec.static_maps,
-        noise_emphasis=experiment.diffusion.noise_emphasis,
+        noise_emphasis=settings.noise_emphasis,
     )
-    return Trainer.of_samples(
+    return Trainer(
         objective,
+        plan=settings.training,
         training=datasets["train"],
         validation=datasets["validation"],
-        plan=settings.plan(),
-        workers=settings.workers,
         accelerator=accelerator,
-        directory=stage_directory(experiment),
+        directory=directory,
         label="diffusion",
         identity={
             "codec": codec.fingerprint,
-            "timesteps": experiment.diffusion.train_timesteps,
-            "noise_emphasis": experiment.diffusion.noise_emphasis,
+            "timesteps": settings.train_timesteps,
+            "noise_emphasis": settings.noise_emphasis,
         },
     )
-
-
-def save_model(
-    pipeline: StatePipeline, experiment: Experiment, known: Climatology, folder: Path
-) -> None:
-    """A released model: pipeline, climatology for its guides, training YAML and model card."""
-    pipeline.save_pretrained(folder)
-    write_json(folder / CLIMATOLOGY, {**known.as_dict()})
-    settings = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
-    (folder / "experiment.yaml").write_text(settings)
-    (folder / "README.md").write_text(model_card(pipeline, experiment))
-
-
-def model_card(pipeline: StatePipeline, experiment: Experiment) -> str:
-    """What the model is, what it was trained on and how it is used."""
-    codec = pipeline.codec
-    levels, rows, columns = codec.grid.shape
-    variables = "temperature, salinity" + ", sea level" * codec.config.ocean["sea_level"]
-    told = experiment.distillation
-    distilled = f", for which the denoiser was distilled from {told.teacher}" if told else ""
-    return f"""# {experiment.title or experiment.name}
-
-Generates ocean states ({variables}) on a grid of {levels} levels, {rows} rows and
-{columns} columns, for the equation of state `{codec.config.ocean["equation_of_state"]}`.
-Trained by Halocline on `{experiment.data.archive}`; the settings are in `experiment.yaml`.
-The codec keeps one number in {codec.compression:.1f}.
-Chains have {pipeline.steps} steps{distilled}.
-
-    from latent_diffusion.pipeline import StatePipeline
-    pipeline = StatePipeline.from_pretrained("this folder")
-
-All weights are safetensors; nothing is pickled.
-"""
-
-
-def stage_directory(experiment: Experiment) -> Path:
-    """Where the stage keeps checkpoints, logs and the latent cache."""
-    return experiment.run_directory / "diffusion"
-
-
-def stage_record(experiment: Experiment) -> dict[str, object]:
-    """The settings that the model depends on."""
-    return codec_record(experiment) | model_settings(experiment)
-
-
-def model_settings(experiment: Experiment) -> dict[str, object]:
-    """The settings of codec and denoiser, without the data that they were trained on."""
-    settings = codec_settings(experiment) | {
-        "diffusion": experiment.diffusion.model_dump(mode="json")
-    }
-    if experiment.distillation is None:
-        return settings
-    sampling = experiment.sampling.model_dump(
-        mode="json", include={"steps", "scheduler", "scheduler_options"}
-    )
-    distillation = experiment.distillation.model_dump(mode="json", exclude={"teacher"})
-    return settings | {"distillation": distillation | {"sampling": sampling}}
-
-
-if __name__ == "__main__":
-    main()

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from data.batches import Samples, counted_loader
-from training.schedule import TrainingPlan
+from training.plan import TrainingPlan
 
 
-def batches_from_counter(
-    samples: Samples, *, plan: TrainingPlan, accelerator: Accelerator, workers: int
-) -> Callable[[int], Iterator[Tensor]]:
-    """A function from a sample counter to this process's endless batches from there on."""
-
-    def batches(counter: int) -> Iterator[Tensor]:
-        loader = counted_loader(
-            samples,
-            batch_size=plan.batch_size,
-            seed=plan.seed,
-            start=counter,
-            rank=accelerator.process_index,
-            world_size=accelerator.num_processes,
-            workers=workers,
-        )
-        return (batch for batch, _ in loader)
-
-    return batches
+def training_batches(
+    samples: Samples, *, start: int, plan: TrainingPlan, accelerator: Accelerator
+) -> Iterator[Tensor]:
+    """This process's share of endless batches, from sample number `start` of the run on."""
+    loader = counted_loader(
+        samples,
+        batch_size=plan.batch_size,
+        seed=plan.seed,
+        start=start,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        workers=plan.workers,
+    )
+    return (batch for batch, _ in loader)
 
 
-def batches_once(
+def validation_batches(
     samples: Samples, *, plan: TrainingPlan, accelerator: Accelerator
-) -> Callable[[], Iterator[Tensor]]:
-    """A function that goes once over this process's share of the validation samples, in order."""
+) -> Iterator[Tensor]:
+    """This process's share of the validation samples, once and in order."""
     share = range(accelerator.process_index, len(samples), accelerator.num_processes)
     loader = DataLoader(Subset(samples, share), batch_size=plan.batch_size)
-    return lambda: (batch for batch, _ in loader)
+    return (batch for batch, _ in loader)

@@ -1,12 +1,10 @@
-"""The training loop of both stages: time is the number of samples seen, all else follows."""
+"""The training loop of all stages: time is the number of samples seen, all else follows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from accelerate import Accelerator
@@ -16,30 +14,19 @@ from tqdm import tqdm
 
 from data.batches import Samples
 from data.errors import UserError
-from training.batches import batches_from_counter, batches_once
+from training.batches import training_batches, validation_batches
 from training.checkpoints import counter_of, latest_checkpoint, load_checkpoint, save_checkpoint
 from training.log import MetricsLog
-from training.schedule import TrainingPlan
-
-Batches = Callable[[int], Iterable[Tensor]]
-
-
-class Objective(Protocol):
-    """A module whose forward turns a batch and a noise generator into named losses.
-
-    The network and its loss are one wrapped forward: distributed training synchronises gradients
-    only for what runs inside the wrapper. "loss" is what is minimised.
-    """
-
-    def __call__(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]: ...
+from training.plan import TrainingPlan
 
 
 class Trainer:
-    """Trains `objective` according to `plan`; resumes exactly from its last checkpoint.
+    """Trains a module according to a plan; resumes exactly from its last checkpoint.
 
-    objective: the module to train (its trainable parameters are optimised)
-    training_batches: from a sample counter to this process's batches from there on
-    validation_batches: batches of this process over the whole validation split
+    objective: its forward takes a batch and a noise generator and returns named losses, of which
+        "loss" is minimised. Network and loss are one module: distributed training synchronises
+        gradients only for what runs inside the wrapped forward.
+    training, validation: the samples of both splits
     identity: what else a checkpoint must agree with to be resumed, such as the data's checksum
     """
 
@@ -48,8 +35,8 @@ class Trainer:
         objective: nn.Module,
         *,
         plan: TrainingPlan,
-        training_batches: Batches,
-        validation_batches: Callable[[], Iterable[Tensor]],
+        training: Samples,
+        validation: Samples,
         accelerator: Accelerator,
         directory: Path,
         label: str,
@@ -60,8 +47,7 @@ class Trainer:
         self.directory = directory
         self._label = label
         self._extra_identity = identity
-        self.training_batches = training_batches
-        self._validation_batches = validation_batches
+        self._training, self._validation = training, validation
         self._parameters = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             self._parameters,
@@ -72,37 +58,6 @@ class Trainer:
         self.objective, self._optimizer = accelerator.prepare(objective, optimizer)
         self.ema = EMAModel(self._parameters, decay=plan.ema_decay, use_ema_warmup=True, power=0.75)
         self.counter = 0
-
-    @classmethod
-    def of_samples(
-        cls,
-        objective: nn.Module,
-        *,
-        training: Samples,
-        validation: Samples,
-        plan: TrainingPlan,
-        workers: int,
-        accelerator: Accelerator,
-        directory: Path,
-        label: str,
-        identity: dict[str, object],
-    ) -> Trainer:
-        """A trainer whose batches are this process's shares of samples.
-
-        workers: processes that read samples; 0 reads in this one. The rest is as for the class.
-        """
-        return cls(
-            objective,
-            plan=plan,
-            training_batches=batches_from_counter(
-                training, plan=plan, accelerator=accelerator, workers=workers
-            ),
-            validation_batches=batches_once(validation, plan=plan, accelerator=accelerator),
-            accelerator=accelerator,
-            directory=directory,
-            label=label,
-            identity=identity,
-        )
 
     def run(self) -> None:
         """Train to the end of the plan, from the last checkpoint if there is one."""
@@ -115,9 +70,8 @@ class Trainer:
             desc=self._label,
             disable=not self.accelerator.is_main_process,
         )
-        batches = self.training_batches(self.counter)
         with bar:
-            for batch in batches:
+            for batch in self.batches(self.counter):
                 if self.counter >= self.plan.samples:
                     break
                 losses = self.step(batch)
@@ -127,8 +81,14 @@ class Trainer:
         for tracker in self.accelerator.trackers:
             tracker.finish()
 
+    def batches(self, start: int) -> Iterator[Tensor]:
+        """This process's share of the training batches, from sample number `start` on."""
+        return training_batches(
+            self._training, start=start, plan=self.plan, accelerator=self.accelerator
+        )
+
     @contextmanager
-    def averaged_weights(self):
+    def averaged_weights(self) -> Iterator[None]:
         """Within this context the network holds its averaged (EMA) weights."""
         self.ema.store(self._parameters)
         self.ema.copy_to(self._parameters)
@@ -175,7 +135,9 @@ class Trainer:
         generator = self._generator(0)
         totals: dict[str, list[Tensor]] = {}
         with self.averaged_weights():
-            for batch in self._validation_batches():
+            for batch in validation_batches(
+                self._validation, plan=self.plan, accelerator=self.accelerator
+            ):
                 for name, loss in self.objective(
                     batch.to(self.accelerator.device), generator
                 ).items():
@@ -207,11 +169,9 @@ class Trainer:
         return torch.Generator().manual_seed(seed % 2**63)
 
     def _identity(self) -> dict[str, object]:
-        free = {"checkpoint_samples", "validation_samples"}
-        plan = {name: value for name, value in asdict(self.plan).items() if name not in free}
         shapes = [list(p.shape) for p in self._parameters]
         return {
-            **plan,
+            **self.plan.identity,
             **self._extra_identity,
             "processes": self.accelerator.num_processes,
             "parameter_shapes": shapes,

@@ -30,9 +30,11 @@ from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 from latent_diffusion.guides import build_guide
-from latent_diffusion.pipeline import StatePipeline, build_scheduler
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.schedulers import build_scheduler
 from latent_diffusion.sample import member_generator
-from latent_diffusion.train import build_denoiser, build_schedule
+from latent_diffusion.schedulers import build_schedule
+from latent_diffusion.train import build_denoiser
 from studies.cost.codec import (
     Meter,
     SyntheticArchive,

@@ -27,7 +27,8 @@ from data.archive.reader import StateArchive
 from data.errors import user_errors_in_one_sentence
 from evaluation.provenance import provenance
 from latent_diffusion.latents import LatentCache
-from latent_diffusion.train import build_denoiser, build_schedule
+from latent_diffusion.schedulers import build_schedule
+from latent_diffusion.train import build_denoiser
 from latent_diffusion.train import build_trainer as build_denoiser_trainer
 from studies.cost.codec import (
     Meter,
@@ -66,7 +67,7 @@ def step_cost(trainer: Trainer, *, steps: int) -> dict[str, float | str]:
     Memory [MB] is the growth during one step beyond networks and optimiser. The matmul share is
     the rate of operations over that of a product of large matrices in the training's precision.
     """
-    batch = next(iter(trainer.training_batches(0)))
+    batch = next(iter(trainer.batches(0)))
     for _ in range(WARM_UP_STEPS):
         trainer.step(batch)
     meter = Meter(device=str(trainer.accelerator.device))

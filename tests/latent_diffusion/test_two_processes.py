@@ -47,7 +47,7 @@ trainer = train.build_trainer(
     datasets=datasets, accelerator=accelerator,
 )
 before = sum(float(p.detach().double().sum()) for p in unet.parameters())
-batches = trainer.training_batches(0)
+batches = trainer.batches(0)
 losses = []
 for _ in range(2):
     batch = next(batches)

@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from training.stage import is_done, put_in_place
+from training.launch import build_accelerator
+from training.stage import Record, Stage
 
-RECORD: dict[str, object] = {"channels": (8, 16), "archive": Path("states.zarr")}
+RECORD: Record = {"channels": (8, 16), "archive": Path("states.zarr")}
+
+
+@pytest.fixture
+def stage(tmp_path):
+    return Stage(directory=tmp_path, product=tmp_path / "codec", record=RECORD)
+
+
+@pytest.fixture
+def accelerator(tmp_path):
+    return build_accelerator(tmp_path, precision="fp32")
 
 
 def _write(text: str):
     return lambda folder: (folder / "weights").write_text(text)
 
 
-def test_a_product_is_done_for_its_settings_alone(tmp_path):
-    product = tmp_path / "codec"
-    assert not is_done(product, RECORD)
-    put_in_place(product, RECORD, _write("first"))
-    assert is_done(product, RECORD)
-    assert not is_done(product, {**RECORD, "channels": (8, 8)})
+def test_a_product_is_done_for_its_settings_alone(stage, accelerator):
+    assert not stage.is_done
+    stage.publish(_write("first"), accelerator=accelerator)
+    assert stage.is_done
+    assert not replace(stage, record={**RECORD, "channels": (8, 8)}).is_done
 
 
-def test_an_interrupted_stage_leaves_the_former_product(tmp_path):
-    product = tmp_path / "codec"
-    put_in_place(product, RECORD, _write("first"))
+def test_an_interrupted_stage_leaves_the_former_product(stage, accelerator):
+    stage.publish(_write("first"), accelerator=accelerator)
 
     def interrupted(folder: Path) -> None:
         (folder / "weights").write_text("half")
         raise KeyboardInterrupt
 
+    other = replace(stage, record={"channels": 1})
     with pytest.raises(KeyboardInterrupt):
-        put_in_place(product, {"channels": 1}, interrupted)
-    assert is_done(product, RECORD)
-    assert (product / "weights").read_text() == "first"
-    put_in_place(product, RECORD, _write("second"))
-    assert (product / "weights").read_text() == "second"
+        other.publish(interrupted, accelerator=accelerator)
+    assert stage.is_done
+    assert (stage.product / "weights").read_text() == "first"
+    stage.publish(_write("second"), accelerator=accelerator)
+    assert (stage.product / "weights").read_text() == "second"

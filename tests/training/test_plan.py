@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.schedule import TrainingPlan
+from training.plan import TrainingPlan
 
 
 @pytest.fixture

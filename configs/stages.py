@@ -1,0 +1,112 @@
+"""The stages of a run, each assembled from its settings and skipped if its product stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autoencoder import train as autoencoder_stage
+from configs.run import Run
+from data.errors import UserError
+from guidance.climatology import Climatology
+from latent_diffusion import distil as distillation_stage
+from latent_diffusion import train as diffusion_stage
+from latent_diffusion.guides import training_climatology
+from latent_diffusion.sample import adjust_archive, draw, draw_adjusted
+from training.stage import differing_settings
+
+ROWS = ("unguided", "guided", "guided_adjusted")
+
+
+def train_codec(run: Run) -> None:
+    """The autoencoder stage."""
+    _refuse_distillation(run)
+    autoencoder_stage.train_codec(
+        run.codec_stage,
+        run.settings.autoencoder,
+        archive=run.archive,
+        diffusion_stages=run.diffusion_stages,
+    )
+
+
+def train_denoiser(run: Run) -> None:
+    """The diffusion stage. Raises `UserError` if there is no codec of these settings."""
+    _refuse_distillation(run)
+    stage = run.denoiser_stage
+    if stage.is_done:
+        return
+    if not run.codec_stage.is_done:
+        raise UserError(
+            f"{run.codec_stage.product} holds no codec made with this configuration; "
+            "run the autoencoder stage first: halocline train autoencoder CONFIG"
+        )
+
+    def climatology() -> Climatology:
+        return training_climatology(run.archive)
+
+    diffusion_stage.train_denoiser(
+        stage,
+        run.settings.diffusion,
+        codec=run.codec(),
+        archive=run.archive,
+        scheduler=run.scheduler(),
+        steps=run.settings.sampling.steps,
+        release=run.release(climatology),
+    )
+
+
+def distil(run: Run) -> None:
+    """The distillation stage. Raises `UserError` if its teacher is not trained."""
+    teacher, stage = run.teacher, run.distillation_stage
+    if stage.is_done or (teacher.weights is None and _student_stands(run)):
+        return
+    if teacher.weights is None:
+        raise UserError(
+            f"{teacher.directory}, the teacher of {run.settings.name}, holds no model; train it "
+            "first"
+        )
+    settings, sampling = run.settings.distillation, run.settings.sampling
+    assert settings is not None, "a run without it has no teacher"
+    chains = distillation_stage.chains_settings(settings, sampling)
+    distillation_stage.distil(
+        stage,
+        settings,
+        teacher=teacher.pipeline(),
+        scheduler=run.scheduler(),
+        steps=sampling.steps,
+        batch_size=sampling.batch_size,
+        identity={"teacher": teacher.weights, **chains},
+        release=run.release(teacher.climatology),
+    )
+
+
+def sample_rows(run: Run) -> None:
+    """Draw the ensembles that an evaluation judges: the same noise without and with guidance."""
+    guided, adjusted = run.samples("guided"), run.samples("guided_adjusted")
+    draw(run.ensemble(guided=False), output=run.samples("unguided"))
+    draw(run.ensemble(guided=True), output=guided)
+    adjust_archive(guided, adjusted)
+
+
+def sample(run: Run, *, output: Path) -> None:
+    """Draw an ensemble as the configuration says, guided and adjusted or not, into `output`."""
+    guidance = run.settings.guidance
+    ensemble = run.ensemble(guided=guidance.enabled)
+    if guidance.adjust:
+        draw_adjusted(ensemble, output=output)
+    else:
+        draw(ensemble, output=output)
+
+
+def _refuse_distillation(run: Run) -> None:
+    """Raises `UserError` for an experiment whose networks are learnt from a trained one."""
+    if run.settings.distillation:
+        raise UserError(
+            f"{run.settings.name} is distilled from {run.settings.distillation.teacher} and trains "
+            "no networks of its own; run: halocline train distillation CONFIG"
+        )
+
+
+def _student_stands(run: Run) -> bool:
+    """Whether the model was made with these settings, by whatever teacher."""
+    folder = run.model_folder
+    return folder.is_dir() and not differing_settings(folder, run.model_settings)

@@ -1,0 +1,20 @@
+"""What all sections of a configuration share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Networks normalise their channels in groups of 8.
+Widths = Annotated[
+    tuple[Annotated[int, Field(gt=0, multiple_of=8)], ...],
+    Field(min_length=1, description="width of each stage; each halves rows and columns"),
+]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")]
+
+
+class Section(BaseModel):
+    """A block of a YAML: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

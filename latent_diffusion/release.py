@@ -1,0 +1,60 @@
+"""A released model: a folder that samples on its own, and says what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from guidance.climatology import Climatology
+from latent_diffusion.guides import CLIMATOLOGY
+from latent_diffusion.pipeline import StatePipeline
+from training.log import write_json
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a model's folder says beside its weights.
+
+    title: of the model card; archive: that the model was trained on; experiment: all settings;
+    climatology: what guides must know of the data; teacher: the run that it was distilled from
+    """
+
+    title: str
+    archive: Path
+    experiment: dict[str, Any]
+    climatology: Callable[[], Climatology]
+    teacher: Path | None = None
+
+
+def save_model(pipeline: StatePipeline, release: Release, folder: Path) -> None:
+    """Write pipeline, climatology for its guides, training YAML and model card into `folder`."""
+    pipeline.save_pretrained(folder)
+    write_json(folder / CLIMATOLOGY, {**release.climatology().as_dict()})
+    settings = yaml.safe_dump(release.experiment, sort_keys=False)
+    (folder / "experiment.yaml").write_text(settings)
+    (folder / "README.md").write_text(model_card(pipeline, release))
+
+
+def model_card(pipeline: StatePipeline, release: Release) -> str:
+    """What the model is, what it was trained on and how it is used."""
+    codec = pipeline.codec
+    levels, rows, columns = codec.grid.shape
+    variables = "temperature, salinity" + ", sea level" * codec.config.ocean["sea_level"]
+    distilled = f", distilled from {release.teacher}" if release.teacher else ""
+    return f"""# {release.title}
+
+Generates ocean states ({variables}) on a grid of {levels} levels, {rows} rows and
+{columns} columns, for the equation of state `{codec.config.ocean["equation_of_state"]}`.
+Trained by Halocline on `{release.archive}`; the settings are in `experiment.yaml`.
+Compression: {codec.compression:.1f} wet-cell values per latent value.
+Sampling takes {pipeline.steps} steps{distilled}.
+
+    from latent_diffusion.pipeline import StatePipeline
+    pipeline = StatePipeline.from_pretrained("this folder")
+
+All weights are safetensors; nothing is pickled.
+"""
