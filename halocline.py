@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     simulate_parser.add_argument("--workers", type=int, default=2, help="members at a time (2)")
     command("ingest", ingest, "read ocean-model output into a state archive")
+    _add_train(commands)
     sample_parser = command("sample", sample, "draw an ensemble of states from a trained model")
     sample_parser.add_argument(
         "--output",
@@ -96,6 +97,17 @@ def _add_command(
     sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment or study")
     sub.set_defaults(command=function, load=load_experiment)
     return sub
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    """`halocline train STAGE CONFIG`: what `accelerate launch -m` starts in several processes."""
+    help_text = "run one training stage alone; resumes where it stopped"
+    parser = commands.add_parser(
+        "train", help=help_text, description=help_text, epilog=EPILOG, allow_abbrev=False
+    )
+    parser.add_argument("stage", choices=("autoencoder", "diffusion", "distillation"))
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment")
+    parser.set_defaults(command=train, load=load_experiment)
 
 
 def _add_export_options(parser: argparse.ArgumentParser) -> None:
@@ -211,6 +223,14 @@ def training_stages(experiment: Experiment) -> list[tuple[str, Callable[[], obje
         ("autoencoder", lambda: train_codec(run)),
         ("diffusion", lambda: train_denoiser(run)),
     ]
+
+
+def train(experiment: Experiment, options: argparse.Namespace) -> None:
+    """One training stage."""
+    from configs.stages import distil, train_codec, train_denoiser
+
+    stages = {"autoencoder": train_codec, "diffusion": train_denoiser, "distillation": distil}
+    stages[options.stage](Run(experiment))
 
 
 def make_archive(experiment: Experiment) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,16 +90,6 @@ def checked(
         return model.model_validate(content)
     except ValidationError as error:
         raise UserError(_sentence(source, error, example)) from error
-
-
-def parse_command_line(description: str, arguments: Sequence[str] | None = None) -> Experiment:
-    """The experiment of a stage that is run on its own: `CONFIG [--section.key value ...]`."""
-    parser = argparse.ArgumentParser(
-        description=description, epilog="Any setting may follow as --section.key value."
-    )
-    parser.add_argument("config", type=Path, help="YAML of the experiment")
-    known, overrides = parser.parse_known_args(arguments)
-    return load_experiment(known.config, overrides)
 
 
 def _overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

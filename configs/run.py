@@ -37,6 +37,10 @@ class Run:
     def __init__(self, settings: Experiment) -> None:
         self.settings = settings
 
+    def with_settings(self, **changes: object) -> Run:
+        """The same run with some sections of its settings replaced."""
+        return Run(self.settings.model_copy(update=changes))
+
     @property
     def directory(self) -> Path:
         """The run directory."""
@@ -55,9 +59,8 @@ class Run:
     @property
     def codec_stage(self) -> Stage:
         """The training of the codec."""
-        directory = self.directory / "autoencoder"
         record = {"archive": self.archive.digest} | self.codec_settings
-        return Stage(directory, product=directory / "codec", record=record)
+        return Stage(self.codec_folder.parent, product=self.codec_folder, record=record)
 
     @property
     def denoiser_stage(self) -> Stage:
@@ -70,6 +73,11 @@ class Run:
         """The training of a denoiser of few steps."""
         record = self.model_settings | {"teacher": self.teacher.weights}
         return Stage(self.directory / "distillation", product=self.model_folder, record=record)
+
+    @property
+    def codec_folder(self) -> Path:
+        """Where the trained codec is."""
+        return self.directory / "autoencoder" / "codec"
 
     @property
     def model_folder(self) -> Path:
@@ -115,16 +123,15 @@ class Run:
                 "the configuration has no section distillation; see "
                 "configs/few_steps/quickstart.yaml"
             )
-        teacher = {
-            "run_directory": settings.teacher,
-            "distillation": None,
-            "sampling": settings.teacher_sampling(self.settings.sampling),
-        }
-        return Run(self.settings.model_copy(update=teacher))
+        return self.with_settings(
+            run_directory=settings.teacher,
+            distillation=None,
+            sampling=settings.teacher_sampling(self.settings.sampling),
+        )
 
     def codec(self) -> Codec:
         """The trained codec. Raises `UserError` if there is none."""
-        return load_codec(self.codec_stage.product)
+        return load_codec(self.codec_folder)
 
     def scheduler(self) -> SchedulerMixin:
         """The sampler that the configuration asks for."""

@@ -198,8 +198,7 @@ def _drawn(run: Run, label: str, kind: StartSettings, slots: Slots) -> State:
     if kind.guidance is None:
         sample_rows(run)
     else:
-        guided = run.settings.model_copy(update={"guidance": kind.guidance})
-        sample(Run(guided), output=_sample_path(run, label))
+        sample(run.with_settings(guidance=kind.guidance), output=_sample_path(run, label))
     archive = StateArchive.open(_sample_path(run, label))
     if len(archive) < kind.members:
         raise UserError(

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from configs import Experiment, load_experiment
+from configs.run import Run
 from data.archive.reader import ArchiveWriter
 from data.grid import OceanGrid
 from data.state import State
@@ -201,26 +202,31 @@ def tiny_experiment(tiny_config: Path) -> Callable[..., Experiment]:
     return load
 
 
+@pytest.fixture
+def tiny_run(tiny_experiment: Callable[..., Experiment]) -> Callable[..., Run]:
+    """The run of the tiny experiment: `tiny_run("--sampling.steps", "2")`."""
+    return lambda *overrides: Run(tiny_experiment(*overrides))
+
+
 @pytest.fixture(scope="session")
 def trained(
     tmp_path_factory: pytest.TempPathFactory, write_tiny_config: Callable[[Path], Path]
-) -> Experiment:
-    """A tiny experiment whose both stages have run; for reading and for sampling elsewhere."""
-    from autoencoder.train import train_codec
-    from latent_diffusion.train import train_denoiser
+) -> Run:
+    """A tiny run whose both stages are done; for reading and for sampling elsewhere."""
+    from configs.stages import train_codec, train_denoiser
 
-    experiment = load_experiment(write_tiny_config(tmp_path_factory.mktemp("trained")))
-    train_codec(experiment)
-    train_denoiser(experiment)
-    return experiment
+    run = Run(load_experiment(write_tiny_config(tmp_path_factory.mktemp("trained"))))
+    train_codec(run)
+    train_denoiser(run)
+    return run
 
 
 @pytest.fixture
 def interrupt_training(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Runs `stage(experiment)` and interrupts it once the sample counter has reached `at`."""
+    """Runs `stage(run)` and interrupts it once the sample counter has reached `at`."""
     from training.loop import Trainer
 
-    def interrupt(stage: Callable[[Experiment], None], experiment: Experiment, *, at: int) -> None:
+    def interrupt(stage: Callable[[Run], None], run: Run, *, at: int) -> None:
         step = Trainer.step
 
         def interrupted_step(trainer: Trainer, batch: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -231,7 +237,7 @@ def interrupt_training(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         with monkeypatch.context() as patch:
             patch.setattr(Trainer, "step", interrupted_step)
             with pytest.raises(KeyboardInterrupt):
-                stage(experiment)
+                stage(run)
 
     return interrupt
 

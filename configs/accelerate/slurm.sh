@@ -28,10 +28,10 @@ launch() {
         --config_file configs/accelerate/several_nodes.yaml \
         --num_machines "$SLURM_NNODES" --num_processes "$PROCESSES" \
         --main_process_ip "$MAIN_NODE" --main_process_port "$PORT" --machine_rank "$SLURM_NODEID" \
-        -m "$@"' launch "$@"
+        -m halocline "$@"' launch "$@"
 }
 
-launch autoencoder.train "$@"
-launch latent_diffusion.train "$@"
-launch latent_diffusion.sample "$@"
+launch train autoencoder "$@"
+launch train diffusion "$@"
+launch sample "$@"
 halocline evaluate "$@"

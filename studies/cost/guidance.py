@@ -31,9 +31,8 @@ from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 from latent_diffusion.guides import build_guide
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.schedulers import build_scheduler
 from latent_diffusion.sample import member_generator
-from latent_diffusion.schedulers import build_schedule
+from latent_diffusion.schedulers import build_schedule, build_scheduler
 from latent_diffusion.train import build_denoiser
 from studies.cost.codec import (
     Meter,

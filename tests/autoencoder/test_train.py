@@ -6,27 +6,27 @@ import json
 
 import pytest
 
-from autoencoder.train import codec_directory, load_codec, train_codec
+from configs.stages import train_codec
 from data.errors import UserError
 from training.loop import Trainer
 
 
 def _directory(experiment, name):
-    return experiment.model_copy(update={"run_directory": experiment.run_directory / name})
+    return experiment.with_settings(run_directory=experiment.directory / name)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    tiny_experiment, interrupt_training, assert_same_training
+    tiny_run, interrupt_training, assert_same_training
 ):
-    experiment = tiny_experiment("--autoencoder.training.samples", "24")
+    experiment = tiny_run("--autoencoder.training.samples", "24")
     whole, parted = _directory(experiment, "whole"), _directory(experiment, "parted")
     train_codec(whole)
     interrupt_training(train_codec, parted, at=12)  # four samples after a checkpoint
-    assert (parted.run_directory / "autoencoder" / "checkpoint-000000008").is_dir()
-    assert not codec_directory(parted).exists()
+    assert (parted.directory / "autoencoder" / "checkpoint-000000008").is_dir()
+    assert not parted.codec_folder.exists()
     train_codec(parted)
-    assert_same_training(whole.run_directory / "autoencoder", parted.run_directory / "autoencoder")
-    assert load_codec(parted).fingerprint == load_codec(whole).fingerprint
+    assert_same_training(whole.directory / "autoencoder", parted.directory / "autoencoder")
+    assert parted.codec().fingerprint == whole.codec().fingerprint
 
 
 @pytest.mark.parametrize(
@@ -42,20 +42,20 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     ],
 )
 def test_a_checkpoint_of_other_settings_is_not_resumed(
-    tiny_experiment, interrupt_training, overrides, named
+    tiny_run, interrupt_training, overrides, named
 ):
-    interrupt_training(train_codec, tiny_experiment(), at=8)
+    interrupt_training(train_codec, tiny_run(), at=8)
     with pytest.raises(UserError, match=f"other settings.*{named}"):
-        train_codec(tiny_experiment(*overrides))
+        train_codec(tiny_run(*overrides))
 
 
 def test_a_checkpoint_of_other_data_is_not_resumed(
-    tiny_experiment, interrupt_training, write_tiny_archive, tmp_path
+    tiny_run, interrupt_training, write_tiny_archive, tmp_path
 ):
-    interrupt_training(train_codec, tiny_experiment(), at=8)
+    interrupt_training(train_codec, tiny_run(), at=8)
     other = write_tiny_archive(tmp_path / "other.zarr", seed=1)
     with pytest.raises(UserError, match=r"other settings \(data differ"):
-        train_codec(tiny_experiment("--data.archive", str(other)))
+        train_codec(tiny_run("--data.archive", str(other)))
 
 
 def test_a_finished_stage_is_not_repeated(trained, monkeypatch):
@@ -63,20 +63,20 @@ def test_a_finished_stage_is_not_repeated(trained, monkeypatch):
     train_codec(trained)
 
 
-def test_training_lowers_the_validation_loss(tiny_experiment):
-    experiment = tiny_experiment(
+def test_training_lowers_the_validation_loss(tiny_run):
+    experiment = tiny_run(
         *("--autoencoder.training.samples", "320"),
         *("--autoencoder.training.learning_rate", "1e-2"),
         *("--autoencoder.training.validation_samples", "80"),
     )
     train_codec(experiment)
-    log = (experiment.run_directory / "autoencoder" / "metrics.jsonl").read_text().splitlines()
+    log = (experiment.directory / "autoencoder" / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["validation/reconstruction"] for line in log]
     assert len(losses) == 4
     assert losses[-1] < 0.7 * losses[0]
     assert losses[-1] < 0.8  # 1 is the climatology
 
 
-def test_a_run_without_training_states_is_refused(tiny_experiment, tmp_path):
+def test_a_run_without_training_states_is_refused(tiny_run, tmp_path):
     with pytest.raises(UserError, match=r"absent\.zarr does not exist"):
-        train_codec(tiny_experiment("--data.archive", str(tmp_path / "absent.zarr")))
+        train_codec(tiny_run("--data.archive", str(tmp_path / "absent.zarr")))

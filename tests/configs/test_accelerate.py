@@ -106,11 +106,10 @@ def test_a_slurm_job_launches_each_stage_on_all_nodes(slurm):
     launched = [stage.split() for stage in stages]
     assert [launched[k][0] for k in range(3)] == ["8"] * 3, "threads of a process"
     options = [launch_command_parser().parse_args(words[2:]) for words in launched]
-    assert [option.training_script for option in options] == [
-        *("autoencoder.train", "latent_diffusion.train", "latent_diffusion.sample")
-    ]
-    for option in options:
+    assert {option.training_script for option in options} == {"halocline"}
+    stages = (["train", "autoencoder"], ["train", "diffusion"], ["sample"])
+    for option, stage in zip(options, stages, strict=True):
         assert (option.num_machines, option.num_processes, option.machine_rank) == (2, 8, 1)
         assert (option.main_process_ip, option.main_process_port) == ("node7", 23456)
         assert (FOLDER.parents[1] / option.config_file).is_file()
-        assert option.training_script_args == ["my.yaml", "--sampling.members", "8"]
+        assert option.training_script_args == [*stage, "my.yaml", "--sampling.members", "8"]

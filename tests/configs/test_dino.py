@@ -74,7 +74,8 @@ def build(monkeypatch) -> Callable[[Experiment, OceanGrid], Codec]:
             salinity_units=experiment.data.ingest.salinity_units,
             indices=lambda split: np.arange(2),
         )
-        return build_codec(experiment, archive).eval()  # type: ignore[arg-type]
+        stages = len(experiment.diffusion.channels)
+        return build_codec(experiment.autoencoder, archive, diffusion_stages=stages).eval()  # type: ignore[arg-type]
 
     return build_on
 
@@ -91,7 +92,7 @@ def test_what_dino_is(name):
 def test_the_networks_of_its_grid(name, build):
     experiment, grid = load_experiment(CONFIGS / f"{name}.yaml"), dino_grid(*SHAPES[name])
     codec = build(experiment, grid)
-    unet = build_denoiser(experiment, codec)
+    unet = build_denoiser(experiment.diffusion, codec)
     channels, rows, columns = codec.latent_shape
     assert unet.config.sample_size == (rows, columns)
     assert unet.config.in_channels == channels + len(codec.static_maps)
@@ -103,7 +104,7 @@ def test_the_networks_of_its_grid(name, build):
 def test_one_forward_pass_at_1_degree(build):
     experiment, grid = load_experiment(CONFIGS / "dino_1deg.yaml"), dino_grid(199, 62)
     codec = build(experiment, grid)
-    unet = build_denoiser(experiment, codec).eval()
+    unet = build_denoiser(experiment.diffusion, codec).eval()
     wet = wet_tensor(grid)
     profile = 4 + 20 * torch.exp(-torch.from_numpy(grid.depth) / 600)[:, None, None]
     temperature = (profile * wet).float()[None]

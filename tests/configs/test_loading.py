@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from configs import load_experiment, parse_command_line
+from configs import load_experiment
 from data.errors import UserError
 from studies.cost.benchmark import variants_of
 
@@ -126,11 +126,6 @@ def test_overrides_apply_with_their_types(tiny_config, form):
     assert experiment.autoencoder.channels == (16, 24)
     assert experiment.sampling.scheduler_options == {"lambda_min_clipped": -5.1}
     assert experiment.data.archive == Path("else/where.zarr")
-
-
-def test_stages_take_the_configuration_and_overrides_from_the_command_line(tiny_config):
-    experiment = parse_command_line("a stage", [str(tiny_config), "--sampling.seed", "3"])
-    assert experiment.sampling.seed == 3
 
 
 @pytest.mark.parametrize(

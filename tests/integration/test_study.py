@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from configs.schema import GuidanceSettings, IntegrationSettings, StartSettings
-from data.archive.reader import StateArchive
 from data.basin.simulate import MemberSettings, SimulationSettings
 from data.errors import UserError
+from guidance.settings import GuidanceSettings
+from integration.settings import IntegrationSettings, StartSettings
 from integration.study import Slots, finished_study, matching_samples, planned
-from latent_diffusion.sample import row_path
 
 
 @pytest.fixture
-def experiment(trained, tmp_path):
-    """The tiny trained experiment, as if simulated with two members of different wind."""
+def run(trained, tmp_path):
+    """The tiny trained run, as if simulated with two members of different wind."""
     members = [
         MemberSettings(name="weak", seed=1, wind_stress_scale=0.5),
         MemberSettings(name="strong", seed=2, wind_stress_scale=1.5),
@@ -32,13 +31,13 @@ def experiment(trained, tmp_path):
         ),
         "analytic": StartSettings(states="analytic", members=1, long_members=1, long_years=9.0),
     }
-    data = trained.data.model_copy(update={"simulation": simulation})
+    data = trained.settings.data.model_copy(update={"simulation": simulation})
     integration = IntegrationSettings(directory=tmp_path / "study", starts=starts)
-    return trained.model_copy(update={"data": data, "integration": integration})
+    return trained.with_settings(data=data, integration=integration)
 
 
-def test_members_of_equal_index_share_conditions_that_no_state_has_seen(experiment):
-    study = planned(experiment)
+def test_members_of_equal_index_share_conditions_that_no_state_has_seen(run):
+    study = planned(run)
     winds = [conditions.parameters.wind_stress_scale for conditions in study.conditions]
     assert winds == [0.5, 1.5, 0.5]
     assert [conditions.seed for conditions in study.conditions] == [12345, 12346, 12347]
@@ -54,10 +53,10 @@ def test_members_of_equal_index_share_conditions_that_no_state_has_seen(experime
     assert (study.starts["analytic"].long_members, study.starts["analytic"].long_years) == (1, 9.0)
 
 
-def test_starts_are_what_their_kind_says(experiment):
-    study = planned(experiment, only=["truth", "training_mean", "nearest"])
-    archive = StateArchive.open(experiment.data.archive)
-    slots = Slots.of(experiment, 3)
+def test_starts_are_what_their_kind_says(run):
+    study = planned(run, only=["truth", "training_mean", "nearest"])
+    archive = run.archive
+    slots = Slots.of(run, 3)
     assert set(slots.index) <= set(archive.indices("test")) and len(set(slots.index)) == 3
     np.testing.assert_array_equal(
         study.starts["truth"].states[1][0], slots.states.temperature[1].double().numpy()
@@ -70,21 +69,21 @@ def test_starts_are_what_their_kind_says(experiment):
     assert (nearest == training).all(axis=(1, 2, 3)).any()
 
 
-def test_conditions_do_not_depend_on_which_labels_run(experiment):
-    everything, some = planned(experiment), planned(experiment, only=["analytic"])
+def test_conditions_do_not_depend_on_which_labels_run(run):
+    everything, some = planned(run), planned(run, only=["analytic"])
     assert list(some.starts) == ["analytic"]
     assert some.conditions == everything.conditions
 
 
-def test_nothing_is_drawn_to_report(experiment):
-    assert finished_study(experiment).runs == []
-    assert not row_path(experiment, "guided_adjusted").exists()
-    assert not (experiment.integration.directory / "samples").exists()
+def test_nothing_is_drawn_to_report(run):
+    assert finished_study(run).runs == []
+    assert not run.samples("guided_adjusted").exists()
+    assert not (run.settings.integration.directory / "samples").exists()
 
 
-def test_each_slot_gets_another_sample_of_its_member(experiment):
-    archive = StateArchive.open(experiment.data.archive)
-    slots = Slots.of(experiment, 4)
+def test_each_slot_gets_another_sample_of_its_member(run):
+    archive = run.archive
+    slots = Slots.of(run, 4)
     train = archive.indices("train")
     member = archive.member[train]
     shuffled = np.random.default_rng(0).permutation(len(train))
@@ -94,12 +93,12 @@ def test_each_slot_gets_another_sample_of_its_member(experiment):
     np.testing.assert_array_equal(member[shuffled][chosen], slots.member)
 
 
-def test_what_a_study_cannot_be_is_refused(experiment):
+def test_what_a_study_cannot_be_is_refused(run):
     with pytest.raises(UserError, match="no starts training; it has truth, "):
-        planned(experiment, only=["training"])
+        planned(run, only=["training"])
     many = {"truth": StartSettings(states="test", members=9)}
-    settings = experiment.integration.model_copy(update={"starts": many})
-    asked = experiment.model_copy(update={"integration": settings})
+    settings = run.settings.integration.model_copy(update={"starts": many})
+    asked = run.with_settings(integration=settings)
     with pytest.raises(UserError, match="holds out 4 states and the study asks for 9"):
         planned(asked)
     for wrong, complaint in (

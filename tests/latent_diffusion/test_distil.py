@@ -12,36 +12,40 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from autoencoder.train import train_codec
+from configs.run import Run
+from configs.stages import distil, train_codec, train_denoiser
 from data.errors import UserError
 from latent_diffusion.chains import Chains, draw_chains, levels_of
 from latent_diffusion.denoiser import NoiseLevel
-from latent_diffusion.distil import distil, student_of, teacher_of
+from latent_diffusion.distil import student_of
 from latent_diffusion.objective import DistillationObjective
-from latent_diffusion.pipeline import StatePipeline, model_directory
-from latent_diffusion.sample import load_pipeline, member_generator
-from latent_diffusion.train import train_denoiser
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.sample import member_generator
 from training.loop import Trainer
 
 OPTIONS = "{solver_order: 1, timestep_spacing: trailing}"
 
 
 @pytest.fixture
-def experiment(trained, tiny_experiment):
+def experiment(trained, tiny_run):
     """Loads the tiny experiment, to be distilled from the trained one to 2 steps."""
 
     def load(*overrides: str):
         training = "{samples: 24, batch_size: 4, warmup_samples: 4, checkpoint_samples: 12, "
         training += "validation_samples: 8, precision: fp32}"
-        return tiny_experiment(
+        return tiny_run(
             *("--sampling.steps", "2", "--sampling.scheduler_options", OPTIONS),
-            *("--distillation.teacher", str(trained.run_directory)),
+            *("--distillation.teacher", str(trained.directory)),
             *("--distillation.teacher_steps", "8", "--distillation.chains", "80"),
             *("--distillation.training", training),
             *overrides,
         )
 
     return load
+
+
+def _student(teacher: StatePipeline, run: Run) -> StatePipeline:
+    return student_of(teacher, scheduler=run.scheduler(), steps=run.settings.sampling.steps)
 
 
 class Constant(nn.Module):
@@ -83,12 +87,12 @@ def test_the_error_vanishes_where_one_step_leads_to_the_chains_end():
 
 def test_chains_end_where_the_teacher_does(trained, experiment):
     distilled = experiment()
-    teacher = load_pipeline(teacher_of(distilled, distilled.distillation))
+    teacher = distilled.teacher.pipeline()
     chains = draw_chains(teacher, [member_generator(-1, m) for m in (0, 1)], every=4)
     assert chains.shape[:2] == (2, 3)
     drawn = teacher(generators=[member_generator(-1, m) for m in (0, 1)]).latents
     torch.testing.assert_close(chains[:, -1], drawn)
-    levels = levels_of(student_of(teacher, distilled).scheduler)
+    levels = levels_of(_student(teacher, distilled).scheduler)
     assert len(levels) == 3
     assert levels[-1] == NoiseLevel(1.0, 0.0)
 
@@ -100,14 +104,13 @@ def test_the_student_comes_nearer_to_the_teacher_than_the_teacher_itself_in_as_f
     longer += "checkpoint_samples: 3200, validation_samples: 3200, precision: fp32}"
     distilled = experiment("--distillation.chains", "512", "--distillation.training", longer)
     distil(distilled)
-    student = load_pipeline(distilled)
+    student = distilled.pipeline()
     assert student.steps == 2
-    teacher_run = teacher_of(distilled, distilled.distillation)
-    teacher = load_pipeline(teacher_run)
+    teacher = distilled.teacher.pipeline()
     members = range(16)
     truth, hasty, learnt = (
         pipeline(generators=[member_generator(5, m) for m in members], steps=steps).latents
-        for pipeline, steps in ((teacher, 8), (student_of(teacher, distilled), 2), (student, 2))
+        for pipeline, steps in ((teacher, 8), (_student(teacher, distilled), 2), (student, 2))
     )
     assert (learnt - truth).square().mean() < 0.75 * (hasty - truth).square().mean()
 
@@ -115,7 +118,7 @@ def test_the_student_comes_nearer_to_the_teacher_than_the_teacher_itself_in_as_f
 def test_a_released_student_draws_in_its_own_number_of_steps(experiment):
     distilled = experiment()
     distil(distilled)
-    student = StatePipeline.from_pretrained(model_directory(distilled.run_directory))
+    student = StatePipeline.from_pretrained(distilled.model_folder)
     assert student.steps == 2
     assert student(generators=[member_generator(0, 0)]).state.temperature.isfinite().all()
 
@@ -124,16 +127,13 @@ def test_a_resumed_distillation_equals_an_uninterrupted_one(
     experiment, interrupt_training, assert_same_training, tmp_path
 ):
     whole, parted = (
-        experiment().model_copy(update={"run_directory": tmp_path / name})
-        for name in ("whole", "parted")
+        experiment().with_settings(run_directory=tmp_path / name) for name in ("whole", "parted")
     )
     distil(whole)
     interrupt_training(distil, parted, at=12)
-    assert not model_directory(parted.run_directory).exists()
+    assert not parted.model_folder.exists()
     distil(parted)
-    assert_same_training(
-        whole.run_directory / "distillation", parted.run_directory / "distillation"
-    )
+    assert_same_training(whole.directory / "distillation", parted.directory / "distillation")
 
 
 def test_a_finished_distillation_is_not_repeated(experiment, monkeypatch):
@@ -143,13 +143,13 @@ def test_a_finished_distillation_is_not_repeated(experiment, monkeypatch):
     distil(distilled)
 
 
-def test_a_distilled_model_is_no_model_of_the_undistilled_experiment(experiment, tiny_experiment):
+def test_a_distilled_model_is_no_model_of_the_undistilled_experiment(experiment, tiny_run):
     distilled = experiment()
     distil(distilled)
     with pytest.raises(UserError, match=r"other settings \(distillation"):
-        load_pipeline(experiment("--sampling.steps", "4"))
+        experiment("--sampling.steps", "4").pipeline()
     with pytest.raises(UserError, match=r"other settings \(distillation"):
-        load_pipeline(tiny_experiment())
+        tiny_run().pipeline()
 
 
 @pytest.mark.parametrize(
@@ -177,20 +177,22 @@ def test_what_cannot_be_distilled_is_refused(experiment, overrides, sentence):
     ],
 )
 def test_steps_of_another_kind_than_the_student_learns_for_are_refused(experiment, name, options):
-    distilled = experiment("--sampling.steps", "4", "--sampling.scheduler", name).model_copy()
-    sampling = distilled.sampling.model_copy(update={"scheduler_options": yaml.safe_load(options)})
+    distilled = experiment("--sampling.steps", "4", "--sampling.scheduler", name)
+    sampling = distilled.settings.sampling.model_copy(
+        update={"scheduler_options": yaml.safe_load(options)}
+    )
     with pytest.raises(UserError, match="depend on more than where they begin"):
-        distil(distilled.model_copy(update={"sampling": sampling}))
+        distil(distilled.with_settings(sampling=sampling))
 
 
 def test_ddim_is_a_sampler_of_students(experiment):
     options = "{timestep_spacing: trailing}"
-    sampling = experiment().sampling.model_copy(
+    sampling = experiment().settings.sampling.model_copy(
         update={"scheduler": "DDIMScheduler", "scheduler_options": yaml.safe_load(options)}
     )
-    distilled = experiment().model_copy(update={"sampling": sampling})
+    distilled = experiment().with_settings(sampling=sampling)
     distil(distilled)
-    assert load_pipeline(distilled).steps == 2
+    assert distilled.pipeline().steps == 2
 
 
 def test_steps_that_miss_the_students_noise_levels_are_refused(experiment):
@@ -210,7 +212,9 @@ def test_an_experiment_without_distillation_is_refused(trained):
 
 @pytest.mark.parametrize("stage", [train_codec, train_denoiser])
 def test_the_trainings_do_not_take_what_is_to_be_distilled(experiment, stage):
-    with pytest.raises(UserError, match=r"trains no networks of its own.*latent_diffusion\.distil"):
+    with pytest.raises(
+        UserError, match=r"trains no networks of its own.*halocline train distillation"
+    ):
         stage(experiment())
 
 
@@ -234,8 +238,8 @@ def test_what_was_learnt_from_another_teacher_is_not_resumed(
     trained, experiment, interrupt_training, tmp_path
 ):
     other = tmp_path / "other"
-    shutil.copytree(trained.run_directory, other)
-    weights = model_directory(other) / "unet" / "diffusion_pytorch_model.safetensors"
+    shutil.copytree(trained.directory, other)
+    weights = (other / "model") / "unet" / "diffusion_pytorch_model.safetensors"
     save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights)
     interrupt_training(distil, experiment(), at=12)
     with pytest.raises(UserError, match=r"other settings \(teacher"):
@@ -244,12 +248,12 @@ def test_what_was_learnt_from_another_teacher_is_not_resumed(
 
 def test_a_missing_teacher_is_named_unless_the_student_stands(trained, experiment, tmp_path):
     gone = tmp_path / "gone"
-    shutil.copytree(trained.run_directory, gone)
+    shutil.copytree(trained.directory, gone)
     distilled = experiment("--distillation.teacher", str(gone))
     distil(distilled)
     shutil.rmtree(gone)
     distil(distilled)
-    shutil.rmtree(model_directory(distilled.run_directory))
+    shutil.rmtree(distilled.model_folder)
     with pytest.raises(UserError, match="gone, the teacher of tiny, holds no model"):
         distil(distilled)
 

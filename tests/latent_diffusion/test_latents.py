@@ -5,20 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from autoencoder.train import load_codec
-from data.archive.reader import StateArchive
 from data.errors import UserError
 from latent_diffusion.latents import latent_datasets
 
 
 @pytest.fixture
 def codec(trained):
-    return load_codec(trained)
+    return trained.codec()
 
 
 @pytest.fixture
 def archive(trained):
-    return StateArchive.open(trained.data.archive)
+    return trained.archive
 
 
 @torch.no_grad()

@@ -9,12 +9,13 @@ import pytest
 import torch
 import zarr
 
+from configs.stages import sample
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust, density_steps, wet_pairs
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.sample import adjust_archive, draw, sample
+from latent_diffusion.sample import adjust_archive, draw
 
 
 @pytest.fixture
@@ -38,8 +39,8 @@ def count_batches(monkeypatch):
 
 
 def _with(experiment, **sampling):
-    settings = experiment.sampling.model_copy(update=sampling)
-    return experiment.model_copy(update={"sampling": settings})
+    settings = experiment.settings.sampling.model_copy(update=sampling)
+    return experiment.with_settings(sampling=settings)
 
 
 def _channels(path) -> torch.Tensor:
@@ -49,7 +50,7 @@ def _channels(path) -> torch.Tensor:
 
 def test_an_ensemble_says_what_made_it_and_has_nan_on_land(trained, tmp_path):
     path = tmp_path / "states.zarr"
-    draw(trained, guided=True, output=path)
+    draw(trained.ensemble(guided=True), output=path)
     archive = StateArchive.open(path)
     record = json.loads(archive.attributes["sampling"])
     assert record["model"] == "tiny"
@@ -67,24 +68,24 @@ def test_an_ensemble_says_what_made_it_and_has_nan_on_land(trained, tmp_path):
 
 def test_an_ensemble_is_not_drawn_twice_but_another_is(trained, tmp_path, count_batches):
     path = tmp_path / "states.zarr"
-    draw(trained, guided=False, output=path)
-    draw(trained, guided=False, output=path)
+    draw(trained.ensemble(guided=False), output=path)
+    draw(trained.ensemble(guided=False), output=path)
     assert count_batches == [2, 1]
     first = _channels(path)
-    draw(_with(trained, seed=1), guided=False, output=path)
+    draw(_with(trained, seed=1).ensemble(guided=False), output=path)
     assert count_batches == [2, 1, 2, 1]
     assert not torch.allclose(_channels(path), first)
 
 
 def test_an_interrupted_ensemble_continues_and_is_the_same(trained, tmp_path, count_batches):
     longer = _with(trained, members=5)
-    draw(longer, guided=True, output=tmp_path / "whole.zarr")
+    draw(longer.ensemble(guided=True), output=tmp_path / "whole.zarr")
     count_batches.clear()
     count_batches.stop_at = 2
     with pytest.raises(KeyboardInterrupt):
-        draw(longer, guided=True, output=tmp_path / "parted.zarr")
+        draw(longer.ensemble(guided=True), output=tmp_path / "parted.zarr")
     assert not (tmp_path / "parted.zarr").exists()
-    draw(longer, guided=True, output=tmp_path / "parted.zarr")
+    draw(longer.ensemble(guided=True), output=tmp_path / "parted.zarr")
     assert count_batches == [2, 2, 1]
     whole, parted = (StateArchive.open(tmp_path / f"{name}.zarr") for name in ("whole", "parted"))
     assert parted.attributes["content_sha256"] == whole.attributes["content_sha256"]
@@ -92,16 +93,16 @@ def test_an_interrupted_ensemble_continues_and_is_the_same(trained, tmp_path, co
 
 
 def test_the_batch_size_does_not_change_the_ensemble(trained, tmp_path):
-    draw(_with(trained, batch_size=1), guided=True, output=tmp_path / "one.zarr")
-    draw(_with(trained, batch_size=3), guided=True, output=tmp_path / "three.zarr")
+    draw(_with(trained, batch_size=1).ensemble(guided=True), output=tmp_path / "one.zarr")
+    draw(_with(trained, batch_size=3).ensemble(guided=True), output=tmp_path / "three.zarr")
     torch.testing.assert_close(
         _channels(tmp_path / "one.zarr"), _channels(tmp_path / "three.zarr"), atol=1e-4, rtol=0
     )
 
 
 def test_more_members_leave_the_first_ones_as_they_were(trained, tmp_path):
-    draw(_with(trained, members=2), guided=False, output=tmp_path / "two.zarr")
-    draw(_with(trained, members=4), guided=False, output=tmp_path / "four.zarr")
+    draw(_with(trained, members=2).ensemble(guided=False), output=tmp_path / "two.zarr")
+    draw(_with(trained, members=4).ensemble(guided=False), output=tmp_path / "four.zarr")
     torch.testing.assert_close(
         _channels(tmp_path / "four.zarr")[:2], _channels(tmp_path / "two.zarr"), atol=1e-4, rtol=0
     )
@@ -120,11 +121,11 @@ def _instability(path) -> tuple[torch.Tensor, int]:
 
 
 def test_guidance_brings_states_nearer_to_a_stable_one(trained, tmp_path):
-    stronger = trained.model_copy(
-        update={"guidance": trained.guidance.model_copy(update={"step_cap": 1.0, "inner_steps": 5})}
+    stronger = trained.with_settings(
+        guidance=trained.settings.guidance.model_copy(update={"step_cap": 1.0, "inner_steps": 5})
     )
     for guided in (False, True):
-        draw(stronger, guided=guided, output=tmp_path / f"{guided}.zarr")
+        draw(stronger.ensemble(guided=guided), output=tmp_path / f"{guided}.zarr")
     unguided, pairs = _instability(tmp_path / "False.zarr")
     guided, _ = _instability(tmp_path / "True.zarr")
     assert pairs > 0, "the test needs states that overturn"
@@ -133,7 +134,7 @@ def test_guidance_brings_states_nearer_to_a_stable_one(trained, tmp_path):
 
 def test_adjusted_ensembles_are_stable_and_keep_each_columns_heat(trained, tmp_path):
     raw, adjusted = tmp_path / "raw.zarr", tmp_path / "adjusted.zarr"
-    draw(trained, guided=False, output=raw)
+    draw(trained.ensemble(guided=False), output=raw)
     adjust_archive(raw, adjusted)
     assert _instability(raw)[1] > 0
     assert _instability(adjusted)[1] == 0
@@ -155,8 +156,8 @@ def test_the_stage_draws_what_the_configuration_asks_for(trained, tmp_path, coun
     assert _instability(path)[1] == 0
     sample(trained, output=path)
     assert count_batches == [2, 1], "an adjusted ensemble is not drawn twice"
-    as_drawn = trained.guidance.model_copy(update={"adjust": False})
-    sample(trained.model_copy(update={"guidance": as_drawn}), output=path)
+    as_drawn = trained.settings.guidance.model_copy(update={"adjust": False})
+    sample(trained.with_settings(guidance=as_drawn), output=path)
     assert _instability(path)[1] > 0
     assert [entry.name for entry in tmp_path.iterdir()] == ["states.zarr"]
 
@@ -183,6 +184,6 @@ def test_what_is_no_ensemble_is_never_replaced(trained, tmp_path, what, write_ti
     assert sorted(entry.name for entry in path.iterdir()) == before
 
 
-def test_sampling_before_training_is_refused(tiny_experiment, tmp_path):
+def test_sampling_before_training_is_refused(tiny_run, tmp_path):
     with pytest.raises(UserError, match="holds no model; run the diffusion stage first"):
-        sample(tiny_experiment(), output=tmp_path / "states.zarr")
+        sample(tiny_run(), output=tmp_path / "states.zarr")

@@ -10,40 +10,35 @@ import torch
 from diffusers import DDPMScheduler
 
 from autoencoder.codec import IdentityCodec
-from autoencoder.train import codec_directory, load_codec, train_codec
-from data.archive.reader import StateArchive
+from configs.stages import train_codec, train_denoiser
 from data.errors import UserError
 from latent_diffusion.denoiser import build_unet
 from latent_diffusion.objective import DenoisingObjective
-from latent_diffusion.pipeline import model_directory
-from latent_diffusion.sample import load_pipeline, member_generator
-from latent_diffusion.train import train_denoiser
+from latent_diffusion.sample import member_generator
 from training.loop import Trainer
 
 
 def _with_codec_of(trained, experiment, name: str):
     """`experiment` in a run directory of its own that holds the trained codec."""
-    moved = experiment.model_copy(update={"run_directory": experiment.run_directory / name})
-    shutil.copytree(codec_directory(trained), codec_directory(moved))
+    moved = experiment.with_settings(run_directory=experiment.directory / name)
+    shutil.copytree(trained.codec_folder, moved.codec_folder)
     return moved
 
 
 @pytest.mark.parametrize("dropout", ["0.0", "0.2"])
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    trained, tiny_experiment, interrupt_training, assert_same_training, dropout
+    trained, tiny_run, interrupt_training, assert_same_training, dropout
 ):
-    experiment = tiny_experiment(
-        "--diffusion.training.samples", "24", "--diffusion.dropout", dropout
-    )
+    experiment = tiny_run("--diffusion.training.samples", "24", "--diffusion.dropout", dropout)
     whole = _with_codec_of(trained, experiment, "whole")
     parted = _with_codec_of(trained, experiment, "parted")
     train_denoiser(whole)
     interrupt_training(train_denoiser, parted, at=12)
-    assert not model_directory(parted.run_directory).exists()
+    assert not parted.model_folder.exists()
     train_denoiser(parted)
-    assert_same_training(whole.run_directory / "diffusion", parted.run_directory / "diffusion")
+    assert_same_training(whole.directory / "diffusion", parted.directory / "diffusion")
     weights = [
-        (model_directory(run.run_directory) / "unet" / "diffusion_pytorch_model.safetensors")
+        (run.model_folder / "unet" / "diffusion_pytorch_model.safetensors")
         for run in (whole, parted)
     ]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -57,40 +52,38 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     ],
 )
 def test_a_checkpoint_of_other_settings_is_not_resumed(
-    trained, tiny_experiment, interrupt_training, overrides, named
+    trained, tiny_run, interrupt_training, overrides, named
 ):
-    run = _with_codec_of(trained, tiny_experiment(), "run")
+    run = _with_codec_of(trained, tiny_run(), "run")
     interrupt_training(train_denoiser, run, at=8)
-    changed = tiny_experiment(*overrides).model_copy(update={"run_directory": run.run_directory})
+    changed = tiny_run(*overrides).with_settings(run_directory=run.directory)
     with pytest.raises(UserError, match=f"other settings.*{named}"):
         train_denoiser(changed)
 
 
-def test_a_checkpoint_of_another_autoencoder_is_not_resumed(
-    trained, tiny_experiment, interrupt_training
-):
-    run = _with_codec_of(trained, tiny_experiment(), "run")
+def test_a_checkpoint_of_another_autoencoder_is_not_resumed(trained, tiny_run, interrupt_training):
+    run = _with_codec_of(trained, tiny_run(), "run")
     interrupt_training(train_denoiser, run, at=8)
-    codec = load_codec(run)
+    codec = run.codec()
     with torch.no_grad():
         codec.latent_unit.mul_(2)
-    codec.save_pretrained(codec_directory(run))
-    (run.run_directory / "diffusion" / "latents.safetensors").unlink()
+    codec.save_pretrained(run.codec_folder)
+    (run.directory / "diffusion" / "latents.safetensors").unlink()
     with pytest.raises(UserError, match=r"other settings \(codec differ"):
         train_denoiser(run)
 
 
-def test_the_stage_asks_for_a_codec_of_this_configuration(trained, tiny_experiment):
+def test_the_stage_asks_for_a_codec_of_this_configuration(trained, tiny_run):
     with pytest.raises(UserError, match="holds no codec"):
-        train_denoiser(tiny_experiment())
-    run = _with_codec_of(trained, tiny_experiment("--autoencoder.losses.kl", "0.5"), "other")
+        train_denoiser(tiny_run())
+    run = _with_codec_of(trained, tiny_run("--autoencoder.losses.kl", "0.5"), "other")
     with pytest.raises(UserError, match="made with this configuration"):
         train_denoiser(run)
 
 
-def test_a_wrong_scheduler_is_refused_before_the_training(trained, tiny_experiment, monkeypatch):
+def test_a_wrong_scheduler_is_refused_before_the_training(trained, tiny_run, monkeypatch):
     monkeypatch.setattr(Trainer, "run", lambda self: pytest.fail("trained first"))
-    run = _with_codec_of(trained, tiny_experiment("--sampling.scheduler", "Nonsense"), "run")
+    run = _with_codec_of(trained, tiny_run("--sampling.scheduler", "Nonsense"), "run")
     with pytest.raises(UserError, match="'Nonsense' cannot sample"):
         train_denoiser(run)
 
@@ -100,31 +93,31 @@ def test_a_finished_stage_is_not_repeated(trained, monkeypatch):
     train_denoiser(trained)
 
 
-def test_the_data_space_model_is_the_same_stage_with_the_identity_codec(tiny_experiment):
-    experiment = tiny_experiment("--autoencoder.kind", "identity")
+def test_the_data_space_model_is_the_same_stage_with_the_identity_codec(tiny_run):
+    experiment = tiny_run("--autoencoder.kind", "identity")
     train_codec(experiment)
     train_denoiser(experiment)
-    pipeline = load_pipeline(experiment)
+    pipeline = experiment.pipeline()
     assert isinstance(pipeline.codec, IdentityCodec)
     state = pipeline(generators=[member_generator(0, 0)], steps=3).state
-    grid = StateArchive.open(experiment.data.archive).grid
+    grid = experiment.archive.grid
     assert state.temperature.shape == (1, *grid.shape)
     assert state.temperature.isfinite().all()
-    assert not (experiment.run_directory / "diffusion" / "latents.safetensors").exists()
+    assert not (experiment.directory / "diffusion" / "latents.safetensors").exists()
 
 
-def test_each_stage_has_its_own_precision_in_one_process(tiny_experiment):
-    experiment = tiny_experiment(
+def test_each_stage_has_its_own_precision_in_one_process(tiny_run):
+    experiment = tiny_run(
         *("--autoencoder.training.precision", "bf16"),
         *("--diffusion.training.precision", "fp32"),
     )
     train_codec(experiment)
     train_denoiser(experiment)
-    assert (model_directory(experiment.run_directory) / "model_index.json").is_file()
+    assert (experiment.model_folder / "model_index.json").is_file()
 
 
 def test_a_released_model_is_a_folder_that_says_what_it_is(trained):
-    folder = model_directory(trained.run_directory)
+    folder = trained.model_folder
     assert {path.name for path in folder.iterdir()} >= {"README.md", "experiment.yaml", "codec"}
     card = (folder / "README.md").read_text()
     assert "5 levels, 12 rows and" in card
@@ -133,7 +126,7 @@ def test_a_released_model_is_a_folder_that_says_what_it_is(trained):
 
 def test_a_run_directory_holds_nothing_pickled(trained):
     kinds = {".safetensors", ".json", ".jsonl", ".yaml", ".md"}
-    files = [path for path in Path(trained.run_directory).rglob("*") if path.is_file()]
+    files = [path for path in Path(trained.directory).rglob("*") if path.is_file()]
     other = [path for path in files if path.suffix not in kinds and "tfevents" not in path.name]
     assert files
     assert other == []

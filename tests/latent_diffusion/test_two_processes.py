@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from configs import load_experiment
+from configs.run import Run
 from data.archive.reader import StateArchive
 from latent_diffusion.sample import draw
 
@@ -26,25 +27,24 @@ from pathlib import Path
 import torch
 from accelerate.utils import gather_object
 
-from autoencoder.train import load_codec
 from configs import load_experiment
-from data.archive.reader import StateArchive
+from configs.run import Run
+from configs.stages import train_denoiser
 from latent_diffusion import train
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.sample import draw
 from training.launch import build_accelerator
 
 torch.set_num_threads(1)
-experiment = load_experiment(Path(sys.argv[1]))
-accelerator = build_accelerator(experiment.run_directory / "check", precision="fp32")
-archive, codec = StateArchive.open(experiment.data.archive), load_codec(experiment)
-latents = experiment.run_directory / "diffusion" / "latents.safetensors"
+run = Run(load_experiment(Path(sys.argv[1])))
+stage, settings, codec = run.denoiser_stage, run.settings.diffusion, run.codec()
+accelerator = build_accelerator(run.directory / "check", precision="fp32")
 with accelerator.main_process_first():
-    datasets = latent_datasets(codec, archive, path=latents)
-unet = train.build_denoiser(experiment, codec)
+    datasets = latent_datasets(codec, run.archive, path=stage.directory / "latents.safetensors")
+unet = train.build_denoiser(settings, codec)
 trainer = train.build_trainer(
-    experiment, codec, unet=unet, schedule=train.build_schedule(experiment),
-    datasets=datasets, accelerator=accelerator,
+    settings, codec, unet=unet, datasets=datasets, accelerator=accelerator,
+    directory=stage.directory,
 )
 before = sum(float(p.detach().double().sum()) for p in unet.parameters())
 batches = trainer.batches(0)
@@ -66,8 +66,8 @@ report = {
     "gradients": sum(float(p.grad.double().abs().sum()) for p in unet.parameters()),
 }
 reports = gather_object([report])
-train.train_denoiser(experiment)
-draw(experiment, guided=True, output=experiment.run_directory / "two.zarr")
+train_denoiser(run)
+draw(run.ensemble(guided=True), output=run.directory / "two.zarr")
 if accelerator.is_main_process:
     Path(sys.argv[2]).write_text(json.dumps(reports))
 torch.distributed.destroy_process_group()
@@ -97,24 +97,24 @@ def two_processes(tmp_path_factory, write_tiny_config, launch_environment):
     config = write_tiny_config(directory)
     file = str(ROOT / "configs" / "accelerate" / "two_cpu_processes.yaml")
     launcher = ("accelerate.commands.launch", "--config_file", file, "--main_process_port", "0")
-    train = ("-m", "autoencoder.train", str(config), "--autoencoder.blocks=1")
+    train = ("-m", "halocline", "train", "autoencoder", str(config), "--autoencoder.blocks=1")
     _launch(*launcher, *train, environment=launch_environment)
     script, report = directory / "check.py", directory / "report.json"
     script.write_text(CHECK)
     torchrun = ("torch.distributed.run", "--nproc_per_node", "2", "--standalone")
     _launch(*torchrun, str(script), str(config), str(report), environment=launch_environment)
-    return load_experiment(config), json.loads(report.read_text())
+    return Run(load_experiment(config)), json.loads(report.read_text())
 
 
-def _checkpoint(experiment, stage: str) -> Path:
-    (found,) = (experiment.run_directory / stage).glob("checkpoint-*")
+def _checkpoint(run, stage: str) -> Path:
+    (found,) = (run.directory / stage).glob("checkpoint-*")
     return found
 
 
 @pytest.mark.parametrize("stage", ["autoencoder", "diffusion"])
 def test_both_stages_ran_in_two_processes(two_processes, stage):
-    experiment, _ = two_processes
-    identity = json.loads((_checkpoint(experiment, stage) / "identity.json").read_text())
+    run, _ = two_processes
+    identity = json.loads((_checkpoint(run, stage) / "identity.json").read_text())
     assert identity["processes"] == 2
     assert identity["batch_size"] == 4
 
@@ -136,10 +136,10 @@ def test_gradients_and_weights_are_the_same_on_both(two_processes):
 
 
 def test_two_processes_draw_the_ensemble_that_one_draws(two_processes, tmp_path):
-    experiment, _ = two_processes
-    draw(experiment, guided=True, output=tmp_path / "one.zarr")
+    run, _ = two_processes
+    draw(run.ensemble(guided=True), output=tmp_path / "one.zarr")
     one = StateArchive.open(tmp_path / "one.zarr")
-    two = StateArchive.open(experiment.run_directory / "two.zarr")
+    two = StateArchive.open(run.directory / "two.zarr")
     assert two.member.tolist() == one.member.tolist() == [0, 1, 2]
     assert two.attributes["sampling"] == one.attributes["sampling"]
     torch.testing.assert_close(
