@@ -38,6 +38,7 @@ def evaluate(
     rows = gather_rows(experiment)
     row_metrics = evaluate_rows(experiment, rows)
     metrics: dict[str, object] = {
+        "kind": "run",
         "rows": row_metrics,
         "autoencoder": judge_codec(experiment, rows["truth"]),
         "integration": integration,
