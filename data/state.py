@@ -28,6 +28,7 @@ class State:
 
     @property
     def levels(self) -> int:
+        """Number of vertical levels z."""
         return self.temperature.shape[1]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> State:

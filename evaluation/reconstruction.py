@@ -43,11 +43,17 @@ class StateCodec(Protocol):
     """What is judged: a codec, or anything that encodes and decodes as one."""
 
     @property
-    def statistics(self) -> Statistics: ...
+    def statistics(self) -> Statistics:
+        """Means and spreads of the training states, for errors in standard deviations."""
+        ...
 
-    def encode(self, state: State) -> Tensor: ...
+    def encode(self, state: State) -> Tensor:
+        """Latents `b c h w` of a state in physical units."""
+        ...
 
-    def decode(self, latents: Tensor) -> State: ...
+    def decode(self, latents: Tensor) -> State:
+        """The state in physical units that latents `b c h w` stand for."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ from guidance.balance import balanced_velocities
 from guidance.seawater import equation_of_state
 from integration.member_run import ROUNDING, MemberRun, load_arrays, load_run, save_run
 from integration.recording import Recorder
+
+if TYPE_CHECKING:
+    from data.basin.run import BasinRun
 
 FloatArray = NDArray[np.float64]
 Start = tuple[FloatArray, FloatArray] | None  # T [degC], S [g/kg], `z y x`; None: analytic state
@@ -304,7 +307,7 @@ def _integrate(task: _Task, report: Report) -> None:
     report(task.years)
 
 
-def _begin(task: _Task):
+def _begin(task: _Task) -> tuple[BasinRun, Recorder]:
     """The run at its start or its last checkpoint, and what was recorded until then."""
     from data.basin.run import BasinRun
 
@@ -324,7 +327,7 @@ def _begin(task: _Task):
     return run, recorder
 
 
-def _balance(run) -> None:
+def _balance(run: BasinRun) -> None:
     """Give a `BasinRun` the geostrophic flow of its temperature and salinity."""
     temperature, salinity = (torch.from_numpy(values)[None] for values in run.state())
     u, v = balanced_velocities(
@@ -333,7 +336,7 @@ def _balance(run) -> None:
     run.set_velocities(u[0].numpy(), v[0].numpy())
 
 
-def _save(task: _Task, run, recorder: Recorder) -> None:
+def _save(task: _Task, run: BasinRun, recorder: Recorder) -> None:
     """Write a checkpoint, then the record that ends with it, then remove what came before."""
     now = task.checkpoint(recorder.year)
     run.save(now)
@@ -341,7 +344,7 @@ def _save(task: _Task, run, recorder: Recorder) -> None:
     _remove_checkpoints(task, but=now)
 
 
-def _finish(task: _Task, run, recorder: Recorder, blow_up_year: float | None) -> None:
+def _finish(task: _Task, run: BasinRun, recorder: Recorder, blow_up_year: float | None) -> None:
     if blow_up_year is None and task.goes_on:
         _save(task, run, recorder)
     else:
@@ -357,7 +360,9 @@ def _remove_checkpoints(task: _Task, *, but: Path | None = None) -> None:
             path.unlink()
 
 
-def _save_record(task: _Task, run, recorder: Recorder, blow_up_year: float | None) -> None:
+def _save_record(
+    task: _Task, run: BasinRun, recorder: Recorder, blow_up_year: float | None
+) -> None:
     grid = run.grid()
     arrays = {
         "label": task.label,

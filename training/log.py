@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
     return lines
 
 
-def write_json(path: Path, content: dict[str, object]) -> None:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write `content` whole or not at all; numbers that do not exist (NaN) become null."""
     with whole(path) as partial:
         partial.write_text(json.dumps(_without_nan(content), indent=2) + "\n")

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -29,10 +29,14 @@ class Task(Protocol):
     """What a worker is given: picklable, with a name and a length in model years."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """How the progress bar and error messages call the task."""
+        ...
 
     @property
-    def years(self) -> float: ...
+    def years(self) -> float:
+        """Length of the run [model years]."""
+        ...
 
 
 AnyTask = TypeVar("AnyTask", bound=Task)
@@ -94,7 +98,9 @@ def _start(function: Callable[[AnyTask, Report], None], task: AnyTask, report: R
     function(task, report)
 
 
-def _follow(pending: set[Future[None]], progress: MutableMapping[str, float], bar: tqdm) -> None:
+def _follow(
+    pending: set[Future[None]], progress: MutableMapping[str, float], bar: tqdm[Any]
+) -> None:
     """Move the bar until all is done; raises the first error."""
     while pending:
         done, pending = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_EXCEPTION)

@@ -62,7 +62,9 @@ class VerosRestart:
         return (path,)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Sea level is left out: a rigid lid has none. With new velocities, the tendencies of the
+        """Write T and S of all time levels into a copy of the template, and velocities if chosen.
+
+        Sea level is left out: a rigid lid has none. With new velocities, the tendencies of the
         step before become 0, and at rest the stream function.
 
         Raises UserError also if the template is not a restart of the state's domain.
