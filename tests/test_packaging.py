@@ -6,9 +6,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 PACKAGES: list[str] = SETUPTOOLS["packages"]
 
 
@@ -52,3 +54,21 @@ def test_every_configuration_is_installed():
 @pytest.mark.parametrize("pattern", SETUPTOOLS["package-data"]["configs"])
 def test_every_pattern_finds_a_file(pattern):
     assert list((ROOT / "configs").glob(pattern))
+
+
+def test_the_citation_names_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PYPROJECT["project"]["version"]
+    assert citation["license"] == PYPROJECT["project"]["license"]
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+
+
+def test_the_changelog_has_the_version():
+    version = PYPROJECT["project"]["version"]
+    assert f"\n## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_package_has_a_reference_page():
+    rooms = {package.split(".")[0] for package in PACKAGES} | set(SETUPTOOLS["py-modules"])
+    pages = {page.stem for page in (ROOT / "docs" / "reference").glob("*.md")}
+    assert pages == rooms | {"index"}
