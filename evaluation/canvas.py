@@ -1,4 +1,4 @@
-"""How ocean fields are drawn: maps, depth sections, colour scales; used by every figure."""
+"""Drawing of ocean fields: maps, depth sections and colour scales, for all figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from data.grid import OceanGrid
 
 try:
     import cmocean
-except ImportError:  # handsome, not needed
+except ImportError:  # optional
     cmocean = None
 
 FloatArray = NDArray[np.float64]
@@ -129,7 +129,7 @@ def map_panel(grid: OceanGrid, *, area: float = 6.5) -> tuple[float, float]:
 
 
 def is_tall(grid: OceanGrid) -> bool:
-    """Whether maps are so much higher than wide that they stand best in one line."""
+    """Whether maps are so much taller than wide that one row of panels suits them best."""
     x, y = horizontal_coordinates(grid)
     return bool(np.ptp(x) < 0.75 * np.ptp(y))
 

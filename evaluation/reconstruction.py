@@ -40,7 +40,7 @@ KINDS = ("", "adjusted_", "perturbed_", "interpolated_")  # of decoded states, a
 
 
 class StateCodec(Protocol):
-    """What is judged: a codec, or anything that encodes and decodes as one."""
+    """A codec, or anything that encodes and decodes like one."""
 
     @property
     def statistics(self) -> Statistics:
@@ -52,7 +52,7 @@ class StateCodec(Protocol):
         ...
 
     def decode(self, latents: Tensor) -> State:
-        """The state in physical units that latents `b c h w` stand for."""
+        """The state in physical units for latents `b c h w`."""
         ...
 
 

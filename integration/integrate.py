@@ -1,4 +1,4 @@
-"""A-posteriori test: let the ocean model itself integrate from each state and watch it drift.
+"""A-posteriori test: integrate the ocean model from each state and measure the drift.
 
 Every start begins with its temperature and salinity, under the same forcing, and either from the
 same velocities, the model's own cold start (at rest but for a flow of about 1 cm/s, the first
@@ -44,7 +44,7 @@ RECORD = "record.npz"
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under what a run goes on: what members of different labels and equal index share.
+    """Conditions of a run, shared by members of equal index under different labels.
 
     seed: of the forcing anomalies; start_year: model year at the start; its fraction is the
     season, so choose that of the state
@@ -57,7 +57,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Starts:
-    """The states that a label's runs begin with; the first `long_members` go on to `long_years`."""
+    """Start states of a label; the first `long_members` continue to `long_years`."""
 
     states: Sequence[Start]
     years: float
@@ -67,7 +67,7 @@ class Starts:
 
 @dataclass(frozen=True)
 class Integrations:
-    """What is to be integrated.
+    """A plan of integrations.
 
     starts: by label ("truth", "generated", ...), states on the basin's grid
     conditions: for each index within a label
@@ -89,10 +89,10 @@ class Integrations:
 
 @dataclass(frozen=True)
 class IntegrationResult:
-    """What has been integrated.
+    """The integrations of a plan that exist.
 
     runs: those that reached their label's `years` [years] or diverged, and end there; long_runs:
-    those that have gone on, as far as they are
+    those that continue, as far as they have come
     """
 
     runs: list[MemberRun]
@@ -157,7 +157,7 @@ def integrate_states(study: Integrations, *, workers: int) -> IntegrationResult:
 
 
 def finished(study: Integrations) -> IntegrationResult:
-    """What of a study is there; integrates nothing."""
+    """The existing runs of a plan, without integrating."""
     tasks, long_tasks = _tasks(study)
     runs = [load_run(task.record).until(task.years) for task in tasks if task.done]
     found = [load_run(task.record) for task in long_tasks if task.record.exists()]

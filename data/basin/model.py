@@ -30,7 +30,7 @@ from veros.variables import Variable  # noqa: E402
 
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters, RedNoise  # noqa: E402
 
-# Whoever runs the basin takes Veros' routines from here, where its settings come first.
+# Other modules import Veros' routines from here, after its settings are made.
 __all__ = [
     "SECONDS_PER_DAY",
     "Basin",
@@ -44,7 +44,9 @@ SECONDS_PER_DAY = 86400.0
 SPECIFIC_HEAT = 3991.86795711963  # J/(kg K)
 HEAT_FEEDBACK = 40.0  # W/(m2 K), DINO
 SALT_FEEDBACK = 3.858e-3  # kg/(m2 s), DINO
-FREEZING_POINT = -1.8  # degC: a restoring target below it would stand for ice that is not modelled
+FREEZING_POINT = (
+    -1.8
+)  # degC: a restoring target below it would represent sea ice, which is not modelled
 
 
 class Basin(VerosSetup):
@@ -174,9 +176,9 @@ class Basin(VerosSetup):
 
     @veros_routine
     def set_diagnostics(self, state: VerosState) -> None:
-        """None: the runs record what they need themselves."""
+        """Switch off Veros' own diagnostics; the runs record what they need."""
         state.diagnostics.clear()
 
     @veros_routine
     def after_timestep(self, state: VerosState) -> None:
-        """Nothing, but Veros asks for it."""
+        """Do nothing; Veros requires the method."""

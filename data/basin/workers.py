@@ -20,17 +20,17 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} model years [{elaps
 
 
 def require_veros() -> None:
-    """Raise UserError if Veros is not installed, before any worker starts in vain."""
+    """Raise UserError if Veros is not installed, before any worker starts."""
     if importlib.util.find_spec("veros") is None:
         raise UserError("the basin needs Veros, which is not installed: pip install '.[basin]'.")
 
 
 class Task(Protocol):
-    """What a worker is given: picklable, with a name and a length in model years."""
+    """The input of a worker: picklable, with a name and a length in model years."""
 
     @property
     def name(self) -> str:
-        """How the progress bar and error messages call the task."""
+        """Name of the task in the progress bar and in error messages."""
         ...
 
     @property
@@ -43,7 +43,7 @@ AnyTask = TypeVar("AnyTask", bound=Task)
 
 
 class Report:
-    """Tells the parent how many model years of a task are done, and the worker when to stop."""
+    """Reports the finished model years of a task to the parent, and stops the worker on demand."""
 
     def __init__(
         self, progress: MutableMapping[str, float], stop: threading.Event, name: str
@@ -68,8 +68,8 @@ def run_side_by_side(
 ) -> None:
     """Call `function(task, report)` for every task, `workers` at a time, under a progress bar.
 
-    Every task gets a spawned process of its own, with one thread: Veros locks its settings once
-    per process. The first error of a worker is shown at once and raised as soon as the others have
+    Each task runs in its own spawned process with one thread, because Veros locks its settings
+    once per process. The first error of a worker is shown at once and raised as soon as the others have
     stopped, which they do at their next report.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -94,7 +94,7 @@ def run_side_by_side(
 
 
 def _start(function: Callable[[AnyTask, Report], None], task: AnyTask, report: Report) -> None:
-    report(0.0)  # the pool starts one task more than it has workers: that one, too, may be in vain
+    report(0.0)  # the pool starts one more task than it has workers; stop that one as well
     function(task, report)
 
 

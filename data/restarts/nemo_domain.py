@@ -1,4 +1,4 @@
-"""NEMO's files of one domain: opening them, and whether a state lives on the same one."""
+"""NEMO's files of one domain: opening them and comparing their domain with a grid."""
 
 from __future__ import annotations
 
