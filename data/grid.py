@@ -77,7 +77,7 @@ class OceanGrid:
         return self.faces[1:-1]
 
     def part(self, rows: slice) -> OceanGrid:
-        """The grid of some rows; levels keep their faces, even where their thickest cell is in other rows.
+        """The grid of some rows; levels keep the faces that they have in the whole grid.
 
         A periodic x axis stays periodic.
         """

@@ -44,15 +44,15 @@ def abyssal_cell(stream: FloatArray, *, base: FloatArray) -> float:
 def barotropic(u: FloatArray, *, length: FloatArray, thickness: FloatArray) -> FloatArray:
     """Barotropic stream function `y x` [Sv] at the south-eastern corners of the cells.
 
-    u: `z y x` [m/s]; length: of the eastern faces, `y` [m]; thickness: `z` [m]. The eastward transport
-    between a corner and the northern wall; positive in the north's subtropical gyre.
+    u: `z y x` [m/s]; length: of the eastern faces, `y` [m]; thickness: `z` [m]. The eastward
+    transport between a corner and the northern wall; positive in the north's subtropical gyre.
     """
     flow = np.einsum("zyx,z,y->yx", u, thickness, length)
     return np.cumsum(flow[::-1], axis=0)[::-1] / SVERDRUP
 
 
 def channel_transport(stream: FloatArray) -> float:
-    """Eastward transport [Sv] through the channel of an otherwise closed basin, from `barotropic`."""
+    """Eastward transport [Sv] through the channel of an otherwise closed basin."""
     return float(stream[0].mean())
 
 

@@ -1,8 +1,8 @@
 """Drift of integrations, the year in which they settle, and their distance from the truth's.
 
-All measures use annual means of the horizontal mean at each level, so the season does not count as
-drift. Year 1 is the first after the start. Currents and season adjust in it from any state, so drift
-is measured after it.
+All measures use annual means of the horizontal mean at each level, so the season does not count
+as drift. Year 1 is the first after the start. Currents and season adjust in it from any state, so
+drift is measured after it.
 """
 
 from __future__ import annotations

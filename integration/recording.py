@@ -73,8 +73,8 @@ class Recorder:
     """Collects `SERIES` and `PROFILES` at times that the caller chooses.
 
     Profiles are horizontal means of T [degC] and S [g/kg] at each level, and the rms over each
-    level of their change since the start. Of each complete year it keeps the mean overturning. Create it
-    at the start of the run.
+    level of their change since the start. Of each complete year it keeps the mean overturning.
+    Create it at the start of the run.
     """
 
     def __init__(self, run: Run) -> None:

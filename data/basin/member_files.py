@@ -47,7 +47,7 @@ class MemberRecord:
         kinetic_energy: float,
         with_fields: bool,
     ) -> None:
-        """Keep the level means of a year's mean T and S `z y x`; with `with_fields` also the fields.
+        """Keep the level means of a year's mean T and S `z y x`, and with `with_fields` the fields.
 
         year: the year after the branching that ends now; kinetic_energy: at its end [m2/s2]
         """

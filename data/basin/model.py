@@ -44,9 +44,7 @@ SECONDS_PER_DAY = 86400.0
 SPECIFIC_HEAT = 3991.86795711963  # J/(kg K)
 HEAT_FEEDBACK = 40.0  # W/(m2 K), DINO
 SALT_FEEDBACK = 3.858e-3  # kg/(m2 s), DINO
-FREEZING_POINT = (
-    -1.8
-)  # degC: a restoring target below it would represent sea ice, which is not modelled
+FREEZING_POINT = -1.8  # degC: a colder restoring target would need sea ice, which is not modelled
 
 
 class Basin(VerosSetup):

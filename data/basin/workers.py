@@ -69,8 +69,8 @@ def run_side_by_side(
     """Call `function(task, report)` for every task, `workers` at a time, under a progress bar.
 
     Each task runs in its own spawned process with one thread, because Veros locks its settings
-    once per process. The first error of a worker is shown at once and raised as soon as the others have
-    stopped, which they do at their next report.
+    once per process. The first error of a worker is shown at once and raised when the others
+    have stopped, at their next report.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")

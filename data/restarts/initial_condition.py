@@ -144,7 +144,7 @@ def _check_values(name: str, wet_values: Floats) -> None:
 
 
 def _check_units(name: str, wet_values: Floats) -> None:
-    """Sea level is about 0 in any units, so its extremes are tested; medians are robust to outliers."""
+    """Test medians, which are robust; for sea level, about 0 in any units, test extremes."""
     median, extreme = float(np.median(wet_values)), float(np.abs(wet_values).max())
     of_median = f"a median of {median:.4g}"
     wrong = {

@@ -1,8 +1,9 @@
 """A flow for Veros' rigid lid: depth mean from a stream function, w from continuity.
 
-Veros keeps the depth-mean flow as a stream function. Neither sea level nor these velocities determine
-it, so the depth mean stays that of the restart. The initial condition's velocities give the change of
-the flow with depth. There are no partial cells: a level is equally thick in all columns.
+Veros keeps the depth-mean flow as a stream function. Neither sea level nor these velocities
+determine it, so the depth mean stays that of the restart. The initial condition's velocities give
+the change of the flow with depth. There are no partial cells: a level is equally thick in all
+columns.
 """
 
 from __future__ import annotations
