@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -31,7 +31,9 @@ class Objective(Protocol):
     only for what runs inside the wrapper. "loss" is what is minimised.
     """
 
-    def __call__(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]: ...
+    def __call__(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses of a batch of samples; `generator` draws all their noise."""
+        ...
 
 
 class Trainer:
@@ -128,7 +130,7 @@ class Trainer:
             tracker.finish()
 
     @contextmanager
-    def averaged_weights(self):
+    def averaged_weights(self) -> Iterator[None]:
         """Within this context the network holds its averaged (EMA) weights."""
         self.ema.store(self._parameters)
         self.ema.copy_to(self._parameters)
@@ -157,7 +159,9 @@ class Trainer:
         self.counter += self.plan.batch_size
         return losses
 
-    def _after_step(self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm) -> None:
+    def _after_step(
+        self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm[Any]
+    ) -> None:
         if self.plan.due(self.counter, self.plan.validation_samples):
             values = self._means(losses, prefix="train") | self._validate()
             bar.set_postfix({"validation": f"{values['validation/loss']:.4g}"})

@@ -23,6 +23,8 @@ from latent_diffusion.sample import load_pipeline, member_generator
 from latent_diffusion.train import train_denoiser
 from training.loop import Trainer
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = "{solver_order: 1, timestep_spacing: trailing}"
 
 

@@ -100,6 +100,7 @@ def test_a_finished_stage_is_not_repeated(trained, monkeypatch):
     train_denoiser(trained)
 
 
+@pytest.mark.slow
 def test_the_data_space_model_is_the_same_stage_with_the_identity_codec(tiny_experiment):
     experiment = tiny_experiment("--autoencoder.kind", "identity")
     train_codec(experiment)
@@ -113,6 +114,7 @@ def test_the_data_space_model_is_the_same_stage_with_the_identity_codec(tiny_exp
     assert not (experiment.run_directory / "diffusion" / "latents.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_each_stage_has_its_own_precision_in_one_process(tiny_experiment):
     experiment = tiny_experiment(
         *("--autoencoder.training.precision", "bf16"),

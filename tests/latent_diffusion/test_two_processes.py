@@ -14,6 +14,8 @@ from configs import load_experiment
 from data.archive.reader import StateArchive
 from latent_diffusion.sample import draw
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300  # seconds
 

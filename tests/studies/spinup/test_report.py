@@ -87,6 +87,7 @@ def cost(experiment):
     (folder / "integration" / "sampling_cost.json").write_text(json.dumps(measured))
 
 
+@pytest.mark.slow
 def test_the_command_writes_tables_and_figures(
     experiment, cost, result, tmp_path, monkeypatch, capsys
 ):
