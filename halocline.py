@@ -319,7 +319,7 @@ def integrate(experiment: Experiment, options: argparse.Namespace) -> None:
     seeds = {"integration": experiment.integration.seed, "sampling": experiment.sampling.seed}
     own = experiment.integration.directory
     path = (own or experiment.run_directory) / "integration.json"
-    write_json(path, {**result, "provenance": provenance(seeds=seeds)})
+    write_json(path, {"kind": "integration", **result, "provenance": provenance(seeds=seeds)})
     print(json.dumps(result, indent=2))
     print(f"wrote {path}")
 

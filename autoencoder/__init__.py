@@ -1,0 +1,1 @@
+"""From a volume of temperature and salinity to a latent grid and back."""

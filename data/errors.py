@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises."""
+"""The exception for mistakes of the user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """A mistake that the user can mend.
+    """A mistake that the user can correct.
 
     The message is one sentence or two: what was found, what was expected, what to do. The command
     line prints it without a traceback.
@@ -17,7 +17,7 @@ class UserError(Exception):
 
 @contextmanager
 def user_errors_in_one_sentence() -> Iterator[None]:
-    """For the edge of a command: a `UserError` ends it with its sentence, without a traceback."""
+    """Context of a command: a `UserError` ends it with its message, without a traceback."""
     try:
         yield
     except UserError as error:

@@ -56,7 +56,7 @@ class OceanGrid:
 
         Levels are as thick as their thickest cell, which is a whole one where others are cut by the
         sea floor; a level without a wet cell is symmetric about its centre. A face that is then not
-        between the centres on its two sides lies midway. `level_faces`, where given, says it.
+        between the centres on its two sides lies midway. `level_faces` takes precedence.
         """
         if self.level_faces is not None:
             return self.level_faces
@@ -77,9 +77,9 @@ class OceanGrid:
         return self.faces[1:-1]
 
     def part(self, rows: slice) -> OceanGrid:
-        """The grid of some rows; levels keep their faces, though their thickest cell be elsewhere.
+        """The grid of some rows; levels keep the faces that they have in the whole grid.
 
-        An x axis that closes on itself still does.
+        A periodic x axis stays periodic.
         """
         curvilinear = self.latitude.ndim == 2
         return replace(

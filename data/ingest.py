@@ -68,7 +68,9 @@ class IngestSettings(Conventions):
         description="veros: a snapshot file, for restarts; mitgcm-mds: the folder of hFacC, XC ...",
     )
     time_step: float | None = Field(
-        None, gt=0, description="mitgcm-mds: of the tracers [s], where .meta files tell no time"
+        None,
+        gt=0,
+        description="mitgcm-mds: time step of the tracers [s], for .meta files without time",
     )
     one_member: bool = Field(False, description="files continue each other; else a member each")
     block: int | None = Field(None, description="keep only this value of the files' `block`")
@@ -88,7 +90,7 @@ class IngestSettings(Conventions):
 
 @dataclass(frozen=True)
 class _Source:
-    """One opened file and what of it goes into the archive."""
+    """One opened file and the samples that go into the archive."""
 
     output: ModelOutput
     samples: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""The physical state of the ocean that every room passes to the next."""
+"""The physical state of the ocean, which all packages exchange."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 class State:
     """A batch of ocean states in physical units, land filled with 0.
 
-    temperature: `b z y x` [degC], of the kind that the archive's equation of state takes
+    temperature: `b z y x` [degC], potential or conservative, as the equation of state requires
     salinity: `b z y x` [1e-3 or g/kg, likewise]
     sea_level: `b y x` [m], None where the data has none
     """
@@ -28,6 +28,7 @@ class State:
 
     @property
     def levels(self) -> int:
+        """Number of vertical levels z."""
         return self.temperature.shape[1]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> State:
@@ -61,7 +62,7 @@ class State:
 
     @classmethod
     def from_rows(cls, strips: list[State]) -> State:
-        """Join strips of rows along the y axis; one alone is itself the whole."""
+        """Join strips of rows along the y axis; a single strip is returned as it is."""
         if len(strips) == 1:
             return strips[0]
         channels = torch.cat([strip.to_channels() for strip in strips], dim=-2)
@@ -69,9 +70,9 @@ class State:
 
     @classmethod
     def collect_rows(cls, strips: Iterable[State], *, rows: int) -> State:
-        """As `from_rows`, of strips as they come, `rows` rows in all; carries no gradient.
+        """As `from_rows`, for an iterator of strips with `rows` rows in total; without gradient.
 
-        No more than two strips, the first and the last one made, exist beside the whole.
+        Besides the whole, at most two strips exist at a time, the first and the latest.
         """
         coming = iter(strips)
         first = next(coming)
@@ -87,5 +88,5 @@ class State:
 
 
 def _taller(channels: Tensor, rows: int) -> Tensor:
-    """An empty tensor like `b c y x`, of so many rows."""
+    """An empty tensor like `b c y x`, with `rows` rows."""
     return channels.new_empty(*channels.shape[:2], rows, channels.shape[3])

@@ -1,0 +1,1 @@
+"""Judging states: metrics, distances, spectra, figures and the report."""

@@ -1,10 +1,11 @@
-"""How ocean fields are drawn: maps, depth sections, colour scales; used by every figure."""
+"""Drawing of ocean fields: maps, depth sections and colour scales, for all figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import wraps
+from typing import Any, Literal, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -19,10 +20,11 @@ from data.grid import OceanGrid
 
 try:
     import cmocean
-except ImportError:  # handsome, not needed
+except ImportError:  # optional
     cmocean = None
 
 FloatArray = NDArray[np.float64]
+Arguments = ParamSpec("Arguments")
 Layout = Literal["constrained", "compressed"]
 LAND = "0.78"
 TRUTH_COLOUR = "black"
@@ -48,14 +50,14 @@ _MAPS = {  # quantity: cmocean's name, matplotlib's stand-in
 }
 
 
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     """Draw in this style, leaving the caller's matplotlib settings alone."""
 
-    def wrapper(*args, **kwargs) -> Figure:
+    @wraps(draw)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with matplotlib.rc_context(STYLE):
             return draw(*args, **kwargs)
 
-    wrapper.__doc__, wrapper.__name__ = draw.__doc__, draw.__name__
     return wrapper
 
 
@@ -112,7 +114,7 @@ def _isolines(values: FloatArray, low: float, high: float, quantity: str) -> tup
 
 def new_figure(
     rows: int, columns: int, *, panel: tuple[float, float], layout: Layout = "constrained"
-) -> tuple[Figure, NDArray]:
+) -> tuple[Figure, NDArray[Any]]:
     """A figure without pyplot's global state, and its axes `rows columns`; `panel` in inches."""
     width, height = panel
     figure = Figure(figsize=(columns * width + 1.1, rows * height + 0.7), layout=layout)
@@ -127,7 +129,7 @@ def map_panel(grid: OceanGrid, *, area: float = 6.5) -> tuple[float, float]:
 
 
 def is_tall(grid: OceanGrid) -> bool:
-    """Whether maps are so much higher than wide that they stand best in one line."""
+    """Whether maps are so much taller than wide that one row of panels suits them best."""
     x, y = horizontal_coordinates(grid)
     return bool(np.ptp(x) < 0.75 * np.ptp(y))
 
@@ -238,6 +240,7 @@ def reference_name(rows: Mapping[str, object]) -> str:
 
 
 def row_colours(rows: Mapping[str, object]) -> dict[str, str]:
+    """A matplotlib colour for each row: black for the reference, the others in a fixed order."""
     truth = reference_name(rows)
     others = iter(ROW_COLOURS * len(rows))
     return {name: TRUTH_COLOUR if name == truth else next(others) for name in rows}

@@ -36,6 +36,7 @@ def evaluate(
     rows = gather_rows(run)
     row_metrics = evaluate_rows(run, rows)
     metrics: dict[str, object] = {
+        "kind": "run",
         "rows": row_metrics,
         "autoencoder": judge_codec(run, rows["truth"]),
         "integration": integration,

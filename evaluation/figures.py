@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -357,7 +358,7 @@ def _profile_line(ax: Axes, depth: FloatArray, profile: FloatArray, colour: str,
     ax.plot(mean, depth, color=colour, label=name, linewidth=1.3)
 
 
-def _label_profiles(axes: NDArray) -> None:
+def _label_profiles(axes: NDArray[Any]) -> None:
     for line in axes:
         line[0].set_ylabel("depth [m]")
         for ax in line[1:]:

@@ -148,7 +148,7 @@ def variance_ratio(generated: Tensor, truth: Tensor, weights: Tensor) -> float:
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What every row of the table is judged with.
+    """Grid, equation of state and training states that all rows are judged with.
 
     eos: the equation of state of the data; training: the states that the models learnt from, for
     the search of copies (None leaves `nearest_neighbour_ratio` NaN).

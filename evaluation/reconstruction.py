@@ -40,14 +40,20 @@ KINDS = ("", "adjusted_", "perturbed_", "interpolated_")  # of decoded states, a
 
 
 class StateCodec(Protocol):
-    """What is judged: a codec, or anything that encodes and decodes as one."""
+    """A codec, or anything that encodes and decodes like one."""
 
     @property
-    def statistics(self) -> Statistics: ...
+    def statistics(self) -> Statistics:
+        """Means and spreads of the training states, for errors in standard deviations."""
+        ...
 
-    def encode(self, state: State) -> Tensor: ...
+    def encode(self, state: State) -> Tensor:
+        """Latents `b c h w` of a state in physical units."""
+        ...
 
-    def decode(self, latents: Tensor) -> State: ...
+    def decode(self, latents: Tensor) -> State:
+        """The state in physical units for latents `b c h w`."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ Table = Mapping[str, Mapping[str, Value]]
 
 @dataclass(frozen=True)
 class Column:
-    """A quantity: its key, readable name, unit, and what to look for."""
+    """A quantity: its key, readable name, unit, and how to read it."""
 
     key: str
     name: str
@@ -130,7 +130,7 @@ def write_report(
     integration: Table | None = None,
     cost: Table | None = None,
 ) -> Path:
-    """Write the page to `path`; it appears whole or not at all, and refers to nothing outside.
+    """Write the page to `path`; it appears whole or not at all and needs no other file.
 
     metrics: rows of `evaluation.metrics.evaluate_row` by name; integration: the summary of
     `integration.integrate`; cost: rows of any named values, with units in the names; figures: PNG
@@ -156,7 +156,7 @@ def write_report(
 
 
 def format_value(value: Value) -> str:
-    """Three significant figures, a dash for what does not exist."""
+    """Three significant figures, a dash for missing values."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     if isinstance(value, str):

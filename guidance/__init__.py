@@ -1,0 +1,1 @@
+"""Sea water physics, and the constraints that steer sampling."""

@@ -1,4 +1,4 @@
-"""What the velocities of a basin transport: overturning, channel, gyres. Numpy, pure functions.
+"""Transports of a basin's velocities: overturning, channel, gyres. Pure functions in NumPy.
 
 Velocities are the model's own, on the faces of its cells (C grid): u on the eastern and v on the
 northern one, `z y x` [m/s]. A model's parameterised eddies (Gent-McWilliams) are not in them: the
@@ -18,7 +18,7 @@ SUBTROPICS = (15.0, 45.0)  # degrees north; the wind's curl changes sign at both
 
 
 def overturning(v: FloatArray, *, width: FloatArray, thickness: FloatArray) -> FloatArray:
-    """Stream function `z y` [Sv] at the base of each level: what flows north above.
+    """Stream function `z y` [Sv] at the base of each level: the northward transport above it.
 
     v: `z y x` [m/s]; width: of the northern faces, `y x` [m]; thickness: `z` [m]. Positive where
     water moves north above and south below; 0 at the sea floor of a closed basin.
@@ -44,15 +44,15 @@ def abyssal_cell(stream: FloatArray, *, base: FloatArray) -> float:
 def barotropic(u: FloatArray, *, length: FloatArray, thickness: FloatArray) -> FloatArray:
     """Barotropic stream function `y x` [Sv] at the south-eastern corners of the cells.
 
-    u: `z y x` [m/s]; length: of the eastern faces, `y` [m]; thickness: `z` [m]. What flows east
-    between a corner and the northern wall; positive in the north's subtropical gyre.
+    u: `z y x` [m/s]; length: of the eastern faces, `y` [m]; thickness: `z` [m]. The eastward
+    transport between a corner and the northern wall; positive in the north's subtropical gyre.
     """
     flow = np.einsum("zyx,z,y->yx", u, thickness, length)
     return np.cumsum(flow[::-1], axis=0)[::-1] / SVERDRUP
 
 
 def channel_transport(stream: FloatArray) -> float:
-    """What flows east through a basin closed but for its channel [Sv], of `barotropic` `y x`."""
+    """Eastward transport [Sv] through the channel of an otherwise closed basin."""
     return float(stream[0].mean())
 
 

@@ -1,8 +1,8 @@
-"""How fast integrations drift, when they have settled, and how far they are from the truth's.
+"""Drift of integrations, the year in which they settle, and their distance from the truth's.
 
-Everything is made of annual means of the horizontal means at each level: a season is no drift.
-Year 1 is the first after the start. In it currents and season adjust, from whatever state; drift
-is counted after it.
+All measures use annual means of the horizontal mean at each level, so the season does not count
+as drift. Year 1 is the first after the start. Currents and season adjust in it from any state, so
+drift is measured after it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def rates(run: MemberRun, field: str, *, window: int = WINDOW) -> FloatArray:
 
 @dataclass(frozen=True)
 class Criterion:
-    """When a run has settled: it changes no faster than runs from the truth's own states do.
+    """A run has settled when it changes no faster than runs from the truth's own states.
 
     limits: by field, the largest allowed rate of change per year; window: years in which a rate is
     measured. A run has settled in a year if none of the `STRETCH` windows that begin in that year
@@ -94,13 +94,13 @@ class Criterion:
         return bool(np.isfinite(list(self.limits.values())).all())
 
     def can_tell(self, run: MemberRun) -> bool:
-        """Whether the run is long enough to say that it has settled."""
+        """Whether the run is long enough to determine whether it has settled."""
         return self.known and len(rates(run, FIELDS[0], window=self.window)) >= STRETCH
 
     def years_of(self, run: MemberRun) -> float | None:
         """Years after the start at which the run has settled, at the earliest `FIRST`.
 
-        None if it has not, diverged, or one cannot tell.
+        None if it has not settled, diverged, or is too short.
         """
         if not run.held or not self.can_tell(run):
             return None
@@ -124,8 +124,8 @@ def _stretches(rate: FloatArray) -> FloatArray:
 def distance(run: MemberRun, truth: MemberRun, field: str) -> FloatArray:
     """Rms over levels `year` of the difference in annual level means between a run and the truth's.
 
-    Both go on under the same forcing, so what is left is what their starts had apart. As many years
-    as both have.
+    Both run under the same forcing, so the remaining difference comes from their starts. Years that
+    both runs have.
     """
     one, other = (annual(r.time, getattr(r, field)) for r in (run, truth))
     years = min(len(one), len(other))
@@ -133,7 +133,7 @@ def distance(run: MemberRun, truth: MemberRun, field: str) -> FloatArray:
 
 
 def spread(values: Sequence[float] | FloatArray) -> dict[str, float] | None:
-    """Mean and 5-95 % range of what members have; None without any (ready for JSON)."""
+    """Mean and 5-95 % range over the members; None without members (ready for JSON)."""
     found = np.asarray(values, dtype=np.float64)
     found = found[np.isfinite(found)]
     if not found.size:

@@ -126,7 +126,7 @@ def _level_for(
 
 
 def parse_reference(text: str) -> Reference:
-    """ "floor", "sea_level" or a depth [m] as a user types it. Raises UserError for another."""
+    """Read "floor", "sea_level" or a depth [m] as a user types it. Raises UserError for another."""
     if text in ("floor", "sea_level"):
         return cast(Reference, text)
     try:

@@ -1,4 +1,4 @@
-"""A-posteriori test: let the ocean model itself integrate from each state and watch it drift.
+"""A-posteriori test: integrate the ocean model from each state and measure the drift.
 
 Every start begins with its temperature and salinity, under the same forcing, and either from the
 same velocities, the model's own cold start (at rest but for a flow of about 1 cm/s, the first
@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ from guidance.seawater import equation_of_state
 from integration.member_run import ROUNDING, MemberRun, load_arrays, load_run, save_run
 from integration.recording import Recorder
 
+if TYPE_CHECKING:
+    from data.basin.run import BasinRun
+
 FloatArray = NDArray[np.float64]
 Start = tuple[FloatArray, FloatArray] | None  # T [degC], S [g/kg], `z y x`; None: analytic state
 FirstVelocities = Literal["rest", "balanced"]
@@ -41,7 +44,7 @@ RECORD = "record.npz"
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under what a run goes on: what members of different labels and equal index share.
+    """Conditions of a run, shared by members of equal index under different labels.
 
     seed: of the forcing anomalies; start_year: model year at the start; its fraction is the
     season, so choose that of the state
@@ -54,7 +57,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Starts:
-    """The states that a label's runs begin with; the first `long_members` go on to `long_years`."""
+    """Start states of a label; the first `long_members` continue to `long_years`."""
 
     states: Sequence[Start]
     years: float
@@ -64,7 +67,7 @@ class Starts:
 
 @dataclass(frozen=True)
 class Integrations:
-    """What is to be integrated.
+    """A plan of integrations.
 
     starts: by label ("truth", "generated", ...), states on the basin's grid
     conditions: for each index within a label
@@ -86,10 +89,10 @@ class Integrations:
 
 @dataclass(frozen=True)
 class IntegrationResult:
-    """What has been integrated.
+    """The integrations of a plan that exist.
 
     runs: those that reached their label's `years` [years] or diverged, and end there; long_runs:
-    those that have gone on, as far as they are
+    those that continue, as far as they have come
     """
 
     runs: list[MemberRun]
@@ -154,7 +157,7 @@ def integrate_states(study: Integrations, *, workers: int) -> IntegrationResult:
 
 
 def finished(study: Integrations) -> IntegrationResult:
-    """What of a study is there; integrates nothing."""
+    """The existing runs of a plan, without integrating."""
     tasks, long_tasks = _tasks(study)
     runs = [load_run(task.record).until(task.years) for task in tasks if task.done]
     found = [load_run(task.record) for task in long_tasks if task.record.exists()]
@@ -304,7 +307,7 @@ def _integrate(task: _Task, report: Report) -> None:
     report(task.years)
 
 
-def _begin(task: _Task):
+def _begin(task: _Task) -> tuple[BasinRun, Recorder]:
     """The run at its start or its last checkpoint, and what was recorded until then."""
     from data.basin.run import BasinRun
 
@@ -324,7 +327,7 @@ def _begin(task: _Task):
     return run, recorder
 
 
-def _balance(run) -> None:
+def _balance(run: BasinRun) -> None:
     """Give a `BasinRun` the geostrophic flow of its temperature and salinity."""
     temperature, salinity = (torch.from_numpy(values)[None] for values in run.state())
     u, v = balanced_velocities(
@@ -333,7 +336,7 @@ def _balance(run) -> None:
     run.set_velocities(u[0].numpy(), v[0].numpy())
 
 
-def _save(task: _Task, run, recorder: Recorder) -> None:
+def _save(task: _Task, run: BasinRun, recorder: Recorder) -> None:
     """Write a checkpoint, then the record that ends with it, then remove what came before."""
     now = task.checkpoint(recorder.year)
     run.save(now)
@@ -341,7 +344,7 @@ def _save(task: _Task, run, recorder: Recorder) -> None:
     _remove_checkpoints(task, but=now)
 
 
-def _finish(task: _Task, run, recorder: Recorder, blow_up_year: float | None) -> None:
+def _finish(task: _Task, run: BasinRun, recorder: Recorder, blow_up_year: float | None) -> None:
     if blow_up_year is None and task.goes_on:
         _save(task, run, recorder)
     else:
@@ -357,7 +360,9 @@ def _remove_checkpoints(task: _Task, *, but: Path | None = None) -> None:
             path.unlink()
 
 
-def _save_record(task: _Task, run, recorder: Recorder, blow_up_year: float | None) -> None:
+def _save_record(
+    task: _Task, run: BasinRun, recorder: Recorder, blow_up_year: float | None
+) -> None:
     grid = run.grid()
     arrays = {
         "label": task.label,

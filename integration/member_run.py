@@ -1,4 +1,4 @@
-"""What one integration of the basin left behind, in memory and on disk."""
+"""Records of one integration of the basin, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class MemberRun:
 
     @property
     def held(self) -> bool:
-        """Whether the run did not diverge."""
+        """Whether the run reached its end without diverging."""
         return self.blow_up_year is None
 
     @property
@@ -81,7 +81,7 @@ class MemberRun:
         return float(np.sqrt(change**2 @ self.level_weights))
 
     def until(self, years: float) -> MemberRun:
-        """The run as it stood `years` after its start; a blow-up after that has not been yet."""
+        """The run up to `years` after its start; a later blow-up is left out."""
         kept = self.time <= years + ROUNDING
         early = self.blow_up_year is not None and self.blow_up_year <= years + ROUNDING
         return replace(
@@ -111,7 +111,7 @@ def load_arrays(path: Path) -> dict[str, FloatArray]:
 
 
 def load_run(path: Path) -> MemberRun:
-    """A run from what its recorder and its task wrote down."""
+    """Read a run from the records of its recorder and its task."""
     stored = load_arrays(path)
     blow_up_year = float(stored["blow_up_year"])
     own = ("time", *PROFILES, "level_volume", "depth", "thickness", "overturning")

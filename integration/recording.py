@@ -1,4 +1,4 @@
-"""What is written down of a running basin, record by record, and continued after a pause."""
+"""Records of a running basin, which continue after an interruption."""
 
 from __future__ import annotations
 
@@ -42,22 +42,39 @@ PROFILES = ("temperature", "salinity", "temperature_change", "salinity_change")
 
 
 class Run(Protocol):
-    """What is asked of a `data.basin.run.BasinRun`."""
+    """The methods of `data.basin.run.BasinRun` that a recorder uses."""
 
-    def state(self) -> tuple[FloatArray, FloatArray]: ...
-    def velocities(self) -> tuple[FloatArray, FloatArray]: ...
-    def kinetic_energy(self) -> float: ...
-    def geometry(self) -> dict[str, FloatArray]: ...
-    def face_widths(self) -> tuple[FloatArray, FloatArray]: ...
-    def grid(self) -> OceanGrid: ...
+    def state(self) -> tuple[FloatArray, FloatArray]:
+        """T [degC] and S [g/kg] now, both `z y x`."""
+        ...
+
+    def velocities(self) -> tuple[FloatArray, FloatArray]:
+        """u and v [m/s] now, both `z y x`, on the eastern and northern faces."""
+        ...
+
+    def kinetic_energy(self) -> float:
+        """Volume-mean kinetic energy per mass [m2/s2]."""
+        ...
+
+    def geometry(self) -> dict[str, FloatArray]:
+        """Coordinates and metrics: lon, lat [degrees], depth, thickness [m], area [m2]."""
+        ...
+
+    def face_widths(self) -> tuple[FloatArray, FloatArray]:
+        """Widths [m] of the faces that u and v cross: eastern `y`, northern `y x`."""
+        ...
+
+    def grid(self) -> OceanGrid:
+        """The grid of the states."""
+        ...
 
 
 class Recorder:
-    """Collects, at times that the caller chooses, what `SERIES` and `PROFILES` name.
+    """Collects `SERIES` and `PROFILES` at times that the caller chooses.
 
     Profiles are horizontal means of T [degC] and S [g/kg] at each level, and the rms over each
-    level of their change since the start. Of each whole year it keeps the mean overturning. Make it
-    when the run stands at its start.
+    level of their change since the start. Of each complete year it keeps the mean overturning.
+    Create it at the start of the run.
     """
 
     def __init__(self, run: Run) -> None:
@@ -76,11 +93,11 @@ class Recorder:
 
     @property
     def processor_seconds(self) -> float:
-        """What the last record says the model's steps took so far [s]."""
+        """Processor time of the model's steps up to the last record [s]."""
         return float(self._rows["processor_seconds"][-1]) if self._rows["time"] else 0.0
 
     def record(self, year: float, *, processor_seconds: float) -> bool:
-        """Write down the run now; False, writing nothing, where the solution is no ocean's."""
+        """Record the run now. Returns False, without recording, for an implausible solution."""
         fields, energy = self._run.state(), self._run.kinetic_energy()
         sound = bool(np.isfinite(energy)) and plausible(*fields)
         if not sound and self._rows["time"]:
@@ -99,14 +116,14 @@ class Recorder:
         return sound
 
     def arrays(self) -> dict[str, FloatArray]:
-        """All that was written down, as arrays `t`, `t z`, and for the overturning `year z y`."""
+        """All records as arrays `t`, `t z`, and for the overturning `year z y`."""
         rows = {name: np.array(values) for name, values in self._rows.items()}
         shape = (0, *self._grid.wet.shape[:2])
         parts = {"overturning": self._overturning, "this_year": self._this_year}
         return rows | {name: np.array(part or np.empty(shape)) for name, part in parts.items()}
 
     def restore(self, arrays: dict[str, FloatArray]) -> None:
-        """Continue from what `arrays` gave."""
+        """Continue from the result of `arrays`."""
         self._rows = {name: list(arrays[name]) for name in self._rows}
         self._overturning = list(arrays["overturning"])
         self._this_year = list(arrays["this_year"])

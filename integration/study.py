@@ -109,10 +109,12 @@ class Slots:
 
     @property
     def member(self) -> NDArray[np.int64]:
+        """The ensemble member of each state."""
         return self.archive.member[self.index]
 
     @property
     def season(self) -> NDArray[np.float64]:
+        """Time of the year of each state [years, 0 to 1]."""
         return self.archive.time[self.index] % 1
 
     @cached_property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,28 @@ os.environ["ACCELERATE_USE_CPU"] = "true"
 ROOT = Path(__file__).resolve().parents[1]
 DEPTH = np.array([10.0, 60.0, 200.0, 700.0, 2000.0])
 LAYERS = np.array([20.0, 80.0, 200.0, 800.0, 1800.0])
+TRAINING_FIXTURES = {"trained", "finished", "interrupt_training"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test slow that uses a fixture that trains."""
+    for item in items:
+        if TRAINING_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Fail a test, or a fixture that it is the first to use, that trains without the mark."""
+    loop = sys.modules.get("training.loop")
+    with pytest.MonkeyPatch.context() as patch:
+        if loop is not None and item.get_closest_marker("slow") is None:
+            patch.setattr(loop.Trainer, "run", _refuse_to_train)
+        return (yield)
+
+
+def _refuse_to_train(trainer: object) -> None:
+    pytest.fail("this test trains a network: mark it with @pytest.mark.slow")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
-"""What a run writes down: metrics as JSON lines, keyed by the sample counter, and JSON files."""
+"""Records of a run: metrics as JSON lines, keyed by the sample counter, and JSON files."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def read_log(path: Path) -> list[dict[str, float]]:
     return lines
 
 
-def write_json(path: Path, content: dict[str, object]) -> None:
-    """Write `content` whole or not at all; numbers that do not exist (NaN) become null."""
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write `content` atomically; NaN becomes null."""
     with whole(path) as partial:
         partial.write_text(json.dumps(_without_nan(content), indent=2) + "\n")
 
@@ -51,7 +52,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def tell(result: dict[str, Any], output: Path | None) -> None:
-    """Print a measurement as JSON and, if there is a file to write it to, do that as well."""
+    """Print a measurement as JSON and write it to `output` if that is given."""
     print(json.dumps(result, indent=2))
     if output:
         write_json(output, result)

@@ -117,7 +117,9 @@ class Trainer:
         self.counter += self.plan.batch_size
         return losses
 
-    def _after_step(self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm) -> None:
+    def _after_step(
+        self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm[Any]
+    ) -> None:
         if self.plan.due(self.counter, self.plan.validation_samples):
             values = self._means(losses, prefix="train") | self._validate()
             bar.set_postfix({"validation": f"{values['validation/loss']:.4g}"})

@@ -123,4 +123,5 @@ class ContentHash:
         self._hash.update(np.ascontiguousarray(channels, dtype="<f4").tobytes())
 
     def hexdigest(self) -> str:
+        """The digest of all states so far, 64 hexadecimal digits."""
         return self._hash.hexdigest()

@@ -1,4 +1,4 @@
-"""How many independent states a record of correlated snapshots is worth."""
+"""Number of statistically independent states in a record of correlated snapshots."""
 
 from __future__ import annotations
 

@@ -306,7 +306,9 @@ class StateArchive:
         self._check_finite(name, values, where)
         return torch.from_numpy(values)
 
-    def _check_finite(self, name: str, values: NDArray[np.float32], where: NDArray) -> None:
+    def _check_finite(
+        self, name: str, values: NDArray[np.float32], where: NDArray[np.int64]
+    ) -> None:
         # NaN and infinity survive a sum, and one sum is cheaper than a mask of every cell.
         if np.isfinite(values.sum()):
             return

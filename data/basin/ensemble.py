@@ -1,6 +1,6 @@
 """Run a perturbed-parameter ensemble of the basin; finished members are kept one file each.
 
-A member's whole way to equilibrium is recorded: snapshots at its record times, the mean of each
+The whole adjustment of a member is recorded: snapshots at its record times, the mean of each
 year on each level, and the mean fields of the years that end at early records. An interrupted
 member continues from its last checkpoint; a finished one is never run again.
 """

@@ -19,7 +19,7 @@ WIND_NODES = (0.0, 0.2, -0.1, -0.02, -0.1, 0.1, 0.0)  # N/m2, DINO
 
 
 class BasinParameters(BaseModel):
-    """What is physical about one member of the ensemble."""
+    """Physical parameters of one member of the ensemble."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

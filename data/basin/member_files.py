@@ -25,7 +25,7 @@ _STEPS = {"thetao": LEVEL_STEP_TEMPERATURE, "so": LEVEL_STEP_SALINITY}
 
 
 class MemberRecord:
-    """What a member under way has recorded in `directory`, one file a snapshot and a year."""
+    """Records of an unfinished member in `directory`, one file per snapshot and per year."""
 
     def __init__(self, directory: Path, grid: OceanGrid) -> None:
         self.grid = grid
@@ -47,7 +47,7 @@ class MemberRecord:
         kinetic_energy: float,
         with_fields: bool,
     ) -> None:
-        """Keep the level means of a year's mean T and S `z y x`; `with_fields` the fields, too.
+        """Keep the level means of a year's mean T and S `z y x`, and with `with_fields` the fields.
 
         year: the year after the branching that ends now; kinetic_energy: at its end [m2/s2]
         """
@@ -66,7 +66,7 @@ class MemberRecord:
         return [_load(path) for path in sorted(self._snapshots.glob("*.npz"))]
 
     def years(self) -> list[dict[str, NDArray[Any]]]:
-        """What was kept of each year, in time order."""
+        """The records of each year, in time order."""
         return [_load(path) for path in sorted(self._years.glob("*.npz"))]
 
 

@@ -11,7 +11,7 @@ Veros locks its runtime settings once per process, so import this module only wh
 from __future__ import annotations
 
 import numpy as np
-from veros import VerosSetup, runtime_settings, veros_routine
+from veros import VerosSetup, VerosState, runtime_settings, veros_routine
 
 runtime_settings.backend = "numpy"
 runtime_settings.float_type = "float64"
@@ -20,21 +20,31 @@ runtime_settings.diskless_mode = True
 runtime_settings.force_overwrite = True
 
 # Veros reads the runtime settings when its operators are first imported.
-from veros.core.external.solve_stream import solve_streamfunction  # noqa: E402, F401
-from veros.core.momentum import vertical_velocity  # noqa: E402, F401
-from veros.core.numerics import calc_initial_conditions_kernel  # noqa: E402, F401
+from veros.core.external.solve_stream import solve_streamfunction  # noqa: E402
+from veros.core.momentum import vertical_velocity  # noqa: E402
+from veros.core.numerics import calc_initial_conditions_kernel  # noqa: E402
 from veros.core.operators import at, update  # noqa: E402
-from veros.core.utilities import enforce_boundaries  # noqa: E402, F401
+from veros.core.utilities import enforce_boundaries  # noqa: E402
 from veros.tools import get_vinokur_grid_steps  # noqa: E402
 from veros.variables import Variable  # noqa: E402
 
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters, RedNoise  # noqa: E402
 
+# Other modules import Veros' routines from here, after its settings are made.
+__all__ = [
+    "SECONDS_PER_DAY",
+    "Basin",
+    "calc_initial_conditions_kernel",
+    "enforce_boundaries",
+    "solve_streamfunction",
+    "vertical_velocity",
+]
+
 SECONDS_PER_DAY = 86400.0
 SPECIFIC_HEAT = 3991.86795711963  # J/(kg K)
 HEAT_FEEDBACK = 40.0  # W/(m2 K), DINO
 SALT_FEEDBACK = 3.858e-3  # kg/(m2 s), DINO
-FREEZING_POINT = -1.8  # degC: a restoring target below it would stand for ice that is not modelled
+FREEZING_POINT = -1.8  # degC: a colder restoring target would need sea ice, which is not modelled
 
 
 class Basin(VerosSetup):
@@ -51,7 +61,8 @@ class Basin(VerosSetup):
         self.noise = RedNoise(seed)
 
     @veros_routine
-    def set_parameter(self, state):
+    def set_parameter(self, state: VerosState) -> None:
+        """Size, time steps and mixing of the model, and the wind stress as a variable."""
         p, settings = self.parameters, state.settings
         settings.identifier = "basin"
         settings.description = "DINO-like sector with a re-entrant channel"
@@ -94,7 +105,8 @@ class Basin(VerosSetup):
         )
 
     @veros_routine
-    def set_grid(self, state):
+    def set_grid(self, state: VerosState) -> None:
+        """Regular spacing in degrees; levels [m] that thicken towards the sea floor."""
         vs, p = state.variables, self.parameters
         steps = get_vinokur_grid_steps(
             p.levels, p.depth, p.surface_thickness, refine_towards="lower"
@@ -104,13 +116,15 @@ class Basin(VerosSetup):
         vs.dzt = update(vs.dzt, at[...], np.asarray(steps))
 
     @veros_routine
-    def set_coriolis(self, state):
+    def set_coriolis(self, state: VerosState) -> None:
+        """Coriolis parameter [1/s] at the latitude of each cell."""
         vs, settings = state.variables, state.settings
         planetary = 2 * settings.omega * np.sin(np.deg2rad(np.asarray(vs.yt)))
         vs.coriolis_t = update(vs.coriolis_t, at[...], planetary[None, :])
 
     @veros_routine
-    def set_topography(self, state):
+    def set_topography(self, state: VerosState) -> None:
+        """The deepest wet level of each column, counted from 1 at the bottom; 0 is land."""
         vs = state.variables
         floor = self.parameters.sea_floor(np.asarray(vs.xt), np.asarray(vs.yt))  # x y, m
         # Level k (0 = deepest) is wet where its centre lies above the sea floor.
@@ -120,7 +134,8 @@ class Basin(VerosSetup):
         vs.kbot = update(vs.kbot, at[...], kbot)
 
     @veros_routine
-    def set_initial_conditions(self, state):
+    def set_initial_conditions(self, state: VerosState) -> None:
+        """Zonally uniform T [degC] and S [g/kg] at rest, and the mean wind stress [N/m2]."""
         vs = state.variables
         temperature, salinity = self.parameters.initial_profiles(
             -np.asarray(vs.zt), np.asarray(vs.yt)
@@ -130,7 +145,11 @@ class Basin(VerosSetup):
         vs.wind = update(vs.wind, at[...], self.parameters.wind_stress(np.asarray(vs.yt)))
 
     @veros_routine
-    def set_forcing(self, state):
+    def set_forcing(self, state: VerosState) -> None:
+        """Restoring of the surface [K m/s, g/kg m/s], wind stress [N/m2] and its mixing.
+
+        All are functions of the model time: season plus red-noise anomalies.
+        """
         vs, settings, p = state.variables, state.settings, self.parameters
         year = float(vs.time) / (DAYS_PER_YEAR * SECONDS_PER_DAY)
         x, y = np.asarray(vs.xt), np.asarray(vs.yt)
@@ -154,9 +173,10 @@ class Basin(VerosSetup):
         )
 
     @veros_routine
-    def set_diagnostics(self, state):
+    def set_diagnostics(self, state: VerosState) -> None:
+        """Switch off Veros' own diagnostics; the runs record what they need."""
         state.diagnostics.clear()
 
     @veros_routine
-    def after_timestep(self, state):
-        pass
+    def after_timestep(self, state: VerosState) -> None:
+        """Do nothing; Veros requires the method."""

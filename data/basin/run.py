@@ -74,8 +74,8 @@ class BasinRun:
     def set_velocities(self, u: Array, v: Array) -> None:
         """Replace the flow [m/s], `(z, y, x)`, on the eastern and northern faces of the cells.
 
-        Under the model's rigid lid the depth mean cannot diverge: what does is taken out, and the
-        vertical velocity is that of what remains.
+        Under the rigid lid the depth-mean flow is free of divergence, so its divergent part is
+        removed. The vertical velocity follows from the remaining flow.
         """
         settings, m = self._setup.state.settings, self._variables
         # As Veros takes initial velocities in: a tendency that one step turns into them, a step
@@ -120,7 +120,7 @@ class BasinRun:
         }
 
     def face_widths(self) -> tuple[Array, Array]:
-        """How wide the faces are that u and v cross: eastern `y` and northern ones `y x` [m]."""
+        """Widths [m] of the faces that u and v cross: eastern `y`, northern `y x`."""
         v = self._variables
         northern = np.asarray(v.cosu)[None, :] * np.asarray(v.dxt)[:, None]
         return np.asarray(v.dyt)[2:-2], northern[INTERIOR].T

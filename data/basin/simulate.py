@@ -7,7 +7,7 @@ interrupted ensemble continues where it stopped.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from data.atomic import whole
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
 from data.basin.workers import Report, require_veros, run_side_by_side
 from data.errors import UserError
+
+if TYPE_CHECKING:
+    from data.basin.run import BasinRun
 
 CHECKPOINT = "checkpoint.npz"
 SPIN_UP = "spin_up"  # folder of the spin-up
@@ -187,7 +190,7 @@ def _matches(year: float, times: list[float]) -> bool:
     return bool(np.isclose(times, year).any())
 
 
-def _save_record(run, task: _Task, year: float) -> None:
+def _save_record(run: BasinRun, task: _Task, year: float) -> None:
     temperature, salinity = run.state()
     path = task.directory / "records" / f"{year:09.4f}.npz"
     with whole(path) as partial, partial.open("wb") as file:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -20,26 +20,30 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} model years [{elaps
 
 
 def require_veros() -> None:
-    """Raise UserError if Veros is not installed, before any worker starts in vain."""
+    """Raise UserError if Veros is not installed, before any worker starts."""
     if importlib.util.find_spec("veros") is None:
         raise UserError("the basin needs Veros, which is not installed: pip install '.[basin]'.")
 
 
 class Task(Protocol):
-    """What a worker is given: picklable, with a name and a length in model years."""
+    """The input of a worker: picklable, with a name and a length in model years."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the task in the progress bar and in error messages."""
+        ...
 
     @property
-    def years(self) -> float: ...
+    def years(self) -> float:
+        """Length of the run [model years]."""
+        ...
 
 
 AnyTask = TypeVar("AnyTask", bound=Task)
 
 
 class Report:
-    """Tells the parent how many model years of a task are done, and the worker when to stop."""
+    """Reports the finished model years of a task to the parent, and stops the worker on demand."""
 
     def __init__(
         self, progress: MutableMapping[str, float], stop: threading.Event, name: str
@@ -64,9 +68,9 @@ def run_side_by_side(
 ) -> None:
     """Call `function(task, report)` for every task, `workers` at a time, under a progress bar.
 
-    Every task gets a spawned process of its own, with one thread: Veros locks its settings once
-    per process. The first error of a worker is shown at once and raised as soon as the others have
-    stopped, which they do at their next report.
+    Each task runs in its own spawned process with one thread, because Veros locks its settings
+    once per process. The first error of a worker is shown at once and raised when the others
+    have stopped, at their next report.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
@@ -90,11 +94,13 @@ def run_side_by_side(
 
 
 def _start(function: Callable[[AnyTask, Report], None], task: AnyTask, report: Report) -> None:
-    report(0.0)  # the pool starts one task more than it has workers: that one, too, may be in vain
+    report(0.0)  # the pool starts one more task than it has workers; stop that one as well
     function(task, report)
 
 
-def _follow(pending: set[Future[None]], progress: MutableMapping[str, float], bar: tqdm) -> None:
+def _follow(
+    pending: set[Future[None]], progress: MutableMapping[str, float], bar: tqdm[Any]
+) -> None:
     """Move the bar until all is done; raises the first error."""
     while pending:
         done, pending = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_EXCEPTION)

@@ -1,0 +1,1 @@
+"""Ocean models' output as states: one reader per model."""

@@ -1,7 +1,7 @@
 """Reads CF output of ocean models (NetCDF or zarr), one file at a time, sample by sample.
 
-Signs, units and masks are settled here, at the door; where they are ambiguous the file is refused
-with a sentence that says which setting decides.
+Signs, units and masks are settled here. An ambiguous file is refused with a sentence that names the
+setting that decides.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _REQUIRED = ("temperature", "salinity", "depth", "longitude", "latitude")
 
 
 class Variables(BaseModel):
-    """Names of variables in the files, where they are not found by standard name or custom."""
+    """Names of variables in the files, where standard and customary names do not find them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -87,7 +87,7 @@ class Variables(BaseModel):
 
 
 class Conventions(BaseModel):
-    """What a file leaves open."""
+    """Conventions that a file does not state."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -102,7 +102,7 @@ class Conventions(BaseModel):
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """One opened file: its grid, its times and the way to its states.
+    """One opened file: its grid, its times and access to its states.
 
     years: `(sample,)`, model time [years]
     temperature, salinity: `sample z y x`, still on disk; sea_level: `sample y x` or None

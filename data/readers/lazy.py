@@ -22,7 +22,7 @@ def lazy_variable(
     dtype: Any,
     attributes: dict[str, Any] | None = None,
 ) -> xr.Variable:
-    """A variable over records and what each holds, `shape` in all.
+    """A variable of the given `shape`, its first axis the records.
 
     read: the records of these numbers, stacked
     """

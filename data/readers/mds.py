@@ -113,7 +113,7 @@ class MdsField:
 
     @property
     def seconds(self) -> float | None:
-        """Model time [s], where the file tells it."""
+        """Model time [s], None where the file does not state it."""
         return self.parts[0].seconds
 
     def read(self) -> NDArray[np.floating]:

@@ -44,7 +44,7 @@ def open_mds(
     """Open a run's folder of `.data` and `.meta` files (`data.readers.mds`).
 
     grid_files: folder of `hFacC`, `XC`, `YC`, `RC`, `DRF` and `RAC`, if it is another one
-    time_step: of the tracers [s], for `.meta` files that do not tell the model time
+    time_step: of the tracers [s], for `.meta` files without the model time
 
     Raises UserError for fields, files of the grid, tiles or times that are missing, and as
     `data.readers.cf.open_cf` does.
@@ -117,7 +117,7 @@ def _grid_dataset(folder: MdsFolder) -> xr.Dataset:
 def _positions(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], str]:
     """Of the cells' centres, one for each column and row if they are the same in all others.
 
-    MITgcm's files do not tell degrees from metres; no basin in metres would be this small.
+    MITgcm's files do not distinguish degrees from metres; no basin in metres would be this small.
     """
     units = "degrees" if np.abs(y).max() <= 90 and np.abs(x).max() <= 720 else "m"
     if (x == x[:1]).all() and (y == y[:, :1]).all():

@@ -6,7 +6,7 @@ own `rebuild_nemo` reads them. Processors that would hold nothing but land write
 not counted in `DOMAIN_number_total`; where they would be, numbers are NaN, and whole numbers 0.
 
 Why not xnemogcm (0.6.0, tried): it joins pieces of mesh masks, not of output, fails where halos
-overlap, and does not tell a piece that is missing from land.
+overlap, and treats a missing piece as land.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def whole_name(path: Path) -> Path:
 def open_pieces(paths: Sequence[Path]) -> xr.Dataset:
     """One dataset of a whole file, or of all pieces of a domain, read when indexed.
 
-    Raises UserError for pieces that are missing or do not say which part they hold.
+    Raises UserError for missing pieces and for pieces that do not state their part of the domain.
     """
     if len(paths) == 1 and not _is_piece(paths[0]):
         return open_dataset(paths[0])

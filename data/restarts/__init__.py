@@ -1,0 +1,1 @@
+"""States as files that ocean models start from: one writer per model."""

@@ -31,9 +31,9 @@ def default_name(name: str, member: int) -> str:
 
 
 def build_writer(name: str, **options: Any) -> InitialConditionWriter:
-    """The writer of the format `name`; an option that is None was not given.
+    """The writer of the format `name`; None stands for an option that is not set.
 
-    Raises UserError for an unknown format, an option that it has not, or one that it lacks.
+    Raises UserError for an unknown format, an option that does not apply, or a missing one.
     """
     if name not in _WRITERS:
         raise UserError(f"there is no format {name}: use one of {', '.join(FORMATS)}.")

@@ -1,8 +1,8 @@
-"""What every writer of initial conditions takes, checks and returns.
+"""Input, checks and results that all writers of initial conditions share.
 
 A writer holds what its model needs to know (precision, template) and has two methods:
 `write(initial, path=...)` writes the files, reads them back, compares, and only then puts them in
-place; `files(path)` says which files those may be. The arrays are checked here, once for all
+place; `files(path)` lists the files that may be written. The arrays are checked here, once for all
 models.
 """
 
@@ -45,7 +45,7 @@ class Velocities(NamedTuple):
 
 @dataclass(frozen=True)
 class InitialCondition:
-    """One state and what its numbers mean.
+    """One state with its units and equation of state.
 
     state: batch 1; degC, 1e-3 or g/kg, m
     equation_of_state: the one whose temperature and salinity these are
@@ -68,7 +68,7 @@ class InitialCondition:
 
 @dataclass(frozen=True)
 class Written:
-    """Files that were written and compared, and what the model must be told to start from them."""
+    """Files that were written and compared, and the model settings that start from them."""
 
     files: tuple[Path, ...]
     namelist: str = ""
@@ -78,11 +78,11 @@ class InitialConditionWriter(Protocol):
     """Writes initial conditions of one model."""
 
     def files(self, path: Path) -> tuple[Path, ...]:
-        """Every file that `write` to `path` may make."""
+        """All files that `write` may create for `path`."""
         ...
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Write to `path`, or to several files named after it; each is whole or not there.
+        """Write to `path`, or to several files named after it; each appears complete or not at all.
 
         Raises UserError if the state is unfit for the model or a file cannot be written or reads
         back differently.
@@ -144,7 +144,7 @@ def _check_values(name: str, wet_values: Floats) -> None:
 
 
 def _check_units(name: str, wet_values: Floats) -> None:
-    """A sea level is about 0 in any units, so its extremes tell; medians do not mind outliers."""
+    """Test medians, which are robust; for sea level, about 0 in any units, test extremes."""
     median, extreme = float(np.median(wet_values)), float(np.abs(wet_values).max())
     of_median = f"a median of {median:.4g}"
     wrong = {

@@ -1,4 +1,4 @@
-"""A state as the raw files that MITgcm starts from (`hydrogThetaFile` and its kin).
+"""A state as the raw files that MITgcm starts from (`hydrogThetaFile` and similar).
 
 Big-endian reals without a header, `(Nr, Ny, Nx)` in C order, the surface first; sea level `(Ny,
 Nx)`. MITgcm reads them with `nIter0 = 0` only. Velocities are on the western and southern faces of
@@ -53,12 +53,12 @@ class MitgcmFiles:
             raise UserError("the format mitgcm has no template: --velocities rest or balanced.")
 
     def files(self, path: Path) -> tuple[Path, ...]:
-        """Every file that may be written; sea level and velocities are if there are any."""
+        """All files that may be written; sea level and velocities only where there are any."""
         base = stem(path)
         return tuple(base.with_name(f"{base.name}_{end}.bin") for end in _SUFFIXES.values())
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Land is 0. Raises UserError as `data.restarts.initial_condition` says."""
+        """Write the files; land is 0. Raises UserError as `InitialConditionWriter.write` does."""
         kind = np.dtype(f">f{FLOAT_BYTES[self.precision]}")
         checked = initial.fields() | self._velocity_fields(initial)
         fields = {name: values.astype(kind) for name, values in checked.items()}

@@ -45,12 +45,12 @@ class NemoPair:
     mesh_mask: Path | None = None
 
     def files(self, path: Path) -> tuple[Path, ...]:
-        """Temperature and salinity."""
+        """The temperature and the salinity file."""
         base = stem(path)
         return tuple(base.with_name(f"{base.name}_{_SUFFIXES[name]}.nc") for name in _VARIABLES)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Raises UserError also for a mesh mask of another domain."""
+        """Write both files. Raises UserError also for a mesh mask of another domain."""
         if self.mesh_mask is not None:
             _check_mesh(self.mesh_mask, initial)
         kind = np.dtype(f"f{FLOAT_BYTES[self.precision]}")

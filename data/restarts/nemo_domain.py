@@ -1,4 +1,4 @@
-"""NEMO's files of one domain: opening them, and whether a state lives on the same one."""
+"""NEMO's files of one domain: opening them and comparing their domain with a grid."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def require(dataset: netCDF4.Dataset, names: tuple[str, ...], *, path: Path, kin
         )
 
 
-def last_volume(variable: netCDF4.Variable) -> NDArray[Any]:
+def last_volume(variable: netCDF4.Variable[Any]) -> NDArray[Any]:
     """The last record of a variable over time, `z y x`."""
     return variable[...].reshape(-1, *variable.shape[-3:])[-1]
 
 
-def last_map(variable: netCDF4.Variable) -> NDArray[Any]:
+def last_map(variable: netCDF4.Variable[Any]) -> NDArray[Any]:
     """The last record of a variable over time, `y x`."""
     return variable[...].reshape(-1, *variable.shape[-2:])[-1]
 

@@ -185,7 +185,7 @@ def _stretched(thickness: Floats, rise: Floats, wet: NDArray[np.bool_]) -> Float
 
 
 def _patched(
-    variable: netCDF4.Variable, values: Floats, wet: NDArray[np.bool_], path: Path
+    variable: netCDF4.Variable[Any], values: Floats, wet: NDArray[np.bool_], path: Path
 ) -> NDArray[Any]:
     """The variable's array with `values` in wet cells, in its own type."""
     if variable.shape != (1, *values.shape):
@@ -207,7 +207,9 @@ def _replace(path: Path, patch: dict[str, NDArray[Any]]) -> None:
 def _description(file: netCDF4.Dataset) -> list[Any]:
     """All but the numbers: dimensions, types and attributes, in the file's order."""
 
-    def attributes(owner: netCDF4.Dataset | netCDF4.Variable) -> Iterator[tuple[str, bytes, str]]:
+    def attributes(
+        owner: netCDF4.Dataset | netCDF4.Variable[Any],
+    ) -> Iterator[tuple[str, bytes, str]]:
         for name in owner.ncattrs():
             value = np.asarray(owner.getncattr(name))
             yield name, value.tobytes(), str(value.dtype)

@@ -2,7 +2,7 @@
 
 Veros keeps `core/temp` and `core/salt` as `(nx + 4, ny + 4, nz, 3)` in HDF5: x first, levels from
 the sea floor up, two ghost cells a side, three time levels. The density stays the template's and is
-new after one tracer step. Velocities stay the template's too, unless others are asked for.
+new after one tracer step. Velocities also stay the template's by default.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class VerosRestart:
         return (path,)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Sea level is left out: a rigid lid has none. With new velocities, the tendencies of the
+        """Write T and S of all time levels into a copy of the template, and velocities if chosen.
+
+        Sea level is left out: a rigid lid has none. With new velocities, the tendencies of the
         step before become 0, and at rest the stream function.
 
         Raises UserError also if the template is not a restart of the state's domain.
@@ -183,7 +185,7 @@ def _filled(stored: Floats, values: Floats, *, periodic_x: bool) -> Floats:
 
 
 def _settings(path: Path, equation: str) -> str:
-    """What a Veros setup must say; equation: the one that the state was made for."""
+    """Settings that a Veros setup needs; equation: the equation of state of the state."""
     number = _EQUATIONS.get(equation)
     foreign = f"# the state was made for {equation}, which is no equation of Veros'"
     return "\n".join(

@@ -1,9 +1,9 @@
-"""A flow as Veros' rigid lid takes it: its depth mean that of a stream function, w by continuity.
+"""A flow for Veros' rigid lid: depth mean from a stream function, w from continuity.
 
-Veros keeps the depth-mean flow as a stream function, which the sea level is no part of and which
-these velocities do not tell. So the depth mean stays that of the restart's own flow, and the
-initial condition's velocities say how the flow changes with depth. Cells are whole: a level is
-equally thick in all columns.
+Veros keeps the depth-mean flow as a stream function. Neither sea level nor these velocities
+determine it, so the depth mean stays that of the restart. The initial condition's velocities give
+the change of the flow with depth. There are no partial cells: a level is equally thick in all
+columns.
 """
 
 from __future__ import annotations

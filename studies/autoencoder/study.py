@@ -162,6 +162,7 @@ def summarise(study: CodecStudy, *, split: str) -> Path:
     path = study.directory / f"study_{split}.json"
     seeds = {"autoencoder": study.base.autoencoder.training.seed}
     content: dict[str, object] = {
+        "kind": "autoencoders",
         "title": study.settings.title,
         "split": split,
         "training_seconds": study.settings.training_seconds,

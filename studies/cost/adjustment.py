@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             torch.set_num_threads(options.threads)
         grid = synthetic_grid(*parse_shape(options.grid), periodic_x=True)
         result: dict[str, object] = {
+            "kind": "adjustment_cost",
             "grid": options.grid,
             "threads": torch.get_num_threads(),
             "adjustment_seconds": adjust_cost(grid, meter=Meter(options.repeats, options.device)),

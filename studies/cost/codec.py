@@ -359,6 +359,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             meter=Meter(options.repeats, options.device),
         )
         result: dict[str, object] = {
+            "kind": "codec_cost",
             "grid": options.grid,
             "cost": cost,
             "provenance": provenance(seeds={}),

@@ -268,6 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with user_errors_in_one_sentence():
         experiment = load_experiment(options.config, overrides)
         result = {
+            "kind": "growth",
             "growth": growth(experiment, [parse_shape(grid) for grid in options.grid]),
             "provenance": provenance(seeds={}),
         }

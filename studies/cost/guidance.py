@@ -151,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             torch.set_num_threads(options.threads)
         grid = synthetic_grid(*parse_shape(options.grid), periodic_x=True)
         result: dict[str, object] = {
+            "kind": "guidance_cost",
             "grid": options.grid,
             "threads": torch.get_num_threads(),
             **guidance_cost(

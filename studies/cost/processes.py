@@ -125,7 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with user_errors_in_one_sentence():
         if options.processes:
             rows = rows_by_processes(options, overrides)
-            tell({"processes": rows, "provenance": provenance(seeds={})}, options.output)
+            tell(
+                {"kind": "processes", "processes": rows, "provenance": provenance(seeds={})},
+                options.output,
+            )
             return
         if options.threads:
             torch.set_num_threads(options.threads)

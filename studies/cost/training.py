@@ -161,7 +161,7 @@ def _add(path: Path, name: str, result: dict[str, object]) -> None:
     """Put the result beside those of other experiments and grids that the file holds."""
     held = json.loads(path.read_text()) if path.is_file() else {"trainings": {}}
     held["trainings"][f"{name} {result['grid']}"] = result
-    write_json(path, held | {"provenance": result["provenance"]})
+    write_json(path, held | {"kind": "training_cost", "provenance": result["provenance"]})
 
 
 if __name__ == "__main__":

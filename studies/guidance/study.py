@@ -167,6 +167,7 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
         row["results"][point.seed] = result
     summary = {name: _over_seeds(row, rows) for name, row in rows.items()}
     content: dict[str, object] = {
+        "kind": "guidance",
         "title": study.settings.title,
         "split": split,
         "members": study.settings.members,

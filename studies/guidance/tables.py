@@ -1,127 +1,66 @@
-"""The Markdown table of a study of guidance."""
+"""The Markdown tables of studies of guidance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data.errors import UserError
 from evaluation.report import Column, format_value, table_head
+from studies.markdown import Result, Table, chosen, readable
 
-GUIDANCE_COLUMNS = (
-    Column("density_error_percent", "density error", "%"),
-    Column("mixed_layer_depth_mean_m", "mixed layer, mean", "m"),
-    Column("mixed_layer_depth_p90_m", "mixed layer, 90th percentile", "m"),
-    Column("near_neutral_pairs_percent", "near-neutral pairs", "%"),
-    Column("variance_ratio_surface_temperature", "variance, surface T"),
-    Column("variance_ratio_surface_salinity", "variance, surface S"),
-    Column("variance_ratio_thermocline_temperature", "variance, thermocline T"),
-    Column("variance_ratio_thermocline_salinity", "variance, thermocline S"),
-    Column("variance_of_unguided_surface_temperature", "variance / unguided, surface T"),
-    Column("variance_of_unguided_surface_salinity", "variance / unguided, surface S"),
-    Column("variance_of_unguided_thermocline_temperature", "variance / unguided, thermocline T"),
-    Column("variance_of_unguided_thermocline_salinity", "variance / unguided, thermocline S"),
-    Column("w1_temperature_K", "W₁ of T", "K"),
-    Column("w1_salinity", "W₁ of S", "10⁻³"),
-    Column("mean_profile_error_temperature_K", "mean-profile error of T", "K"),
-    Column("mean_profile_error_salinity", "mean-profile error of S", "10⁻³"),
-    Column("temperature_salinity_distance", "T-S diagram distance", "std"),
-    Column("spectra_ratio_small_scales", "small-scale power"),
-    Column("overturning_columns_percent", "columns that overturn", "%"),
-    Column("adjustment_moves_std", "adjustment moves", "std"),
-    Column("heat_moved_K_m", "heat moved", "K m"),
-    Column("salt_moved_m", "salt moved", "10⁻³ m"),
-)
-COST = Column("seconds_per_member", "time of a processor", "s")
-DRAWN, ADJUSTED = "as drawn", "adjusted"
-STRATIFICATION = (
-    "density_error_percent",
-    "mixed_layer_depth_mean_m",
-    "mixed_layer_depth_p90_m",
-    "near_neutral_pairs_percent",
-)
-# What decides between methods, for the page; the rest is for whoever asks.
-DECISIVE = (
-    *STRATIFICATION,
-    "variance_of_unguided_surface_temperature",
-    "variance_of_unguided_surface_salinity",
-    "variance_of_unguided_thermocline_temperature",
-    "variance_of_unguided_thermocline_salinity",
-    "w1_temperature_K",
-    "adjustment_moves_std",
-)
-Columns = tuple[tuple[str, Column], ...]  # of states as drawn or adjusted
-SHORT: Columns = (
-    *((DRAWN, column) for column in GUIDANCE_COLUMNS if column.key in DECISIVE),
-    (ADJUSTED, Column("mixed_layer_depth_mean_m", "adjusted: mixed layer, mean", "m")),
-    (ADJUSTED, Column("near_neutral_pairs_percent", "adjusted: near-neutral pairs", "%")),
-)
-BESIDE_TRUTH = (
-    *STRATIFICATION,
-    "variance_ratio_surface_temperature",
-    "variance_ratio_surface_salinity",
-    "variance_ratio_thermocline_temperature",
-    "variance_ratio_thermocline_salinity",
-    "w1_temperature_K",
-    "w1_salinity",
-    "temperature_salinity_distance",
-    "spectra_ratio_small_scales",
-)
-GROUPS: dict[str, Columns] = {
-    "short": SHORT,
-    "accuracy": tuple((DRAWN, column) for column in GUIDANCE_COLUMNS if column.key in BESIDE_TRUTH),
-    "drawn": tuple((DRAWN, column) for column in GUIDANCE_COLUMNS),
-    "adjusted": tuple((ADJUSTED, column) for column in GUIDANCE_COLUMNS),
+DENSITY_ERROR = Column("density_error_percent", "density error", "%")
+MIXED_LAYER = Column("mixed_layer_depth_mean_m", "mixed layer, mean", "m")
+NEAR_NEUTRAL = Column("near_neutral_pairs_percent", "near-neutral pairs", "%")
+GROUPS = {
+    "methods": (
+        DENSITY_ERROR,
+        MIXED_LAYER,
+        Column("mixed_layer_depth_p90_m", "mixed layer, 90th percentile", "m"),
+        NEAR_NEUTRAL,
+        Column("variance_of_unguided_surface_temperature", "variance / unguided, surface T"),
+        Column("variance_of_unguided_thermocline_temperature", "the same, thermocline"),
+        Column("adjustment_moves_std", "adjustment moves", "std"),
+    ),
+    "accuracy": (
+        DENSITY_ERROR,
+        MIXED_LAYER,
+        NEAR_NEUTRAL,
+        Column("variance_ratio_surface_temperature", "variance, surface T"),
+        Column("w1_temperature_K", "W₁ of T", "K"),
+        Column("spectra_ratio_small_scales", "small-scale power"),
+        Column("seconds_per_member", "processor time", "s"),
+    ),
 }
+TRUTH, DRAWN = "truth", "as drawn"
 
 
-def guidance_markdown(study: Mapping[str, Any], group: str | None) -> str:
-    """A table for each space: the truth, then means over seeds with their standard deviation.
+def guidance_table(study: Result, group: str | None) -> str:
+    """The truth, then each method in each space: means over seeds and their standard deviation.
 
-    group: "drawn" for states as the sampler leaves them (also if None), "adjusted" for those after
-    exact adjustment, "short" for the columns that decide between methods, "accuracy" for those that
-    compare with the truth; these two, of each method, for the one point that the study says is to
-    be shown. Raises `UserError` for another.
+    States as the sampler leaves them, before the exact adjustment; of each method, the one point
+    of its sweep that the study names. group: "methods" (also if None) for what decides between
+    methods, "accuracy" for the distance to the truth.
     """
-    if group not in (None, *GROUPS):
-        raise UserError(
-            f"there is no group '{group}' in a study of guidance; the groups are "
-            f"{', '.join(GROUPS)}"
-        )
-    shown = study.get("shown", {}) if group in ("short", "accuracy") else {}
-    tables = []
-    for space, truth in study["truth"].items():
-        points = [point for point in study["points"].values() if point["space"] == space]
-        points = [point for point in points if _is_shown(point, shown.get(space, {}))]
-        heading = [f"In {space.replace('_', ' ')}:\n"] if len(study["truth"]) > 1 else []
-        lines = _table(truth, points, study["methods"], GROUPS[group or "drawn"])
-        tables.append("\n".join([*heading, *lines]) + "\n")
-    return "\n".join(tables)
+    columns = chosen(GROUPS, group) or GROUPS["methods"]
+    spaces = list(study["truth"])
+    truth = study["truth"][spaces[0]]
+    rows = {TRUTH: [format_value(truth.get(column.key)) for column in columns]}
+    for point in study["points"].values():
+        if _is_shown(point, study["shown"]):
+            space = f"{readable(point['space'])}: " if len(spaces) > 1 else ""
+            values = {"seconds_per_member": point["seconds_per_member"]} | point[DRAWN]
+            rows[space + _label(point)] = [_cell(values.get(column.key)) for column in columns]
+    lines = [f"| {label} | {' | '.join(cells)} |" for label, cells in rows.items()]
+    return "\n".join([*table_head(columns), *lines]) + "\n"
 
 
-def _table(
-    truth: Mapping[str, float],
-    points: Sequence[Mapping[str, Any]],
-    methods: Mapping[str, str],
-    columns: Columns,
-) -> list[str]:
-    lines = table_head([*(column for _, column in columns), COST])
-    values = [format_value(truth.get(column.key)) for _, column in columns]
-    lines.append(f"| truth | {' | '.join(values)} | |")
-    for point in points:
-        cells = [_cell(point[kind].get(column.key)) for kind, column in columns]
-        title = _title(point, methods)
-        lines.append(f"| {title} | {' | '.join(cells)} | {_cell(point[COST.key])} |")
-    return lines
+def _is_shown(point: Mapping[str, Any], shown: Mapping[str, Mapping[str, str]]) -> bool:
+    return shown.get(point["space"], {}).get(point["method"], point["label"]) == point["label"]
 
 
-def _is_shown(point: Mapping[str, Any], shown: Mapping[str, str]) -> bool:
-    return shown.get(point["method"], point["label"]) == point["label"]
-
-
-def _title(point: Mapping[str, Any], methods: Mapping[str, str]) -> str:
-    label = f", {point['label'].replace('=', ' ')}" if point["label"] else ""
-    return (methods[point["method"]] + label).replace("_", " ")
+def _label(point: Mapping[str, Any]) -> str:
+    parts = (point["method"], point["label"].replace("=", " "))
+    return readable(", ".join(part for part in parts if part))
 
 
 def _cell(value: Sequence[float | None] | None) -> str:
@@ -133,3 +72,6 @@ def _cell(value: Sequence[float | None] | None) -> str:
         if spread is None
         else f"{format_value(mean)} ± {float(f'{spread:.1g}'):g}"
     )
+
+
+TABLES: dict[str, Table] = {"guidance": guidance_table}

@@ -132,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with user_errors_in_one_sentence():
         experiment = load_experiment(options.config, overrides)
         result: dict[str, object] = {
+            "kind": "cold_starts",
             "states": options.states,
             "days": options.days,
             "cold_starts": cold_starts(experiment, states=options.states, days=options.days),

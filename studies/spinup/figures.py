@@ -54,20 +54,10 @@ FIRST_YEAR = {
 }
 
 
-CAPTIONS = {
-    "cost": "Costs of settled states",
-    "levels": "Drift at every level",
-    "time": "Drift of the volume means, energy and transports",
-    "first_year": "The first year",
-    "overturning": "Overturning",
-    "settling": "Rates of change and distance to the truth",
-}
-
-
 def save_spinup_figures(
     found: Findings, grid: OceanGrid, accounts: Mapping[str, Mapping[str, Any]], directory: Path
-) -> dict[str, str]:
-    """Draw what there is to see into `directory` as spinup_NAME.png; captions by figure_NAME.
+) -> None:
+    """Draw what there is to see into `directory` as spinup_NAME.png.
 
     Labels are drawn once the truth and another label have finished members.
     """
@@ -82,7 +72,6 @@ def save_spinup_figures(
         }
     for name, draw in figures.items():
         save_figure(draw(), directory / f"spinup_{name}.png")
-    return {f"figure_{name}": CAPTIONS[name] for name in figures}
 
 
 @styled

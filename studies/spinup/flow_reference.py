@@ -126,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with user_errors_in_one_sentence():
         experiment = load_experiment(options.config, overrides)
         result: dict[str, object] = {
+            "kind": "flow_references",
             "states": options.states,
             "flow_references": of_experiment(experiment, states=options.states),
             "provenance": provenance(seeds={"sampling": experiment.sampling.seed}),

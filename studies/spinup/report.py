@@ -3,7 +3,8 @@
     python -m studies.spinup.report configs/spinup.yaml
 
 reports whatever part of the study has finished by now: writes docs/results/spinup.json and
-docs/figures/spinup_*.png and fills the tables of docs/spinup.md. Run it again when there is more.
+docs/figures/spinup_*.png, and fills the tables of docs/results/spinup.md. Run it again when there
+is more.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def report(experiment: Experiment, result: IntegrationResult) -> dict[str, Any]:
         }
     content["accounts"] = {name: account.as_dict() for name, account in accounts.items()}
     seeds = {"integration": integration_settings(experiment).seed}
-    return {"spinup": content, "provenance": provenance(seeds=seeds)}
+    return {"kind": "spinup", "spinup": content, "provenance": provenance(seeds=seeds)}
 
 
 def year_seconds(result: IntegrationResult) -> dict[str, float]:
@@ -310,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         experiment = load_experiment(options.config, overrides)
         result = finished_study(experiment)
         content, docs = report(experiment, result), tables.ROOT / "docs"
-        content["spinup"]["figures"] = save_spinup_figures(
+        save_spinup_figures(
             Findings(result),
             StateArchive.open(experiment.data.archive).grid,
             content["spinup"]["accounts"],
@@ -319,7 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_json(docs / "results" / "spinup.json", content)
         tables.main()
         print("\n".join(content["spinup"].get("verdict", [NOTHING_YET])))
-        print("wrote docs/results/spinup.json, and filled docs/spinup.md with it")
+        print("wrote docs/results/spinup.json, and filled docs/results/spinup.md with it")
 
 
 if __name__ == "__main__":

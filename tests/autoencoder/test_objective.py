@@ -203,6 +203,7 @@ def test_all_terms_train_together_and_resume_exactly(
     assert not any("adversar" in name for name in load_codec(whole).state_dict())
 
 
+@pytest.mark.slow
 def test_the_codec_takes_over_its_own_averages_wherever_the_critic_stands(
     tiny_experiment, monkeypatch
 ):

@@ -63,6 +63,7 @@ def test_a_finished_stage_is_not_repeated(trained, monkeypatch):
     train_codec(trained)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_validation_loss(tiny_run):
     experiment = tiny_run(
         *("--autoencoder.training.samples", "320"),

@@ -49,6 +49,7 @@ def test_every_file_is_checked():
     }
 
 
+@pytest.mark.slow
 def test_launchers_of_two_nodes_find_each_other(tmp_path, launch_environment):
     """Both on this machine, with one process each, on the CPU."""
     script = tmp_path / "check.py"

@@ -147,6 +147,7 @@ def _load(name: str, folder: Path) -> Experiment:
     return load_experiment(CONFIGS / f"{name}.yaml", words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_its_ingest_section_reads_the_real_sample(name, raw_output, tmp_path):
     settings = _load(name, raw_output).data.ingest
@@ -162,6 +163,7 @@ def test_its_ingest_section_reads_the_real_sample(name, raw_output, tmp_path):
     assert seam.any() and south.min() > -70 and south.max() < -45
 
 
+@pytest.mark.slow
 def test_output_without_sea_level_is_refused(raw_output):
     for file in raw_output.glob("DINO*.nc"):
         with xr.open_dataset(file, decode_times=False) as raw:

@@ -56,6 +56,7 @@ def test_items_are_physical_channels_and_archive_indices(write_archive):
     assert torch.equal(channels, archive.read([9]).to_channels()[0])
 
 
+@pytest.mark.slow
 def test_spawned_workers_yield_the_same_batches(write_archive):
     archive = StateArchive.open(write_archive())
     dataset = StateDataset(archive, archive.indices("train"))

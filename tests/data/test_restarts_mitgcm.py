@@ -155,7 +155,10 @@ def test_nan_and_signed_zero_are_compared_by_their_bytes():
 
 def test_a_state_with_gradient_is_written(initial, tmp_path):
     state = initial.state.map(lambda field: field.clone().requires_grad_())
-    MitgcmFiles().write(replace(initial, state=state), path=tmp_path / "start")
+    written = MitgcmFiles().write(replace(initial, state=state), path=tmp_path / "start")
+    plain = MitgcmFiles().write(initial, path=tmp_path / "plain")
+    for file, expected in zip(written.files, plain.files, strict=True):
+        assert file.read_bytes() == expected.read_bytes()
 
 
 def test_a_real_state_of_the_4_degree_world(shared_data, tmp_path):

@@ -277,6 +277,7 @@ def test_longitudes_may_differ_by_a_turn(initial, small_grid, tmp_path):
     turned = replace(small_grid, longitude=small_grid.longitude - 360)
     template = _write_restart(tmp_path / "template.nc", turned)
     NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert _changed(template, tmp_path / "start.nc") == STATE | SEA_LEVEL
 
 
 def test_land_may_hold_a_fill_value_and_keeps_it(template, initial, tmp_path):

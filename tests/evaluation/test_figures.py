@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from data.grid import OceanGrid
@@ -54,6 +55,7 @@ def make_rows(grid: OceanGrid, *, sea_level: bool) -> dict[str, State]:
     return {"truth": state(), "latent, guided": state()}
 
 
+@pytest.mark.slow
 def test_all_figures_are_written_as_png(tmp_path):
     grid = make_grid("regular")
     paths = save_figures(make_rows(grid, sea_level=True), grid, EOS, tmp_path / "figures")

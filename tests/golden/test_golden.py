@@ -26,6 +26,8 @@ from safetensors.torch import load_file
 
 from halocline import main
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).with_name("golden.json")
 ROWS = ("unguided", "guided", "guided_adjusted")
 RELATIVE_TOLERANCE = 0.05  # of metrics on another processor: training amplifies rounding

@@ -69,6 +69,7 @@ def noise(grid: OceanGrid, *, dtype: torch.dtype, size: float = 2.0) -> State:
     return State((profile + size * t).to(dtype), (35 + 0.1 * size * s).to(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_both_ways_give_the_same_numbers(name: str, dtype: torch.dtype, deep: OceanGrid) -> None:

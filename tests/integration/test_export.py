@@ -169,9 +169,14 @@ def test_formats_do_not_share_a_default_name():
 
 
 def test_formats_take_their_own_options_only(tmp_path):
-    for name in FORMATS:
-        template = tmp_path / "restart.nc" if name.endswith("restart") else None
-        assert build_writer(name, template=template, precision=None)
+    templates = {
+        name: tmp_path / "restart.nc" if name.endswith("restart") else None for name in FORMATS
+    }
+    writers = {
+        type(build_writer(name, template=template, precision=None))
+        for name, template in templates.items()
+    }
+    assert len(writers) == len(FORMATS)
     assert build_writer("mitgcm", precision="double") == MitgcmFiles(precision="double")
     with pytest.raises(UserError, match="mitgcm does not take --mesh-mask"):
         build_writer("mitgcm", mesh_mask=tmp_path)

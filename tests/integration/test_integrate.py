@@ -75,6 +75,7 @@ def result_of(*runs: MemberRun) -> IntegrationResult:
     return IntegrationResult(list(runs), {run.label: 1.0 for run in runs})
 
 
+@pytest.mark.slow
 def test_runs_are_recorded_kept_and_not_repeated(tmp_path):
     starts = {"analytic": ANALYTIC, "broken": broken_starts()}
     assert finished(plan(tmp_path, starts)).runs == []
@@ -111,6 +112,7 @@ def test_what_is_recorded_of_a_run(tmp_path):
     assert volume.shape == SHAPE and volume.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_continues_bit_for_bit(tmp_path, monkeypatch):
     """Stopped after day 12, saved on day 8: the days from 8 on are done again."""
     settings = {"record_days": 4.0, "checkpoint_years": 8 * DAY}
@@ -131,6 +133,7 @@ def test_an_interrupted_run_continues_bit_for_bit(tmp_path, monkeypatch):
     assert not list(task.folder.glob("model_*"))
 
 
+@pytest.mark.slow
 def test_a_long_run_continues_the_short_one_bit_for_bit(tmp_path):
     starts = {"analytic": Starts([None], 8 * DAY, long_members=1, long_years=16 * DAY)}
     settings = {"record_days": 4.0}
@@ -159,6 +162,7 @@ def test_first_members_of_all_labels_come_first_and_long_runs_last(tmp_path):
     assert [task.goes_on for task in tasks] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_balanced_starts_move_from_the_first_day_and_need_not_hold(tmp_path):
     starts = {"analytic": ANALYTIC, "broken": broken_starts()}
     result = run_plan(tmp_path, starts, velocities="balanced", record_days=6.0)

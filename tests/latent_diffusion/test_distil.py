@@ -23,6 +23,8 @@ from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import member_generator
 from training.loop import Trainer
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = "{solver_order: 1, timestep_spacing: trailing}"
 
 

@@ -93,6 +93,7 @@ def test_a_finished_stage_is_not_repeated(trained, monkeypatch):
     train_denoiser(trained)
 
 
+@pytest.mark.slow
 def test_the_data_space_model_is_the_same_stage_with_the_identity_codec(tiny_run):
     experiment = tiny_run("--autoencoder.kind", "identity")
     train_codec(experiment)
@@ -106,6 +107,7 @@ def test_the_data_space_model_is_the_same_stage_with_the_identity_codec(tiny_run
     assert not (experiment.directory / "diffusion" / "latents.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_each_stage_has_its_own_precision_in_one_process(tiny_run):
     experiment = tiny_run(
         *("--autoencoder.training.precision", "bf16"),

@@ -15,6 +15,8 @@ from configs.run import Run
 from data.archive.reader import StateArchive
 from latent_diffusion.sample import draw
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300  # seconds
 

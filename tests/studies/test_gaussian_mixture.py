@@ -69,6 +69,7 @@ def test_unguided_samples_have_the_moments_of_the_mixture(unguided: Tensor) -> N
     assert_moments(unguided, Experiment("", None).expected(COUNT))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "experiment",
     [
@@ -102,6 +103,7 @@ def test_guidance_per_sample_projects_and_does_not_condition() -> None:
     assert MIXTURE.mapped(MEAN_AND_DIFFERENCE).given_first(TARGET).weights[2] > 0.9
 
 
+@pytest.mark.slow
 def test_the_command_draws_and_prints(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--output", str(tmp_path / "mixture.png"), "--points", "16"])
     assert (tmp_path / "mixture.png").stat().st_size > 10_000

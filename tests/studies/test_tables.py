@@ -10,36 +10,40 @@ import pytest
 from data.errors import UserError
 from studies import tables
 
-MADE = {"command": "halocline compare", "commit": "abc", "machine": "two cores"}
+MADE = {"command": "halocline study autoencoder", "commit": "abc", "machine": "two cores"}
+MOST_COLUMNS = 8
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A checkout with one result of two variants."""
+    """A checkout with one result: two autoencoders."""
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     (tmp_path / "docs" / "results").mkdir(parents=True)
     variants = {
-        "default": {"compression": 32.0, "decode_vjp_seconds": 0.25, "rmse_unknown": 1.0},
-        "no_mixing": {"compression": 33.0, "decode_vjp_seconds": None},
+        "default": {"compression": 32.0, "density_error_percent": 0.25, "rmse_unknown": 1.0},
+        "no_mixing": {"compression": 33.0, "density_error_percent": None},
     }
-    content = {"variants": variants, "provenance": MADE}
-    (tmp_path / "docs" / "results" / "channel.json").write_text(json.dumps(content))
+    write(tmp_path, "channel", kind="autoencoders", variants=variants)
     return tmp_path
 
 
+def write(root, name, **content):
+    """A result as docs/results holds it."""
+    path = root / "docs" / "results" / f"{name}.json"
+    path.write_text(json.dumps({**content, "provenance": MADE}))
+
+
 def test_variants_are_rows_and_metrics_columns(root):
-    lines = tables.table("channel", "seconds").splitlines()
-    assert lines[:4] == [
-        "| | decode + VJP [s] |",
+    assert tables.table("channel", "physics").splitlines() == [
+        "| | density error [%] |",
         "|---|---|",
         "| default | 0.25 |",
         "| no mixing | – |",
     ]
-    assert "abc" in lines[-1]
 
 
 def test_a_page_is_filled_between_its_markers(root):
-    page = root / "docs" / "page.md"
+    page = root / "docs" / "results" / "page.md"
     (root / "README.md").write_text("no table\n")
     page.write_text("a\n<!-- table channel reconstruction -->\nold\n<!-- end -->\nb\n")
     tables.main()
@@ -52,142 +56,136 @@ def test_a_page_is_filled_between_its_markers(root):
     assert page.read_text() == once
 
 
-def test_samples_are_a_group_of_their_own(root):
-    path = root / "docs" / "results" / "channel.json"
-    content = json.loads(path.read_text())
-    content["samples"] = {"drawn": {"w1_temperature_K": 0.5}}
-    path.write_text(json.dumps(content))
-    lines = tables.table("channel", "samples").splitlines()
-    assert lines[:3] == ["| | W₁ of T [K] |", "|---|---|", "| drawn | 0.5 |"]
-    assert "drawn" not in tables.table("channel", "cost")
+def test_the_source_stands_below_the_first_table_of_a_result(root):
+    marked = "<!-- table channel physics -->\n<!-- end -->\n"
+    once, twice = tables.filled(marked), tables.filled(2 * marked)
+    assert "`halocline study autoencoder` at abc; two cores." in once
+    assert twice.count("at abc") == 1 and twice.startswith(once)
 
 
-def test_without_a_group_all_are_shown(root):
-    text = tables.table("channel")
-    assert "compression" in text
-    assert "decode + VJP" in text
+def test_a_marker_may_choose_rows_and_their_order(root):
+    text = tables.filled("<!-- table channel physics: no mixing; default -->\n<!-- end -->\n")
+    assert text.index("| no mixing |") < text.index("| default |")
+    assert "default" not in tables.table("channel", "physics", rows=["no mixing"])
+    with pytest.raises(UserError, match="no row 'mixing'; the rows are default; no mixing"):
+        tables.table("channel", "physics", rows=["mixing"])
 
 
-def test_a_group_that_is_none_is_named(root):
-    with pytest.raises(UserError, match="no group of metrics 'costs'"):
-        tables.table("channel", "costs")
+@pytest.mark.parametrize("kind", ["autoencoders", "benchmark", "guidance", "growth", "run"])
+def test_an_unknown_group_is_named(root, kind):
+    empty = {key: {} for key in ("variants", "benchmarks", "growth", "rows", "truth", "points")}
+    write(root, "other", kind=kind, **empty)
+    with pytest.raises(UserError, match="no group 'costs'"):
+        tables.table("other", "costs")
 
 
 def test_the_autoencoders_of_several_runs_stand_side_by_side(root):
     for name, compression in (("basin", 22.0), ("world", 16.0)):
-        content = {"autoencoder": {"compression": compression}, "provenance": MADE}
-        (root / "docs" / "results" / f"{name}.json").write_text(json.dumps(content))
+        write(root, name, kind="run", autoencoder={"compression": compression})
     lines = tables.table("basin+world", "reconstruction").splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["basin", "world"]
     assert [line.split("|")[2].strip() for line in lines[2:]] == ["22", "16"]
 
 
-def test_a_result_that_is_missing_is_named(root):
+def test_a_run_shows_its_states_and_their_drift(root):
+    rows = {"truth": {"density_error_percent": 0.15}, "guided_adjusted": {"states": 64}}
+    drift = {"by_start": {"generated": {"drift_K": 0.0586}}}
+    write(root, "basin", kind="run", rows=rows, integration=drift)
+    assert "| | truth | guided adjusted |" in tables.table("basin")
+    assert "| density error [%] | 0.15 | – |" in tables.table("basin")
+    assert "| drift [K] | 0.0586 |" in tables.table("basin")
+    assert "drift" not in tables.table("basin", "states")
+
+
+def test_a_result_that_is_missing_or_has_no_table_is_named(root):
     with pytest.raises(UserError, match=r"absent\.json is missing"):
         tables.table("absent")
+    write(root, "odd", kind="restorer")
+    with pytest.raises(UserError, match="kind 'restorer' have no table; odd is one"):
+        tables.table("odd")
 
 
 @pytest.mark.parametrize("page", tables.documents(), ids=lambda page: page.name)
-def test_the_documents_show_their_results_and_every_figure_is_there(page):
+def test_the_documents_show_their_results_and_every_link_leads_somewhere(page):
     text = page.read_text()
     assert tables.filled(text) == text  # else: python -m studies.tables
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
+@pytest.mark.parametrize("page", tables.documents(), ids=lambda page: page.name)
+def test_no_generated_table_is_wider_than_a_page(page):
+    for match in tables.MARKED.finditer(page.read_text()):
+        rules = re.findall(r"^(?:\|---)+\|$", match[0], re.MULTILINE)
+        assert rules and all(rule.count("---") <= MOST_COLUMNS for rule in rules), match["name"]
+
+
+def test_every_result_says_what_kind_it_is_and_every_figure_is_shown():
+    docs = tables.ROOT / "docs"
+    for path in (docs / "results").glob("*.json"):
+        assert json.loads(path.read_text())["kind"], path.name
+    text = "".join(page.read_text() for page in tables.documents())
+    unused = [path.name for path in (docs / "figures").iterdir() if path.name not in text]
+    assert not unused
+
+
 @pytest.fixture
 def study(root):
-    """A study of guidance of one method at one point, in `docs/results`."""
-    point = {
+    """A study of guidance of one method in two spaces, in `docs/results`."""
+    weak = {
         "space": "latent",
         "method": "ours",
         "label": "step_cap=0.1",
         "seconds_per_member": [2.0, 0.1],
-        "as drawn": {"density_error_percent": [0.1432, 0.0051]},
-        "adjusted": {"density_error_percent": [0.0, 0.0], "w1_salinity": [0.25, None]},
+        "as drawn": {"density_error_percent": [0.1432, 0.0051], "w1_temperature_K": [0.25, None]},
     }
-    content = {
-        "truth": {"latent": {"density_error_percent": 0.15}},
-        "methods": {"ours": "our_way"},
-        "points": {"latent-ours": point},
-        "provenance": MADE,
-    }
-    (root / "docs" / "results" / "guidance.json").write_text(json.dumps(content))
+    strong = weak | {"label": "step_cap=1"}
+    elsewhere = weak | {"space": "data_space"}
+    truth = {"density_error_percent": 0.15}
+    write(
+        root,
+        "guidance",
+        kind="guidance",
+        truth={"latent": truth, "data_space": truth},
+        shown={"latent": {"ours": "step_cap=1"}},
+        points={"weak": weak, "strong": strong, "elsewhere": elsewhere},
+    )
 
 
 @pytest.mark.usefixtures("study")
 def test_a_study_of_guidance_shows_means_and_spreads_over_seeds():
-    lines = tables.table("guidance", "drawn").splitlines()
+    lines = tables.table("guidance", "accuracy").splitlines()
     assert lines[2].startswith("| truth | 0.15 | –")
-    assert lines[3].startswith("| our way, step cap 0.1 | 0.143 ± 0.005 | –")
-    assert lines[3].endswith("| 2 ± 0.1 |")
-    adjusted = tables.table("guidance", "adjusted").splitlines()[3]
-    assert "| 0 ± 0 |" in adjusted and "| 0.25 |" in adjusted
-    with pytest.raises(UserError, match="no group 'cost' in a study of guidance"):
-        tables.table("guidance", "cost")
+    assert lines[3].startswith("| latent: ours, step cap 1 | 0.143 ± 0.005 | –")
+    assert lines[3].endswith("| 0.25 | – | 2 ± 0.1 |")
 
 
 @pytest.mark.usefixtures("study")
-def test_the_short_table_shows_each_space_and_of_a_method_one_point(root):
-    path = root / "docs" / "results" / "guidance.json"
-    content = json.loads(path.read_text())
-    weak, strong = (
-        content["points"]["latent-ours"] | {"label": f"step_cap={value}"} for value in (0.1, 1)
-    )
-    elsewhere = weak | {"space": "data_space"}
-    content["points"] = {"weak": weak, "strong": strong, "elsewhere": elsewhere}
-    content["truth"]["data_space"] = content["truth"]["latent"]
-    content["shown"] = {"latent": {"ours": "step_cap=1"}}
-    path.write_text(json.dumps(content))
-    lines = tables.table("guidance", "short").splitlines()
-    starts = [line.split("|")[1].strip() if line.startswith("| ") else line for line in lines]
-    latent, data_space = starts.index("In latent:"), starts.index("In data space:")
-    assert starts[latent + 4 : latent + 6] == ["truth", "our way, step cap 1"]
-    assert starts[data_space + 4 : data_space + 6] == ["truth", "our way, step cap 0.1"]
-    assert "our way, step cap 0.1" not in starts[latent:data_space]
+def test_of_a_method_the_point_that_the_study_names_is_shown():
+    lines = tables.table("guidance").splitlines()[2:]
+    assert [line.split("|")[1].strip() for line in lines] == [
+        "truth",
+        "latent: ours, step cap 1",
+        "data space: ours, step cap 0.1",
+    ]
 
 
 def test_a_benchmark_has_its_ratios_to_the_latent_system(root):
     def system(seconds: float) -> dict:
         cost = {"seconds": seconds, "memory_MB": 10 * seconds, "steps": 30.0}
-        return {"unguided": cost, "guided": cost}
+        return {"unguided": cost | {"seconds": seconds / 4}, "guided": cost}
 
-    benchmark = {
-        "title": "Basin",
-        "grid": "5x16x16",
-        "device": "CPU",
-        "threads": 1,
-        "repeats": 3,
-        "overturning_columns_percent": 25.0,
-        "systems": {
-            "latent": system(2.0) | {"training": {"diffusion": {"samples_per_second": 7.0}}},
-            "data space": system(50.0),
-        },
-    }
-    content = {"benchmarks": {"basin": benchmark}, "provenance": MADE}
-    (root / "docs" / "results" / "benchmark.json").write_text(json.dumps(content))
+    systems = {"latent": system(2.0), "data space": system(50.0)}
+    benchmarks = {"basin": {"grid": "5x16x16", "systems": systems}}
+    write(root, "benchmark", kind="benchmark", benchmarks=benchmarks)
     shown = tables.table("benchmark")
-    assert "**Basin**: 5x16x16, CPU, 1 thread(s), 3 rounds; of the columns 25 % overturn." in shown
-    assert "| data space, guided | 30 | 50 | 25 | 500 | 25 |" in shown
-    assert "| latent, diffusion | 7 |" in shown
-
-
-def test_what_nobody_has_measured_says_so(root):
-    path = root / "docs" / "results" / "processes.json"
-    path.write_text(json.dumps({"processes": {}}))
-    assert tables.table("processes") == "(Not measured yet.)\n"
-    rows = {
-        "basin, 2 of 1 thread(s)": {"states_per_second": 3.0, "states_per_second_of_first": 1.5}
-    }
-    path.write_text(json.dumps({"processes": rows, "provenance": MADE}))
-    assert "| basin, 2 of 1 thread(s) | 3 | 1.5 |" in tables.table("processes")
+    assert "| 5x16x16, latent | 30 | 0.5 | 2 | 1 | 20 |" in shown
+    assert "| 5x16x16, data space | 30 | 12.5 | 50 | 25 | 500 |" in shown
 
 
 def test_growth_has_a_row_for_each_grid_and_system(root):
-    costs = {"gflop_guided": 8.0, "million_parameters": 2.0, "fields_MB": 4.0}
-    grid = {"cells": 500_000, "state_MB": 6.0, "systems": {"latent": costs}}
-    content = {"growth": {"5x100x1000": grid}, "provenance": MADE}
-    (root / "docs" / "results" / "growth.json").write_text(json.dumps(content))
-    shown = tables.table("growth")
-    assert "| 5x100x1000, latent | 8 |" in shown and "| 5x100x1000, latent | 2 |" in shown
-    assert "| 5x100x1000, latent | 0.5 | 6 | 4 |" in shown
+    costs = {"gflop_guided": 8.0, "million_parameters": 2.0}
+    grid = {"systems": {"latent": costs}}
+    write(root, "growth", kind="growth", growth={"5x100x1000": grid})
+    assert "| 5x100x1000, latent | 8 |" in tables.table("growth", "sampling")
+    assert "| 5x100x1000, latent | 2 |" in tables.table("growth", "training")

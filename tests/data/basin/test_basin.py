@@ -122,6 +122,7 @@ def test_levels_that_stretch_too_fast_are_refused():
         BasinRun(BasinParameters(resolution=5.0, levels=8), seed=1)
 
 
+@pytest.mark.slow
 def test_red_noise_is_a_function_of_seed_and_time_with_unit_variance():
     x, y = np.linspace(0, 1, 9), np.linspace(-1, 1, 9)
     np.testing.assert_array_equal(RedNoise(4).fields(7.3, x, y), RedNoise(4).fields(7.3, x, y))
@@ -155,6 +156,7 @@ def ensemble(**changes) -> SimulationSettings:
     return SimulationSettings(**{**settings, **changes})
 
 
+@pytest.mark.slow
 def test_an_ensemble_keeps_spaced_records_and_resumes(tmp_path: Path):
     settings = ensemble()
     run_ensemble(settings, directory=tmp_path, workers=1)

@@ -34,6 +34,7 @@ def test_the_rate_is_of_training_steps(tiny_experiment, monkeypatch):
     assert training_rate(experiment) == batch / 2
 
 
+@pytest.mark.slow
 def test_the_rate_is_measured_and_leaves_nothing(tiny_experiment):
     experiment = tiny_experiment()
     assert 1 < training_rate(experiment) < 1e6
@@ -56,6 +57,7 @@ def test_a_short_training_warms_up_less(tiny_experiment):
     assert with_samples(experiment, 5000).autoencoder.training.warmup_samples == 100
 
 
+@pytest.mark.slow
 def test_a_study_runs_resumes_and_reports(study_path, monkeypatch, capsys):
     main(["compare", str(study_path), "--only", "plain"])
     study = load_study(study_path)

@@ -25,6 +25,7 @@ def test_states_overturn_in_the_share_of_columns_asked_for(name, percent):
     assert 100 * (steps < 0).any(1).double().mean() == pytest.approx(percent, abs=2)
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes(tmp_path, capsys):
     path = tmp_path / "cost.json"
     main(["--grid", "3x4x5", "--repeats", "1", "--output", str(path)])

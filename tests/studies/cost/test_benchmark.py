@@ -28,6 +28,8 @@ from studies.cost.benchmark import (
     systems_of,
 )
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 GRID = BenchmarkSettings(grid=(5, 16, 16))
 

@@ -89,6 +89,7 @@ def test_attention_is_counted_without_its_matrix():
     assert megabytes < 4096**2 * 4 / 1e6
 
 
+@pytest.mark.slow
 def test_the_command_counts_a_grid_that_fits_nowhere(tiny_config, tmp_path):
     output = tmp_path / "growth.json"
     main([str(tiny_config), "--grid", "5x24x16", "75x30000x40000", "--output", str(output)])

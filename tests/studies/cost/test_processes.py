@@ -9,6 +9,8 @@ import pytest
 
 from studies.cost.processes import RATES, main
 
+pytestmark = pytest.mark.slow
+
 
 def test_stages_are_measured_in_each_number_of_processes(tiny_config, tmp_path):
     output = tmp_path / "processes.json"

@@ -8,6 +8,8 @@ import pytest
 
 from studies.cost.training import main
 
+pytestmark = pytest.mark.slow
+
 
 def test_both_stages_are_measured_and_results_gather_in_one_file(tiny_config, tmp_path, capsys):
     path = tmp_path / "cost.json"

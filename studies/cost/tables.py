@@ -1,0 +1,133 @@
+"""The Markdown tables of what training, sampling and their parts cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evaluation.report import Column
+from studies.markdown import Result, Table, chosen, rows_markdown, table_of
+
+CALLS = (
+    "decode",
+    "decode_vjp",
+    "data_space_forward",
+    "latent_guided_step",
+    "data_space_guided_step",
+)
+CALL_COLUMNS = (
+    Column("seconds", "time", "s"),
+    Column("memory_MB", "memory", "MB"),
+    Column("gflops", "operations", "GFLOP"),
+)
+TRAINING_COLUMNS = (
+    Column("samples_per_second", "samples", "1/s"),
+    Column("memory_MB", "memory of a step", "MB"),
+    Column("batch_size", "batch"),
+    Column("gflop_per_sample", "operations of a sample", "GFLOP"),
+    Column("share_of_matmul_peak", "share of the matmul peak"),
+)
+ADJUSTMENT_COLUMNS = tuple(
+    Column(f"unstable_{percent}_percent", f"{percent} % of the columns overturn", "s")
+    for percent in (0, 10, 100)
+)
+CHAIN_COLUMNS = (
+    Column("guided_steps", "guided steps"),
+    Column("seconds", "one state", "s"),
+    Column("ratio_to_unguided", "of the unguided chain"),
+)
+BENCHMARK_COLUMNS = (
+    Column("steps", "steps"),
+    Column("guided_steps", "guided steps"),
+    Column("unguided_seconds", "unguided", "s"),
+    Column("seconds", "guided", "s"),
+    Column("of_latent", "guided, times the latent's"),
+    Column("gflop", "operations, guided", "GFLOP"),
+    Column("memory_MB", "memory, guided", "MB"),
+)
+GROWTH_GROUPS = {
+    "sampling": (
+        Column("gflop_unguided", "unguided", "GFLOP"),
+        Column("gflop_unguided_exponent", "exponent"),
+        Column("gflop_guided", "guided", "GFLOP"),
+        Column("gflop_guided_exponent", "exponent"),
+        Column("memory_guided_MB", "memory", "MB"),
+        Column("memory_guided_MB_exponent", "exponent"),
+    ),
+    "training": (
+        Column("million_parameters", "parameters", "10⁶"),
+        Column("training_state_MB", "parameters in training", "MB"),
+        Column("autoencoder_gflop", "autoencoder, a sample", "GFLOP"),
+        Column("autoencoder_memory_MB", "its memory", "MB"),
+        Column("diffusion_gflop", "denoiser, a sample", "GFLOP"),
+        Column("diffusion_memory_MB", "its memory", "MB"),
+    ),
+}
+PROCESS_COLUMNS = (
+    Column("autoencoder_samples_per_second", "training, autoencoder", "samples/s"),
+    Column("autoencoder_samples_per_second_of_first", "times the first"),
+    Column("diffusion_samples_per_second", "training, denoiser", "samples/s"),
+    Column("diffusion_samples_per_second_of_first", "times the first"),
+    Column("states_per_second", "sampling, guided", "states/s"),
+    Column("states_per_second_of_first", "times the first"),
+    Column("batch_size", "batch"),
+)
+
+
+def calls_table(result: Result, group: str | None) -> str:
+    """The codec's cost beside that of the data-space network, one line for each measured call."""
+    chosen({}, group)
+    cost = result["cost"]
+    rows = {call: {c.key: cost[f"{call}_{c.key}"] for c in CALL_COLUMNS} for call in CALLS}
+    return rows_markdown(rows, CALL_COLUMNS)
+
+
+def benchmark_table(result: Result, group: str | None) -> str:
+    """One line for each grid and system, with its ratio to the grid's latent system."""
+    chosen({}, group)
+    rows = {
+        f"{benchmark['grid']}, {name}": _guided_row(system, benchmark["systems"]["latent"])
+        for benchmark in result["benchmarks"].values()
+        for name, system in benchmark["systems"].items()
+    }
+    return rows_markdown(rows, BENCHMARK_COLUMNS)
+
+
+def _guided_row(system: Result, latent: Result) -> dict[str, Any]:
+    return system["guided"] | {
+        "unguided_seconds": system["unguided"]["seconds"],
+        "of_latent": system["guided"]["seconds"] / latent["guided"]["seconds"],
+    }
+
+
+def growth_table(result: Result, group: str | None) -> str:
+    """One line for each grid and system; group: "sampling" (also if None) or "training"."""
+    columns = chosen(GROWTH_GROUPS, group) or GROWTH_GROUPS["sampling"]
+    rows = {
+        f"{grid}, {name}": system
+        for grid, costs in result["growth"].items()
+        for name, system in costs["systems"].items()
+    }
+    return rows_markdown(rows, columns)
+
+
+def trainings_table(result: Result, group: str | None) -> str:
+    """One line for each stage of each training."""
+    chosen({}, group)
+    rows = {
+        f"{name}, {stage}": training[stage]
+        for name, training in result["trainings"].items()
+        for stage in ("autoencoder", "diffusion")
+        if stage in training
+    }
+    return rows_markdown(rows, TRAINING_COLUMNS)
+
+
+TABLES: dict[str, Table] = {
+    "adjustment_cost": table_of("adjustment_seconds", ADJUSTMENT_COLUMNS),
+    "benchmark": benchmark_table,
+    "codec_cost": calls_table,
+    "growth": growth_table,
+    "guidance_cost": table_of("chains", CHAIN_COLUMNS),
+    "processes": table_of("processes", PROCESS_COLUMNS),
+    "training_cost": trainings_table,
+}

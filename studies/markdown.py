@@ -1,0 +1,74 @@
+"""Markdown tables of results, the part that all studies share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from data.errors import UserError
+from evaluation.report import Column, format_value, table_head
+
+Result = Mapping[str, Any]
+Rows = Mapping[str, Mapping[str, Any]]
+Table = Callable[[Result, str | None], str]
+Group = TypeVar("Group")
+
+
+def rows_markdown(rows: Rows, columns: Sequence[Column]) -> str:
+    """One line for each row, one column for each quantity that any of them has."""
+    present = [c for c in columns if any(row.get(c.key) is not None for row in rows.values())]
+    lines = table_head(present)
+    for name, row in rows.items():
+        values = " | ".join(format_value(row.get(column.key)) for column in present)
+        lines.append(f"| {readable(name)} | {values} |")
+    return "\n".join(lines) + "\n"
+
+
+def quantities_markdown(rows: Rows, columns: Sequence[Column]) -> str:
+    """One line for each quantity, one column for each row."""
+    lines = [f"| | {' | '.join(map(readable, rows))} |", "|---" * (len(rows) + 1) + "|"]
+    for column in columns:
+        unit = f" [{column.unit}]" if column.unit else ""
+        values = " | ".join(format_value(row.get(column.key)) for row in rows.values())
+        lines.append(f"| {column.name}{unit} | {values} |")
+    return "\n".join(lines) + "\n"
+
+
+def table_of(key: str, columns: Sequence[Column]) -> Table:
+    """The table of a result that has its rows under `key` and no groups."""
+
+    def table(result: Result, group: str | None) -> str:
+        chosen({}, group)
+        return rows_markdown(result[key], columns)
+
+    return table
+
+
+def chosen(groups: Mapping[str, Group], group: str | None) -> Group | None:
+    """The group of that name, None for no name; raises `UserError` for an unknown one."""
+    if group is None:
+        return None
+    if group not in groups:
+        raise UserError(
+            f"there is no group '{group}' of this result; the groups are "
+            f"{', '.join(groups) or 'none'}"
+        )
+    return groups[group]
+
+
+def only(table: str, labels: Sequence[str]) -> str:
+    """The lines of a table with these labels, in this order, below its two lines of head.
+
+    Raises `UserError` for a label that the table does not have.
+    """
+    head, lines = table.splitlines()[:2], table.splitlines()[2:]
+    by_label = {line.split("|")[1].strip(): line for line in lines}
+    unknown = [label for label in labels if label not in by_label]
+    if unknown:
+        raise UserError(f"there is no row '{unknown[0]}'; the rows are {'; '.join(by_label)}")
+    return "\n".join([*head, *(by_label[label] for label in labels)]) + "\n"
+
+
+def readable(name: str) -> str:
+    """A name in a result as a table shows it."""
+    return name.replace("_", " ")

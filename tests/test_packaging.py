@@ -1,0 +1,74 @@
+"""The installed package is whole: every package and every configuration on disk is in the wheel."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
+PACKAGES: list[str] = SETUPTOOLS["packages"]
+
+
+def packages_on_disk() -> set[str]:
+    """Dotted names of the folders with an `__init__.py`, tests apart."""
+    rooms = [
+        folder
+        for folder in ROOT.iterdir()
+        if (folder / "__init__.py").exists() and folder.name != "tests"
+    ]
+    folders = (
+        path.parent.relative_to(ROOT) for room in rooms for path in room.rglob("__init__.py")
+    )
+    return {".".join(folder.parts) for folder in folders}
+
+
+def packaged_data(package: str) -> set[Path]:
+    """The files that the package-data patterns of `package` match."""
+    folder = ROOT.joinpath(*package.split("."))
+    patterns = SETUPTOOLS["package-data"].get(package, [])
+    return {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+
+
+def test_every_package_is_installed():
+    assert set(PACKAGES) == packages_on_disk()
+    assert len(PACKAGES) == len(set(PACKAGES))
+
+
+def test_every_room_of_python_files_is_a_package():
+    rooms = {ROOT / package.split(".")[0] for package in PACKAGES}
+    folders = {path.parent for room in rooms for path in room.rglob("*.py")}
+    assert {".".join(folder.relative_to(ROOT).parts) for folder in folders} == set(PACKAGES)
+
+
+def test_every_configuration_is_installed():
+    on_disk = {path for path in (ROOT / "configs").rglob("*") if path.suffix in {".yaml", ".sh"}}
+    assert on_disk
+    assert on_disk - packaged_data("configs") == set()
+
+
+@pytest.mark.parametrize("pattern", SETUPTOOLS["package-data"]["configs"])
+def test_every_pattern_finds_a_file(pattern):
+    assert list((ROOT / "configs").glob(pattern))
+
+
+def test_the_citation_names_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PYPROJECT["project"]["version"]
+    assert citation["license"] == PYPROJECT["project"]["license"]
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+
+
+def test_the_changelog_has_the_version():
+    version = PYPROJECT["project"]["version"]
+    assert f"\n## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_package_has_a_reference_page():
+    rooms = {package.split(".")[0] for package in PACKAGES} | set(SETUPTOOLS["py-modules"])
+    pages = {page.stem for page in (ROOT / "docs" / "reference").glob("*.md")}
+    assert pages == rooms | {"index"}
