@@ -26,9 +26,9 @@ from data.errors import UserError, user_errors_in_one_sentence
 from latent_diffusion.chains import Chains, draw_chains_into, levels_of
 from latent_diffusion.denoiser import first_order_step
 from latent_diffusion.objective import DistillationObjective
-from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
+from latent_diffusion.pipeline import StatePipeline, build_pipeline, model_directory
 from latent_diffusion.sample import known_climatology, load_pipeline, weights_digest
-from latent_diffusion.train import build_schedule, model_settings, save_model
+from latent_diffusion.train import model_settings, save_model
 from training.launch import build_accelerator
 from training.loop import Trainer
 from training.stage import differing_settings, is_done, put_in_place
@@ -114,15 +114,11 @@ def student_of(teacher: StatePipeline, experiment: Experiment) -> StatePipeline:
     Raises `UserError` for a sampler with steps of another kind than `first_order_step`.
     """
     unet = UNet2DModel.from_config(teacher.unet.config, dropout=0.0)
-    sampling = experiment.sampling
-    scheduler = build_scheduler(
-        sampling.scheduler, sampling.scheduler_options, schedule=build_schedule(experiment)
-    )
-    student = StatePipeline(unet, scheduler, teacher.codec, steps=sampling.steps)
+    student = build_pipeline(experiment, unet=unet, codec=teacher.codec)
     student.unet.load_state_dict(teacher.unet.state_dict())
-    student.set_steps(sampling.steps)
+    student.set_steps(student.steps)
     _check_steps(student.scheduler)
-    student.set_steps(sampling.steps)
+    student.set_steps(student.steps)
     return student
 
 

@@ -4,7 +4,7 @@ Run it with `accelerate launch -m latent_diffusion.sample CONFIG [--section.key 
 
 The ensemble is split over processes by batches. Member k starts from its own noise, a function of
 (seed, k), so it is the same state whatever the batch size or the number of processes, unless the
-guidance looks at the batch's mean (`guidance.per: ensemble`, or `strength: dual_ascent`).
+guidance looks at the batch's mean (constraints with `per: ensemble`, or `strength: dual_ascent`).
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
-from configs import Experiment, parse_command_line
+from configs import Experiment, load_experiment, parse_command_line
 from data.archive.format import UNUSED
 from data.archive.reader import ArchiveWriter, StateArchive
 from data.atomic import whole
 from data.errors import UserError, user_errors_in_one_sentence
 from data.state import State
-from guidance.climatology import Climatology
-from guidance.guide import Guide, SampleGuide
-from guidance.seawater import equation_of_state
-from guidance.stratification import adjust_in_place
-from latent_diffusion.guides import (
+from guidance.build import build_guide
+from guidance.climatology import (
     CLIMATOLOGY,
-    build_guide,
+    Climatology,
     saved_climatology,
     training_climatology,
 )
-from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
-from latent_diffusion.train import build_schedule, model_settings
+from guidance.guide import Guide, SteeringGuide
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust_in_place
+from latent_diffusion.pipeline import StatePipeline, build_pipeline, model_directory, ocean_of
+from latent_diffusion.train import model_settings
 from training.launch import launched_processes
 from training.stage import differing_settings
 
@@ -132,10 +132,22 @@ def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
     return attributes["sampling"] == record and (ADJUSTMENT in attributes) == adjusted
 
 
-def guide_of(experiment: Experiment, codec: Codec) -> Guide | SampleGuide:
+def guide_of(experiment: Experiment, codec: Codec) -> SteeringGuide:
     """The guide of the experiment; the data's statistics are read only if it asks for them."""
-    data = cache(lambda: known_climatology(experiment))
-    return build_guide(experiment.guidance, codec, data=data)
+    climatology = cache(lambda: known_climatology(experiment))
+    return build_guide(experiment.guidance, ocean_of(codec, climatology=climatology))
+
+
+def guide_of_model(folder: Path, codec: Codec) -> SteeringGuide:
+    """The guide of a released model's own configuration, from its folder alone.
+
+    codec: the model's, as `StatePipeline.from_pretrained(folder).codec`
+
+    Raises `UserError` if the folder lacks what the guide needs.
+    """
+    settings = load_experiment(folder / "experiment.yaml").guidance
+    climatology = cache(lambda: saved_climatology(folder))
+    return build_guide(settings, ocean_of(codec, climatology=climatology))
 
 
 def known_climatology(experiment: Experiment) -> Climatology:
@@ -158,12 +170,8 @@ def load_pipeline(experiment: Experiment) -> StatePipeline:
             f"{folder} was made with other settings ({', '.join(differing)} differ); run the "
             "stages again, or set --run_directory to another path"
         )
-    pipeline = StatePipeline.from_pretrained(folder)
-    settings = experiment.sampling
-    pipeline.scheduler = build_scheduler(
-        settings.scheduler, settings.scheduler_options, schedule=build_schedule(experiment)
-    )
-    pipeline.register_to_config(steps=settings.steps)
+    saved = StatePipeline.from_pretrained(folder)
+    pipeline = build_pipeline(experiment, unet=saved.unet, codec=saved.codec)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -206,7 +214,7 @@ def _draw_parts(
     experiment: Experiment,
     pipeline: StatePipeline,
     *,
-    guide: Guide | SampleGuide | None,
+    guide: Guide | None,
     parts: Path,
     processes: PartialState,
 ) -> None:

@@ -25,12 +25,12 @@ from configs import Experiment, parse_command_line
 from data.archive.reader import StateArchive
 from data.batches import Samples
 from data.errors import UserError, user_errors_in_one_sentence
-from guidance.climatology import Climatology
+from guidance.climatology import CLIMATOLOGY, Climatology, training_climatology
 from latent_diffusion.denoiser import build_unet
-from latent_diffusion.guides import CLIMATOLOGY, training_climatology
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
-from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
+from latent_diffusion.pipeline import StatePipeline, build_pipeline, model_directory
+from latent_diffusion.schedulers import build_schedule
 from training.launch import build_accelerator
 from training.log import write_json
 from training.loop import Trainer
@@ -63,34 +63,20 @@ def train_denoiser(experiment: Experiment) -> None:
         datasets = latent_datasets(
             codec, archive, path=stage_directory(experiment) / "latents.safetensors"
         )
-    schedule = build_schedule(experiment)
-    sampling = experiment.sampling
-    scheduler = build_scheduler(sampling.scheduler, sampling.scheduler_options, schedule=schedule)
-    unet = build_denoiser(experiment, codec)
+    schedule, unet = build_schedule(experiment), build_denoiser(experiment, codec)
+    pipeline = build_pipeline(experiment, unet=unet, codec=codec)
     trainer = build_trainer(
         experiment, codec, unet=unet, schedule=schedule, datasets=datasets, accelerator=accelerator
     )
     trainer.run()
     trainer.adopt_averaged_weights()
     if accelerator.is_main_process:
-        pipeline = StatePipeline(
-            unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu(), steps=sampling.steps
-        )
+        pipeline.to("cpu").unet.eval()
         known = training_climatology(archive)
         put_in_place(
             product, record, lambda folder: save_model(pipeline, experiment, known, folder)
         )
     accelerator.wait_for_everyone()
-
-
-def build_schedule(experiment: Experiment) -> DDPMScheduler:
-    """The noise schedule of the training: squared cosine, v-prediction, no clipping."""
-    return DDPMScheduler(
-        num_train_timesteps=experiment.diffusion.train_timesteps,
-        beta_schedule="squaredcos_cap_v2",
-        prediction_type="v_prediction",
-        clip_sample=False,
-    )
 
 
 def build_denoiser(experiment: Experiment, codec: Codec) -> UNet2DModel:
