@@ -6,22 +6,23 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 
-from diffusers import SchedulerMixin
+from diffusers import SchedulerMixin, UNet2DModel
 
 from autoencoder.codec import Codec
 from autoencoder.train import load_codec
+from configs.loading import load_experiment
 from configs.schema import Experiment
 from data.archive.reader import StateArchive
 from data.errors import UserError
-from guidance.climatology import Climatology
-from guidance.guide import Guide, SampleGuide
-from latent_diffusion.guides import (
+from guidance.build import build_guide
+from guidance.climatology import (
     CLIMATOLOGY,
-    build_guide,
+    Climatology,
     saved_climatology,
     training_climatology,
 )
-from latent_diffusion.pipeline import StatePipeline
+from guidance.guide import SteeringGuide
+from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
 from latent_diffusion.schedulers import build_schedule, build_scheduler
@@ -160,9 +161,14 @@ class Run:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    def guide(self, codec: Codec) -> Guide | SampleGuide:
+    def pipeline_around(self, unet: UNet2DModel, codec: Codec) -> StatePipeline:
+        """Networks, trained or not, with the sampler that the configuration asks for."""
+        return StatePipeline(unet, self.scheduler(), codec, steps=self.settings.sampling.steps)
+
+    def guide(self, codec: Codec) -> SteeringGuide:
         """The guide of the experiment; the data's statistics are read only if it needs them."""
-        return build_guide(self.settings.guidance, codec, data=cache(self.climatology))
+        ocean = ocean_of(codec, climatology=cache(self.climatology))
+        return build_guide(self.settings.guidance, ocean)
 
     def climatology(self) -> Climatology:
         """The climatology that is saved with the model, or else that of the training states."""
@@ -202,3 +208,14 @@ class Run:
             sampling=self.settings.sampling,
             guidance=self.settings.guidance if guided else None,
         )
+
+
+def guide_of_model(folder: Path, codec: Codec) -> SteeringGuide:
+    """The guide of a released model's own configuration, from its folder alone.
+
+    codec: the model's, as `StatePipeline.from_pretrained(folder).codec`. Raises `UserError` if the
+    folder lacks what the guide needs.
+    """
+    settings = load_experiment(folder / "experiment.yaml").guidance
+    climatology = cache(lambda: saved_climatology(folder))
+    return build_guide(settings, ocean_of(codec, climatology=climatology))

@@ -7,10 +7,9 @@ from pathlib import Path
 from autoencoder import train as autoencoder_stage
 from configs.run import Run
 from data.errors import UserError
-from guidance.climatology import Climatology
+from guidance.climatology import Climatology, training_climatology
 from latent_diffusion import distil as distillation_stage
 from latent_diffusion import train as diffusion_stage
-from latent_diffusion.guides import training_climatology
 from latent_diffusion.sample import adjust_archive, draw, draw_adjusted
 from training.stage import differing_settings
 

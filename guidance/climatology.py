@@ -1,21 +1,48 @@
-"""What constraints need to know of true states beyond the means that a codec holds."""
+"""Means over the ocean, and what constraints need to know of true states beyond a codec's."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from data.archive.reader import StateArchive
+from data.archive.splits import spread_out
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from guidance.profiles import HorizontalMean
-from guidance.seawater import EquationOfState
+from guidance.seawater import EquationOfState, equation_of_state
 from guidance.stratification import density_steps, wet_pairs
 
+Per = Literal["sample", "ensemble"]
+
+CLIMATOLOGY = "climatology.json"  # in a model's folder
+CLIMATOLOGY_STATES = 64
 TOLERATED = 0.999  # share of a level's pairs whose inversions count as the data's own
+
+
+class HorizontalMean:
+    """Means over the wet area of each level, of each sample or of the batch.
+
+    Of the ensemble, every sample is given the batch's mean, and with it the batch's energy.
+    """
+
+    def __init__(self, grid: OceanGrid, *, per: Per) -> None:
+        if per not in ("sample", "ensemble"):
+            raise UserError(f"A mean is per {per!r}; write 'sample' or 'ensemble'.")
+        self._per = per
+        area = torch.from_numpy(grid.area) * wet_tensor(grid)
+        self._share = area / area.sum((1, 2), keepdim=True).clamp(min=torch.finfo().tiny)
+
+    def __call__(self, field: Tensor) -> Tensor:
+        """`b z y x` to `b z`."""
+        means = (self._share.to(field) * field).sum((2, 3))
+        return means if self._per == "sample" else means.mean(0, keepdim=True).expand_as(means)
 
 
 @dataclass(frozen=True)
@@ -26,30 +53,41 @@ class Climatology:
         spread of single cells about their own mean over time [kg/m3]
     step_std: spread of locally referenced density steps likewise [kg/m3]
     tolerance: inversion [kg/m3] that 99.9 % of a state's pairs of that interface stay below
-    temperature, salinity: volume mean and its standard deviation over the states
     """
 
     density: Tensor
     density_std: Tensor
     step_std: Tensor
     tolerance: Tensor
-    temperature: tuple[float, float]
-    salinity: tuple[float, float]
 
     def as_dict(self) -> dict[str, list[float]]:
         """Plain numbers, to be saved."""
-        return {
-            field.name: torch.as_tensor(getattr(self, field.name), dtype=torch.float64).tolist()
-            for field in fields(self)
-        }
+        return {field.name: getattr(self, field.name).double().tolist() for field in fields(self)}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Sequence[float]]) -> Climatology:
         """The inverse of `as_dict`."""
-        profiles = ("density", "density_std", "step_std", "tolerance")
-        temperature, salinity = ((saved[k][0], saved[k][1]) for k in ("temperature", "salinity"))
-        values = {name: torch.tensor(saved[name], dtype=torch.float64) for name in profiles}
-        return cls(**values, temperature=temperature, salinity=salinity)
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: torch.tensor(saved[name], dtype=torch.float64) for name in names})
+
+
+def saved_climatology(folder: Path) -> Climatology:
+    """The climatology in a model's folder. Raises `UserError` if there is none."""
+    path = folder / CLIMATOLOGY
+    if not path.is_file():
+        raise UserError(
+            f"{folder} has no {CLIMATOLOGY}, which its guide needs; release the model again by the "
+            "diffusion stage, or sample with `halocline sample` where the training states are"
+        )
+    return Climatology.from_dict(json.loads(path.read_text()))
+
+
+def training_climatology(archive: StateArchive) -> Climatology:
+    """The climatology of some of an archive's training states."""
+    indices = spread_out(archive.indices("train"), CLIMATOLOGY_STATES)
+    states = (archive.read([int(index)]) for index in indices)
+    eos = equation_of_state(archive.equation_of_state)
+    return climatology(states, grid=archive.grid, eos=eos)
 
 
 @torch.no_grad()
@@ -57,29 +95,22 @@ def climatology(states: Iterable[State], *, grid: OceanGrid, eos: EquationOfStat
     """The climatology of states that are given one by one, or in batches; two at least."""
     wet, interface_depth = wet_tensor(grid), torch.from_numpy(grid.interface_depth)
     pairs = wet_pairs(wet)
-    volume = torch.from_numpy(grid.thickness * grid.area) * wet
     density, steps = _Moments(), _Moments()
-    tolerances, means = [], []
+    tolerances = []
     for state in (one for batch in states for one in batch.map(Tensor.double).split(1)):
         step = density_steps(state, eos=eos, interface_depth=interface_depth)[0]
         density.add(eos.density(state.temperature, state.salinity, 0.0)[0] * wet)
         steps.add(step * pairs)
         tolerances.append(_tolerance(step, pairs))
-        means.append([(volume * field[0]).sum() / volume.sum() for field in _tracers(state)])
-    if len(means) < 2:
-        raise UserError(f"Guidance by the data's statistics needs 2 states; there are {len(means)}")
-    volume_means = torch.tensor(means)
-    (temperature, salinity), (temperature_std, salinity_std) = (
-        volume_means.mean(0).tolist(),
-        volume_means.std(0).tolist(),
-    )
+    if steps.count < 2:
+        raise UserError(
+            f"Guidance by the data's statistics needs 2 states; there are {steps.count}"
+        )
     return Climatology(
         density=HorizontalMean(grid, per="sample")(density.mean[None])[0],
         density_std=_level_spread(density, wet),
         step_std=_level_spread(steps, pairs),
         tolerance=torch.stack(tolerances).mean(0),
-        temperature=(temperature, temperature_std),
-        salinity=(salinity, salinity_std),
     )
 
 
@@ -94,10 +125,6 @@ class _Moments:
         change = field - self.mean
         self.mean = self.mean + change / self.count
         self.squares = self.squares + change * (field - self.mean)
-
-
-def _tracers(state: State) -> tuple[Tensor, Tensor]:
-    return state.temperature, state.salinity
 
 
 def _level_spread(moments: _Moments, wet: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Energies that say how far a physical state is from what it ought to be.
+"""Energies that say how far a physical state is from what it ought to be, column by column.
 
 Each term maps a `State` to one dimensionless energy per sample, `b`, differentiable in the state
 and 0 where the constraint holds. A term knows nothing of how the state was decoded. Terms of
@@ -7,58 +7,26 @@ horizontal means are in `guidance.profiles`, observations in `guidance.observati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import copy
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from guidance.seawater import EquationOfState, freezing_temperature
 from guidance.stratification import adjust, density_steps, wet_pairs
-
-
-class Term(Protocol):
-    """A constraint's energy: `State` of batch b to `b`, least and 0 where the constraint holds."""
-
-    def __call__(self, state: State) -> Tensor: ...
-
-
-@runtime_checkable
-class LocalTerm(Term, Protocol):
-    """A term whose energy is a sum over cells or columns, so that it can be had in strips."""
-
-    def part(self, rows: slice) -> Term:
-        """The share of some rows in the energy: `State` of these rows to `b`."""
-        ...
-
-
-@runtime_checkable
-class Projection(Term, Protocol):
-    """A term that knows the nearest state at which its energy vanishes."""
-
-    def project(self, state: State) -> State:
-        """The nearest state that holds the constraint; carries no gradient."""
-        ...
-
-
-class Scales(NamedTuple):
-    """Standard deviation of the anomalies of each level: the units in which errors count.
-
-    temperature: `z` [K]; salinity: `z` [1e-3 or g/kg]. A level without spread, such as one
-    without wet cells, has 0 and is left out.
-    """
-
-    temperature: Tensor
-    salinity: Tensor
-
-    @classmethod
-    def from_channels(cls, std: Tensor, *, levels: int) -> Scales:
-        """From `c` in the order of `State.to_channels`; a sea level channel is left out."""
-        return cls(std[:levels], std[levels : 2 * levels])
+from guidance.terms import (
+    Ocean,
+    Scales,
+    TermSettings,
+    cell_weights,
+    check_levels,
+    half_squares,
+    inverse_square,
+)
 
 
 class NearestStableState:
@@ -79,7 +47,7 @@ class NearestStableState:
         """tolerance [kg/m3]: inversions up to this are left alone."""
         check_levels(grid, *scales)
         self.grid, self.eos, self.tolerance = grid, eos, tolerance
-        self._weights = _cell_weights(grid, scales)
+        self._weights = cell_weights(grid, scales)
 
     def part(self, rows: slice) -> NearestStableState:
         """The share of some rows in the energy: N stays the number of all wet cells."""
@@ -95,9 +63,22 @@ class NearestStableState:
         )
 
     def __call__(self, state: State) -> Tensor:
+        """The energy of each sample, `b`."""
         target = self.project(state)
         distances = (state.temperature - target.temperature, state.salinity - target.salinity)
         return half_squares(distances, self._weights)
+
+
+class NearestStableStateSettings(TermSettings):
+    """The state, exactly adjusted."""
+
+    name: ClassVar = "nearest_stable_state"
+
+    tolerance: float = Field(0.0, ge=0, description="inversions left alone [kg/m3]")
+
+    def build(self, ocean: Ocean) -> NearestStableState:
+        """The constraint for states of an ocean."""
+        return NearestStableState(ocean.grid, ocean.eos, ocean.scales, tolerance=self.tolerance)
 
 
 class UnstablePairs:
@@ -135,6 +116,7 @@ class UnstablePairs:
         return part
 
     def __call__(self, state: State) -> Tensor:
+        """The energy of each sample, `b`."""
         steps = density_steps(
             state,
             eos=self.eos,
@@ -143,6 +125,17 @@ class UnstablePairs:
         )
         inversion = (-steps - self._tolerance.to(steps)).clamp(min=0)
         return half_squares([inversion], [self._weights])
+
+
+class UnstablePairsSettings(TermSettings):
+    """A hinge on density steps; early in the chain or alone it stratifies mixed layers."""
+
+    name: ClassVar = "unstable_pairs"
+
+    def build(self, ocean: Ocean) -> UnstablePairs:
+        """The constraint, with the training states' own inversions as tolerance."""
+        known = ocean.climatology()
+        return UnstablePairs(ocean.grid, ocean.eos, known.step_std, tolerance=known.tolerance)
 
 
 class PhysicalBounds:
@@ -157,7 +150,7 @@ class PhysicalBounds:
     def __init__(self, grid: OceanGrid, scales: Scales) -> None:
         check_levels(grid, *scales)
         self._depth = torch.from_numpy(grid.depth)[:, None, None]
-        self._weights = _cell_weights(grid, scales)
+        self._weights = cell_weights(grid, scales)
 
     def part(self, rows: slice) -> PhysicalBounds:
         """The share of some rows in the energy: N stays the number of all wet cells."""
@@ -175,39 +168,17 @@ class PhysicalBounds:
         return State(torch.where(wet, warm, state.temperature), salinity, state.sea_level)
 
     def __call__(self, state: State) -> Tensor:
+        """The energy of each sample, `b`."""
         target = self.project(state)
         distances = (state.temperature - target.temperature, state.salinity - target.salinity)
         return half_squares(distances, self._weights)
 
 
-def half_squares(distances: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Half the weighted sum of squares of all distances `b ...`, per sample `b`."""
-    squares = [
-        (weight.to(distance) * distance**2).flatten(1).sum(1)
-        for distance, weight in zip(distances, weights, strict=True)
-    ]
-    return 0.5 * torch.stack(squares).sum(0)
+class PhysicalBoundsSettings(TermSettings):
+    """Freezing point, and salinity 0."""
 
+    name: ClassVar = "physical_bounds"
 
-def inverse_square(scale: Tensor) -> Tensor:
-    """1 / scale^2 in float64, 0 where the scale is 0."""
-    scale = scale.detach().cpu().double()
-    return torch.where(scale > 0, 1 / scale.clamp(min=1e-30) ** 2, 0.0)
-
-
-def check_levels(grid: OceanGrid, *profiles: Tensor, below: int = 0) -> None:
-    """Raises UserError unless each profile has a value for each level, or `below` fewer."""
-    levels = grid.shape[0] - below
-    for profile in profiles:
-        if profile.shape != (levels,):
-            places = "interface" if below else "level"
-            raise UserError(
-                f"A constraint was given values of shape {tuple(profile.shape)}, but the grid has "
-                f"{levels} {places}s; give one value per {places}, surface first."
-            )
-
-
-def _cell_weights(grid: OceanGrid, scales: Scales) -> list[Tensor]:
-    """Weight of each cell's squared distance, `z y x` for temperature and salinity."""
-    wet = wet_tensor(grid)
-    return [wet * inverse_square(scale)[:, None, None] / wet.sum() for scale in scales]
+    def build(self, ocean: Ocean) -> PhysicalBounds:
+        """The constraint for states of an ocean."""
+        return PhysicalBounds(ocean.grid, ocean.scales)

@@ -2,50 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from data.errors import UserError
 from data.state import State
-from guidance.constraints import LocalTerm, Term
-from guidance.decoding import Decoder, Features
+from guidance.steps import Window
+from guidance.terms import LocalTerm, Term
+
+Features = tuple[Tensor, ...]
+
+
+class Decoder(Protocol):
+    """What turns latents into states, in strips of rows so that no whole state need be held.
+
+    All its methods are differentiable. A codec is a decoder.
+    """
+
+    def features(self, latents: Tensor) -> Features:
+        """What needs all latents `b c h w`."""
+        ...
+
+    def strips(self, batch: int) -> Sequence[Any]:
+        """Strips for a batch of that size; their attribute `rows` are rows of the ocean."""
+        ...
+
+    def cut(self, features: Features, strip: Any) -> Features:
+        """Views of what the strip needs of the features."""
+        ...
+
+    def decode_strip(self, cut: Features, strip: Any) -> State:
+        """The strip's rows of the states."""
+        ...
+
+
+@dataclass(frozen=True)
+class WholeDecoder:
+    """A decoder in one strip, from any function of latents `b c h w` to states."""
+
+    decode: Callable[[Tensor], State]
+
+    @property
+    def rows(self) -> slice:
+        """All rows: the decoder is its own strip."""
+        return slice(None)
+
+    def features(self, latents: Tensor) -> Features:
+        """The latents themselves."""
+        return (latents,)
+
+    def strips(self, batch: int) -> Sequence[WholeDecoder]:
+        """The one strip."""
+        return [self]
+
+    def cut(self, features: Features, strip: WholeDecoder) -> Features:
+        """All features."""
+        return features
+
+    def decode_strip(self, cut: Features, strip: WholeDecoder) -> State:
+        """The whole states."""
+        return self.decode(*cut)
+
+
+ALWAYS = Window()
 
 
 @dataclass(frozen=True)
 class WeightedTerm:
     """A constraint, the weight of its energy in the sum, and where in the chain it counts.
 
-    Only the ratios of weights matter. first, last: shares of the diffusion time, 0 at noise and 1
-    at the end; the term counts from the first to short of the last, and at the end if that is 1.
+    Only the ratios of weights matter.
     """
 
     term: Term
     weight: float = 1.0
-    first: float = 0.0
-    last: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.first <= self.last <= 1:
-            raise UserError(
-                f"A constraint counts from {self.first} to {self.last} of the chain; give two "
-                "shares between 0 and 1, the smaller one first."
-            )
+    window: Window = ALWAYS
 
     def __call__(self, state: State) -> Tensor:
+        """The weighted energy of each sample, `b`."""
         return self.weight * self.term(state)
 
     @property
     def local(self) -> bool:
         """Whether the energy is a sum over strips of rows."""
         return isinstance(self.term, LocalTerm)
-
-    def counts_at(self, progress: float) -> bool:
-        """Whether the term counts where this share of the diffusion time is done."""
-        return self.first <= progress < self.last or progress == self.last == 1
 
     def part(self, rows: slice) -> WeightedTerm:
         """The share of some rows in the energy of a local term."""
@@ -89,28 +132,6 @@ def _is_amiss(energy: Tensor) -> bool:
     return energy.is_meta or bool(energy.any())
 
 
-def energy_and_state_gradient(
-    terms: Sequence[WeightedTerm], latents: Tensor, decoder: Decoder
-) -> tuple[Tensor, State]:
-    """The weighted sum `b` of the energies at latents `b c h w`, and its gradient in the state.
-
-    The decoder is not differentiated.
-    """
-    with torch.no_grad():
-        features = decoder.features(latents)
-    energies, parts = [], []
-    for terms_here, strips in _sharing(terms, decoder, batch=len(latents)):
-        with torch.no_grad():
-            decoded = _decoded([decoder.cut(features, strip) for strip in strips], strips, decoder)
-        with torch.enable_grad():
-            channels = decoded.to_channels().requires_grad_()
-            energy = _sum_of(terms_here, State.from_channels(channels, levels=decoded.levels))
-            (gradient,) = torch.autograd.grad(energy.sum(), channels, materialize_grads=True)
-        energies.append(energy.detach())
-        parts.append(State.from_channels(gradient, levels=decoded.levels))
-    return torch.stack(energies).sum(0), State.from_rows(parts)
-
-
 @torch.no_grad()
 def energy_of(terms: Sequence[WeightedTerm], latents: Tensor, decoder: Decoder) -> Tensor:
     """The weighted sum of the terms' energies, `b`."""
@@ -144,13 +165,6 @@ def _energy(
     decoder: Decoder,
 ) -> Tensor:
     """The weighted sum of the terms' energies `b` of the rows that the strips make up."""
-    return _sum_of(terms, _decoded(cuts, strips, decoder))
-
-
-def _decoded(cuts: Sequence[Features], strips: Sequence[Any], decoder: Decoder) -> State:
     parts = [decoder.decode_strip(*pair) for pair in zip(cuts, strips, strict=True)]
-    return State.from_rows(parts)
-
-
-def _sum_of(terms: Sequence[WeightedTerm], state: State) -> Tensor:
+    state = State.from_rows(parts)
     return torch.stack([term(state) for term in terms]).sum(0)

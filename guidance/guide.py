@@ -2,158 +2,43 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from data.errors import UserError
-from guidance.decoding import Decoder
-from guidance.energy import WeightedTerm, energy_of
-from guidance.pulls import PULLS, Pull, ThroughNetwork
-from guidance.strength import Constant, Strength
-
-HALF_PI = math.pi / 2
+from guidance.energy import Decoder, WeightedTerm, energy_and_gradient
+from guidance.settings import Steering
+from guidance.steps import Constant, DualAscent, Rising, Step, Strength
 
 
-class Step(NamedTuple):
-    """A denoising step's place in the chain: `number`, from 0, of `steps`, and what noise is left.
-
-    before, after: amplitude of the noise in a sample of variance 1, before and after the step
-    """
-
-    number: int
-    steps: int
-    before: float
-    after: float
-
-    @classmethod
-    def even(cls, number: int, steps: int) -> Step:
-        """A step of a chain whose steps are alike in diffusion time."""
-        return cls(number, steps, *(math.cos(HALF_PI * k / steps) for k in (number, number + 1)))
-
-    @property
-    def time_before(self) -> float:
-        """Diffusion time before the step: 1 is noise, 0 the end (see `progress`)."""
-        return math.asin(min(self.before, 1.0)) / HALF_PI
-
-    @property
-    def progress(self) -> float:
-        """Share of the diffusion time that is done after the step: 0 at noise, 1 at the end.
-
-        The angle between sample and noise, in right angles: the time of a cosine schedule. It says
-        how clear an estimate is, whatever the scheduler and however it spaces its steps.
-        """
-        return math.acos(min(self.after, 1.0)) / HALF_PI
-
-
-@dataclass(frozen=True)
-class Descent:
-    """How latents are moved towards states where the terms' energy E vanishes.
-
-    Latents z are decoded and moved against a direction d (by default the gradient g = dE/dz) by the
-    Polyak step 2 E / (g . d) (Polyak 1987), which reaches the minimum of a quadratic well in one go
-    where that minimum is 0 and the well is round. Decoders cannot reach every state, so the minimum
-    may lie above 0 and the step go too far: `damped` fits a parabola through the energy at both
-    ends and stops at its bottom. Everything is per sample.
-
-    by: where the direction comes from, see `guidance.pulls`
-    inner_steps: steps per denoising step, at most
-    satisfied: energy at which a sample is left alone; when all are, no further step is taken
-    step_cap: longest step, as the root mean square over a sample's latent elements; latents are
-        standardised, so 0.15 is 0.15 standard deviations
-    relaxation: factor on the Polyak step; 0.5 for energies that are linear rather than quadratic
-    damped: whether to look where a step leads (one more decoding, without gradient) and shorten it
-    """
-
-    by: str = "decoder"
-    inner_steps: int = 1
-    satisfied: float = 0.0
-    step_cap: float = 0.03
-    relaxation: float = 1.0
-    damped: bool = False
-
-    def __post_init__(self) -> None:
-        if self.by not in PULLS:
-            raise UserError(f"Guidance by {self.by!r} is unknown; write one of {', '.join(PULLS)}.")
-        if self.step_cap <= 0 or self.relaxation <= 0 or self.inner_steps < 1:
-            raise UserError(
-                f"Guidance was given step_cap {self.step_cap}, relaxation {self.relaxation} and "
-                f"inner_steps {self.inner_steps}; the first two must be above 0, the last at "
-                "least 1."
-            )
-
-    def __call__(
-        self,
-        latents: Tensor,
-        terms: Sequence[WeightedTerm],
-        decoder: Decoder,
-        *,
-        through_network: ThroughNetwork | None = None,
-        strength: Strength | None = None,
-        at: Step | None = None,
-    ) -> Tensor:
-        """The latents `b c h w`, moved; a new, detached tensor.
-
-        strength: share of each step that is taken at this place `at` of the chain; all of it if not
-            given. Works under `torch.no_grad` and `torch.inference_mode`.
-        """
-        with torch.inference_mode(False):
-            moved = latents.detach().clone()
-            for _ in range(self.inner_steps):
-                pull = PULLS[self.by](terms, moved, decoder, through_network)
-                if (pull.energy <= self.satisfied).all():
-                    break
-                share = 1.0 if strength is None else strength(pull.energy, at)
-                moved = moved - share * self._step(moved, pull, terms, decoder).to(moved)
-        return moved
-
-    @torch.no_grad()
-    def _step(
-        self, latents: Tensor, pull: Pull, terms: Sequence[WeightedTerm], decoder: Decoder
-    ) -> Tensor:
-        """The step `b c h w` to subtract from the latents."""
-        length = 2 * self.relaxation * _ratio(pull.energy, pull.slope).clamp(min=0)
-        length = torch.where(pull.energy <= self.satisfied, 0.0, length)
-        rms = pull.direction.flatten(1).square().mean(1).sqrt()
-        length = length.clamp(max=_ratio(torch.full_like(rms, self.step_cap), rms))
-        step = pull.direction * _per_sample(length)
-        if self.damped:
-            after = energy_of(terms, latents - step.to(latents), decoder)
-            step = step * _per_sample(_damping(pull.energy, after, pull.slope * length))
-        return step
-
-
-@dataclass(frozen=True)
 class Guide:
-    """Pulls clean estimates towards states where the terms' energy vanishes.
+    """What a sampler asks in each step of a chain. By itself a guide changes nothing.
 
-    No scheduler is involved: what a step goes on from is the corrected estimate.
-
-    terms: the constraints and their weights
-    start: share of the diffusion time, 0 at noise and 1 at the end (`Step.progress`), before which
-        nothing is done: early estimates are blurred, and later ones undo what was done to them
-    every: guide each so-many-th step from the start on; the last step always
-    descent: how the estimate is moved
+    A hook that changes nothing returns the very tensor that it was given.
     """
+
+    def for_a_chain(self) -> Guide:
+        """The guide at the beginning of a chain."""
+        return self
+
+    def correct_estimate(self, estimate: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
+        """The clean estimate `b c h w` that the step goes on from."""
+        return estimate
+
+    def correct_sample(self, sample: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
+        """The noisy sample `b c h w` after the step, of variance 1."""
+        return sample
+
+
+@dataclass(frozen=True)
+class SteeringGuide(Guide):
+    """A guide that pulls towards states where the energy of constraints vanishes."""
 
     terms: Sequence[WeightedTerm]
-    start: float = 0.6
-    every: int = 1
-    descent: Descent = field(default_factory=Descent)
-
-    def __post_init__(self) -> None:
-        check_start(self.start)
-        if self.every < 1:
-            raise UserError(f"Guidance was to act every {self.every} steps; give 1 or more.")
-
-    @property
-    def through_network(self) -> bool:
-        """Whether `correct` asks for the way through the network."""
-        return self.descent.by == "network"
+    steering: Steering = field(default_factory=Steering)
 
     def acts_at(self, at: Step) -> bool:
         """Whether this step is guided."""
@@ -161,94 +46,96 @@ class Guide:
 
     def terms_at(self, at: Step) -> list[WeightedTerm]:
         """The terms that steer this step; none where it is not guided."""
-        due = (at.steps - 1 - at.number) % self.every == 0
-        return _counting(self.terms, at) if due and at.progress >= self.start else []
+        due = (at.steps - 1 - at.number) % self.steering.every == 0
+        if not due or at.progress < self.steering.start:
+            return []
+        return [term for term in self.terms if term.window.holds(at)]
 
-    def correct(
-        self,
-        clean_estimate: Tensor,
-        decoder: Decoder,
-        *,
-        at: Step,
-        through_network: ThroughNetwork | None = None,
-    ) -> Tensor:
-        """The clean estimate `b c h w`, moved towards the constraints; a new, detached tensor.
 
-        decoder: from standardised latents `b c h w` to physical states; its parameters receive no
-            gradient. It decodes once per inner step, and once more if damped.
-        through_network: for `by="network"`: from a gradient with respect to the clean estimate to
-            one with respect to the noisy sample
+@dataclass(frozen=True)
+class EstimateGuide(SteeringGuide):
+    """Pulls clean estimates.
+
+    No scheduler is involved: what a step goes on from is the corrected estimate.
+    """
+
+    def correct_estimate(self, estimate: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
+        """The clean estimate, moved towards the constraints; a new, detached tensor.
+
+        decoder: from standardised latents to physical states; its parameters receive no gradient
 
         Where the step is not guided the estimate itself comes back and nothing is decoded.
         """
         terms = self.terms_at(at)
-        if not terms:
-            return clean_estimate
-        return self.descent(clean_estimate, terms, decoder, through_network=through_network)
+        return descend(estimate, terms, decoder, steering=self.steering) if terms else estimate
 
 
 @dataclass(frozen=True)
-class SampleGuide:
+class SampleGuide(SteeringGuide):
     """Pulls the *noisy* sample after each step, as the published methods do.
 
     For comparison: white noise makes every stable column unstable, so that constraints of single
     columns mean little before the end.
 
-    terms, start: as in `Guide`
-    strength: share of a step that is taken, over the chain
-    descent: how the sample is moved; not through the network
+    strength: made of the steering's `strength` and `rate`
     """
 
-    terms: Sequence[WeightedTerm]
-    start: float = 0.0
-    strength: Strength = field(default_factory=Constant)
-    descent: Descent = field(default_factory=Descent)
+    strength: Strength = field(init=False)
 
     def __post_init__(self) -> None:
-        check_start(self.start)
-        if self.descent.by == "network":
-            raise UserError(
-                "Guidance of the noisy sample does not go through the network; take 'decoder'."
-            )
-
-    def acts_at(self, at: Step) -> bool:
-        """Whether the sample is moved after this step."""
-        return bool(self.terms_at(at))
-
-    def terms_at(self, at: Step) -> list[WeightedTerm]:
-        """The terms that move the sample after this step."""
-        return _counting(self.terms, at) if at.progress >= self.start else []
+        object.__setattr__(self, "strength", _strength(self.steering))
 
     def for_a_chain(self) -> SampleGuide:
-        """The guide for one chain, whose strength starts anew."""
-        return replace(self, strength=self.strength.fresh())
+        """The guide with a strength that starts anew."""
+        return replace(self)
 
-    def correct(self, sample: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
-        """The noisy sample `b c h w` after the step `at`, of variance 1, moved."""
+    def correct_sample(self, sample: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
+        """The noisy sample of variance 1, moved; itself where the step is not guided."""
         terms = self.terms_at(at)
         if not terms:
             return sample
-        return self.descent(sample, terms, decoder, strength=self.strength, at=at)
+        share = partial(self.strength, at=at)
+        return descend(sample, terms, decoder, steering=self.steering, share=share)
 
 
-def _counting(terms: Sequence[WeightedTerm], at: Step) -> list[WeightedTerm]:
-    return [term for term in terms if term.counts_at(at.progress)]
+def descend(
+    latents: Tensor,
+    terms: Sequence[WeightedTerm],
+    decoder: Decoder,
+    *,
+    steering: Steering,
+    share: Callable[[Tensor], float] | None = None,
+) -> Tensor:
+    """The latents `b c h w`, moved to where the terms' energy E is less; a new, detached tensor.
 
+    They are moved against the gradient g = dE/dz by the Polyak step 2 E / |g|^2 (Polyak 1987),
+    which reaches the minimum of a quadratic well in one go where that minimum is 0 and the well is
+    round. Decoders cannot reach every state, so the minimum may lie above 0 and the step go too
+    far: it has a largest length, the root mean square over a sample's latent elements, that is
+    `steering.step_cap`. Everything is per sample.
 
-def check_start(start: float) -> None:
-    """Raises UserError unless `start` is a share of the chain."""
-    if not 0 <= start <= 1:
-        raise UserError(f"Guidance starts at {start}; give a share of the chain's time, 0 to 1.")
-
-
-def _damping(energy: Tensor, after: Tensor, descent: Tensor) -> Tensor:
-    """Share of a step, at most 1, at which the parabola through its two ends is lowest, `b`.
-
-    energy, after: at the step's beginning and end; descent: slope along the step times its length.
+    share: the share of a step that is taken, from the samples' energies `b`; all of it if not
+        given. Works under `torch.no_grad` and `torch.inference_mode`.
     """
-    curvature = after - energy + descent
-    share = _ratio(descent, 2 * curvature).clamp(max=1)
-    return torch.where(curvature > 0, share, 1.0)
+    with torch.inference_mode(False):
+        moved = latents.detach().clone()
+        for _ in range(steering.inner_steps):
+            energy, gradient = energy_and_gradient(terms, moved, decoder)
+            if (energy <= 0).all():
+                break
+            step = _capped_step(energy, gradient.float(), cap=steering.step_cap)
+            moved = moved - (share(energy) if share else 1.0) * step.to(moved)
+    return moved
+
+
+@torch.no_grad()
+def _capped_step(energy: Tensor, gradient: Tensor, *, cap: float) -> Tensor:
+    """The Polyak step `b c h w`, to be subtracted."""
+    squares = (gradient * gradient).flatten(1)
+    length = 2 * _ratio(energy, squares.sum(1))
+    rms = squares.mean(1).sqrt()
+    length = length.clamp(max=_ratio(torch.full_like(rms, cap), rms))
+    return gradient * length[:, None, None, None]
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -257,6 +144,10 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.where(denominator == 0, 0.0, numerator / safe)
 
 
-def _per_sample(values: Tensor) -> Tensor:
-    """`b` to `b 1 1 1`."""
-    return values[:, None, None, None]
+def _strength(steering: Steering) -> Strength:
+    """The strength at the beginning of a chain."""
+    if steering.strength == "rising":
+        return Rising(steering.rate)
+    if steering.strength == "dual_ascent":
+        return DualAscent(steering.rate)
+    return Constant(steering.rate)

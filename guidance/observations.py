@@ -10,7 +10,7 @@ from torch import Tensor
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from guidance.constraints import half_squares
+from guidance.terms import half_squares
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Observations:
         self._count = count
 
     def __call__(self, state: State) -> Tensor:
+        """The energy of each sample, `b`."""
         distances, weights = [], []
         for field, points in zip((state.temperature, state.salinity), self._points, strict=True):
             if points is None:

@@ -1,4 +1,4 @@
-"""Constraints on means over the ocean: profiles of horizontal means, and budgets of heat and salt.
+"""Constraints on profiles of horizontal means.
 
 Given to each sample they cost variance, for real states differ in their means; given to the
 ensemble's mean alone (`per="ensemble"`) they shift all samples alike and leave their spread.
@@ -6,37 +6,24 @@ ensemble's mean alone (`per="ensemble"`) they shift all samples alike and leave 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar
 
-import torch
+from pydantic import Field
 from torch import Tensor
 
-from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from guidance.constraints import Scales, check_levels, half_squares, inverse_square
+from guidance.climatology import HorizontalMean, Per
 from guidance.seawater import EquationOfState
 from guidance.stratification import wet_pairs
-
-Per = Literal["sample", "ensemble"]
-
-
-class HorizontalMean:
-    """Means over the wet area of each level, of each sample or of the batch.
-
-    of the ensemble, every sample is given the batch's mean, and with it the batch's energy.
-    """
-
-    def __init__(self, grid: OceanGrid, *, per: Per) -> None:
-        if per not in ("sample", "ensemble"):
-            raise UserError(f"A mean is per {per!r}; write 'sample' or 'ensemble'.")
-        self._per = per
-        area = torch.from_numpy(grid.area) * wet_tensor(grid)
-        self._share = area / area.sum((1, 2), keepdim=True).clamp(min=torch.finfo().tiny)
-
-    def __call__(self, field: Tensor) -> Tensor:
-        """`b z y x` to `b z`."""
-        return _of_batch((self._share.to(field) * field).sum((2, 3)), self._per)
+from guidance.terms import (
+    Ocean,
+    Scales,
+    TermSettings,
+    check_levels,
+    half_squares,
+    inverse_square,
+)
 
 
 class MeanProfile:
@@ -63,6 +50,7 @@ class MeanProfile:
         self._weights = [_level_weights(grid, scale) for scale in scales]
 
     def __call__(self, state: State) -> Tensor:
+        """The energy of each sample, `b`."""
         fields = (state.temperature, state.salinity)
         errors = [
             self._mean(field) - profile.to(field)
@@ -100,45 +88,60 @@ class MeanDensityProfile:
         self._weights = _level_weights(grid, std)
 
     def __call__(self, state: State) -> Tensor:
+        """The energy of each sample, `b`."""
         density = self._eos.density(state.temperature, state.salinity, 0.0)
         # Anomalies keep, in float32, the digits that a mean of 1027 kg/m3 would lose.
         error = self._mean(density - self._density.to(density)[:, None, None])
         return half_squares([error.diff(dim=1) if self._steps else error], [self._weights])
 
 
-class Budget:
-    """Half the squared distance of the ocean's heat and salt content to given ones.
+class MeanSettings(TermSettings):
+    """Options of constraints on horizontal means."""
 
-    Given and judged as volume means, temperature [degC] and salinity, in units of their standard
-    deviation among true states (a temperature and a salinity; 0 leaves one out).
-    """
+    per: Per = Field("sample", description="whether means are each sample's or the batch's")
 
-    def __init__(
-        self,
-        grid: OceanGrid,
-        temperature: float,
-        salinity: float,
-        std: tuple[float, float],
-        *,
-        per: Per = "ensemble",
-    ) -> None:
-        volume = torch.from_numpy(grid.thickness * grid.area) * wet_tensor(grid)
-        self._share, self._per = volume / volume.sum(), per
-        self._targets = (temperature, salinity)
-        self._weights = [inverse_square(torch.tensor([value])) for value in std]
-
-    def __call__(self, state: State) -> Tensor:
-        fields = (state.temperature, state.salinity)
-        errors = [
-            _of_batch((self._share.to(field) * field).sum((1, 2, 3))[:, None], self._per) - target
-            for field, target in zip(fields, self._targets, strict=True)
-        ]
-        return half_squares(errors, self._weights)
+    @property
+    def couples_samples(self) -> bool:
+        """Whether the means are the batch's."""
+        return self.per == "ensemble"
 
 
-def _of_batch(means: Tensor, per: Per) -> Tensor:
-    """Means `b k` of each sample, or all rows the batch's."""
-    return means if per == "sample" else means.mean(0, keepdim=True).expand_as(means)
+class MeanProfileSettings(MeanSettings):
+    """Horizontal means of T and S, those of the training states."""
+
+    name: ClassVar = "mean_profile"
+
+    def build(self, ocean: Ocean) -> MeanProfile:
+        """The constraint for states of an ocean."""
+        mean = HorizontalMean(ocean.grid, per="sample")
+        temperature, salinity = mean(ocean.mean.temperature)[0], mean(ocean.mean.salinity)[0]
+        return MeanProfile(ocean.grid, temperature, salinity, ocean.scales, per=self.per)
+
+
+class DensityProfileSettings(MeanSettings):
+    """Horizontal means of density, those of the training states."""
+
+    name: ClassVar = "density_profile"
+
+    def build(self, ocean: Ocean) -> MeanDensityProfile:
+        """The constraint for states of an ocean."""
+        known = ocean.climatology()
+        return MeanDensityProfile(
+            ocean.grid, ocean.eos, known.density, known.density_std, per=self.per
+        )
+
+
+class DensityStepsSettings(MeanSettings):
+    """Differences of neighbouring levels' mean densities, those of the training states."""
+
+    name: ClassVar = "density_steps"
+
+    def build(self, ocean: Ocean) -> MeanDensityProfile:
+        """The constraint for states of an ocean."""
+        known = ocean.climatology()
+        return MeanDensityProfile(
+            ocean.grid, ocean.eos, known.density, known.step_std, steps=True, per=self.per
+        )
 
 
 def _level_weights(grid: OceanGrid, scale: Tensor) -> Tensor:

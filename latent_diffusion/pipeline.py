@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
@@ -16,11 +15,12 @@ from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
 from data.errors import UserError
 from data.state import State
-from guidance.guide import Guide, SampleGuide, Step
+from guidance.climatology import Climatology
+from guidance.guide import Guide
+from guidance.seawater import equation_of_state
+from guidance.steps import Step
+from guidance.terms import Ocean, Scales
 from latent_diffusion.denoiser import clean_estimate, noise_level, predict, velocity
-
-# From the scaled sample and the timestep to v.
-Velocity = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass
@@ -61,7 +61,7 @@ class StatePipeline(DiffusionPipeline):
         *,
         generators: Sequence[torch.Generator],
         steps: int | None = None,
-        guide: Guide | SampleGuide | None = None,
+        guide: Guide | None = None,
     ) -> StatePipelineOutput:
         """Draw one state per generator (on the CPU): the same state in whatever batch.
 
@@ -73,7 +73,7 @@ class StatePipeline(DiffusionPipeline):
         steps = self.steps if steps is None else steps
         self.set_steps(steps)
         sample = self.initial_noise(generators) * self.scheduler.init_noise_sigma
-        guide = guide.for_a_chain() if isinstance(guide, SampleGuide) else guide
+        guide = (guide or Guide()).for_a_chain()
         for index in self.progress_bar(range(len(self.scheduler.timesteps))):
             sample = self.advance(sample, index, generators=generators, guide=guide)
         if not sample.isfinite().all():
@@ -87,49 +87,32 @@ class StatePipeline(DiffusionPipeline):
         index: int,
         *,
         generators: Sequence[torch.Generator],
-        guide: Guide | SampleGuide | None = None,
+        guide: Guide | None = None,
     ) -> Tensor:
         """The sample `b c h w` after step number `index` of the chain that `set_steps` began."""
+        at, guide = self.place(index), guide or Guide()
         timestep = self.scheduler.timesteps[index]
         scaled = self.scheduler.scale_model_input(sample, timestep)
-        network = partial(self._velocity, maps=self.codec.static_maps)
-        if guide is None or isinstance(guide, SampleGuide):
-            v = network(scaled, timestep)
-        else:
-            at = self.place(index)
-            v = self._guided_velocity(scaled, timestep, network=network, guide=guide, at=at)
+        v = predict(self.unet, scaled, timestep, self.codec.static_maps).float()
+        v = self._guided_velocity(v, scaled, guide=guide, at=at)
         sample = self.scheduler.step(
             v, timestep, sample, **self._noise_source(generators)
         ).prev_sample
-        if isinstance(guide, SampleGuide):
-            unit = self._unit_of_sample(index)
-            sample = guide.correct(sample * unit, self.codec, at=self.place(index)) / unit
-        return sample
+        return self._guided_sample(sample, guide=guide, at=at)
 
-    def _velocity(self, scaled: Tensor, timestep: Tensor, *, maps: Tensor) -> Tensor:
-        return predict(self.unet, scaled, timestep, maps).float()
-
-    def _guided_velocity(
-        self, scaled: Tensor, timestep: Tensor, *, network: Velocity, guide: Guide, at: Step
-    ) -> Tensor:
-        """The v that leads to the corrected estimate; the network's own where nothing is guided.
-
-        The network is asked once.
-        """
-        if not guide.acts_at(at):
-            return network(scaled, timestep)
+    def _guided_velocity(self, v: Tensor, scaled: Tensor, *, guide: Guide, at: Step) -> Tensor:
+        """The v that leads to the corrected estimate; the network's own where nothing changes."""
         level = noise_level(self.scheduler, at.number)
-        with torch.inference_mode(False), torch.set_grad_enabled(guide.through_network):
-            seen = scaled.detach().clone().requires_grad_(guide.through_network)
-            clean = clean_estimate(network(seen, timestep), seen, level)
+        clean = clean_estimate(v, scaled, level)
+        corrected = guide.correct_estimate(clean, self.codec, at=at)
+        return v if corrected is clean else velocity(corrected, scaled, level)
 
-        def through_network(gradient: Tensor) -> Tensor:
-            return torch.autograd.grad(clean, seen, gradient, retain_graph=True)[0]
-
-        corrected = guide.correct(
-            clean.detach(), self.codec, at=at, through_network=through_network
-        )
-        return velocity(corrected, scaled, level)
+    def _guided_sample(self, sample: Tensor, *, guide: Guide, at: Step) -> Tensor:
+        """The sample that the chain goes on from; the scheduler's own where nothing changes."""
+        unit = self._unit_of_sample(at.number)
+        standard = sample * unit
+        corrected = guide.correct_sample(standard, self.codec, at=at)
+        return sample if corrected is standard else corrected / unit
 
     def place(self, index: int) -> Step:
         """Where a step is in the chain that the scheduler was last set to."""
@@ -151,6 +134,8 @@ class StatePipeline(DiffusionPipeline):
             self.scheduler.set_timesteps(steps, device=self.device)
         except ValueError as error:
             raise self._too_few(steps) from error
+        if not self.scheduler.timesteps.isfinite().all():
+            raise self._too_few(steps)
         if hasattr(self.scheduler, "set_begin_index"):
             # Otherwise it looks its place up by timestep, and rounded timesteps can repeat.
             self.scheduler.set_begin_index(0)
@@ -174,3 +159,15 @@ class StatePipeline(DiffusionPipeline):
         """Stochastic schedulers draw from each member's own generator."""
         accepts = "generator" in inspect.signature(self.scheduler.step).parameters
         return {"generator": list(generators)} if accepts else {}
+
+
+def ocean_of(codec: Codec, *, climatology: Callable[[], Climatology]) -> Ocean:
+    """What guides must know of the ocean whose states the codec makes."""
+    statistics = codec.statistics
+    return Ocean(
+        grid=codec.grid,
+        eos=equation_of_state(codec.config.ocean["equation_of_state"]),
+        scales=Scales.from_channels(statistics.std.cpu(), levels=statistics.levels),
+        mean=State.from_channels(statistics.mean[None].double().cpu(), levels=statistics.levels),
+        climatology=climatology,
+    )

@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from guidance.climatology import Climatology
-from latent_diffusion.guides import CLIMATOLOGY
+from guidance.climatology import CLIMATOLOGY, Climatology
 from latent_diffusion.pipeline import StatePipeline
 from training.log import write_json
 

@@ -2,7 +2,7 @@
 
 The ensemble is split over processes by batches. Member k starts from its own noise, a function of
 (seed, k), so it is the same state whatever the batch size or the number of processes, unless the
-guidance looks at the batch's mean (`guidance.per: ensemble`, or `strength: dual_ascent`).
+guidance looks at the batch's mean (constraints with `per: ensemble`, or `strength: dual_ascent`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from data.archive.writer import ArchiveWriter
 from data.atomic import whole
 from data.errors import UserError
 from data.state import State
-from guidance.guide import Guide, SampleGuide
+from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust_in_place
@@ -48,7 +48,7 @@ class Ensemble:
     settings: SamplingSettings
     record: str
     pipeline: Callable[[], StatePipeline]
-    guide: Callable[[Codec], Guide | SampleGuide] | None
+    guide: Callable[[Codec], SteeringGuide] | None
 
 
 def draw(ensemble: Ensemble, *, output: Path) -> None:

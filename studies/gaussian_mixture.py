@@ -4,8 +4,8 @@
 
 A point (T1, T2) [K] is the temperature of a level with two cells. Its denoiser is known in closed
 form, so nothing is trained; a DDPM samples it, and the package's own guide and constraint
-(`guidance.guide.Guide`, `guidance.profiles.MeanProfile`) pull the mean of the two cells to a
-target. The page docs/tutorial_gaussian_mixture.md tells what comes out.
+(`guidance.guide.EstimateGuide`, `guidance.profiles.MeanProfile`) pull the mean of the two cells to
+a target. The page docs/tutorial_gaussian_mixture.md tells what comes out.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from data.grid import OceanGrid
 from data.state import State
 from evaluation.canvas import ROW_COLOURS, new_figure, styled
 from evaluation.figures import save_figure
-from guidance.constraints import Scales
-from guidance.decoding import WholeDecoder
-from guidance.energy import WeightedTerm
-from guidance.guide import Descent, Guide, Step
-from guidance.profiles import MeanProfile, Per
+from guidance.climatology import Per
+from guidance.energy import WeightedTerm, WholeDecoder
+from guidance.guide import EstimateGuide, Guide
+from guidance.profiles import MeanProfile
+from guidance.settings import Steering
+from guidance.steps import Step
+from guidance.terms import Scales
 from latent_diffusion.denoiser import NoiseLevel, noise_level
 
 TARGET = 0.23  # [K], the mean of the two cells that guidance asks for; the mixture's is -0.07
@@ -149,7 +151,7 @@ def mean_guide(target: float, *, per: Per, start: float = START) -> Guide:
     )
     scales = Scales(torch.ones(1), torch.zeros(1))  # salinity is left out
     term = MeanProfile(grid, torch.tensor([target]), torch.zeros(1), scales, per=per)
-    return Guide([WeightedTerm(term)], start=start, descent=Descent(step_cap=10.0))
+    return EstimateGuide([WeightedTerm(term)], Steering(start=start, step_cap=10.0))
 
 
 def sample(
@@ -177,7 +179,7 @@ def sample(
             at = Step.even(index, steps)
             clean = torch.cat(
                 [
-                    guide.correct(part, WholeDecoder(_two_cells), at=at)
+                    guide.correct_estimate(part, WholeDecoder(_two_cells), at=at)
                     for part in clean.split(batch or count)
                 ]
             )

@@ -34,8 +34,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.provenance import provenance
-from guidance.decoding import Decoder
-from guidance.energy import WeightedTerm, energy_and_gradient
+from guidance.energy import Decoder, WeightedTerm, energy_and_gradient
 from latent_diffusion.denoiser import build_unet, predict
 from training.log import tell
 

@@ -31,9 +31,8 @@ from configs import Experiment, load_experiment
 from data.errors import user_errors_in_one_sentence
 from data.state import State
 from evaluation.provenance import provenance
-from guidance.decoding import Decoder, Features
-from guidance.energy import WeightedTerm, energy_of
-from guidance.guide import Guide
+from guidance.energy import Decoder, Features, WeightedTerm, energy_of
+from guidance.guide import EstimateGuide
 from latent_diffusion.denoiser import predict
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline
@@ -117,12 +116,8 @@ def meta_pipeline(experiment: Experiment, shape: Shape) -> StatePipeline:
 def guided_steps(experiment: Experiment, pipeline: StatePipeline) -> int:
     """How many of a chain's steps are guided."""
     settings, steps = experiment.guidance, experiment.sampling.steps
-    terms = [
-        WeightedTerm(_nothing, weight, *settings.window(name))
-        for name, weight in settings.weights.items()
-        if weight
-    ]
-    guide = Guide(terms, start=settings.start, every=settings.every)
+    terms = [WeightedTerm(_nothing, term.weight, term) for term in settings.terms]
+    guide = EstimateGuide(terms, settings)
     pipeline.scheduler.set_timesteps(steps)
     return sum(guide.acts_at(pipeline.place(index)) for index in range(steps))
 

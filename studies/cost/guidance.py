@@ -19,20 +19,19 @@ import torch
 from autoencoder.codec import Codec
 from autoencoder.train import build_codec
 from configs import Experiment, load_experiment
-from configs.schema import GuidanceSettings
 from data.archive.reader import StateArchive
 from data.errors import user_errors_in_one_sentence
 from data.state import State
 from evaluation.metrics import overturning_columns_percent
 from evaluation.provenance import provenance
+from guidance.build import build_guide
 from guidance.climatology import Climatology, climatology
-from guidance.guide import Guide, SampleGuide
+from guidance.guide import Guide
 from guidance.seawater import equation_of_state
+from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust
-from latent_diffusion.guides import build_guide
-from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.pipeline import StatePipeline, build_pipeline, ocean_of
 from latent_diffusion.sample import member_generator
-from latent_diffusion.schedulers import build_schedule, build_scheduler
 from latent_diffusion.train import build_denoiser
 from studies.cost.codec import (
     Meter,
@@ -43,22 +42,15 @@ from studies.cost.codec import (
 )
 from training.log import tell
 
-NEAREST: dict[str, Any] = {"unstable_pairs": 0.0}
 NOISE = 0.25  # K; a third of the columns overturn, as in unguided samples of the quickstart
-HINGE: dict[str, Any] = {"nearest_stable_state": 0.0}
 # Settings of the section guidance, laid over the experiment's own.
 VARIANTS: dict[str, dict[str, Any]] = {
     "as configured": {},
-    "damped": {"damped": True},
     "every third step": {"every": 3},
     "from 0.25 of the time on": {"start": 0.25},
     "all of the chain": {"start": 0.0},
-    "nearest stable state": NEAREST,
-    "nearest, linear path": {**NEAREST, "by": "surrogate"},
-    "nearest, encoded again": {**NEAREST, "by": "encoder"},
-    "nearest, denoiser too": {**NEAREST, "by": "network"},
-    "hinge": HINGE,
-    "hinge, linear path": {**HINGE, "by": "surrogate"},
+    "nearest stable state": {"terms": ["nearest_stable_state"]},
+    "hinge": {"terms": ["unstable_pairs"]},
 }
 
 
@@ -76,10 +68,11 @@ def guidance_cost(
     """
     pipeline = untrained_pipeline(experiment, archive).to(meter.device)
     eos = equation_of_state(archive.equation_of_state)
-    data = cache(partial(synthetic_climatology, archive))
+    climatology = cache(partial(synthetic_climatology, archive))
+    ocean = ocean_of(pipeline.codec, climatology=climatology)
     steps = experiment.sampling.steps
 
-    def draw(guide: Guide | SampleGuide | None) -> State:
+    def draw(guide: Guide | None) -> State:
         return pipeline(generators=[member_generator(0, 0)], steps=steps, guide=guide).state
 
     unguided = draw(None)
@@ -87,9 +80,7 @@ def guidance_cost(
     guided_steps = {}
     for name, changes in variants.items():
         settings = GuidanceSettings.model_validate(experiment.guidance.model_dump() | changes)
-        if settings.by == "surrogate" and not pipeline.codec.has_linear_decoder:
-            continue
-        guide = build_guide(settings, pipeline.codec, data=data)
+        guide = build_guide(settings, ocean)
         guided_steps[name] = sum(guide.acts_at(pipeline.place(k)) for k in range(steps))
         draw(guide)  # compiles what the constraint needs
         seconds[name] = meter.median_seconds(partial(draw, guide))
@@ -122,12 +113,9 @@ def untrained_pipeline(experiment: Experiment, archive: StateArchive) -> StatePi
 
 def pipeline_around(codec: Codec, experiment: Experiment) -> StatePipeline:
     """The experiment's sampler of the codec's latents, with an untrained denoiser."""
-    sampling, unet = experiment.sampling, build_denoiser(experiment, codec)
-    scheduler = build_scheduler(
-        sampling.scheduler, sampling.scheduler_options, schedule=build_schedule(experiment)
-    )
-    codec, unet = (network.eval().requires_grad_(False) for network in (codec, unet))
-    pipeline = StatePipeline(unet, scheduler, codec, steps=sampling.steps)
+    networks = (codec, build_denoiser(experiment, codec))
+    codec, unet = (network.eval().requires_grad_(False) for network in networks)
+    pipeline = build_pipeline(experiment, unet=unet, codec=codec)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -151,7 +139,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             torch.set_num_threads(options.threads)
         grid = synthetic_grid(*parse_shape(options.grid), periodic_x=True)
         result: dict[str, object] = {
-            "kind": "guidance_cost",
             "grid": options.grid,
             "threads": torch.get_num_threads(),
             **guidance_cost(

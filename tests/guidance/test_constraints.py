@@ -10,10 +10,11 @@ import torch
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
-from guidance.constraints import NearestStableState, PhysicalBounds, Scales, UnstablePairs
+from guidance.constraints import NearestStableState, PhysicalBounds, UnstablePairs
 from guidance.profiles import MeanProfile
 from guidance.seawater import equation_of_state, freezing_temperature
 from guidance.stratification import adjust, density_steps
+from guidance.terms import Scales
 
 Build = Callable[..., State]
 

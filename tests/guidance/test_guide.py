@@ -8,19 +8,22 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, SchedulerMixin
+from pydantic import ValidationError
 from torch import Tensor, nn
 
-from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from guidance.constraints import NearestStableState, Scales
-from guidance.decoding import WholeDecoder
-from guidance.energy import WeightedTerm, energy_and_gradient
-from guidance.guide import Descent, Guide, SampleGuide, Step
+from guidance.constraints import NearestStableState
+from guidance.energy import WeightedTerm, WholeDecoder, energy_and_gradient
+from guidance.guide import EstimateGuide, SampleGuide
 from guidance.profiles import MeanProfile
 from guidance.seawater import equation_of_state
+from guidance.settings import Steering
+from guidance.steps import Step, Window
 from guidance.stratification import density_steps, wet_pairs
-from guidance.strength import Constant
+from guidance.terms import Scales, Term
+from latent_diffusion.denoiser import noise_level
 
 EOS = equation_of_state("nemo-seos")
 LAST = Step.even(9, 10)
@@ -79,30 +82,35 @@ def rms(difference: Tensor) -> Tensor:
     return difference.square().mean((1, 2, 3)).sqrt()
 
 
+def places(scheduler: SchedulerMixin, steps: int) -> list[Step]:
+    """The steps of a chain of that scheduler."""
+    scheduler.set_timesteps(steps)
+    noise = [noise_level(scheduler, index).noise for index in range(steps)] + [0.0]
+    return [Step(index, steps, *noise[index : index + 2]) for index in range(steps)]
+
+
 def refuse(latents: Tensor) -> State:
     raise AssertionError("nothing was to be decoded")
 
 
 def test_nothing_happens_before_the_start(stability: NearestStableState, latents: Latents) -> None:
     estimate = latents(4)
-    guide = Guide([WeightedTerm(stability)], start=0.6)
-    assert guide.correct(estimate, WholeDecoder(refuse), at=Step.even(4, 10)) is estimate
-    assert Guide([]).correct(estimate, WholeDecoder(refuse), at=LAST) is estimate
+    guide = EstimateGuide([WeightedTerm(stability)], Steering(start=0.6))
+    assert guide.correct_estimate(estimate, WholeDecoder(refuse), at=Step.even(4, 10)) is estimate
+    assert EstimateGuide([]).correct_estimate(estimate, WholeDecoder(refuse), at=LAST) is estimate
 
 
-@pytest.mark.parametrize("damped", [True, False])
 def test_energy_falls_and_the_move_is_capped(
     grid: OceanGrid,
     scales: Scales,
     stability: NearestStableState,
     latents: Latents,
-    damped: bool,
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
     estimate = latents(6)
-    guide = Guide([WeightedTerm(stability)], descent=Descent(step_cap=0.05, damped=damped))
+    guide = EstimateGuide([WeightedTerm(stability)], steering=Steering(step_cap=0.05))
     with torch.no_grad():
-        corrected = guide.correct(estimate, WholeDecoder(decode), at=Step.even(5, 10))
+        corrected = guide.correct_estimate(estimate, WholeDecoder(decode), at=Step.even(5, 10))
         before, after = stability(decode(estimate)), stability(decode(corrected))
     assert (after < 0.9 * before).all()
     assert (rms(corrected - estimate) <= 0.05 * 1.0001).all()
@@ -115,9 +123,9 @@ def test_data_space_reaches_the_stable_state_in_one_step(
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=None)
     estimate = latents(16)
-    corrected = Guide([WeightedTerm(stability)], descent=Descent(step_cap=10.0)).correct(
-        estimate, WholeDecoder(decode), at=LAST
-    )
+    corrected = EstimateGuide(
+        [WeightedTerm(stability)], steering=Steering(step_cap=10.0)
+    ).correct_estimate(estimate, WholeDecoder(decode), at=LAST)
     assert (stability(decode(corrected)) < 1e-6 * stability(decode(estimate))).all()
 
 
@@ -127,7 +135,10 @@ def test_stable_estimates_stay_bit_for_bit(
     decode = ToyDecoder(grid, scales, channels=6)
     calm = torch.zeros(2, 6, *grid.shape[1:])
     assert torch.equal(
-        Guide([WeightedTerm(stability)]).correct(calm, WholeDecoder(decode), at=LAST), calm
+        EstimateGuide([WeightedTerm(stability)]).correct_estimate(
+            calm, WholeDecoder(decode), at=LAST
+        ),
+        calm,
     )
 
 
@@ -135,35 +146,10 @@ def test_samples_do_not_feel_each_other(
     grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
-    guide = Guide([WeightedTerm(stability)], descent=Descent(inner_steps=2))
-    together = guide.correct(latents(6), WholeDecoder(decode), at=LAST)
-    alone = guide.correct(latents(6)[1:2], WholeDecoder(decode), at=LAST)
+    guide = EstimateGuide([WeightedTerm(stability)], steering=Steering(inner_steps=2))
+    together = guide.correct_estimate(latents(6), WholeDecoder(decode), at=LAST)
+    alone = guide.correct_estimate(latents(6)[1:2], WholeDecoder(decode), at=LAST)
     torch.testing.assert_close(together[1:2], alone)
-
-
-def test_damping_helps_where_the_decoder_cannot_follow(
-    grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
-) -> None:
-    """A warm layer that no latent can cool: its energy stays, and undamped steps chase it."""
-    follow = ToyDecoder(grid, scales, channels=6)
-    flaw = torch.zeros(grid.shape[0])
-    flaw[3] = 12.0
-
-    def decode(latents: Tensor) -> State:
-        state = follow(latents)
-        warm = state.temperature + flaw[:, None, None] * follow.wet
-        return State(warm, state.salinity)
-
-    def largest_rise(*, damped: bool) -> float:
-        guide = Guide([WeightedTerm(stability)], descent=Descent(step_cap=10.0, damped=damped))
-        estimate, energies = latents(6), []
-        for _ in range(10):
-            energies.append(stability(decode(estimate)).detach())
-            estimate = guide.correct(estimate, WholeDecoder(decode), at=LAST)
-        return torch.stack(energies).diff(dim=0).max().item()
-
-    assert largest_rise(damped=True) < 0
-    assert largest_rise(damped=False) > 0.01
 
 
 def test_a_noisy_mixed_layer_is_mixed_not_stratified(
@@ -176,7 +162,7 @@ def test_a_noisy_mixed_layer_is_mixed_not_stratified(
     # colder towards the surface: every pair of the mixed layer overturns, by various amounts
     warming = torch.rand(4, MIXED, *grid.shape[1:], generator=random).cumsum(1)
     estimate[:, :MIXED] = 0.05 * warming / decode.std[:MIXED]
-    guide = Guide([WeightedTerm(stability)], descent=Descent(step_cap=10.0))
+    guide = EstimateGuide([WeightedTerm(stability)], steering=Steering(step_cap=10.0))
     pairs = wet_pairs(wet_tensor(grid))[: MIXED - 1]
 
     def mixed_layer_steps(latents: Tensor) -> Tensor:
@@ -185,7 +171,7 @@ def test_a_noisy_mixed_layer_is_mixed_not_stratified(
         return steps[:, : MIXED - 1][:, pairs]
 
     assert (mixed_layer_steps(estimate) < -1e-4).float().mean() > 0.9
-    after = mixed_layer_steps(guide.correct(estimate, WholeDecoder(decode), at=LAST))
+    after = mixed_layer_steps(guide.correct_estimate(estimate, WholeDecoder(decode), at=LAST))
     assert after.abs().max() < 1e-5
 
 
@@ -199,8 +185,8 @@ def test_ensemble_profile_moves_the_mean_and_keeps_the_spread(
     corrected = {}
     for per in ("ensemble", "sample"):
         term = MeanProfile(grid, *profiles, scales, per=per)
-        guide = Guide([WeightedTerm(term)], descent=Descent(step_cap=10.0, inner_steps=2))
-        corrected[per] = guide.correct(estimate, WholeDecoder(decode), at=LAST)
+        guide = EstimateGuide([WeightedTerm(term)], steering=Steering(step_cap=10.0, inner_steps=2))
+        corrected[per] = guide.correct_estimate(estimate, WholeDecoder(decode), at=LAST)
     wet = wet_tensor(grid).repeat(2, 1, 1)
     bias = {per: (x.mean(0) * wet).sum() / wet.sum() for per, x in corrected.items()}
     spread = {per: x.std(0)[wet].mean() for per, x in corrected.items()}
@@ -224,21 +210,16 @@ def test_works_in_inference_mode(
     grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
-    guide = Guide([WeightedTerm(stability)])
-    expected = guide.correct(latents(6), WholeDecoder(decode), at=LAST)
+    guide = EstimateGuide([WeightedTerm(stability)])
+    expected = guide.correct_estimate(latents(6), WholeDecoder(decode), at=LAST)
     with torch.inference_mode():
-        assert torch.equal(guide.correct(latents(6), WholeDecoder(decode), at=LAST), expected)
-
-
-def test_nonsense_settings_are_refused(stability: NearestStableState) -> None:
-    with pytest.raises(UserError, match="0 to 1"):
-        Guide([WeightedTerm(stability)], start=2.0)
-    with pytest.raises(UserError, match="above 0"):
-        Guide([WeightedTerm(stability)], descent=Descent(step_cap=0.0))
+        assert torch.equal(
+            guide.correct_estimate(latents(6), WholeDecoder(decode), at=LAST), expected
+        )
 
 
 def test_each_so_many_th_step_is_guided_and_the_last(stability: NearestStableState) -> None:
-    guide = Guide([WeightedTerm(stability)], start=0.5, every=3)
+    guide = EstimateGuide([WeightedTerm(stability)], steering=Steering(start=0.5, every=3))
     guided = [number for number in range(10) if guide.acts_at(Step.even(number, 10))]
     assert guided == [6, 9]
 
@@ -251,27 +232,52 @@ def test_progress_is_the_angle_of_the_noise() -> None:
     assert Step(29, 30, 0.01, 0.0).progress == 1
 
 
-def test_one_term_s_window_ends_where_another_s_begins(stability: NearestStableState) -> None:
-    first, second = WeightedTerm(stability, last=0.5), WeightedTerm(stability, first=0.5)
-    for progress in (0.1, 0.5, 0.9, 1.0):
-        assert first.counts_at(progress) != second.counts_at(progress)
-    assert second.counts_at(1.0)
+@pytest.mark.parametrize("border", [0.5, "last_step"])
+def test_one_window_ends_where_another_begins(border: float | str) -> None:
+    first, second = Window(until=border), Window(start=border)
+    for step in (Step.even(number, 10) for number in range(10)):
+        assert first.holds(step) != second.holds(step)
+        assert Window().holds(step)
+    assert second.holds(LAST)
+
+
+@pytest.mark.parametrize("window", [(0.5, 0.2), (1.0, "last_step"), ("last_step", "last_step")])
+def test_an_empty_window_is_refused(window: tuple[float | str, float | str]) -> None:
+    start, until = window
+    with pytest.raises(ValidationError, match=f"cannot start at {start} and end at {until}"):
+        Window(start=start, until=until)
+
+
+@pytest.mark.parametrize("timesteps", [1000, 4000, 8000])
+def test_the_last_step_is_one_step_of_any_chain(timesteps: int, stability: Term) -> None:
+    """However near to the end the step before it comes."""
+    schedule = DDPMScheduler(
+        num_train_timesteps=timesteps,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+    )
+    scheduler = DPMSolverMultistepScheduler.from_config(schedule.config, use_karras_sigmas=True)
+    chain = places(scheduler, 30)
+    assert (chain[-2].progress > 0.998) == (timesteps == 8000), "near to the end, and not last"
+    first = WeightedTerm(stability, window=Window(until="last_step"))
+    then = WeightedTerm(stability, window=Window(start="last_step"))
+    guide = EstimateGuide([first, then], Steering(start=0.0))
+    found = [guide.terms_at(step) for step in chain]
+    assert found == [[first]] * 29 + [[then]]
 
 
 def test_a_term_counts_in_its_window_only(
     grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
 ) -> None:
-    decode = WholeDecoder(ToyDecoder(grid, scales, channels=6))
-    late = Guide([WeightedTerm(stability, first=0.75)], start=0.0)
+    decode, all_along = WholeDecoder(ToyDecoder(grid, scales, channels=6)), Steering(start=0.0)
+    later = WeightedTerm(stability, window=Window(start=0.75))
+    late = EstimateGuide([later], all_along)
     assert [late.acts_at(Step.even(number, 10)) for number in (6, 7, 9)] == [False, True, True]
-    profile = WeightedTerm(MeanProfile(grid, *scales, scales), last=0.7)
-    both = Guide([WeightedTerm(stability, first=0.75), profile], start=0.0)
-    alone = Guide([profile], start=0.0)
+    profile = WeightedTerm(MeanProfile(grid, *scales, scales), window=Window(until=0.7))
+    both, alone = (EstimateGuide(terms, all_along) for terms in ([later, profile], [profile]))
     at = Step.even(3, 10)
-    mine, theirs = (guide.correct(latents(6), decode, at=at) for guide in (both, alone))
+    mine, theirs = (guide.correct_estimate(latents(6), decode, at=at) for guide in (both, alone))
     assert torch.equal(mine, theirs)
-    with pytest.raises(UserError, match="smaller one first"):
-        WeightedTerm(stability, first=0.5, last=0.2)
 
 
 def test_noisy_samples_are_moved_by_a_share_of_the_step(
@@ -281,15 +287,37 @@ def test_noisy_samples_are_moved_by_a_share_of_the_step(
     decode = ToyDecoder(grid, scales, channels=None)
     profiles = decode.mean[: decode.levels, 0, 0], decode.mean[decode.levels :, 0, 0]
     term = MeanProfile(grid, *profiles, scales, per="sample")
-    descent = Descent(step_cap=10.0, damped=False)
-    guide = SampleGuide([WeightedTerm(term)], start=0.5, strength=Constant(0.25), descent=descent)
+    steering = Steering(acts_on="noisy_sample", start=0.5, rate=0.25, step_cap=10.0)
+    guide = SampleGuide([WeightedTerm(term)], steering)
     sample = latents(16)
-    assert guide.correct(sample, WholeDecoder(refuse), at=Step.even(0, 10)) is sample
-    moved = guide.correct(sample, WholeDecoder(decode), at=LAST)
+    assert guide.correct_sample(sample, WholeDecoder(refuse), at=Step.even(0, 10)) is sample
+    moved = guide.correct_sample(sample, WholeDecoder(decode), at=LAST)
     before, after = (term(decode(x)).sqrt() for x in (sample, moved))
     torch.testing.assert_close(after, 0.75 * before, rtol=0.05, atol=0)
-    with pytest.raises(UserError, match="does not go through the network"):
-        SampleGuide([WeightedTerm(term)], descent=Descent(by="network"))
+
+
+def test_a_multiplier_starts_anew_with_each_chain(
+    grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
+) -> None:
+    decode = WholeDecoder(ToyDecoder(grid, scales, channels=6))
+    steering = Steering(acts_on="noisy_sample", start=0.0, strength="dual_ascent", rate=0.1)
+    guide = SampleGuide([WeightedTerm(stability)], steering)
+    one, another = guide.for_a_chain(), guide.for_a_chain()
+    first, again, on = (
+        chain.correct_sample(latents(6), decode, at=LAST) for chain in (one, another, another)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(again, on), "the multiplier grows within a chain"
+
+
+def test_each_guide_leaves_alone_what_is_not_its_own(
+    stability: NearestStableState, latents: Latents
+) -> None:
+    anything, nothing = latents(4), WholeDecoder(refuse)
+    noisy = SampleGuide([WeightedTerm(stability)], Steering(acts_on="noisy_sample"))
+    assert noisy.correct_estimate(anything, nothing, at=LAST) is anything
+    clean = EstimateGuide([WeightedTerm(stability)])
+    assert clean.correct_sample(anything, nothing, at=LAST) is anything
 
 
 class InStrips:
@@ -320,9 +348,9 @@ def test_strips_change_nothing(
     terms = [WeightedTerm(stability, 2.0)]
     if not local:
         terms.append(WeightedTerm(MeanProfile(grid, *scales, scales)))
-    guide = Guide(terms, descent=Descent(step_cap=10.0))
-    whole = guide.correct(latents(6), WholeDecoder(decode), at=LAST)
-    in_strips = guide.correct(latents(6), InStrips(decode), at=LAST)
+    guide = EstimateGuide(terms, steering=Steering(step_cap=10.0))
+    whole = guide.correct_estimate(latents(6), WholeDecoder(decode), at=LAST)
+    in_strips = guide.correct_estimate(latents(6), InStrips(decode), at=LAST)
     torch.testing.assert_close(in_strips, whole)
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,16 +12,16 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
 from autoencoder.train import build_codec, load_codec
-from configs.schema import GuidanceSettings
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from guidance.energy import energy_of
-from guidance.guide import Guide, SampleGuide
-from latent_diffusion.denoiser import build_unet, clean_estimate, noise_level
-from latent_diffusion.guides import guide_of_model
-from latent_diffusion.pipeline import StatePipeline, build_scheduler, model_directory
-from latent_diffusion.sample import guide_of, load_pipeline, member_generator
-from latent_diffusion.train import build_schedule
+from guidance.guide import EstimateGuide, Guide
+from guidance.profiles import MeanProfileSettings
+from guidance.settings import GuidanceSettings
+from latent_diffusion.denoiser import build_unet
+from latent_diffusion.pipeline import StatePipeline, build_pipeline, model_directory
+from latent_diffusion.sample import guide_of, guide_of_model, load_pipeline, member_generator
+from latent_diffusion.schedulers import build_schedule, build_scheduler
 
 # Scheduler, options, error allowed at the end. DEIS and PNDM never quite reach noise level 0.
 SCHEDULERS = [
@@ -70,17 +67,13 @@ class Oracle(ModelMixin, ConfigMixin):
         return SimpleNamespace(sample=((signal * scaled - self.clean) / (signal * sigma)).float())
 
 
-class Watch:
-    """In a guide's place: keeps what it sees, and puts `target` there if it has one."""
+class Watch(Guide):
+    """Keeps what it sees, and puts `target` there if it has one."""
 
     def __init__(self, target: torch.Tensor | None = None) -> None:
         self.target, self.seen, self.progress = target, [], []
-        self.through_network = False
 
-    def acts_at(self, at):
-        return True
-
-    def correct(self, estimate, decode, *, at, through_network):
+    def correct_estimate(self, estimate, decoder, *, at):
         self.seen.append(estimate)
         self.progress.append(at.progress)
         return estimate if self.target is None else self.target.expand_as(estimate).clone()
@@ -146,25 +139,26 @@ def test_guidance_leads_where_the_guide_says(make_pipeline, clean, name, options
 def test_a_guide_that_changes_nothing_changes_nothing(make_pipeline, name):
     pipeline = make_pipeline(name, {}, oracle=False)
     unguided = pipeline(generators=_generators(2), steps=6)
-    idle = pipeline(generators=_generators(2), steps=6, guide=Watch())
-    torch.testing.assert_close(idle.latents, unguided.latents, atol=1e-4, rtol=1e-4)
+    for idle in (Guide(), Watch()):
+        latents = pipeline(generators=_generators(2), steps=6, guide=idle).latents
+        assert torch.equal(latents, unguided.latents)
 
 
-class WatchNoisy(SampleGuide):
-    """Keeps the noisy samples that it is given, and leaves them as they are."""
+class WatchNoisy(Guide):
+    """Keeps the noisy samples that it is given, and leaves their values as they are."""
 
-    seen: ClassVar[list[torch.Tensor]] = []
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
 
-    def correct(self, sample, decoder, *, at):
+    def correct_sample(self, sample, decoder, *, at):
         self.seen.append(sample)
-        return sample
+        return sample.clone()
 
 
 @every_scheduler
 def test_noisy_samples_are_guided_at_variance_1(make_pipeline, clean, name, options, tolerance):
     pipeline = make_pipeline(name, options, oracle=True)
-    watch = WatchNoisy([])
-    watch.seen.clear()
+    watch = WatchNoisy()
     guided = pipeline(generators=_generators(4), steps=8, guide=watch).latents
     first, last = watch.seen[0], watch.seen[-1]
     assert 0.8 < first.std() < 1.2
@@ -173,10 +167,9 @@ def test_noisy_samples_are_guided_at_variance_1(make_pipeline, clean, name, opti
     torch.testing.assert_close(guided, unguided, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("by", ["decoder", "network"])
-def test_gradients_leave_less_to_adjust(trained, make_pipeline, by):
+def test_gradients_leave_less_to_adjust(trained, make_pipeline):
     pipeline = make_pipeline("DPMSolverMultistepScheduler", {}, oracle=False)
-    settings = GuidanceSettings(unstable_pairs=0, by=by, start=0.0, step_cap=1.0, damped=True)
+    settings = GuidanceSettings(terms=["nearest_stable_state"], start=0.0, step_cap=1.0)
     guide = guide_of(trained.model_copy(update={"guidance": settings}), pipeline.codec)
     guided, unguided = (
         pipeline(generators=_generators(4), steps=6, guide=each).latents for each in (guide, None)
@@ -185,59 +178,37 @@ def test_gradients_leave_less_to_adjust(trained, make_pipeline, by):
     assert after < 0.9 * before
 
 
-@pytest.mark.parametrize("by", ["decoder", "network", "encoder", "surrogate"])
-def test_data_space_is_guided_in_the_same_ways(tiny_experiment, by):
-    """There decoder, encoder and stand-in are one: the last estimate lands on a stable state."""
-    words = ("--autoencoder.kind", "identity", "--guidance.by", by)
-    words += ("--guidance.unstable_pairs", "0")
-    experiment = tiny_experiment(*words)
-    archive = StateArchive.open(experiment.data.archive)
-    codec = build_codec(experiment, archive)
+def test_in_data_space_the_last_estimate_lands_on_a_stable_state(tiny_experiment):
+    words = ("--autoencoder.kind", "identity", "--guidance.step_cap", "100")
+    experiment = tiny_experiment(*words, "--guidance.terms", "[nearest_stable_state]")
+    codec = build_codec(experiment, StateArchive.open(experiment.data.archive))
     unet = build_unet(
         codec.latent_shape, static_maps=5, channels=(8,), blocks=1, attention=False, dropout=0.0
     )
-    scheduler = build_scheduler("DDIMScheduler", {}, schedule=build_schedule(experiment))
-    pipeline = StatePipeline(unet.eval(), scheduler, codec)
+    pipeline = build_pipeline(experiment, unet=unet.eval(), codec=codec)
     pipeline.set_progress_bar_config(disable=True)
     guide = guide_of(experiment, codec)
-    guide = replace(guide, descent=replace(guide.descent, step_cap=100.0, damped=False))
     latents = pipeline(generators=_generators(2), steps=4, guide=guide).latents
     left = energy_of(guide.terms, latents, codec)
     unguided = pipeline(generators=_generators(2), steps=4).latents
-    share = 0.5 if by == "network" else 1e-6
-    assert (left < share * energy_of(guide.terms, unguided, codec)).all()
+    assert (left < 1e-6 * energy_of(guide.terms, unguided, codec)).all()
 
 
-def test_a_linear_stand_in_must_be_there_to_guide_by(trained, make_pipeline):
-    pipeline = make_pipeline("DDIMScheduler", {}, oracle=False)
-    experiment = trained.model_copy(update={"guidance": GuidanceSettings(by="surrogate")})
-    with pytest.raises(UserError, match="no linear path to guide by"):
-        guide_of(experiment, pipeline.codec)
-
-
-def test_the_way_through_the_network_is_its_transposed_jacobian(trained, make_pipeline):
-    pipeline = make_pipeline("DDIMScheduler", {}, oracle=False)
-    pipeline.set_steps(4)
-    scaled = torch.randn(1, *pipeline.codec.latent_shape)
-    timestep, level = torch.tensor(500), noise_level(pipeline.scheduler, 1)
-    network = partial(pipeline._velocity, maps=pipeline.codec.static_maps)
-
-    def clean_of(x: torch.Tensor) -> torch.Tensor:
-        return clean_estimate(network(x, timestep), x, level)
-
-    class Ask(Watch):
-        def correct(self, estimate, decode, *, at, through_network):
-            self.answer = through_network(torch.ones_like(estimate))
-            return estimate
-
-    ask = Ask()
-    ask.through_network = True
-    with torch.no_grad():
-        pipeline._guided_velocity(
-            scaled, timestep, network=network, guide=ask, at=pipeline.place(1)
-        )
-    expected = torch.autograd.functional.vjp(clean_of, scaled, torch.ones_like(scaled))[1]
-    torch.testing.assert_close(ask.answer, expected)
+@pytest.mark.parametrize("timesteps", [1000, 4000])
+def test_the_hinge_acts_in_the_last_step_alone(tiny_experiment, trained, timesteps):
+    """Whatever the number of noise levels of the training."""
+    experiment = tiny_experiment(
+        *("--diffusion.train_timesteps", str(timesteps), "--sampling.steps", "30"),
+        *("--sampling.scheduler_options", "{use_karras_sigmas: true}"),
+    )
+    saved = load_pipeline(trained)
+    pipeline = build_pipeline(experiment, unet=saved.unet, codec=saved.codec)
+    pipeline.set_steps(30)
+    guide = guide_of(trained.model_copy(update={"guidance": GuidanceSettings()}), saved.codec)
+    nearest, hinge = guide.terms
+    found = [guide.terms_at(pipeline.place(index)) for index in range(30)]
+    assert found[-2:] == [[nearest], [hinge]]
+    assert sum(hinge in terms for terms in found) == 1
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -248,7 +219,7 @@ def test_the_way_through_the_network_is_its_transposed_jacobian(trained, make_pi
 def test_a_member_is_the_same_state_in_whatever_batch(trained, make_pipeline, name, guided):
     pipeline = make_pipeline(name, {}, oracle=False)
     # The smooth term: mixing a nearly neutral column, or not, is decided by rounding.
-    smooth = trained.guidance.model_copy(update={"nearest_stable_state": 0.0, "mean_profile": 1.0})
+    smooth = trained.guidance.model_copy(update={"terms": (MeanProfileSettings(),)})
     experiment = trained.model_copy(update={"guidance": smooth})
     guide = guide_of(experiment, pipeline.codec) if guided else None
     states = []
@@ -269,9 +240,9 @@ def test_a_released_model_is_guided_as_its_configuration_says(trained):
     codec = StatePipeline.from_pretrained(folder).codec
     alone = guide_of_model(folder, codec)
     there = guide_of(trained, codec)
-    assert isinstance(alone, Guide)
-    assert (alone.start, alone.descent) == (there.start, there.descent)
-    assert [term.weight for term in alone.terms] == [term.weight for term in there.terms]
+    assert isinstance(alone, EstimateGuide)
+    assert alone.steering == there.steering
+    assert [term.window for term in alone.terms] == [term.window for term in there.terms]
     latents = torch.randn(1, *codec.latent_shape, generator=_generators(1)[0])
     for mine, theirs in zip(alone.terms, there.terms, strict=True):
         torch.testing.assert_close(
@@ -287,10 +258,9 @@ def test_a_model_without_its_climatology_says_so(trained, tmp_path):
         guide_of_model(folder, StatePipeline.from_pretrained(folder).codec)
 
 
-@pytest.mark.parametrize("by", ["decoder", "network"])
-def test_guidance_works_in_inference_mode(trained, make_pipeline, by):
+def test_guidance_works_in_inference_mode(trained, make_pipeline):
     pipeline = make_pipeline("DDIMScheduler", {}, oracle=False)
-    settings = GuidanceSettings(by=by, start=0.0)
+    settings = GuidanceSettings(start=0.0)
     guide = guide_of(trained.model_copy(update={"guidance": settings}), pipeline.codec)
     expected = pipeline(generators=_generators(1), steps=3, guide=guide).latents
     with torch.inference_mode():

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from configs import load_experiment
 from configs.schema import BenchmarkSettings
 from data.errors import UserError
-from guidance.guide import Guide
+from guidance.guide import EstimateGuide
 from latent_diffusion.sample import member_generator
 from studies.cost.benchmark import (
     DATA_SPACE,
@@ -71,7 +71,7 @@ def test_the_pieces_of_a_chain_make_up_the_chain(chains, how):
 def test_steps_that_are_guided_alike_are_timed_once(chains):
     assert chains[UNGUIDED].steps_alike() == {0: chains[UNGUIDED].steps}
     chain = chains[GUIDED]
-    assert isinstance(chain.guide, Guide)
+    assert isinstance(chain.guide, EstimateGuide)
     alike = chain.steps_alike()
     assert sum(alike.values()) == chain.steps
     # Unguided, pulled to the nearest stable state, and the last step, apart.

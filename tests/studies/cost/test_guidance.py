@@ -12,7 +12,7 @@ def test_chains_are_measured_as_configured(tiny_experiment):
     variants = {
         "all": {"start": 0.0},
         "late": {"start": 1.0},
-        "encoder": {"by": "encoder", "unstable_pairs": 0.0},
+        "one": {"terms": ["nearest_stable_state"]},
     }
     grid = synthetic_grid(5, 16, 16, periodic_x=True)
     archive = SyntheticArchive(grid, sea_level=False, noise=10.0)

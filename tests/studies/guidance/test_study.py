@@ -17,18 +17,15 @@ METHODS = {
     "noisy": {
         "title": "pulls noisy samples",
         "guidance": {
-            "nearest_stable_state": 0,
-            "unstable_pairs": 0,
-            "density_steps": 1,
+            "terms": ["density_steps"],
             "acts_on": "noisy_sample",
-            "damped": False,
             "start": 0,
             "strength": "dual_ascent",
         },
     },
     "clean": {
-        "guidance": {"start": 0.0, "unstable_pairs": 0},
-        "sweep": {"by": ["decoder", "encoder"]},
+        "guidance": {"start": 0.0, "terms": ["nearest_stable_state"]},
+        "sweep": {"step_cap": [0.03, 1.0]},
     },
 }
 
@@ -57,8 +54,8 @@ def test_a_study_judges_every_way_and_repeats_nothing(study_path, tmp_path, monk
     assert set(content["points"]) == {
         "latent-unguided",
         "latent-noisy",
-        "latent-clean-by=decoder",
-        "latent-clean-by=encoder",
+        "latent-clean-step_cap=0.03",
+        "latent-clean-step_cap=1.0",
     }
     assert content["methods"]["noisy"] == "pulls noisy samples"
     for point in content["points"].values():
@@ -68,7 +65,7 @@ def test_a_study_judges_every_way_and_repeats_nothing(study_path, tmp_path, monk
         assert mean > 0 and spread > 0
     unguided, guided = (
         content["points"][f"latent-{name}"]["as drawn"]["adjustment_moves_std"][0]
-        for name in ("unguided", "clean-by=encoder")
+        for name in ("unguided", "clean-step_cap=1.0")
     )
     assert guided < unguided
     assert (tmp_path / "study" / "trade_off_test.png").stat().st_size > 10_000

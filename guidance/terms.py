@@ -1,0 +1,157 @@
+"""What all constraints have in common: their energy, their options, and what they know.
+
+A new constraint is a `Term` and, beside it, the `TermSettings` that a configuration names it by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+
+import torch
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+from torch import Tensor
+
+from data.errors import UserError
+from data.grid import OceanGrid, wet_tensor
+from data.state import State
+from guidance.climatology import Climatology
+from guidance.seawater import EquationOfState
+from guidance.steps import Window
+
+
+class Term(Protocol):
+    """A constraint's energy: `State` of batch b to `b`, least and 0 where the constraint holds."""
+
+    def __call__(self, state: State) -> Tensor:
+        """The energy of each sample, `b`."""
+        ...
+
+
+@runtime_checkable
+class LocalTerm(Term, Protocol):
+    """A term whose energy is a sum over cells or columns, so that it can be had in strips."""
+
+    def part(self, rows: slice) -> Term:
+        """The share of some rows in the energy: `State` of these rows to `b`."""
+        ...
+
+
+class Scales(NamedTuple):
+    """Standard deviation of the anomalies of each level: the units in which errors count.
+
+    temperature: `z` [K]; salinity: `z` [1e-3 or g/kg]. A level without spread, such as one
+    without wet cells, has 0 and is left out.
+    """
+
+    temperature: Tensor
+    salinity: Tensor
+
+    @classmethod
+    def from_channels(cls, std: Tensor, *, levels: int) -> Scales:
+        """From `c` in the order of `State.to_channels`; a sea level channel is left out."""
+        return cls(std[:levels], std[levels : 2 * levels])
+
+
+@dataclass(frozen=True)
+class Ocean:
+    """What constraints may know of the ocean whose states are drawn.
+
+    scales: standard deviations of the training states' anomalies
+    mean: the mean of the training states, one state
+    climatology: further statistics of them; read only if a constraint asks
+    """
+
+    grid: OceanGrid
+    eos: EquationOfState
+    scales: Scales
+    mean: State
+    climatology: Callable[[], Climatology]
+
+
+class TermSettings(Window):
+    """Options of a constraint. A YAML gives its name alone or `{name: {option: value, ...}}`.
+
+    known: all constraints that have been imported; name: what a YAML calls this one
+    """
+
+    known: ClassVar[dict[str, type[TermSettings]]] = {}
+    name: ClassVar[str]
+
+    weight: float = Field(1.0, gt=0, description="of its energy in the sum")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Make a constraint known by its name; common bases of several have none."""
+        super().__pydantic_init_subclass__(**options)
+        if "name" in vars(cls):
+            TermSettings.known[cls.name] = cls
+
+    @property
+    def couples_samples(self) -> bool:
+        """Whether a sample's energy depends on the batch that it is drawn in."""
+        return False
+
+    def build(self, ocean: Ocean) -> Term:
+        """The constraint for states of an ocean."""
+        raise NotImplementedError
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_name(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
+        if cls is not TermSettings or isinstance(given, TermSettings):
+            return handler(given)
+        entry = {given: None} if isinstance(given, str) else given
+        if not isinstance(entry, dict) or len(entry) != 1:
+            raise ValueError(
+                f"a constraint is a name, or one with options as unstable_pairs: {{weight: 2}}; "
+                f"found {given!r}"
+            )
+        ((name, options),) = entry.items()
+        if name not in cls.known:
+            raise ValueError(f"there is no constraint {name}; the known are {', '.join(cls.known)}")
+        return cls.known[name].model_validate({} if options is None else options)
+
+    @model_serializer(mode="wrap")
+    def _with_name(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {self.name: handler(self)}
+
+
+def half_squares(distances: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Half the weighted sum of squares of all distances `b ...`, per sample `b`."""
+    squares = [
+        (weight.to(distance) * distance**2).flatten(1).sum(1)
+        for distance, weight in zip(distances, weights, strict=True)
+    ]
+    return 0.5 * torch.stack(squares).sum(0)
+
+
+def inverse_square(scale: Tensor) -> Tensor:
+    """1 / scale^2 in float64, 0 where the scale is 0."""
+    scale = scale.detach().cpu().double()
+    return torch.where(scale > 0, 1 / scale.clamp(min=1e-30) ** 2, 0.0)
+
+
+def cell_weights(grid: OceanGrid, scales: Scales) -> list[Tensor]:
+    """Weight of each cell's squared distance, `z y x` for temperature and salinity."""
+    wet = wet_tensor(grid)
+    return [wet * inverse_square(scale)[:, None, None] / wet.sum() for scale in scales]
+
+
+def check_levels(grid: OceanGrid, *profiles: Tensor, below: int = 0) -> None:
+    """Raises UserError unless each profile has a value for each level, or `below` fewer."""
+    levels = grid.shape[0] - below
+    for profile in profiles:
+        if profile.shape != (levels,):
+            places = "interface" if below else "level"
+            raise UserError(
+                f"A constraint was given values of shape {tuple(profile.shape)}, but the grid has "
+                f"{levels} {places}s; give one value per {places}, surface first."
+            )
