@@ -17,7 +17,7 @@ from torch import Tensor
 
 from autoencoder.linear import fit
 from autoencoder.mixing import exchange_thickness, mix
-from autoencoder.volume_vae import Decoded, Network, VolumeVAE
+from autoencoder.volume_vae import Decoded, VolumeVAE
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid, Padding
@@ -162,7 +162,7 @@ class Codec(ModelMixin, ConfigMixin):
         latent_rows = self.latent_shape[1]
         cells = padded_rows // latent_rows
         numbers = batch * self.statistics.channels * columns * cells
-        size = max(1, self._strip_numbers // numbers) if self._makes_strips else latent_rows
+        size = max(1, self._strip_numbers // numbers)
         strips = [
             Strip(first, last, self.padding.ocean_rows(first * cells, last * cells))
             for first, last in _spans(latent_rows, size)
@@ -173,11 +173,6 @@ class Codec(ModelMixin, ConfigMixin):
     def _strip_numbers(self) -> int:
         on_processor = self.grid_wet.device.type in ("cpu", "meta")
         return STRIP_NUMBERS if on_processor else ACCELERATOR_STRIP_NUMBERS
-
-    @property
-    def _makes_strips(self) -> bool:
-        """Whether a strip costs less than the whole."""
-        return True
 
     @property
     @abstractmethod
@@ -300,9 +295,9 @@ class VolumeCodec(Codec):
 
     Latents are standardised per channel over the whole training set, which `standardise` does once
     the VAE is trained: mean 0, and a standard deviation in proportion to the channel's effect on
-    the decoded state to the power of `effect_exponent`, with a mean square over channels of 1. With
-    0 all are alike. With 1 a change of any latent number changes the state by as much, so the noise
-    of diffusion hides what matters least first, as it does in data space.
+    the decoded state, with a mean square over channels of 1. A change of any latent number then
+    changes the state by as much, so the noise of diffusion hides what matters least first, as it
+    does in data space.
     """
 
     @register_to_config
@@ -315,14 +310,8 @@ class VolumeCodec(Codec):
         channels: tuple[int, ...],
         blocks: int,
         mixing: bool = True,
-        network: Network = "folded",
-        shortcuts: bool = True,
         vertical_modes: int = 0,
-        train_modes: bool = True,
         linear_path: bool = False,
-        latent_noise: float = 0.0,
-        head_kernel: int = 1,
-        effect_exponent: float = 1.0,
     ) -> None:
         super().__init__()
         self._register_ocean(ocean)
@@ -335,13 +324,8 @@ class VolumeCodec(Codec):
             channels=channels,
             blocks=blocks,
             periodic_x=ocean["periodic_x"],
-            network=network,
-            shortcuts=shortcuts,
             vertical_modes=vertical_modes,
-            train_modes=train_modes,
             linear_path=linear_path,
-            latent_noise=latent_noise,
-            head_kernel=head_kernel,
         )
         # A raw latent number is `latent_mean` plus `latent_unit` times the standardised one.
         self.register_buffer("latent_mean", torch.zeros(latent_channels))
@@ -380,9 +364,8 @@ class VolumeCodec(Codec):
         std = (squares / count - (total / count).square()).clamp_min(1e-12).sqrt().float()
         self.latent_mean.copy_(total / count)
         self.latent_unit.copy_(std)
-        if self.config.effect_exponent:
-            spread = self._effects(state) ** self.config.effect_exponent
-            self.latent_unit.copy_(std / (spread / spread.square().mean().sqrt()))
+        spread = self._effects(state)
+        self.latent_unit.copy_(std / (spread / spread.square().mean().sqrt()))
 
     def _effects(self, state: State) -> Tensor:
         """Rms change of the decoded states, normalised, when one channel of the latents is moved.
@@ -416,7 +399,7 @@ class VolumeCodec(Codec):
         return self.vae.cut(*features, strip.first, strip.last)
 
     def decode_strip(self, cut: Features, strip: Strip) -> State:
-        decoded = self.vae.decode_rows(*cut, strip.first, strip.last, rows=self.latent_shape[1])
+        decoded = self.vae.decode_rows(*cut, first=strip.first)
         return self.reconstruct(decoded, first=strip.first * self.vae.factor)
 
     @property
@@ -438,51 +421,6 @@ class VolumeCodec(Codec):
             fields = self.vae.modes.decode(fields)
         return self.statistics.denormalise(self.padding.crop(fields))
 
-    def decode_in_tiles(self, latents: Tensor, *, tile: tuple[int, int]) -> State:
-        """As `decode`, at most `tile` latent rows and columns at once, for grids that do not fit.
-
-        latents: standardised, `b c h w`; tile: rows and columns of latent cells
-        Each tile is decoded with as many latent cells around it as its cells depend on, so tiles
-        join without a seam: the result is that of `decode` to rounding. Raises `UserError` for a
-        network that looks at the whole field at once.
-        """
-        reach = self.vae.reach
-        if reach is None:
-            raise UserError(
-                "this autoencoder's network normalises over the whole field and cannot decode in "
-                "tiles; decode whole states, or train one with `autoencoder.network: folded`"
-            )
-        shift, scale = self._standardisation()
-        latents = latents * scale + shift
-        rows = []
-        for top, bottom in _spans(latents.shape[2], tile[0]):
-            row = [
-                self._decode_tile(latents, (top, bottom), columns, reach)
-                for columns in _spans(latents.shape[3], tile[1])
-            ]
-            rows.append(_joined(row, dim=3))
-        return self.reconstruct(_joined(rows, dim=2))
-
-    def _decode_tile(
-        self, latents: Tensor, rows: tuple[int, int], columns: tuple[int, int], reach: int
-    ) -> Decoded:
-        """Decoded cells of the latent `rows` and `columns` (first, last + 1)."""
-        height, width = latents.shape[2:]
-        top, bottom = max(rows[0] - reach, 0), min(rows[1] + reach, height)
-        if self.config.ocean["periodic_x"] and columns[1] - columns[0] + 2 * reach < width:
-            left = columns[0] - reach
-            part = latents.roll(-left, dims=3)[..., : columns[1] + reach - left]
-        elif self.config.ocean["periodic_x"]:
-            left, part = 0, latents
-        else:
-            left = max(columns[0] - reach, 0)
-            part = latents[..., left : min(columns[1] + reach, width)]
-        decoded = self.vae.decode(part[:, :, top:bottom])
-        y, x = ((first * self.vae.factor) for first in (rows[0] - top, columns[0] - left))
-        shape = [(last - first) * self.vae.factor for first, last in (rows, columns)]
-        fields, further = (made[:, :, y : y + shape[0], x : x + shape[1]] for made in decoded)
-        return fields, further
-
     def reconstruct(self, decoded: Decoded, *, first: int = 0) -> State:
         """What the VAE's decoder put out, padded, as a state; the mixing comes last.
 
@@ -503,21 +441,11 @@ class VolumeCodec(Codec):
         return State(temperature, salinity, rest[:, 0] if rest.shape[1] else None)
 
     @property
-    def _makes_strips(self) -> bool:
-        return self.config.network == "folded"
-
-    @property
     def latent_weight(self) -> Tensor:
         return torch.ones(self.latent_shape, device=self.latent_mean.device)
 
     def _standardisation(self) -> tuple[Tensor, Tensor]:
         return self.latent_mean[:, None, None], self.latent_unit[:, None, None]
-
-
-def _joined(parts: list[Decoded], *, dim: int) -> Decoded:
-    """Pieces side by side along an axis, fields and further channels alike."""
-    fields, further = (torch.cat(made, dim=dim) for made in zip(*parts, strict=True))
-    return fields, further
 
 
 def _spans(length: int, size: int) -> list[tuple[int, int]]:

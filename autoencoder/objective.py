@@ -46,12 +46,8 @@ class AutoencoderObjective(nn.Module):
         self._latent_jitter = latent_jitter
         self.register_buffer("_interface_depth", torch.from_numpy(self._grid.interface_depth))
         self.register_buffer("_wet_pairs", wet_pairs(codec.grid_wet > 0))
-        self._weights = {"reconstruction": 1.0} | _active(losses, codec, jitter=latent_jitter > 0)
+        self._weights = {"reconstruction": 1.0} | _active(losses, jitter=latent_jitter > 0)
         self._terms = {name: TERMS[name](codec) for name in self._weights}
-        # Registers those with parameters of their own.
-        self._modules_of_terms = nn.ModuleDict(
-            {name: term for name, term in self._terms.items() if isinstance(term, nn.Module)}
-        )
 
     def forward(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of `batch` `b c y x` (physical units) under noise from `generator`."""
@@ -74,11 +70,9 @@ class AutoencoderObjective(nn.Module):
         return Comparison(codec, ocean, state, decoded, mean, log_variance, jitter)
 
 
-def _active(losses: Mapping[str, float], codec: VolumeCodec, *, jitter: bool) -> dict[str, float]:
+def _active(losses: Mapping[str, float], *, jitter: bool) -> dict[str, float]:
     """The terms that count, with their weights."""
     active = {name: weight for name, weight in losses.items() if weight}
-    if codec.vae.bounded:
-        active.pop("kl", None)  # their range and their noise are fixed: there is nothing to pull at
     if jitter:
         active |= {f"jittered_{name}": active[name] for name in JITTERED if name in active}
     return active

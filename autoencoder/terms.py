@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from autoencoder import losses
-from autoencoder.adversary import Adversary
 from autoencoder.boxes import SMALLEST_SIDE, boxes_at_depths
 from autoencoder.codec import VolumeCodec
 from autoencoder.volume_vae import Decoded
@@ -18,7 +17,7 @@ from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
 from guidance.seawater import EquationOfState, freezing_temperature
-from guidance.stratification import adjust_with_gradient, density_steps
+from guidance.stratification import density_steps
 
 
 @dataclass(frozen=True)
@@ -98,20 +97,8 @@ class Comparison:
         if self.jitter is None:
             raise ValueError("no jitter was drawn for this comparison")
         spread = self.mean.detach().std(dim=(0, 2, 3), correction=0)[:, None, None]
-        return self._decoded_steps(self.mean + spread * self.jitter)
-
-    @cached_property
-    def interpolated_steps(self) -> Tensor:
-        """Density steps `b z-1 y x` [kg/m3] of what decodes half-way to the batch's next state."""
-        return self._decoded_steps(_half_way(self.mean))
-
-    def _decoded_steps(self, latents: Tensor) -> Tensor:
+        latents = self.mean + spread * self.jitter
         return self.ocean.steps(self.codec.reconstruct(self.codec.vae.decode(latents)))
-
-
-def _half_way(x: Tensor) -> Tensor:
-    """Mean of each entry of a batch and the next; the last one's next is the first."""
-    return (x + x.roll(1, dims=0)) / 2
 
 
 Term = Callable[[Comparison], Tensor]
@@ -139,37 +126,6 @@ def _jittered_stratification(c: Comparison) -> Tensor:
 
 def _jittered_created_instability(c: Comparison) -> Tensor:
     return losses.created_instability(c.jittered_steps, c.true_steps, c.ocean.wet_pairs)
-
-
-def _interpolated_instability(c: Comparison) -> Tensor:
-    """Only the hinge: half-way between two states there is no truth, but their mean overturns no
-    more than they do."""
-    return losses.created_instability(
-        c.interpolated_steps, _half_way(c.true_steps), c.ocean.wet_pairs
-    )
-
-
-def _adjusted(c: Comparison) -> Tensor:
-    adjusted = adjust_with_gradient(c.reconstruction, eos=c.ocean.eos, grid=c.ocean.grid)
-    return losses.reconstruction_error(
-        c.codec.statistics.normalise(adjusted), c.true_normalised, c.wet
-    )
-
-
-def _gradient(c: Comparison) -> Tensor:
-    return losses.gradient_error(
-        c.normalised, c.true_normalised, c.wet, periodic_x=c.ocean.grid.periodic_x
-    )
-
-
-def _volume_mean(c: Comparison) -> Tensor:
-    codec, levels = c.codec, c.truth.levels
-    volume = (codec.grid_thickness * codec.grid_area * codec.grid_wet).float()
-    std = codec.statistics.std[: 2 * levels].unflatten(0, (2, levels))
-    reconstruction, target = (
-        x[:, : 2 * levels].unflatten(1, (2, levels)) for x in (c.normalised, c.true_normalised)
-    )
-    return losses.volume_mean_error(reconstruction, target, volume * std[..., None, None])
 
 
 def _censored(c: Comparison) -> Tensor:
@@ -216,17 +172,6 @@ class _Spectral:
         return losses.spectral_error(energies, true_energies)
 
 
-class _Adversarial(nn.Module):
-    """The critic, whose parameters are trained with the codec's and are no part of it."""
-
-    def __init__(self, codec: VolumeCodec) -> None:
-        super().__init__()
-        self.adversary = Adversary(codec.statistics.channels)
-
-    def forward(self, c: Comparison) -> Tensor:
-        return self.adversary(c.normalised, c.true_normalised)
-
-
 Builder = Callable[[VolumeCodec], Term]
 
 
@@ -240,13 +185,8 @@ TERMS: dict[str, Builder] = {
     "kl": _ready(_kl),
     "stratification": _ready(_stratification),
     "created_instability": _ready(_created_instability),
-    "interpolated_instability": _ready(_interpolated_instability),
-    "adjusted": _ready(_adjusted),
     "spectral": _Spectral,
-    "gradient": _ready(_gradient),
-    "volume_mean": _ready(_volume_mean),
     "censored": _ready(_censored),
-    "adversarial": _Adversarial,
     "jittered_stratification": _ready(_jittered_stratification),
     "jittered_created_instability": _ready(_jittered_created_instability),
 }

@@ -87,7 +87,7 @@ def design_codec(experiment: Experiment, ocean: dict[str, Any]) -> Codec:
     torch.manual_seed(settings.training.seed)
     if settings.kind == "identity":
         return IdentityCodec(ocean=ocean, multiple=halvings)
-    factor = cells_per_latent(settings.network, patch=settings.patch, stages=len(settings.channels))
+    factor = cells_per_latent(patch=settings.patch, stages=len(settings.channels))
     return VolumeCodec(
         ocean=ocean,
         multiple=factor * halvings,
@@ -96,14 +96,8 @@ def design_codec(experiment: Experiment, ocean: dict[str, Any]) -> Codec:
         channels=settings.channels,
         blocks=settings.blocks,
         mixing=settings.mixing,
-        network=settings.network,
-        shortcuts=settings.shortcuts,
         vertical_modes=settings.vertical_modes,
-        train_modes=settings.train_modes,
         linear_path=settings.linear_path,
-        latent_noise=settings.latent_noise,
-        head_kernel=settings.head_kernel,
-        effect_exponent=settings.effect_exponent,
     )
 
 

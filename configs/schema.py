@@ -61,18 +61,11 @@ class TrainingSettings(Section):
 class LossSettings(Section):
     """Weights of the autoencoder's loss terms beside the reconstruction error; 0 leaves one out."""
 
-    kl: float = Field(1e-6, ge=0, description="per latent number; bounded latents have none")
+    kl: float = Field(1e-6, ge=0, description="per latent number")
     stratification: float = Field(0.0, ge=0, description="density steps, both signs of error")
     created_instability: float = Field(0.0, ge=0, description="density steps, only overturning")
-    interpolated_instability: float = Field(
-        0.0, ge=0, description="overturning of what decodes half-way between two states' latents"
-    )
-    adjusted: float = Field(0.0, ge=0, description="error after exact convective adjustment")
     spectral: float = Field(0.0, ge=0, description="band energies of horizontal spectra")
-    gradient: float = Field(0.0, ge=0, description="differences between horizontal neighbours")
-    volume_mean: float = Field(0.0, ge=0, description="mean temperature and salinity")
     censored: float = Field(0.0, ge=0, description="likelihood at freezing point and salinity 0")
-    adversarial: float = Field(0.0, ge=0, description="patches that a critic tells from the data's")
     latent_jitter: float = Field(
         0.0,
         ge=0,
@@ -103,25 +96,8 @@ class AutoencoderSettings(Section):
     channels: Widths = (96, 128)
     blocks: int = Field(2, gt=0, description="residual blocks in a stage")
     mixing: bool = Field(True, description="the decoder ends in predicted vertical mixing")
-    network: Literal["folded", "convolutional"] = Field(
-        "folded", description="work near the latents' resolution, or from full resolution down"
-    )
-    shortcuts: bool = Field(True, description="folds and unfolds learn a change of a fixed map")
     vertical_modes: int = Field(0, ge=0, description="column modes around the network; 0: none")
-    train_modes: bool = Field(True, description="training may change the vertical modes")
     linear_path: bool = Field(False, description="principal components beside the network")
-    latent_noise: float = Field(
-        0.0, ge=0, le=1, description="noise on softly bounded latents; 0: a learnt Gaussian"
-    )
-    head_kernel: Literal[1, 3] = Field(
-        1, description="cells a side of the decoder's last convolution"
-    )
-    effect_exponent: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="power of a latent's effect on the state that its spread follows; 0: all alike",
-    )
     losses: LossSettings = LossSettings()
     training: TrainingSettings
 

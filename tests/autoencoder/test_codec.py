@@ -27,9 +27,7 @@ VARIANTS = [
 def make_codec(tmp_path, write_tiny_archive):
     """An untrained codec of `kind` for an archive of the given shape, and that archive."""
 
-    def make(
-        kind: str = "vae", *, effect_exponent: float = 1.0, **variant
-    ) -> tuple[VolumeCodec | IdentityCodec, StateArchive]:
+    def make(kind: str = "vae", **variant) -> tuple[VolumeCodec | IdentityCodec, StateArchive]:
         archive = StateArchive.open(write_tiny_archive(tmp_path / "a.zarr", **variant))
         ocean = describe_ocean(archive)
         torch.manual_seed(0)
@@ -44,7 +42,6 @@ def make_codec(tmp_path, write_tiny_archive):
                 channels=(8, 16),
                 blocks=1,
                 mixing=kind != "vae without mixing",
-                effect_exponent=effect_exponent,
             )
         indices = archive.indices("train")
         codec.adopt(archive.grid, Statistics.from_archive(archive, indices=indices))
@@ -138,13 +135,13 @@ def test_the_fingerprint_changes_with_any_weight_or_statistic(make_codec):
 
 @torch.no_grad()
 def test_latents_are_standardised_over_the_training_set(make_codec):
-    codec, archive = make_codec(effect_exponent=0.0, rows=11, columns=9)
+    codec, archive = make_codec(rows=11, columns=9)
     codec.standardise(_batches(archive, 5))  # unequal batches
     mean, std = codec.encode_distribution(archive.read(archive.indices("train")))
     channels = (0, 2, 3)
     variance = mean.var(dim=channels, correction=0) + std.square().mean(dim=channels)
     torch.testing.assert_close(mean.mean(dim=channels), torch.zeros(3), atol=1e-4, rtol=0)
-    torch.testing.assert_close(variance, torch.ones(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(variance.mean(), torch.ones(()), atol=1e-4, rtol=0)
     assert (std > 0.01).all(), "the posterior's own variance is part of what is standardised"
 
 
@@ -267,35 +264,3 @@ def test_the_maps_are_those_of_the_adopted_grid_and_can_be_met_by_gradients(make
     assert codec.static_maps is before and not before.is_inference()
     codec.adopt(dataclasses.replace(archive.grid, wet=archive.grid.wet & False), codec.statistics)
     assert not codec.static_maps[:2].any()
-
-
-@pytest.mark.parametrize("variant", [*VARIANTS, {"rows": 9, "columns": 15}])
-@pytest.mark.parametrize("tile", [(1, 1), (2, 3), (100, 100)])
-@torch.no_grad()
-def test_tiles_join_without_a_seam(tmp_path, write_tiny_archive, variant, tile):
-    variant = variant | {"rows": 4 * variant["rows"], "columns": 4 * variant["columns"]}
-    archive = StateArchive.open(write_tiny_archive(tmp_path / "wide.zarr", **variant))
-    torch.manual_seed(0)
-    codec = VolumeCodec(
-        ocean=describe_ocean(archive),
-        multiple=4,
-        latent_channels=3,
-        patch=4,
-        channels=(8,),
-        blocks=1,
-        linear_path=True,
-        mixing=False,  # which amplifies rounding where it joins or parts layers
-    ).eval()
-    codec.adopt(archive.grid, Statistics.from_archive(archive, indices=archive.indices("train")))
-    torch.nn.init.normal_(codec.vae.head[0][1].weight)
-    latents = torch.randn(1, *codec.latent_shape)
-    whole, tiled = codec.decode(latents), codec.decode_in_tiles(latents, tile=tile)
-    # Rounding of float32, where the fields differ by about 1.
-    torch.testing.assert_close(tiled.to_channels(), whole.to_channels(), rtol=0, atol=2e-5)
-
-
-def test_a_network_that_sees_the_whole_field_refuses_tiles(make_codec, monkeypatch):
-    codec, _ = make_codec()
-    monkeypatch.setattr(type(codec.vae), "reach", None)
-    with pytest.raises(UserError, match="cannot decode in tiles"):
-        codec.decode_in_tiles(torch.zeros(1, *codec.latent_shape), tile=(2, 2))
