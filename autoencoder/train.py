@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from autoencoder.codec import Codec, IdentityCodec, VolumeCodec, describe_ocean
+from autoencoder.codec import Codec, IdentityCodec, VolumeCodec
+from autoencoder.fitting import fit_linear_maps, standardise_latents
 from autoencoder.objective import AutoencoderObjective
-from autoencoder.volume_vae import cells_per_latent
+from autoencoder.ocean import describe_ocean
 from configs import Experiment, parse_command_line
 from data.archive.reader import StateArchive
 from data.batches import StateDataset
@@ -50,7 +51,8 @@ def train_codec(experiment: Experiment) -> None:
         trainer = build_trainer(experiment, codec, archive=archive, accelerator=accelerator)
         trainer.run()
         trainer.adopt_averaged_weights()
-        codec.eval().standardise(_states(archive, codec, batch_size=trainer.plan.batch_size))
+        states = _states(archive, codec, batch_size=trainer.plan.batch_size)
+        standardise_latents(codec.eval(), states)
     if accelerator.is_main_process:
         put_in_place(product, record, codec.cpu().save_pretrained)
     accelerator.wait_for_everyone()
@@ -72,14 +74,14 @@ def build_codec(experiment: Experiment, archive: StateArchive) -> Codec:
     codec.adopt(archive.grid, statistics)
     if isinstance(codec, VolumeCodec):
         batch_size = experiment.autoencoder.training.batch_size
-        codec.fit_linear_maps(lambda: _states(archive, codec, batch_size=batch_size))
+        fit_linear_maps(codec, lambda: _states(archive, codec, batch_size=batch_size))
     return codec
 
 
 def design_codec(experiment: Experiment, ocean: dict[str, Any]) -> Codec:
     """A codec of the experiment's design that knows nothing of the data yet.
 
-    ocean: as `autoencoder.codec.describe_ocean` gives it
+    ocean: as `autoencoder.ocean.describe_ocean` gives it
     """
     settings = experiment.autoencoder
     halvings = 2 ** (len(experiment.diffusion.channels) - 1)
@@ -87,17 +89,9 @@ def design_codec(experiment: Experiment, ocean: dict[str, Any]) -> Codec:
     torch.manual_seed(settings.training.seed)
     if settings.kind == "identity":
         return IdentityCodec(ocean=ocean, multiple=halvings)
-    factor = cells_per_latent(patch=settings.patch, stages=len(settings.channels))
+    design = settings.design
     return VolumeCodec(
-        ocean=ocean,
-        multiple=factor * halvings,
-        latent_channels=settings.latent_channels,
-        patch=settings.patch,
-        channels=settings.channels,
-        blocks=settings.blocks,
-        mixing=settings.mixing,
-        vertical_modes=settings.vertical_modes,
-        linear_path=settings.linear_path,
+        ocean=ocean, multiple=design.factor * halvings, design=design.model_dump(mode="json")
     )
 
 

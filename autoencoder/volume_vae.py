@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from autoencoder.layers import fold_stages, head, unfold_stages, zero
 from autoencoder.linear import ColumnModes, LappedMap
 from autoencoder.periodic import make_periodic
+from autoencoder.settings import CodecDesign
 
 LOG_VARIANCE_RANGE = (-30.0, 10.0)
 EXCHANGE_MODES = 8
@@ -22,56 +24,42 @@ Decoded = tuple[Tensor, Tensor]
 
 
 class VolumeVAE(ModelMixin, ConfigMixin):
-    """Encodes `b c y x` (normalised, y and x multiples of `factor`) to a Gaussian over `b l h w`.
+    """Encodes `b c y x` (normalised) to a Gaussian over `b l h w`.
+
+    y and x are multiples of the design's `factor`.
 
     in_channels: c, all levels of all variables
-    latent_channels: l
-    out_channels: channels of what is decoded, c and further ones; c if None
-    patch: cells a side that the first layer folds into channels
-    channels: width of each stage; each stage after the first halves y and x
-    blocks: residual blocks in a stage
+    further_channels: of what is decoded, beside c
     periodic_x: whether the x axis closes on itself
-    vertical_modes: number of modes of the column that stand between the fields and all that
-        follows, network and linear path; 0: none
-    linear_path: whether a linear map of windows runs beside the network, which learns the rest
+    design: as `CodecDesign` has it; l is its latent_channels. Vertical modes are between the fields
+        and all that follows, network and linear path. Beside a linear path the network learns what
+        that leaves.
     """
 
     @register_to_config
     def __init__(
         self,
         in_channels: int,
-        latent_channels: int,
-        patch: int = 1,
-        channels: tuple[int, ...] = (96, 128),
-        blocks: int = 2,
-        periodic_x: bool = False,
-        out_channels: int | None = None,
-        vertical_modes: int = 0,
-        linear_path: bool = False,
+        further_channels: int,
+        periodic_x: bool,
+        design: dict[str, Any],
     ) -> None:
         super().__init__()
-        channels = tuple(channels)
-        further = (out_channels or in_channels) - in_channels
-        self._seen, made, self.further = in_channels, further, None
-        if vertical_modes:
-            self.modes = ColumnModes(in_channels, vertical_modes)
-            self._seen, made = vertical_modes, min(further, EXCHANGE_MODES)
-            self.further = nn.Conv2d(made, further, 1) if further else None
-        seen, made = self._seen, self._seen + made
-        self.encoder = _encoder(seen, 2 * latent_channels, patch, channels, blocks)
-        self.trunk = _trunk(latent_channels, channels, blocks)
-        self.head = _patches(channels[0], made, patch)
-        self.linear = None
-        if linear_path:
-            self.linear = LappedMap(seen, latent_channels, self.factor, periodic_x=periodic_x)
+        self.design = d = CodecDesign(**design)
+        self._seen, made = in_channels, further_channels
+        self.modes = self.further = self.linear = None
+        if d.vertical_modes:
+            self.modes = ColumnModes(in_channels, d.vertical_modes)
+            self._seen, made = d.vertical_modes, min(further_channels, EXCHANGE_MODES)
+            self.further = nn.Conv2d(made, further_channels, 1) if further_channels else None
+        self.encoder = _encoder(d, inputs=self._seen)
+        self.trunk = _trunk(d)
+        self.head = _patches(d, outputs=self._seen + made)
+        if d.linear_path:
+            self.linear = LappedMap(self._seen, d.latent_channels, d.factor, periodic_x=periodic_x)
             self._leave_all_to_linear_path()
         if periodic_x:
             make_periodic(self)
-
-    @property
-    def factor(self) -> int:
-        """How many cells a side one latent cell covers."""
-        return cells_per_latent(patch=self.config.patch, stages=len(self.config.channels))
 
     @property
     def reach(self) -> int:
@@ -80,16 +68,24 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         The first convolution and the deepest blocks (or the linear path, which reaches 1), then
         blocks at finer stages.
         """
-        blocks, stages = self.config.blocks, len(self.config.channels)
+        blocks, stages = self.design.blocks, len(self.design.channels)
         return math.ceil(1 + sum(2 * blocks / 2**stage for stage in range(stages)))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the posterior, each `b l h w`."""
-        seen = self.modes.encode(x) if self.config.vertical_modes else x
+        seen = self.seen(x)
         mean, log_variance = self.encoder(seen).float().chunk(2, dim=1)
         if self.linear is not None:
             mean = mean + self.linear.encode(seen).float()
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """What network and linear path see of normalised fields: the fields, or their modes."""
+        return x if self.modes is None else self.modes.encode(x)
+
+    def fields(self, seen: Tensor) -> Tensor:
+        """The normalised fields `b c y x` of what network and linear path put out."""
+        return seen if self.modes is None else self.modes.decode(seen)
 
     def decode(self, latents: Tensor) -> Decoded:
         """Latents `b l h w` to normalised fields `b c y x` and the further channels."""
@@ -106,7 +102,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
 
         The head reads its own rows of the features; the linear path one more latent on each side.
         """
-        rows = self.factor // self.config.patch  # of the features, for each latent's
+        rows = self.design.factor // self.design.patch  # of the features, for each latent's
         around = int(self.linear is not None)
         return (
             features[:, :, first * rows : last * rows],
@@ -118,13 +114,11 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         made = self.head(features).float()
         fields, further = made.split([self._seen, made.shape[1] - self._seen], dim=1)
         if self.linear is not None:
-            before = min(first, 1) * self.factor
+            before = min(first, 1) * self.design.factor
             fields = fields + _rows(self.linear.decode(latents), before, fields.shape[2])
-        if self.config.vertical_modes:
-            fields = self.modes.decode(fields)
         if self.further is not None:
             further = self.further(further)
-        return fields, further
+        return self.fields(fields), further
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Decoded, Tensor, Tensor]:
         """Reconstruction from a posterior draw made with `noise` `b l h w`, mean, log variance."""
@@ -138,7 +132,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         last = zero(_last_convolution(self.encoder))
         assert last.bias is not None
         with torch.no_grad():
-            last.bias[self.config.latent_channels :] = INITIAL_LOG_VARIANCE
+            last.bias[self.design.latent_channels :] = INITIAL_LOG_VARIANCE
 
 
 def _rows(x: Tensor, first: int, count: int) -> Tensor:
@@ -146,31 +140,26 @@ def _rows(x: Tensor, first: int, count: int) -> Tensor:
     return x if count == x.shape[2] else x[:, :, first : first + count]
 
 
-def cells_per_latent(*, patch: int, stages: int) -> int:
-    """How many cells a side a latent cell covers, in a network of so many stages."""
-    return patch * 2 ** (stages - 1)
-
-
-def _encoder(
-    inputs: int, outputs: int, patch: int, channels: tuple[int, ...], blocks: int
-) -> nn.Module:
+def _encoder(d: CodecDesign, *, inputs: int) -> nn.Module:
     return nn.Sequential(
-        nn.PixelUnshuffle(patch),
-        nn.Conv2d(inputs * patch**2, channels[0], 3, padding=1),
-        fold_stages(channels, blocks),
-        head(channels[-1], outputs, kernel=3),
+        nn.PixelUnshuffle(d.patch),
+        nn.Conv2d(inputs * d.patch**2, d.channels[0], 3, padding=1),
+        fold_stages(d.channels, d.blocks),
+        head(d.channels[-1], 2 * d.latent_channels, kernel=3),
     )
 
 
-def _trunk(inputs: int, channels: tuple[int, ...], blocks: int) -> nn.Module:
+def _trunk(d: CodecDesign) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(inputs, channels[-1], 3, padding=1), unfold_stages(channels, blocks)
+        nn.Conv2d(d.latent_channels, d.channels[-1], 3, padding=1),
+        unfold_stages(d.channels, d.blocks),
     )
 
 
-def _patches(width: int, outputs: int, patch: int) -> nn.Module:
+def _patches(d: CodecDesign, *, outputs: int) -> nn.Module:
     """From features to cells, the mirror of the encoder's first layer."""
-    return nn.Sequential(head(width, outputs * patch**2, kernel=1), nn.PixelShuffle(patch))
+    last = head(d.channels[0], outputs * d.patch**2, kernel=1)
+    return nn.Sequential(last, nn.PixelShuffle(d.patch))
 
 
 def _last_convolution(network: nn.Module) -> nn.Conv2d:

@@ -5,27 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from autoencoder.settings import AutoencoderSettings, Widths
 from data.basin.design import EnsembleSettings
 from data.basin.simulate import SimulationSettings
 from data.ingest import IngestSettings
-from training.schedule import TrainingPlan
-
-# Networks normalise their channels in groups of 8.
-Widths = Annotated[
-    tuple[Annotated[int, Field(gt=0, multiple_of=8)], ...],
-    Field(min_length=1, description="width of each stage; each halves rows and columns"),
-]
-
+from data.settings import Section
+from training.settings import TrainingSettings
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")]
-
-
-class Section(BaseModel):
-    """A block of the YAML."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataSettings(Section):
@@ -35,71 +24,6 @@ class DataSettings(Section):
     simulation: SimulationSettings | None = Field(None, description="made by `halocline simulate`")
     ensemble: EnsembleSettings | None = Field(None, description="made by `halocline simulate`")
     ingest: IngestSettings | None = Field(None, description="made by `halocline ingest`")
-
-
-class TrainingSettings(Section):
-    """How a stage is trained; times are counted in training samples."""
-
-    samples: int = Field(gt=0)
-    batch_size: int = Field(16, gt=0, description="over all processes")
-    learning_rate: float = Field(1e-3, gt=0)
-    warmup_samples: int = Field(1000, ge=1)
-    ema_decay: float = Field(0.999, ge=0, lt=1)
-    gradient_clip: float = Field(1.0, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    checkpoint_samples: int = Field(5000, gt=0)
-    validation_samples: int = Field(5000, gt=0)
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    workers: int = Field(0, ge=0, description="processes that read states; 0 reads in the trainer")
-    seed: int = Field(0, ge=0)
-
-    def plan(self) -> TrainingPlan:
-        """The part of these settings that the training loop follows."""
-        return TrainingPlan(**self.model_dump(exclude={"precision", "workers"}))
-
-
-class LossSettings(Section):
-    """Weights of the autoencoder's loss terms beside the reconstruction error; 0 leaves one out."""
-
-    kl: float = Field(1e-6, ge=0, description="per latent number")
-    stratification: float = Field(0.0, ge=0, description="density steps, both signs of error")
-    created_instability: float = Field(0.0, ge=0, description="density steps, only overturning")
-    spectral: float = Field(0.0, ge=0, description="band energies of horizontal spectra")
-    censored: float = Field(0.0, ge=0, description="likelihood at freezing point and salinity 0")
-    latent_jitter: float = Field(
-        0.0,
-        ge=0,
-        description="no weight, but noise in units of the latents' spread: under it the terms of "
-        "the density steps count once more",
-    )
-
-    @model_validator(mode="after")
-    def _jitter_has_terms(self) -> Self:
-        if self.latent_jitter and not (self.stratification or self.created_instability):
-            raise ValueError(
-                "latent_jitter repeats stratification and created_instability, and both are 0"
-            )
-        return self
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of each term by its name."""
-        return self.model_dump(exclude={"latent_jitter"})
-
-
-class AutoencoderSettings(Section):
-    """The codec: a VAE, or the identity, which makes the diffusion a data-space model."""
-
-    kind: Literal["vae", "identity"] = "vae"
-    latent_channels: int = Field(16, gt=0)
-    patch: int = Field(1, gt=0, description="cells a side that the first layer folds into channels")
-    channels: Widths = (96, 128)
-    blocks: int = Field(2, gt=0, description="residual blocks in a stage")
-    mixing: bool = Field(True, description="the decoder ends in predicted vertical mixing")
-    vertical_modes: int = Field(0, ge=0, description="column modes around the network; 0: none")
-    linear_path: bool = Field(False, description="principal components beside the network")
-    losses: LossSettings = LossSettings()
-    training: TrainingSettings
 
 
 class DiffusionSettings(Section):
@@ -132,7 +56,7 @@ class SamplingSettings(Section):
     seed: int = Field(0, ge=0)
     steps: int = Field(25, gt=0)
     scheduler: str = Field("DPMSolverMultistepScheduler", description="any diffusers scheduler")
-    scheduler_options: dict[str, bool | int | float | str] = {}
+    scheduler_options: dict[str, bool | int | float | str] = Field({})
 
 
 class DistillationSettings(Section):

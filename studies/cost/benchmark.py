@@ -29,9 +29,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from autoencoder.settings import AutoencoderSettings
 from configs import Experiment, load_experiment
 from configs.loading import checked, merged
-from configs.schema import AutoencoderSettings, GuidanceSettings
+from configs.schema import GuidanceSettings
 from data.archive.reader import StateArchive
 from data.errors import UserError, user_errors_in_one_sentence
 from data.grid import OceanGrid

@@ -10,9 +10,9 @@ import torch
 from autoencoder import terms
 from autoencoder.codec import VolumeCodec
 from autoencoder.objective import AutoencoderObjective
+from autoencoder.settings import LossSettings
 from autoencoder.terms import TERMS
 from autoencoder.train import build_codec, train_codec
-from configs.schema import LossSettings
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from guidance.seawater import equation_of_state
