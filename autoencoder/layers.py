@@ -83,14 +83,14 @@ class Residual(nn.Module):
 class Fold(nn.Module):
     """Halves rows and columns: 2 x 2 cells become channels, then `width_out` of them.
 
-    With `shortcut` the result is learnt as a change of group means of the folded channels (DC-AE,
-    Chen et al. 2024, section 3.2).
+    Where widths allow, the result is learnt as a change of group means of the folded channels
+    (DC-AE, Chen et al. 2024, section 3.2).
     """
 
-    def __init__(self, width_in: int, width_out: int, *, shortcut: bool) -> None:
+    def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(4 * width_in, width_out, 1)
-        self.shortcut = shortcut and 4 * width_in % width_out == 0
+        self.shortcut = 4 * width_in % width_out == 0
 
     def forward(self, x: Tensor) -> Tensor:
         folded = F.pixel_unshuffle(x, 2)
@@ -103,11 +103,11 @@ class Fold(nn.Module):
 class Unfold(nn.Module):
     """Doubles rows and columns: the mirror of `Fold`, with repeated channels as the shortcut."""
 
-    def __init__(self, width_in: int, width_out: int, *, shortcut: bool) -> None:
+    def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(width_in, 4 * width_out, 1)
         self.repeats = 4 * width_out // width_in
-        self.shortcut = shortcut and 4 * width_out % width_in == 0
+        self.shortcut = 4 * width_out % width_in == 0
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.convolution(x)
@@ -116,40 +116,29 @@ class Unfold(nn.Module):
         return F.pixel_shuffle(y, 2)
 
 
-class SaturatedLatents(nn.Module):
-    """Bounds latents softly, `z / sqrt(1 + (z / bound)^2)` (LoLA, Rozet et al. 2025)."""
-
-    def __init__(self, bound: float = 5.0) -> None:
-        super().__init__()
-        self.bound = bound
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return latents / (1 + (latents / self.bound).square()).sqrt()
-
-
 def residuals(width: int, count: int) -> nn.Sequential:
     """`count` residual blocks."""
     return nn.Sequential(*(Residual(width) for _ in range(count)))
 
 
-def fold_stages(channels: tuple[int, ...], blocks: int, *, shortcuts: bool) -> nn.Sequential:
+def fold_stages(channels: tuple[int, ...], blocks: int) -> nn.Sequential:
     """Residual blocks at the first width, then a fold and blocks for each further one."""
     stages: list[nn.Module] = [residuals(channels[0], blocks)]
     for before, width in pairwise(channels):
-        stages += [Fold(before, width, shortcut=shortcuts), residuals(width, blocks)]
+        stages += [Fold(before, width), residuals(width, blocks)]
     return nn.Sequential(*stages)
 
 
-def unfold_stages(channels: tuple[int, ...], blocks: int, *, shortcuts: bool) -> nn.Sequential:
+def unfold_stages(channels: tuple[int, ...], blocks: int) -> nn.Sequential:
     """The mirror of `fold_stages`, from the last width to the first."""
     widths = tuple(reversed(channels))
     stages: list[nn.Module] = [residuals(widths[0], blocks)]
     for before, width in pairwise(widths):
-        stages += [Unfold(before, width, shortcut=shortcuts), residuals(width, blocks)]
+        stages += [Unfold(before, width), residuals(width, blocks)]
     return nn.Sequential(*stages)
 
 
-def head(width: int, outputs: int, *, kernel: int = 3) -> nn.Sequential:
+def head(width: int, outputs: int, *, kernel: int) -> nn.Sequential:
     """Normalisation, activation and the last convolution, `kernel` cells a side."""
     last = nn.Conv2d(width, outputs, kernel, padding=kernel // 2)
     return nn.Sequential(NormalisedActivation(width), last)

@@ -21,10 +21,10 @@ from data.errors import UserError
 class ColumnModes(nn.Module):
     """Vertical modes: the levels of each column as a few amplitudes, by one linear map."""
 
-    def __init__(self, fields: int, modes: int, *, trainable: bool) -> None:
+    def __init__(self, fields: int, modes: int) -> None:
         super().__init__()
-        self.analysis = nn.Conv2d(fields, modes, 1, bias=False).requires_grad_(trainable)
-        self.synthesis = nn.Conv2d(modes, fields, 1, bias=False).requires_grad_(trainable)
+        self.analysis = nn.Conv2d(fields, modes, 1, bias=False)
+        self.synthesis = nn.Conv2d(modes, fields, 1, bias=False)
 
     def encode(self, x: Tensor) -> Tensor:
         """Normalised fields `b c y x` to amplitudes `b m y x`."""

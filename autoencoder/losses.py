@@ -52,48 +52,6 @@ def created_instability(
     return (excess * wet_pairs).sum() / (len(steps) * wet_pairs.sum())
 
 
-def gradient_error(
-    reconstruction: Tensor, target: Tensor, wet: Tensor, *, periodic_x: bool
-) -> Tensor:
-    """Mean squared error of the differences between wet horizontal neighbours.
-
-    In units of the levels' standard deviations per cell: it weighs errors from cell to cell, which
-    the squared error of the fields drowns in those of large scale.
-
-    reconstruction, target: normalised `b c y x`; wet: `c y x`, 1 in the ocean
-    """
-    error, total, count = reconstruction - target, target.new_zeros(()), wet.new_zeros(())
-    for axis, closed in ((-1, periodic_x), (-2, False)):
-        squared = (_neighbour(error, axis, closed=closed) - _inner(error, axis, closed)).square()
-        both = _neighbour(wet, axis, closed=closed) * _inner(wet, axis, closed)
-        total, count = total + (squared * both).sum(), count + both.sum()
-    return total / (len(target) * count)
-
-
-def _neighbour(field: Tensor, axis: int, *, closed: bool) -> Tensor:
-    """The next cell along `axis`; `closed` where the last cell borders on the first."""
-    return field.roll(-1, axis) if closed else field.narrow(axis, 1, field.shape[axis] - 1)
-
-
-def _inner(field: Tensor, axis: int, closed: bool) -> Tensor:
-    """The cells along `axis` that have a next one."""
-    return field if closed else field.narrow(axis, 0, field.shape[axis] - 1)
-
-
-def volume_mean_error(reconstruction: Tensor, target: Tensor, content: Tensor) -> Tensor:
-    """Squared error of each variable's mean over the wet volume, mean over variables and batch.
-
-    In units of the variable's mean standard deviation over the volume, so an error that is the same
-    everywhere costs here what it costs in `reconstruction_error`; errors of both signs cancel.
-
-    reconstruction, target: normalised `b v z y x`
-    content: `v z y x`, the volume of each cell [m3] times the standard deviation there, 0 on land
-    """
-    cells = (-3, -2, -1)
-    mean = ((reconstruction - target) * content).sum(cells) / content.sum(cells)
-    return mean.square().mean()
-
-
 def censored_error(
     reconstruction: Tensor,
     target: Tensor,

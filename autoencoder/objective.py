@@ -1,19 +1,181 @@
-"""The autoencoder and its loss as one module, so that distributed training wraps both."""
+"""The autoencoder and its loss as one module, so that distributed training wraps both.
+
+A term of the loss is a function of a `Comparison`, with a name in `TERMS` and a weight of that name
+in `autoencoder.settings.LossSettings`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
+from autoencoder import losses
+from autoencoder.boxes import SMALLEST_SIDE, Box, boxes_at_depths
 from autoencoder.codec import VolumeCodec
-from autoencoder.terms import TERMS, Comparison, Ocean
+from autoencoder.volume_vae import Decoded
+from data.errors import UserError
 from data.state import State
-from guidance.seawater import EquationOfState
-from guidance.stratification import wet_pairs
+from guidance.seawater import EquationOfState, freezing_temperature
+from guidance.stratification import density_steps, wet_pairs
 
+# Of these terms another one counts, `jittered_NAME`, where latents are jittered.
 JITTERED = ("stratification", "created_instability")
+
+# Rectangles of ocean with the channels of a state whose spectra are compared there.
+SpectralBoxes = Sequence[tuple[Box, list[int]]]
+
+
+@dataclass(frozen=True)
+class Stratification:
+    """How density steps are computed.
+
+    interface_depth: `z-1` [m]; wet_pairs: `z-1 y x`, True between two wet cells
+    """
+
+    eos: EquationOfState
+    interface_depth: Tensor
+    wet_pairs: Tensor
+
+    def steps(self, state: State) -> Tensor:
+        """Density steps `b z-1 y x` [kg/m3].
+
+        State by state, which keeps an equation's many intermediate fields in the cache. Gradients
+        leave out how expansion coefficients change, by a part of what a step itself is of them.
+        """
+        depth = self.interface_depth
+        parts = [
+            density_steps(part, eos=self.eos, interface_depth=depth, constant_slopes=True)
+            for part in state.split(1)
+        ]
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """True states and what the codec made of them; what terms share is computed once, if at all.
+
+    decoded: the network's output, padded; mean, log_variance: of the latents, `b l h w`
+    jitter: what is added to `mean` for another decode, in units of its spread `b l h w`
+    boxes: where spectra are compared
+    """
+
+    codec: VolumeCodec
+    stratification: Stratification
+    truth: State
+    decoded: Decoded
+    mean: Tensor
+    log_variance: Tensor
+    jitter: Tensor | None = None
+    boxes: SpectralBoxes = ()
+
+    @property
+    def wet(self) -> Tensor:
+        """Wet cells `c y x`."""
+        return self.codec.statistics.wet
+
+    @property
+    def wet_pairs(self) -> Tensor:
+        """Pairs of wet cells one above the other `z-1 y x`."""
+        return self.stratification.wet_pairs
+
+    @cached_property
+    def reconstruction(self) -> State:
+        """The decoded states, in physical units."""
+        return self.codec.reconstruct(self.decoded)
+
+    @cached_property
+    def normalised(self) -> Tensor:
+        """The normalised reconstruction `b c y x`."""
+        return self.codec.statistics.normalise(self.reconstruction)
+
+    @cached_property
+    def true_normalised(self) -> Tensor:
+        """The normalised truth `b c y x`."""
+        return self.codec.statistics.normalise(self.truth)
+
+    @cached_property
+    def steps(self) -> Tensor:
+        """The reconstruction's density steps `b z-1 y x` [kg/m3]."""
+        return self.stratification.steps(self.reconstruction)
+
+    @cached_property
+    def true_steps(self) -> Tensor:
+        """The truth's density steps `b z-1 y x` [kg/m3]."""
+        return self.stratification.steps(self.truth)
+
+    @cached_property
+    def jittered_steps(self) -> Tensor:
+        """Density steps `b z-1 y x` [kg/m3] of what perturbed latents decode to."""
+        if self.jitter is None:
+            raise ValueError("no jitter was drawn for this comparison")
+        spread = self.mean.detach().std(dim=(0, 2, 3), correction=0)[:, None, None]
+        latents = self.mean + spread * self.jitter
+        return self.stratification.steps(self.codec.reconstruct(self.codec.vae.decode(latents)))
+
+
+Term = Callable[[Comparison], Tensor]
+
+
+def _reconstruction(c: Comparison) -> Tensor:
+    return losses.reconstruction_error(c.normalised, c.true_normalised, c.wet)
+
+
+def _kl(c: Comparison) -> Tensor:
+    return losses.kl_divergence(c.mean, c.log_variance)
+
+
+def _stratification(c: Comparison) -> Tensor:
+    return losses.stratification_error(c.steps, c.true_steps, c.wet_pairs)
+
+
+def _created_instability(c: Comparison) -> Tensor:
+    return losses.created_instability(c.steps, c.true_steps, c.wet_pairs)
+
+
+def _jittered_stratification(c: Comparison) -> Tensor:
+    return losses.stratification_error(c.jittered_steps, c.true_steps, c.wet_pairs)
+
+
+def _jittered_created_instability(c: Comparison) -> Tensor:
+    return losses.created_instability(c.jittered_steps, c.true_steps, c.wet_pairs)
+
+
+def _censored(c: Comparison) -> Tensor:
+    """Temperature is no lower than the freezing point of the truth's salinity, salinity than 0."""
+    truth, depth = c.truth, c.codec.grid_depth.to(c.truth.temperature)[:, None, None]
+    freezing = freezing_temperature(truth.salinity, depth)
+    bounds = State(freezing, torch.zeros_like(freezing), truth.sea_level)
+    reconstruction, target, bound = (
+        x[:, : 2 * truth.levels]
+        for x in (c.normalised, c.true_normalised, c.codec.statistics.normalise(bounds))
+    )
+    return losses.censored_error(reconstruction, target, bound, c.wet[: 2 * truth.levels])
+
+
+def _spectral(c: Comparison) -> Tensor:
+    energies, true_energies = (
+        torch.cat(
+            [losses.band_energies(box.cut(field[:, channels])) for box, channels in c.boxes], dim=1
+        )
+        for field in (c.normalised, c.true_normalised)
+    )
+    return losses.spectral_error(energies, true_energies)
+
+
+TERMS: dict[str, Term] = {
+    "reconstruction": _reconstruction,
+    "kl": _kl,
+    "stratification": _stratification,
+    "created_instability": _created_instability,
+    "spectral": _spectral,
+    "censored": _censored,
+    "jittered_stratification": _jittered_stratification,
+    "jittered_created_instability": _jittered_created_instability,
+}
 
 
 class AutoencoderObjective(nn.Module):
@@ -42,25 +204,21 @@ class AutoencoderObjective(nn.Module):
         super().__init__()
         self.codec = codec
         self._eos = eos
-        self._grid = codec.grid
         self._latent_jitter = latent_jitter
-        self.register_buffer("_interface_depth", torch.from_numpy(self._grid.interface_depth))
+        self.register_buffer("_interface_depth", torch.from_numpy(codec.grid.interface_depth))
         self.register_buffer("_wet_pairs", wet_pairs(codec.grid_wet > 0))
-        self._weights = {"reconstruction": 1.0} | _active(losses, codec, jitter=latent_jitter > 0)
-        self._terms = {name: TERMS[name](codec) for name in self._weights}
-        # Registers those with parameters of their own.
-        self._modules_of_terms = nn.ModuleDict(
-            {name: term for name, term in self._terms.items() if isinstance(term, nn.Module)}
-        )
+        self._weights = {"reconstruction": 1.0} | _active(losses, jitter=latent_jitter > 0)
+        self._boxes = _spectral_boxes(codec) if "spectral" in self._weights else ()
 
     def forward(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of `batch` `b c y x` (physical units) under noise from `generator`."""
-        comparison = self._compare(batch, generator)
-        losses = {name: term(comparison) for name, term in self._terms.items()}
+        comparison = self.compare(batch, generator)
+        losses = {name: TERMS[name](comparison) for name in self._weights}
         weighted = [weight * losses[name] for name, weight in self._weights.items()]
         return losses | {"loss": torch.stack(weighted).sum()}
 
-    def _compare(self, batch: Tensor, generator: torch.Generator) -> Comparison:
+    def compare(self, batch: Tensor, generator: torch.Generator) -> Comparison:
+        """The states of `batch` `b c y x` (physical units) with what the codec makes of them."""
         codec = self.codec
         state = State.from_channels(batch, levels=codec.statistics.levels)
         shape = (len(batch), *codec.latent_shape)
@@ -70,15 +228,33 @@ class AutoencoderObjective(nn.Module):
             jitter = self._latent_jitter * torch.randn(shape, generator=generator)
             jitter = jitter.to(batch.device)
         decoded, mean, log_variance = codec.vae(codec.network_input(state), noise)
-        ocean = Ocean(self._grid, self._eos, self._interface_depth, self._wet_pairs)
-        return Comparison(codec, ocean, state, decoded, mean, log_variance, jitter)
+        steps = Stratification(self._eos, self._interface_depth, self._wet_pairs)
+        return Comparison(
+            codec, steps, state, decoded, mean, log_variance, jitter=jitter, boxes=self._boxes
+        )
 
 
-def _active(losses: Mapping[str, float], codec: VolumeCodec, *, jitter: bool) -> dict[str, float]:
+def _active(losses: Mapping[str, float], *, jitter: bool) -> dict[str, float]:
     """The terms that count, with their weights."""
     active = {name: weight for name, weight in losses.items() if weight}
-    if codec.vae.bounded:
-        active.pop("kl", None)  # their range and their noise are fixed: there is nothing to pull at
     if jitter:
         active |= {f"jittered_{name}": active[name] for name in JITTERED if name in active}
     return active
+
+
+def _spectral_boxes(codec: VolumeCodec) -> SpectralBoxes:
+    """The largest box of ocean at a few levels with their channels, sea level at the surface."""
+    grid = codec.grid
+    levels, channels = grid.shape[0], codec.statistics.channels
+    boxes = [
+        (box, [level, levels + level] + [2 * levels] * (level == 0 and channels > 2 * levels))
+        for level, box in boxes_at_depths(grid).items()
+    ]
+    if not boxes:
+        side = f"{SMALLEST_SIDE} x {SMALLEST_SIDE}"
+        raise UserError(
+            f"the spectral loss needs a rectangle of {side} cells without land, and this grid "
+            f"of {grid.shape[1]} x {grid.shape[2]} cells has none; set "
+            "autoencoder.losses.spectral to 0"
+        )
+    return boxes

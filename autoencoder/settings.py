@@ -1,4 +1,4 @@
-"""Settings of the codec and of its training."""
+"""What a configuration says of the codec: its design, its loss and its training."""
 
 from __future__ import annotations
 
@@ -10,21 +10,31 @@ from data.settings import Section, Widths
 from training.plan import TrainingPlan
 
 
+class CodecDesign(Section):
+    """The networks of a latent-space codec, whatever the ocean that they are for."""
+
+    latent_channels: int = Field(16, gt=0)
+    patch: int = Field(1, gt=0, description="cells a side that the first layer folds into channels")
+    channels: Widths = (96, 128)
+    blocks: int = Field(2, gt=0, description="residual blocks in a stage")
+    mixing: bool = Field(True, description="the decoder ends in predicted vertical mixing")
+    vertical_modes: int = Field(0, ge=0, description="column modes around the network; 0: none")
+    linear_path: bool = Field(False, description="principal components beside the network")
+
+    @property
+    def factor(self) -> int:
+        """How many cells a side one latent cell covers."""
+        return self.patch * 2 ** (len(self.channels) - 1)
+
+
 class LossSettings(Section):
     """Weights of the autoencoder's loss terms beside the reconstruction error; 0 leaves one out."""
 
-    kl: float = Field(1e-6, ge=0, description="per latent number; bounded latents have none")
+    kl: float = Field(1e-6, ge=0, description="per latent number")
     stratification: float = Field(0.0, ge=0, description="density steps, both signs of error")
     created_instability: float = Field(0.0, ge=0, description="density steps, only overturning")
-    interpolated_instability: float = Field(
-        0.0, ge=0, description="overturning of what decodes half-way between two states' latents"
-    )
-    adjusted: float = Field(0.0, ge=0, description="error after exact convective adjustment")
     spectral: float = Field(0.0, ge=0, description="band energies of horizontal spectra")
-    gradient: float = Field(0.0, ge=0, description="differences between horizontal neighbours")
-    volume_mean: float = Field(0.0, ge=0, description="mean temperature and salinity")
     censored: float = Field(0.0, ge=0, description="likelihood at freezing point and salinity 0")
-    adversarial: float = Field(0.0, ge=0, description="patches that a critic tells from the data's")
     latent_jitter: float = Field(
         0.0,
         ge=0,
@@ -46,33 +56,14 @@ class LossSettings(Section):
         return self.model_dump(exclude={"latent_jitter"})
 
 
-class AutoencoderSettings(Section):
+class AutoencoderSettings(CodecDesign):
     """The codec: a VAE, or the identity, which makes the diffusion a data-space model."""
 
     kind: Literal["vae", "identity"] = "vae"
-    latent_channels: int = Field(16, gt=0)
-    patch: int = Field(1, gt=0, description="cells a side that the first layer folds into channels")
-    channels: Widths = (96, 128)
-    blocks: int = Field(2, gt=0, description="residual blocks in a stage")
-    mixing: bool = Field(True, description="the decoder ends in predicted vertical mixing")
-    network: Literal["folded", "convolutional"] = Field(
-        "folded", description="work near the latents' resolution, or from full resolution down"
-    )
-    shortcuts: bool = Field(True, description="folds and unfolds learn a change of a fixed map")
-    vertical_modes: int = Field(0, ge=0, description="column modes around the network; 0: none")
-    train_modes: bool = Field(True, description="training may change the vertical modes")
-    linear_path: bool = Field(False, description="principal components beside the network")
-    latent_noise: float = Field(
-        0.0, ge=0, le=1, description="noise on softly bounded latents; 0: a learnt Gaussian"
-    )
-    head_kernel: Literal[1, 3] = Field(
-        1, description="cells a side of the decoder's last convolution"
-    )
-    effect_exponent: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="power of a latent's effect on the state that its spread follows; 0: all alike",
-    )
     losses: LossSettings = LossSettings()
     training: TrainingPlan
+
+    @property
+    def design(self) -> CodecDesign:
+        """The design alone."""
+        return CodecDesign(**{name: getattr(self, name) for name in CodecDesign.model_fields})

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from autoencoder.codec import Codec, IdentityCodec, VolumeCodec, describe_ocean
+from autoencoder.codec import Codec, IdentityCodec, VolumeCodec
+from autoencoder.fitting import fit_linear_maps, standardise_latents
 from autoencoder.objective import AutoencoderObjective
+from autoencoder.ocean import describe_ocean
 from autoencoder.settings import AutoencoderSettings
-from autoencoder.volume_vae import cells_per_latent
 from data.archive.reader import StateArchive
 from data.batches import StateDataset
 from data.errors import UserError
@@ -50,7 +51,8 @@ def train_codec(
         )
         trainer.run()
         trainer.adopt_averaged_weights()
-        codec.eval().standardise(_states(archive, codec, batch_size=trainer.plan.batch_size))
+        states = _states(archive, codec, batch_size=trainer.plan.batch_size)
+        standardise_latents(codec.eval(), states)
     stage.publish(codec.cpu().save_pretrained, accelerator=accelerator)
 
 
@@ -63,7 +65,7 @@ def build_codec(
     codec.adopt(archive.grid, statistics)
     if isinstance(codec, VolumeCodec):
         batch_size = settings.training.batch_size
-        codec.fit_linear_maps(lambda: _states(archive, codec, batch_size=batch_size))
+        fit_linear_maps(codec, lambda: _states(archive, codec, batch_size=batch_size))
     return codec
 
 
@@ -72,30 +74,16 @@ def design_codec(
 ) -> Codec:
     """A codec of this design that knows nothing of the data yet.
 
-    ocean: as `autoencoder.codec.describe_ocean` gives it
+    ocean: as `autoencoder.ocean.describe_ocean` gives it
     """
     halvings = 2 ** (diffusion_stages - 1)
     # Every process starts from the same weights; distributed wrappers broadcast them once more.
     torch.manual_seed(settings.training.seed)
     if settings.kind == "identity":
         return IdentityCodec(ocean=ocean, multiple=halvings)
-    factor = cells_per_latent(settings.network, patch=settings.patch, stages=len(settings.channels))
+    design = settings.design
     return VolumeCodec(
-        ocean=ocean,
-        multiple=factor * halvings,
-        latent_channels=settings.latent_channels,
-        patch=settings.patch,
-        channels=settings.channels,
-        blocks=settings.blocks,
-        mixing=settings.mixing,
-        network=settings.network,
-        shortcuts=settings.shortcuts,
-        vertical_modes=settings.vertical_modes,
-        train_modes=settings.train_modes,
-        linear_path=settings.linear_path,
-        latent_noise=settings.latent_noise,
-        head_kernel=settings.head_kernel,
-        effect_exponent=settings.effect_exponent,
+        ocean=ocean, multiple=design.factor * halvings, design=design.model_dump(mode="json")
     )
 
 

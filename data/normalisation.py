@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from data.archive.reader import StateArchive
-from data.atomic import whole
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
@@ -110,27 +105,6 @@ class Statistics(nn.Module):
         else:
             problem = f"the archive's depths differ from those that {trained}"
         raise UserError(f"{problem}: use a model of this grid, or train one.")
-
-    def save(self, path: Path | str) -> None:
-        """Write to `path` (safetensors), whole or not at all."""
-        description = {"levels": self.levels, "grid_digest": self.grid_digest}
-        tensors = {name: buffer.cpu().contiguous() for name, buffer in self.named_buffers()}
-        with whole(Path(path)) as partial:
-            save_file(tensors, partial, metadata={"statistics": json.dumps(description)})
-
-    @classmethod
-    def load(cls, path: Path | str) -> Statistics:
-        """Read what `save` wrote. Raises UserError if `path` is missing or damaged."""
-        try:
-            with safe_open(path, framework="pt") as file:
-                description = json.loads(file.metadata()["statistics"])
-                tensors = {name: file.get_tensor(name) for name in ("mean", "std", "wet")}
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{path} holds no readable statistics ({error}): expected the file that training "
-                "saved with the model; copy it again."
-            ) from error
-        return cls(**tensors, **description)
 
 
 def channel_mask(grid: OceanGrid, *, sea_level: bool) -> Tensor:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from configs.loading import checked, merged, read_experiment, read_settings
-from configs.schema import Experiment, Section
+from configs.schema import Experiment
+from data.settings import Section
 
 EXAMPLE = "configs/studies/eddying_channel.yaml"
 VariantName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]

@@ -29,9 +29,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from autoencoder.settings import AutoencoderSettings
 from configs import Experiment, load_experiment
 from configs.loading import checked, merged
-from configs.schema import AutoencoderSettings
+from configs.schema import GuidanceSettings
 from data.archive.reader import StateArchive
 from data.errors import UserError, user_errors_in_one_sentence
 from data.grid import OceanGrid
@@ -39,13 +40,12 @@ from data.state import State
 from evaluation.figures import save_figure
 from evaluation.metrics import overturning_columns_percent
 from evaluation.provenance import provenance
-from guidance.build import build_guide
 from guidance.energy import WeightedTerm
-from guidance.guide import SteeringGuide
+from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
-from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust_in_place
-from latent_diffusion.pipeline import StatePipeline, ocean_of
+from latent_diffusion.guides import build_guide
+from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import member_generator
 from studies.cost.codec import (
     DATA_SPACE_BLOCKS,
@@ -64,7 +64,9 @@ UNGUIDED, GUIDED = "unguided", "guided"
 SEED_PAPER_BLOCKS = 2  # residual blocks in a stage of its network
 SEED_PAPER_STEPS = 1000
 SEED_PAPER_GUIDANCE: dict[str, Any] = {
-    "terms": ["mean_profile"],
+    "nearest_stable_state": 0,
+    "unstable_pairs": 0,
+    "mean_profile": 1,
     "acts_on": "noisy_sample",
     "start": 0,
     "strength": "rising",
@@ -90,7 +92,7 @@ class Chain:
     """A way to draw states, `batch` at a time, in pieces."""
 
     pipeline: StatePipeline
-    guide: SteeringGuide | None
+    guide: Guide | SampleGuide | None
     steps: int
     adjusts: bool
     batch: int = 1
@@ -270,8 +272,8 @@ def best_batch(chain: Chain, meter: Meter) -> dict[str, float]:
 def chains_of(experiment: Experiment, archive: SyntheticArchive, device: str) -> dict[str, Chain]:
     """The experiment's chain without and with its guidance, on one pair of networks."""
     pipeline = untrained_pipeline(experiment, archive).to(device)
-    climatology = partial(synthetic_climatology, archive)
-    guide = build_guide(experiment.guidance, ocean_of(pipeline.codec, climatology=climatology))
+    data = partial(synthetic_climatology, archive)
+    guide = build_guide(experiment.guidance, pipeline.codec, data=data)
     steps = experiment.sampling.steps
     return {
         UNGUIDED: Chain(pipeline, None, steps, adjusts=False),
@@ -360,7 +362,7 @@ def benchmark(
             "threads": torch.get_num_threads(),
             "repeats": repeats,
         }
-        held |= {"kind": "benchmark", "provenance": provenance(seeds={})}
+        held["provenance"] = provenance(seeds={})
         write_json(output, held)
         save_figure(cost_by_resolution(held["benchmarks"]), output.with_suffix(".png"))
 

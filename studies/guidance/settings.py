@@ -11,8 +11,9 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from configs.loading import checked, merged, read_experiment, read_settings
-from configs.schema import Experiment, Section
+from configs.schema import Experiment
 from data.errors import UserError
+from data.settings import Section
 
 EXAMPLE = "configs/studies/guidance_quickstart.yaml"
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 
@@ -11,17 +9,11 @@ from autoencoder.losses import (
     band_energies,
     censored_error,
     created_instability,
-    gradient_error,
     kl_divergence,
     reconstruction_error,
     spectral_error,
     stratification_error,
-    volume_mean_error,
 )
-
-
-def _volume_mean(estimate: torch.Tensor, target: torch.Tensor, wet: torch.Tensor) -> torch.Tensor:
-    return volume_mean_error(estimate[:, None], target[:, None], 2e13 * wet[None])
 
 
 def _censored(estimate: torch.Tensor, target: torch.Tensor, wet: torch.Tensor) -> torch.Tensor:
@@ -31,8 +23,6 @@ def _censored(estimate: torch.Tensor, target: torch.Tensor, wet: torch.Tensor) -
 ON_WET_CELLS = {
     "reconstruction": reconstruction_error,
     "stratification": stratification_error,
-    "gradient": partial(gradient_error, periodic_x=True),
-    "volume mean": _volume_mean,
     "censored": _censored,
 }
 
@@ -117,29 +107,6 @@ def test_only_unstable_pairs_are_pulled_and_towards_stable():
     created_instability(steps, torch.full_like(steps, 0.1), torch.ones(2, 1, 1)).backward()
     assert steps.grad.flatten()[0] == 0
     assert steps.grad.flatten()[1] < 0
-
-
-@pytest.mark.parametrize("periodic_x", [True, False])
-def test_the_gradient_error_feels_differences_and_no_offset(periodic_x):
-    target, wet = torch.randn(2, 1, 5, 6), torch.ones(1, 5, 6)
-    term = partial(gradient_error, wet=wet, periodic_x=periodic_x)
-    assert term(target + 3.0, target) == pytest.approx(0, abs=1e-10)
-    checkers = (torch.arange(5)[:, None] + torch.arange(6)) % 2
-    assert term(target + checkers, target) == pytest.approx(1.0, rel=1e-5)
-    ramp = target + torch.arange(6.0)
-    pairs_in_y, pairs_in_x, across_seam = 24, 25, 5
-    seam = periodic_x * across_seam
-    expected = (pairs_in_x + seam * 25) / (pairs_in_x + seam + pairs_in_y)
-    assert term(ramp, target) == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_volume_mean_error_weighs_by_volume_and_lets_errors_cancel():
-    target = torch.randn(3, 2, 2, 1, 2)
-    content = torch.tensor([1e13, 3e13])[:, None, None].expand(2, 2, 1, 2)
-    error = torch.tensor([3.0, -1.0])[:, None, None].expand(2, 2, 1, 2)
-    assert volume_mean_error(target + error, target, content) == pytest.approx(0, abs=1e-12)
-    assert volume_mean_error(target + 0.5, target, content) == pytest.approx(0.25, rel=1e-5)
-    assert volume_mean_error(target + error.abs(), target, content) == pytest.approx(2.25, rel=1e-5)
 
 
 def _censored_at(value: float, *, truth: float, bound: float = 0.0) -> torch.Tensor:

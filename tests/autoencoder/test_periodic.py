@@ -37,9 +37,10 @@ def test_convolutions_of_a_network_become_periodic_once_and_for_all():
 @pytest.mark.parametrize("periodic", [True, False])
 def test_the_autoencoder_is_equivariant_only_on_a_periodic_ocean(periodic):
     torch.manual_seed(0)
-    vae = VolumeVAE(6, 2, patch=2, channels=(8, 16), blocks=1, periodic_x=periodic).eval()
+    design = {"latent_channels": 2, "patch": 2, "channels": [8, 16], "blocks": 1}
+    vae = VolumeVAE(in_channels=6, further_channels=0, periodic_x=periodic, design=design).eval()
     x = torch.randn(1, 6, 8, 16)
-    shift = vae.factor
+    shift = vae.design.factor
     mean, rolled = vae.encode(x)[0], vae.encode(x.roll(shift, dims=-1))[0]
     assert torch.allclose(rolled, mean.roll(1, dims=-1), atol=1e-5) == periodic
     decoded, moved = vae.decode(mean)[0], vae.decode(mean.roll(1, dims=-1))[0]

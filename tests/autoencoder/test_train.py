@@ -37,8 +37,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         (("--autoencoder.losses.kl", "0.1"), r"losses\.kl"),
         (("--autoencoder.losses.latent_jitter", "0.1"), r"losses\.latent_jitter"),
         (("--autoencoder.channels", "[16]"), "channels"),
-        (("--autoencoder.shortcuts", "false"), "shortcuts"),
-        (("--autoencoder.latent_noise", "0.1"), "latent_noise"),
+        (("--autoencoder.mixing", "false"), "mixing"),
     ],
 )
 def test_a_checkpoint_of_other_settings_is_not_resumed(

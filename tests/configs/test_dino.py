@@ -11,7 +11,7 @@ import pytest
 import torch
 import xarray as xr
 
-from autoencoder.codec import Codec, VolumeCodec
+from autoencoder.codec import Codec
 from autoencoder.train import build_codec
 from configs import Experiment, load_experiment
 from data.archive.reader import StateArchive
@@ -63,7 +63,7 @@ def build(monkeypatch) -> Callable[[Experiment, OceanGrid], Codec]:
         )
 
     monkeypatch.setattr(Statistics, "from_archive", statistics)
-    monkeypatch.setattr(VolumeCodec, "fit_linear_maps", lambda codec, states: None)
+    monkeypatch.setattr("autoencoder.train.fit_linear_maps", lambda codec, states: None)
 
     def build_on(experiment: Experiment, grid: OceanGrid) -> Codec:
         assert experiment.data.ingest is not None

@@ -77,23 +77,6 @@ def test_one_state_has_no_statistics(archive):
         Statistics.from_archive(archive, indices=[0])
 
 
-def test_save_and_load(archive, tmp_path, small_grid):
-    statistics = Statistics.from_archive(archive, indices=range(4))
-    statistics.save(tmp_path / "statistics.safetensors")
-    loaded = Statistics.load(tmp_path / "statistics.safetensors")
-    for name, buffer in statistics.named_buffers():
-        assert torch.equal(buffer, dict(loaded.named_buffers())[name])
-    loaded.check_grid(small_grid)
-    assert [path.name for path in tmp_path.glob("stat*")] == ["statistics.safetensors"]
-
-
-def test_damaged_file(tmp_path):
-    (tmp_path / "s.safetensors").write_bytes(b"not tensors")
-    for name in ("s.safetensors", "absent.safetensors"):
-        with pytest.raises(UserError, match=r"holds no readable statistics"):
-            Statistics.load(tmp_path / name)
-
-
 def test_another_grid_is_refused(archive, small_grid):
     statistics = Statistics.from_archive(archive, indices=range(4))
     shallow = replace(

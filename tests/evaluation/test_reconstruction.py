@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoder.codec import IdentityCodec, describe_ocean
+from autoencoder.codec import IdentityCodec
+from autoencoder.ocean import describe_ocean
 from data.archive.reader import StateArchive
 from data.grid import OceanGrid
 from data.normalisation import Statistics

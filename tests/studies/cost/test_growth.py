@@ -53,7 +53,7 @@ def test_a_guided_chain_costs_a_gradient_more_in_each_guided_step(
     experiment, chains, monkeypatch, strip_numbers
 ):
     """In one strip, and in strips of one latent row each."""
-    monkeypatch.setattr("autoencoder.codec.STRIP_NUMBERS", strip_numbers)
+    monkeypatch.setattr("autoencoder.strips.STRIP_NUMBERS", strip_numbers)
     chain = chains[GUIDED]
     assert guided_steps(experiment, meta_pipeline(experiment, SHAPE)) == chain.guided_steps > 0
     codec = chain.pipeline.codec

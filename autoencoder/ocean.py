@@ -1,0 +1,146 @@
+"""What a model remembers of the ocean that it was trained on, and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from torch import Tensor
+
+from data.archive.reader import StateArchive
+from data.errors import UserError
+from data.grid import OceanGrid, Padding
+from data.normalisation import Statistics
+from data.state import State
+
+GRID_FIELDS = ("depth", "thickness", "area", "wet", "longitude", "latitude")
+
+
+def describe_ocean(archive: StateArchive) -> dict[str, Any]:
+    """What a model's configuration says of the ocean that it was made for."""
+    levels, rows, columns = archive.grid.shape
+    return {
+        "levels": levels,
+        "rows": rows,
+        "columns": columns,
+        "sea_level": archive.has_sea_level,
+        "equation_of_state": archive.equation_of_state,
+        "salinity_units": archive.salinity_units,
+        "periodic_x": archive.grid.periodic_x,
+        "horizontal_units": archive.grid.horizontal_units,
+        "curvilinear": archive.grid.longitude.ndim == 2,
+        "grid_digest": archive.grid.digest,
+    }
+
+
+def ocean_channels(ocean: dict[str, Any]) -> int:
+    """Channels of a state: all levels of temperature and salinity, and sea level if there is one.
+
+    ocean: as `describe_ocean` gives it
+    """
+    return 2 * ocean["levels"] + ocean["sea_level"]
+
+
+class OceanMemory(ModelMixin, ConfigMixin):
+    """A model that knows its ocean: statistics, grid, equation of state, kind of salinity.
+
+    Its configuration has `ocean`, as `describe_ocean` gives it, and `multiple`, of which the rows
+    and columns of the network's input are multiples. The arrays are buffers, so they are saved as
+    safetensors with the weights.
+    """
+
+    def _register_ocean(self, ocean: dict[str, Any]) -> None:
+        levels, rows, columns = ocean["levels"], ocean["rows"], ocean["columns"]
+        channels = ocean_channels(ocean)
+        self.statistics = Statistics(
+            torch.zeros(channels, rows, columns),
+            torch.ones(channels),
+            torch.zeros(channels, rows, columns, dtype=torch.bool),
+            levels=levels,
+            grid_digest=ocean["grid_digest"],
+        )
+        shapes = {
+            "depth": (levels,),
+            "thickness": (levels, rows, columns),
+            "area": (rows, columns),
+            "wet": (levels, rows, columns),
+            "longitude": (rows, columns) if ocean["curvilinear"] else (columns,),
+            "latitude": (rows, columns) if ocean["curvilinear"] else (rows,),
+        }
+        for name in GRID_FIELDS:
+            self.register_buffer(f"grid_{name}", torch.zeros(shapes[name], dtype=torch.float64))
+
+    def adopt(self, grid: OceanGrid, statistics: Statistics) -> None:
+        """Take over the grid and the statistics of the training data."""
+        self.statistics.load_state_dict(statistics.state_dict())
+        for name in GRID_FIELDS:
+            values = np.asarray(getattr(grid, name), dtype=np.float64)
+            getattr(self, f"grid_{name}").copy_(torch.from_numpy(values))
+
+    @property
+    def grid(self) -> OceanGrid:
+        """The grid that the model was trained on."""
+        arrays = {name: getattr(self, f"grid_{name}").cpu().numpy() for name in GRID_FIELDS}
+        return OceanGrid(
+            **arrays | {"wet": arrays["wet"] > 0},
+            periodic_x=self.config.ocean["periodic_x"],
+            horizontal_units=self.config.ocean["horizontal_units"],
+        )
+
+    @property
+    def padding(self) -> Padding:
+        """Between the ocean's rows and columns and those of the network."""
+        _, rows, columns = self.grid_wet.shape
+        return Padding(
+            rows, columns, self.config.multiple, periodic_x=self.config.ocean["periodic_x"]
+        )
+
+    def network_input(self, state: State) -> Tensor:
+        """The normalised, padded state `b c y x`."""
+        return self.padding.pad(self.statistics.normalise(state))
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any weight or statistic: tells whose latents a cache holds."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def check_grid(self, grid: OceanGrid) -> None:
+        """Raise `UserError` unless `grid` is the one that the model was trained on."""
+        self.statistics.check_grid(grid)
+
+    def check_archive(self, archive: StateArchive) -> None:
+        """Raise `UserError`, naming the first difference, unless the model fits the archive.
+
+        It must have the grid, variables, units and equation of state of the training data.
+        """
+        self.check_grid(archive.grid)
+        found = describe_ocean(archive)
+        for name in ("sea_level", "salinity_units", "equation_of_state"):
+            if found[name] != self.config.ocean[name]:
+                raise UserError(
+                    f"the archive has {name.replace('_', ' ')} {found[name]}, but the model was "
+                    f"trained with {self.config.ocean[name]}: use a model of such data, or train "
+                    "one."
+                )
+
+
+def land_and_position(shares: Tensor, *, rows: int, columns: int) -> Tensor:
+    """Maps of land and position for each latent cell, `5 h w`.
+
+    shares: of the surface and of the column that are wet, padded `2 y x`; rows, columns: h, w
+    The maps are these shares, the distance north (-1 to 1), and the cosine and sine of the position
+    in x. Without them a network with periodic convolutions cannot know where it is.
+    """
+    surface, column = F.adaptive_avg_pool2d(shares, (rows, columns))
+    north = torch.linspace(-1, 1, rows, device=shares.device)[:, None].expand(rows, columns)
+    angle = torch.arange(columns, device=shares.device).expand(rows, columns)
+    angle = angle * (2 * math.pi / columns)
+    return torch.stack([surface, column, north, angle.cos(), angle.sin()])
