@@ -18,6 +18,7 @@ from torch import Tensor
 from autoencoder.linear import fit
 from autoencoder.mixing import exchange_thickness, mix
 from autoencoder.volume_vae import Decoded, Network, VolumeVAE
+from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid, Padding
@@ -241,7 +242,7 @@ class Codec(ModelMixin, ConfigMixin):
                 )
 
 
-def describe_ocean(archive: StateArchive) -> dict[str, Any]:
+def describe_ocean(archive: Archive) -> dict[str, Any]:
     """What a codec's configuration says of the ocean that it was made for."""
     levels, rows, columns = archive.grid.shape
     return {

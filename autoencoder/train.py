@@ -17,6 +17,7 @@ from autoencoder.codec import Codec, IdentityCodec, VolumeCodec, describe_ocean
 from autoencoder.objective import AutoencoderObjective
 from autoencoder.volume_vae import cells_per_latent
 from configs import Experiment, parse_command_line
+from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.batches import StateDataset
 from data.errors import UserError, user_errors_in_one_sentence
@@ -65,7 +66,7 @@ def refuse_distillation(experiment: Experiment) -> None:
         )
 
 
-def build_codec(experiment: Experiment, archive: StateArchive) -> Codec:
+def build_codec(experiment: Experiment, archive: Archive) -> Codec:
     """An untrained codec that knows the grid and the statistics of the training states."""
     codec = design_codec(experiment, describe_ocean(archive))
     statistics = Statistics.from_archive(archive, indices=archive.indices("train"))
@@ -108,7 +109,7 @@ def design_codec(experiment: Experiment, ocean: dict[str, Any]) -> Codec:
 
 
 def build_trainer(
-    experiment: Experiment, codec: VolumeCodec, *, archive: StateArchive, accelerator: Accelerator
+    experiment: Experiment, codec: VolumeCodec, *, archive: Archive, accelerator: Accelerator
 ) -> Trainer:
     """Everything that the autoencoder's training needs, assembled."""
     settings = experiment.autoencoder
@@ -177,7 +178,7 @@ def _design(experiment: Experiment) -> dict[str, object]:
     )
 
 
-def _states(archive: StateArchive, codec: Codec, *, batch_size: int) -> Iterator[State]:
+def _states(archive: Archive, codec: Codec, *, batch_size: int) -> Iterator[State]:
     device = codec.grid_depth.device
     for part in _parts(archive.indices("train"), batch_size):
         yield archive.read(part).map(lambda field: field.to(device))

@@ -1,4 +1,4 @@
-"""Fill the tables of README.md and docs/ from docs/results: `python -m studies.tables`.
+"""Fill the tables of README.md and docs/ from docs/results: `halocline study tables`.
 
 A table stands between the markers `<!-- table NAME -->` and `<!-- end -->` and shows
 `docs/results/NAME.json`, a copy of a run's metrics.json or integration.json, or of the
@@ -398,7 +398,3 @@ PARTS: dict[str, Part] = {
     "spinup": lambda result, group: [spinup_markdown(result["spinup"], group)],
     "chains": _variants("chains", CHAIN_COLUMNS),
 }
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Seconds that sampling one state takes, unguided and with each way to guide.
 
-    python -m studies.cost.guidance configs/dino_quarter.yaml --grid 36x800x256 --threads 1
+    halocline study cost guidance configs/dino_quarter.yaml --grid 36x800x256 --threads 1
 
 Whole chains of untrained networks of the experiment's design on an all-wet grid, around a
 stratified profile. `--noise` sets how much they decode around it, and with it how many columns
@@ -18,10 +18,10 @@ import torch
 
 from autoencoder.codec import Codec
 from autoencoder.train import build_codec
-from configs import Experiment, load_experiment
+from configs import Experiment
 from configs.schema import GuidanceSettings
-from data.archive.reader import StateArchive
-from data.errors import user_errors_in_one_sentence
+from data.archive.protocol import Archive
+from data.errors import UserError
 from data.state import State
 from evaluation.metrics import overturning_columns_percent
 from evaluation.provenance import provenance
@@ -33,17 +33,11 @@ from latent_diffusion.guides import build_guide
 from latent_diffusion.pipeline import StatePipeline, build_scheduler
 from latent_diffusion.sample import member_generator
 from latent_diffusion.train import build_denoiser, build_schedule
-from studies.cost.codec import (
-    Meter,
-    SyntheticArchive,
-    measuring_parser,
-    parse_shape,
-    synthetic_grid,
-)
+from studies.cost.meter import Meter, use_threads
+from studies.cost.synthetic import NOISE, SyntheticArchive, parse_shape, synthetic_grid
 from training.log import tell
 
 NEAREST: dict[str, Any] = {"unstable_pairs": 0.0}
-NOISE = 0.25  # K; a third of the columns overturn, as in unguided samples of the quickstart
 HINGE: dict[str, Any] = {"nearest_stable_state": 0.0}
 # Settings of the section guidance, laid over the experiment's own.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -63,7 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def guidance_cost(
     experiment: Experiment,
-    archive: SyntheticArchive,
+    archive: Archive,
     *,
     variants: dict[str, dict[str, Any]] = VARIANTS,
     meter: Meter,
@@ -108,13 +102,13 @@ def guidance_cost(
     }
 
 
-def synthetic_climatology(archive: SyntheticArchive) -> Climatology:
+def synthetic_climatology(archive: Archive) -> Climatology:
     """What guides must know of the data, from two of the archive's states."""
     eos = equation_of_state(archive.equation_of_state)
     return climatology([archive.read([0, 1])], grid=archive.grid, eos=eos)
 
 
-def untrained_pipeline(experiment: Experiment, archive: StateArchive) -> StatePipeline:
+def untrained_pipeline(experiment: Experiment, archive: Archive) -> StatePipeline:
     """The networks and the scheduler that the experiment describes, on the archive's grid."""
     return pipeline_around(build_codec(experiment, archive), experiment)
 
@@ -131,37 +125,37 @@ def pipeline_around(codec: Codec, experiment: Experiment) -> StatePipeline:
     return pipeline
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure an experiment's design on a grid and print the result as JSON."""
-    parser = measuring_parser(__doc__)
-    parser.add_argument("config", type=Path, help="YAML of the experiment")
-    parser.add_argument("--grid", required=True, help="levels x rows x columns, as 36x800x256")
-    parser.add_argument("--repeats", type=int, default=3, help="timed chains of each kind (3)")
-    parser.add_argument(
-        "--noise", type=float, default=NOISE, help=f"of the decoded temperature [K] ({NOISE})"
-    )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    parser.add_argument(
-        "--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="these ways, not all"
-    )
-    options, overrides = parser.parse_known_args(arguments)
-    with user_errors_in_one_sentence():
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        grid = synthetic_grid(*parse_shape(options.grid), periodic_x=True)
-        result: dict[str, object] = {
-            "grid": options.grid,
-            "threads": torch.get_num_threads(),
-            **guidance_cost(
-                load_experiment(options.config, overrides),
-                SyntheticArchive(grid, sea_level=False, noise=options.noise),
-                variants={name: VARIANTS[name] for name in options.only},
-                meter=Meter(options.repeats, options.device),
-            ),
-            "provenance": provenance(seeds={"sampling": 0}),
-        }
-        tell(result, options.output)
+def run(
+    experiment: Experiment,
+    *,
+    grid: str,
+    repeats: int = 3,
+    noise: float = NOISE,
+    device: str = "cpu",
+    only: Sequence[str] = (),
+    threads: int | None = None,
+    output: Path | None = None,
+) -> None:
+    """Measure an experiment's design on a grid and print the result as JSON.
 
-
-if __name__ == "__main__":
-    main()
+    Raises `UserError` for a method that is none of `VARIANTS`.
+    """
+    unknown = sorted(set(only) - set(VARIANTS))
+    if unknown:
+        raise UserError(
+            f"there is no method {', '.join(unknown)}; the methods are {', '.join(VARIANTS)}"
+        )
+    use_threads(threads)
+    ocean = synthetic_grid(*parse_shape(grid), periodic_x=True)
+    result: dict[str, object] = {
+        "grid": grid,
+        "threads": torch.get_num_threads(),
+        **guidance_cost(
+            experiment,
+            SyntheticArchive(ocean, has_sea_level=False, noise=noise),
+            variants={name: VARIANTS[name] for name in only or VARIANTS},
+            meter=Meter(repeats, device),
+        ),
+        "provenance": provenance(seeds={"sampling": 0}),
+    }
+    tell(result, output)

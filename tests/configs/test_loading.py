@@ -95,6 +95,16 @@ def test_a_base_is_read_from_beside_the_file_that_names_it(tiny_config, tmp_path
     assert experiment.title == "base"
 
 
+def test_a_section_may_have_a_base_of_its_own(tiny_config, tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "drawn.yaml").write_text("members: 7\nseed: 11\n")
+    content = yaml.safe_load(tiny_config.read_text())
+    content["sampling"] = {"base": "shared/drawn.yaml", "seed": 12}
+    tiny_config.write_text(yaml.safe_dump(content))
+    sampling = load_experiment(tiny_config).sampling
+    assert (sampling.members, sampling.seed) == (7, 12)
+
+
 def test_a_base_that_leads_back_is_named(tmp_path):
     for name, base in (("a", "b"), ("b", "a")):
         (tmp_path / f"{name}.yaml").write_text(f"base: {base}.yaml\n")

@@ -9,8 +9,8 @@ import pytest
 
 from data.basin.forcing import BasinParameters
 from data.errors import UserError
-from integration.figures import integration_drift
 from integration import integrate as module
+from integration.figures import integration_drift
 from integration.integrate import (
     Conditions,
     IntegrationResult,

@@ -10,7 +10,7 @@ import pytest
 from data.errors import UserError
 from studies import tables
 
-MADE = {"command": "halocline compare", "commit": "abc", "machine": "two cores"}
+MADE = {"command": "halocline study autoencoder", "commit": "abc", "machine": "two cores"}
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_result_that_is_missing_is_named(root):
 @pytest.mark.parametrize("page", tables.documents(), ids=lambda page: page.name)
 def test_the_documents_show_their_results_and_every_figure_is_there(page):
     text = page.read_text()
-    assert tables.filled(text) == text  # else: python -m studies.tables
+    assert tables.filled(text) == text  # else: halocline study tables
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
