@@ -78,13 +78,13 @@ def seed_paper_guidance() -> GuidanceSettings:
 
 def variants_of(experiment: Experiment) -> dict[str, Experiment]:
     """What the section `benchmark` adds to be measured beside the experiment, by name."""
-    told = experiment.benchmark
+    settings = experiment.benchmark
     own = experiment.model_dump(mode="json")
     return {
         f"{LATENT}, {name}": checked(
             merged(own, changes), Experiment, source=f"benchmark.variants.{name}"
         )
-        for name, changes in (told.variants if told else {}).items()
+        for name, changes in (settings.variants if settings else {}).items()
     }
 
 
@@ -107,9 +107,9 @@ def synthetic_archive(experiment: Experiment) -> SyntheticArchive:
 
     Raises `UserError` if it has neither.
     """
-    told, path = experiment.benchmark, experiment.data.archive
-    if told is not None:
-        shape, periodic_x, sea_level = told.grid, told.periodic_x, told.sea_level
+    settings, path = experiment.benchmark, experiment.data.archive
+    if settings is not None:
+        shape, periodic_x, sea_level = settings.grid, settings.periodic_x, settings.sea_level
     elif path.exists():
         archive = StateArchive.open(path)
         levels, rows, columns = archive.grid.shape

@@ -9,7 +9,7 @@ import yaml
 
 from configs import load_experiment, parse_command_line
 from data.errors import UserError
-from studies.cost.benchmark import variants_of
+from studies.cost.systems import variants_of
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
