@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor
 
+from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid, Padding
@@ -21,7 +22,7 @@ from data.state import State
 GRID_FIELDS = ("depth", "thickness", "area", "wet", "longitude", "latitude")
 
 
-def describe_ocean(archive: StateArchive) -> dict[str, Any]:
+def describe_ocean(archive: Archive) -> dict[str, Any]:
     """What a model's configuration says of the ocean that it was made for."""
     levels, rows, columns = archive.grid.shape
     return {

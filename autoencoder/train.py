@@ -16,6 +16,7 @@ from autoencoder.fitting import fit_linear_maps, standardise_latents
 from autoencoder.objective import AutoencoderObjective
 from autoencoder.ocean import describe_ocean
 from autoencoder.settings import AutoencoderSettings
+from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.batches import StateDataset
 from data.errors import UserError
@@ -57,7 +58,7 @@ def train_codec(
 
 
 def build_codec(
-    settings: AutoencoderSettings, archive: StateArchive, *, diffusion_stages: int
+    settings: AutoencoderSettings, archive: Archive, *, diffusion_stages: int
 ) -> Codec:
     """An untrained codec that knows the grid and the statistics of the training states."""
     codec = design_codec(settings, describe_ocean(archive), diffusion_stages=diffusion_stages)
@@ -91,7 +92,7 @@ def build_trainer(
     settings: AutoencoderSettings,
     codec: VolumeCodec,
     *,
-    archive: StateArchive,
+    archive: Archive,
     accelerator: Accelerator,
     directory: Path,
     diffusion_stages: int,
@@ -138,7 +139,7 @@ def _design(settings: AutoencoderSettings) -> dict[str, object]:
     return design | {f"losses.{name}": value for name, value in losses.items()}
 
 
-def _states(archive: StateArchive, codec: Codec, *, batch_size: int) -> Iterator[State]:
+def _states(archive: Archive, codec: Codec, *, batch_size: int) -> Iterator[State]:
     device = codec.grid_depth.device
     for part in _parts(archive.indices("train"), batch_size):
         yield archive.read(part).map(lambda field: field.to(device))

@@ -27,8 +27,9 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 def read_experiment(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """What an experiment's YAML says, laid over the YAML that it names as its `base`, if any.
 
-    Nothing is checked yet. A base is named relative to the file that names it, and may have one
-    itself. Raises `UserError` as `read_settings` does, and for bases that run in a circle.
+    A section may name a base too: a YAML of that section's settings. Nothing is checked yet. A base
+    is named relative to the file that names it, and may have one itself. Raises `UserError` as
+    `read_settings` does, and for bases that run in a circle.
     """
     return _overridden(_with_bases(path, above=()), overrides)
 
@@ -36,14 +37,21 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]
 def _with_bases(path: Path, *, above: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in above:
         raise UserError(f"{path} is a base of itself; a base may not lead back to what names it")
-    content = read_settings(path)
-    base = content.pop("base", None)
+    return _over_bases(read_settings(path), path, above=(*above, path.resolve()))
+
+
+def _over_bases(content: dict[str, Any], path: Path, *, above: tuple[Path, ...]) -> dict[str, Any]:
+    """`content` of the file at `path`: it and each section of it, laid over the base it names."""
+    own = {
+        key: _over_bases(value, path, above=above) if isinstance(value, dict) else value
+        for key, value in content.items()
+    }
+    base = own.pop("base", None)
     if base is None:
-        return content
+        return own
     if not isinstance(base, str):
         raise UserError(f"{path}: base is {base!r}; expected the path of another YAML")
-    below = _with_bases(path.parent / base, above=(*above, path.resolve()))
-    return merged(below, content)
+    return merged(_with_bases(path.parent / base, above=above), own)
 
 
 def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

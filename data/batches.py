@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from data.archive.reader import StateArchive
+from data.archive.protocol import Archive
 from data.errors import UserError
 
 
@@ -29,7 +29,7 @@ class StateDataset(Samples):
     the archive.
     """
 
-    def __init__(self, archive: StateArchive, indices: Sequence[int] | NDArray[np.integer]) -> None:
+    def __init__(self, archive: Archive, indices: Sequence[int] | NDArray[np.integer]) -> None:
         self.archive = archive
         self.indices = np.asarray(indices, dtype=np.int64)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from data.archive.reader import StateArchive
+from data.archive.protocol import Archive
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
@@ -45,7 +45,7 @@ class Statistics(nn.Module):
 
     @classmethod
     def from_archive(
-        cls, archive: StateArchive, *, indices: Sequence[int] | NDArray[np.integer]
+        cls, archive: Archive, *, indices: Sequence[int] | NDArray[np.integer]
     ) -> Statistics:
         """Statistics of the states at `indices`, streamed in one pass.
 
@@ -114,7 +114,7 @@ def channel_mask(grid: OceanGrid, *, sea_level: bool) -> Tensor:
 
 
 def _moments(
-    archive: StateArchive, indices: Sequence[int] | NDArray[np.integer]
+    archive: Archive, indices: Sequence[int] | NDArray[np.integer]
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance of each cell over the samples, `c y x` float64, by Welford's update."""
     mean = variance_sum = torch.zeros(1, dtype=torch.float64)

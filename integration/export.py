@@ -57,8 +57,8 @@ def export_state(
             "--velocities balanced."
         )
     target = target or archive.equation_of_state
-    _check_kinds(archive, target)
     eos, flow = equation_of_state(target), None
+    _check_kinds(archive, target)
     state = _stable_state(archive, member, eos, adjusted=adjusted)
     if balanced:
         state, flow = in_balance(state, archive.grid, eos, reference=reference)

@@ -1,6 +1,6 @@
 """Guidance where the right answer is known: an ocean of two cells, a mixture of Gaussians.
 
-    python -m studies.gaussian_mixture --output docs/figures/gaussian_mixture.png
+    halocline study gaussian_mixture --output docs/figures/gaussian_mixture.png
 
 A point (T1, T2) [K] is the temperature of a level with two cells. Its denoiser is known in closed
 form, so nothing is trained; a DDPM samples it, and the package's own guide and constraint
@@ -10,8 +10,7 @@ a target. The page docs/tutorial_gaussian_mixture.md tells what comes out.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +22,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from data.errors import user_errors_in_one_sentence
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.canvas import ROW_COLOURS, new_figure, styled
@@ -37,6 +35,7 @@ from guidance.steps import Step
 from guidance.terms import Scales
 from latent_diffusion.denoiser import NoiseLevel, noise_level
 
+FIGURE = Path("docs/figures/gaussian_mixture.png")
 TARGET = 0.23  # [K], the mean of the two cells that guidance asks for; the mixture's is -0.07
 STEPS = 250
 START = 0.9  # share of the chain; by then each point has chosen its component
@@ -222,16 +221,11 @@ EXPERIMENTS = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Sample, draw the figure, and print the page's table."""
-    parser = argparse.ArgumentParser(description="Guidance on a mixture of Gaussians.")
-    parser.add_argument("--output", type=Path, default=Path("docs/figures/gaussian_mixture.png"))
-    parser.add_argument("--points", type=int, default=4000, help="samples of each experiment")
-    options = parser.parse_args(arguments)
-    with user_errors_in_one_sentence():
-        samples = {e: e.run(options.points) for e in EXPERIMENTS}
-        print("\n".join(table(samples)))
-        save_figure(draw(samples), options.output)
+def run(*, output: Path = FIGURE, points: int = 4000) -> None:
+    """Sample `points` points of each experiment, draw the figure, and print the page's table."""
+    samples = {experiment: experiment.run(points) for experiment in EXPERIMENTS}
+    print("\n".join(table(samples)))
+    save_figure(draw(samples), output)
 
 
 def table(samples: dict[Experiment, Tensor]) -> Iterator[str]:
@@ -298,7 +292,3 @@ def _along_the_line(ax: Axes, points: Tensor, colour: str) -> None:
         )
     ax.legend(loc="upper left")
     ax.set(xlabel="T₁ − T₂ [K]", ylabel="density [1/K]", title="per sample, along the line")
-
-
-if __name__ == "__main__":
-    main()

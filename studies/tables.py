@@ -1,4 +1,4 @@
-"""Fill the tables of README.md and docs/ from docs/results: `python -m studies.tables`.
+"""Fill the tables of README.md and docs/ from docs/results: `halocline study tables`.
 
 A table stands between the markers `<!-- table NAME -->` and `<!-- end -->` and shows
 `docs/results/NAME.json`. The result's `kind` says which study it belongs to, and that study's
@@ -107,7 +107,3 @@ def result_of(name: str) -> dict[str, Any]:
         raise UserError(f"{path} is missing: copy there the metrics.json of the run to be shown")
     result: dict[str, Any] = json.loads(path.read_text())
     return result
-
-
-if __name__ == "__main__":
-    main()

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import xarray as xr
 import yaml
 
 from data.archive.reader import StateArchive
+from data.restarts.formats import FORMATS
+from data.restarts.initial_condition import VelocityChoice
 from halocline import main
+from integration.commands import VELOCITIES
+from studies import tables
 
+STUDIES = {
+    "autoencoder": (),
+    "guidance": (),
+    "spinup": ("report", "cold_start", "flow_reference"),
+    "cost": (*("benchmark", "codec", "adjustment", "guidance", "training", "processes", "growth"),),
+    "gaussian_mixture": (),
+    "tables": (),
+}
 COMMANDS = ("run", "simulate", "ingest", "sample", "evaluate", "integrate", "export")
 ROWS = ("truth", "autoencoded", "unguided", "guided", "guided_adjusted")
 
@@ -39,6 +54,52 @@ def test_there_is_help(capsys, words):
         assert all(command in text for command in COMMANDS)
 
 
+def _help(words: list[str], capsys) -> str:
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--help"])
+    assert caught.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_there_is_help_for_every_study(capsys):
+    assert all(kind in _help(["study"], capsys) for kind in STUDIES)
+    for kind, studies in STUDIES.items():
+        text = _help(["study", kind], capsys)
+        assert all(study in text for study in studies)
+        for study in studies:
+            assert "--output" in _help(["study", kind, study], capsys)
+
+
+def test_the_help_of_export_names_what_can_be_chosen(capsys):
+    text = _help(["export"], capsys)
+    assert all(name in text for name in FORMATS)
+    assert get_args(VelocityChoice) == VELOCITIES
+
+
+def test_help_imports_no_tensors():
+    source = "import sys, halocline; halocline.build_parser(); print(*sys.modules)"
+    modules = subprocess.check_output([sys.executable, "-c", source], text=True).split()
+    assert "halocline" in modules
+    assert not {"torch", "numpy", "pydantic", "matplotlib"} & set(modules)
+
+
+def test_a_command_without_configuration_refuses_settings(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["study", "tables", "--sampling.members", "3"])
+    assert caught.value.code == 2
+    assert "unrecognized arguments: --sampling.members 3" in capsys.readouterr().err
+
+
+def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    (tmp_path / "docs" / "results" / "processes.json").write_text('{"processes": {}}')
+    page = tmp_path / "README.md"
+    page.write_text("<!-- table processes -->\n<!-- end -->\n")
+    main(["study", "tables"])
+    assert "Not measured yet" in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -54,6 +115,11 @@ def test_there_is_help(capsys, words):
         (["export", "{config}"], "guided_adjusted.zarr does not exist"),
         (["export", "{config}", "--format", "nemo-restart"], "needs --template"),
         (["export", "{config}", "--states", "{archive}"], "with --adjust"),
+        (["export", "{config}", "--format", "mitgmc"], "there is no format mitgmc"),
+        (
+            ["export", "{config}", "--states", "{archive}", "--equation-of-state", "teos"],
+            "Unknown equation of state 'teos'",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,4 +1,4 @@
-"""Compares designs of the autoencoder at equal training cost: `halocline compare STUDY`.
+"""Compares designs of the autoencoder at equal training cost: `halocline study autoencoder STUDY`.
 
 Every variant trains for the same processor time, so that what else the machine does counts little:
 the time of its training step is measured, and it gets as many samples as fit. Each is judged as

@@ -1,6 +1,6 @@
 """Seconds that exact convective adjustment takes, by equation of state and share of overturning.
 
-    python -m studies.cost.adjustment --grid 36x800x256 --threads 1
+    halocline study cost adjustment --grid 36x800x256 --threads 1
 
 The states are float32, all wet; the columns that overturn do so at about every third interface.
 """
@@ -8,18 +8,19 @@ The states are float32, all wet; the columns that overturn do so at about every 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 import torch
 
 from data.archive.format import EquationName
-from data.errors import user_errors_in_one_sentence
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
-from studies.cost.codec import Meter, measuring_parser, parse_shape, synthetic_grid
+from studies.cost.meter import Meter, use_threads
+from studies.cost.synthetic import parse_shape, synthetic_grid
 from training.log import tell
 
 PERCENT_UNSTABLE = (0, 10, 100)
@@ -55,26 +56,21 @@ def _seconds(state: State, name: str, grid: OceanGrid, meter: Meter) -> float:
     return meter.cost(lambda: adjust(state, eos=eos, grid=grid))["seconds"]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(
+    *,
+    grid: str,
+    repeats: int = 3,
+    device: str = "cpu",
+    threads: int | None = None,
+    output: Path | None = None,
+) -> None:
     """Measure on a grid and print the result as JSON."""
-    parser = measuring_parser(__doc__)
-    parser.add_argument("--grid", required=True, help="levels x rows x columns, as 36x800x256")
-    parser.add_argument("--repeats", type=int, default=3, help="timed calls of each kind (3)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    options = parser.parse_args(arguments)
-    with user_errors_in_one_sentence():
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        grid = synthetic_grid(*parse_shape(options.grid), periodic_x=True)
-        result: dict[str, object] = {
-            "kind": "adjustment_cost",
-            "grid": options.grid,
-            "threads": torch.get_num_threads(),
-            "adjustment_seconds": adjust_cost(grid, meter=Meter(options.repeats, options.device)),
-            "provenance": provenance(seeds={"state": SEED}),
-        }
-        tell(result, options.output)
-
-
-if __name__ == "__main__":
-    main()
+    use_threads(threads)
+    shape = synthetic_grid(*parse_shape(grid), periodic_x=True)
+    result: dict[str, object] = {
+        "grid": grid,
+        "threads": torch.get_num_threads(),
+        "adjustment_seconds": adjust_cost(shape, meter=Meter(repeats, device)),
+        "provenance": provenance(seeds={"state": SEED}),
+    }
+    tell(result, output)

@@ -1,4 +1,4 @@
-"""How cost and memory grow with the grid, on paper: `python -m studies.cost.growth CONFIG`.
+"""How cost and memory grow with the grid, on paper: `halocline study cost growth CONFIG`.
 
 The experiment's networks, and those of the same sampler in data space, are built on torch's meta
 device, where tensors have shapes and no numbers, and run there: so grids can be counted that fit
@@ -23,24 +23,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from guidance.decoding import Decoder, Features
 from torch import Tensor
 
 from autoencoder.codec import Codec, VolumeCodec
 from autoencoder.train import design_codec
-from configs import Experiment, load_experiment
-from data.errors import user_errors_in_one_sentence
+from configs import Experiment
 from data.state import State
 from evaluation.provenance import provenance
-from guidance.energy import Decoder, Features, WeightedTerm, energy_of
-from guidance.guide import EstimateGuide
+from guidance.energy import WeightedTerm, energy_of
+from guidance.guide import Guide
 from latent_diffusion.denoiser import predict
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.train import build_schedule
-from studies.cost.benchmark import DATA_SPACE, LATENT, systems_of
-from studies.cost.codec import SUM, TIMESTEP, decode_gradient, measuring_parser, parse_shape
+from studies.cost.codec import SUM, TIMESTEP, decode_gradient
 from studies.cost.counting import counted
 from studies.cost.guidance import pipeline_around
+from studies.cost.synthetic import parse_shape
+from studies.cost.systems import DATA_SPACE, LATENT, in_data_space
 from training.log import tell
 
 Shape = tuple[int, int, int]
@@ -81,7 +82,7 @@ def systems_on_paper(experiment: Experiment) -> dict[str, Experiment]:
     return (
         {LATENT: experiment}
         | (without if experiment.diffusion.attention else {})
-        | {DATA_SPACE: systems_of(experiment)[DATA_SPACE]}
+        | {DATA_SPACE: in_data_space(experiment)}
     )
 
 
@@ -116,8 +117,12 @@ def meta_pipeline(experiment: Experiment, shape: Shape) -> StatePipeline:
 def guided_steps(experiment: Experiment, pipeline: StatePipeline) -> int:
     """How many of a chain's steps are guided."""
     settings, steps = experiment.guidance, experiment.sampling.steps
-    terms = [WeightedTerm(_nothing, term.weight, term) for term in settings.terms]
-    guide = EstimateGuide(terms, settings)
+    terms = [
+        WeightedTerm(_nothing, weight, *settings.window(name))
+        for name, weight in settings.weights.items()
+        if weight
+    ]
+    guide = Guide(terms, start=settings.start, every=settings.every)
     pipeline.scheduler.set_timesteps(steps)
     return sum(guide.acts_at(pipeline.place(index)) for index in range(steps))
 
@@ -252,23 +257,10 @@ def _nothing(state: State) -> Tensor:
     raise AssertionError("asked when it acts, not for what")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(experiment: Experiment, *, grid: Sequence[str] = GRIDS, output: Path | None = None) -> None:
     """Count an experiment's costs on grids and print them as JSON."""
-    parser = measuring_parser(__doc__)
-    parser.add_argument("config", type=Path, help="YAML of the experiment")
-    parser.add_argument(
-        "--grid", nargs="+", default=GRIDS, help=f"levels x rows x columns ({' '.join(GRIDS)})"
-    )
-    options, overrides = parser.parse_known_args(arguments)
-    with user_errors_in_one_sentence():
-        experiment = load_experiment(options.config, overrides)
-        result = {
-            "kind": "growth",
-            "growth": growth(experiment, [parse_shape(grid) for grid in options.grid]),
-            "provenance": provenance(seeds={}),
-        }
-        tell(result, options.output)
-
-
-if __name__ == "__main__":
-    main()
+    result = {
+        "growth": growth(experiment, [parse_shape(text) for text in grid]),
+        "provenance": provenance(seeds={}),
+    }
+    tell(result, output)

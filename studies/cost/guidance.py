@@ -1,6 +1,6 @@
 """Seconds that sampling one state takes, unguided and with each way to guide.
 
-    python -m studies.cost.guidance configs/dino_quarter.yaml --grid 36x800x256 --threads 1
+    halocline study cost guidance configs/dino_quarter.yaml --grid 36x800x256 --threads 1
 
 Whole chains of untrained networks of the experiment's design on an all-wet grid, around a
 stratified profile. `--noise` sets how much they decode around it, and with it how many columns
@@ -15,48 +15,49 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from latent_diffusion.guides import build_guide
 
 from autoencoder.codec import Codec
 from autoencoder.train import build_codec
-from configs import Experiment, load_experiment
-from data.archive.reader import StateArchive
-from data.errors import user_errors_in_one_sentence
+from configs import Experiment
+from configs.schema import GuidanceSettings
+from data.archive.protocol import Archive
+from data.errors import UserError
 from data.state import State
 from evaluation.metrics import overturning_columns_percent
 from evaluation.provenance import provenance
-from guidance.build import build_guide
 from guidance.climatology import Climatology, climatology
-from guidance.guide import Guide
+from guidance.guide import Guide, SampleGuide
 from guidance.seawater import equation_of_state
-from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust
-from latent_diffusion.pipeline import StatePipeline, build_pipeline, ocean_of
+from latent_diffusion.pipeline import StatePipeline, build_scheduler
 from latent_diffusion.sample import member_generator
-from latent_diffusion.train import build_denoiser
-from studies.cost.codec import (
-    Meter,
-    SyntheticArchive,
-    measuring_parser,
-    parse_shape,
-    synthetic_grid,
-)
+from latent_diffusion.train import build_denoiser, build_schedule
+from studies.cost.meter import Meter, use_threads
+from studies.cost.synthetic import NOISE, SyntheticArchive, parse_shape, synthetic_grid
 from training.log import tell
 
-NOISE = 0.25  # K; a third of the columns overturn, as in unguided samples of the quickstart
+NEAREST: dict[str, Any] = {"unstable_pairs": 0.0}
+HINGE: dict[str, Any] = {"nearest_stable_state": 0.0}
 # Settings of the section guidance, laid over the experiment's own.
 VARIANTS: dict[str, dict[str, Any]] = {
     "as configured": {},
+    "damped": {"damped": True},
     "every third step": {"every": 3},
     "from 0.25 of the time on": {"start": 0.25},
     "all of the chain": {"start": 0.0},
-    "nearest stable state": {"terms": ["nearest_stable_state"]},
-    "hinge": {"terms": ["unstable_pairs"]},
+    "nearest stable state": NEAREST,
+    "nearest, linear path": {**NEAREST, "by": "surrogate"},
+    "nearest, encoded again": {**NEAREST, "by": "encoder"},
+    "nearest, denoiser too": {**NEAREST, "by": "network"},
+    "hinge": HINGE,
+    "hinge, linear path": {**HINGE, "by": "surrogate"},
 }
 
 
 def guidance_cost(
     experiment: Experiment,
-    archive: SyntheticArchive,
+    archive: Archive,
     *,
     variants: dict[str, dict[str, Any]] = VARIANTS,
     meter: Meter,
@@ -68,11 +69,10 @@ def guidance_cost(
     """
     pipeline = untrained_pipeline(experiment, archive).to(meter.device)
     eos = equation_of_state(archive.equation_of_state)
-    climatology = cache(partial(synthetic_climatology, archive))
-    ocean = ocean_of(pipeline.codec, climatology=climatology)
+    data = cache(partial(synthetic_climatology, archive))
     steps = experiment.sampling.steps
 
-    def draw(guide: Guide | None) -> State:
+    def draw(guide: Guide | SampleGuide | None) -> State:
         return pipeline(generators=[member_generator(0, 0)], steps=steps, guide=guide).state
 
     unguided = draw(None)
@@ -80,7 +80,9 @@ def guidance_cost(
     guided_steps = {}
     for name, changes in variants.items():
         settings = GuidanceSettings.model_validate(experiment.guidance.model_dump() | changes)
-        guide = build_guide(settings, ocean)
+        if settings.by == "surrogate" and not pipeline.codec.has_linear_decoder:
+            continue
+        guide = build_guide(settings, pipeline.codec, data=data)
         guided_steps[name] = sum(guide.acts_at(pipeline.place(k)) for k in range(steps))
         draw(guide)  # compiles what the constraint needs
         seconds[name] = meter.median_seconds(partial(draw, guide))
@@ -100,57 +102,60 @@ def guidance_cost(
     }
 
 
-def synthetic_climatology(archive: SyntheticArchive) -> Climatology:
+def synthetic_climatology(archive: Archive) -> Climatology:
     """What guides must know of the data, from two of the archive's states."""
     eos = equation_of_state(archive.equation_of_state)
     return climatology([archive.read([0, 1])], grid=archive.grid, eos=eos)
 
 
-def untrained_pipeline(experiment: Experiment, archive: StateArchive) -> StatePipeline:
+def untrained_pipeline(experiment: Experiment, archive: Archive) -> StatePipeline:
     """The networks and the scheduler that the experiment describes, on the archive's grid."""
     return pipeline_around(build_codec(experiment, archive), experiment)
 
 
 def pipeline_around(codec: Codec, experiment: Experiment) -> StatePipeline:
     """The experiment's sampler of the codec's latents, with an untrained denoiser."""
-    networks = (codec, build_denoiser(experiment, codec))
-    codec, unet = (network.eval().requires_grad_(False) for network in networks)
-    pipeline = build_pipeline(experiment, unet=unet, codec=codec)
+    sampling, unet = experiment.sampling, build_denoiser(experiment, codec)
+    scheduler = build_scheduler(
+        sampling.scheduler, sampling.scheduler_options, schedule=build_schedule(experiment)
+    )
+    codec, unet = (network.eval().requires_grad_(False) for network in (codec, unet))
+    pipeline = StatePipeline(unet, scheduler, codec, steps=sampling.steps)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure an experiment's design on a grid and print the result as JSON."""
-    parser = measuring_parser(__doc__)
-    parser.add_argument("config", type=Path, help="YAML of the experiment")
-    parser.add_argument("--grid", required=True, help="levels x rows x columns, as 36x800x256")
-    parser.add_argument("--repeats", type=int, default=3, help="timed chains of each kind (3)")
-    parser.add_argument(
-        "--noise", type=float, default=NOISE, help=f"of the decoded temperature [K] ({NOISE})"
-    )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    parser.add_argument(
-        "--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="these ways, not all"
-    )
-    options, overrides = parser.parse_known_args(arguments)
-    with user_errors_in_one_sentence():
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        grid = synthetic_grid(*parse_shape(options.grid), periodic_x=True)
-        result: dict[str, object] = {
-            "grid": options.grid,
-            "threads": torch.get_num_threads(),
-            **guidance_cost(
-                load_experiment(options.config, overrides),
-                SyntheticArchive(grid, sea_level=False, noise=options.noise),
-                variants={name: VARIANTS[name] for name in options.only},
-                meter=Meter(options.repeats, options.device),
-            ),
-            "provenance": provenance(seeds={"sampling": 0}),
-        }
-        tell(result, options.output)
+def run(
+    experiment: Experiment,
+    *,
+    grid: str,
+    repeats: int = 3,
+    noise: float = NOISE,
+    device: str = "cpu",
+    only: Sequence[str] = (),
+    threads: int | None = None,
+    output: Path | None = None,
+) -> None:
+    """Measure an experiment's design on a grid and print the result as JSON.
 
-
-if __name__ == "__main__":
-    main()
+    Raises `UserError` for a method that is none of `VARIANTS`.
+    """
+    unknown = sorted(set(only) - set(VARIANTS))
+    if unknown:
+        raise UserError(
+            f"there is no method {', '.join(unknown)}; the methods are {', '.join(VARIANTS)}"
+        )
+    use_threads(threads)
+    ocean = synthetic_grid(*parse_shape(grid), periodic_x=True)
+    result: dict[str, object] = {
+        "grid": grid,
+        "threads": torch.get_num_threads(),
+        **guidance_cost(
+            experiment,
+            SyntheticArchive(ocean, has_sea_level=False, noise=noise),
+            variants={name: VARIANTS[name] for name in only or VARIANTS},
+            meter=Meter(repeats, device),
+        ),
+        "provenance": provenance(seeds={"sampling": 0}),
+    }
+    tell(result, output)

@@ -1,6 +1,6 @@
 """Training and sampling with the work split over processes: samples and states per second.
 
-    python -m studies.cost.processes CONFIG --processes 1 2 [--section.key value ...]
+    halocline study cost processes CONFIG --processes 1 2 [--section.key value ...]
 
 launches itself with each number of CPU processes by `accelerate launch`, each of one thread or of
 `--threads`. Without `--processes` it measures in the processes that it was itself launched with, on
@@ -16,21 +16,24 @@ import json
 import os
 import subprocess
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
+import yaml
 from accelerate.utils import gather_object
 
 import configs
-from configs import Experiment, load_experiment
-from data.errors import UserError, user_errors_in_one_sentence
+from configs import Experiment
+from data.errors import UserError
 from evaluation.provenance import provenance
 from latent_diffusion.sample import member_generator
-from studies.cost.benchmark import GUIDED, chains_of, synthetic_archive
-from studies.cost.codec import Meter, SyntheticArchive, measuring_parser
+from studies.cost.chains import GUIDED, chains_of
+from studies.cost.meter import Meter, use_threads
+from studies.cost.synthetic import SyntheticArchive
+from studies.cost.systems import synthetic_archive
 from studies.cost.training import training_cost
 from training.launch import launched_processes
 from training.log import tell
@@ -80,62 +83,57 @@ def _states_per_second(experiment: Experiment, archive: SyntheticArchive) -> flo
     return batch / Meter(REPEATS, str(processes.device)).median_seconds(draw)
 
 
-def launch_and_measure(options: Namespace, overrides: Sequence[str], *, processes: int) -> dict:
-    """What `measure` gives in so many CPU processes. Raises `UserError` if they fail."""
+def launch_and_measure(
+    experiment: Experiment, *, processes: int, threads: int, steps: int
+) -> dict[str, Any]:
+    """What `measure` returns in that number of CPU processes. Raises `UserError` if they fail."""
     with TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
+        settings, result = Path(folder) / "experiment.yaml", Path(folder) / "result.json"
+        settings.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
         launcher = ("accelerate.commands.launch", "--config_file", str(LAUNCHER_FILE))
         count = ("--num_processes", str(processes), "--main_process_port", "0")
-        own = ("-m", "studies.cost.processes", str(options.config), *overrides)
-        output = ("--steps", str(options.steps), "--output", str(result))
+        command = ("-m", "halocline", "study", "cost", "processes", str(settings))
+        options = ("--steps", str(steps), "--output", str(result))
         environment = os.environ | {
             "ACCELERATE_USE_CPU": "true",
-            "OMP_NUM_THREADS": str(options.threads or 1),
+            "OMP_NUM_THREADS": str(threads),
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         done = subprocess.run(
-            [sys.executable, "-m", *launcher, *count, *own, *output], env=environment
+            [sys.executable, "-m", *launcher, *count, *command, *options], env=environment
         )
         if done.returncode:
-            raise UserError(f"{processes} process(es) did not finish; what they said is above")
+            raise UserError(f"{processes} process(es) did not finish; their messages are above")
         return json.loads(result.read_text())
 
 
 def rows_by_processes(
-    options: Namespace, overrides: Sequence[str]
+    experiment: Experiment, counts: Sequence[int], *, threads: int, steps: int
 ) -> dict[str, dict[str, float | str]]:
     """A row for each number of processes, with its rates as multiples of the first row's."""
-    name = load_experiment(options.config, overrides).name
     rows: dict[str, dict[str, float | str]] = {}
-    for processes in options.processes:
-        row = launch_and_measure(options, overrides, processes=processes)
+    for processes in counts:
+        row = launch_and_measure(experiment, processes=processes, threads=threads, steps=steps)
         first = next(iter(rows.values()), row)
         times = {f"{rate}_of_first": row[rate] / first[rate] for rate in RATES if rate in row}
-        rows[f"{name}, {processes} of {options.threads or 1} thread(s)"] = row | times
+        rows[f"{experiment.name}, {processes} of {threads} thread(s)"] = row | times
     return rows
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(
+    experiment: Experiment,
+    *,
+    processes: Sequence[int] = (),
+    steps: int = 8,
+    threads: int | None = None,
+    output: Path | None = None,
+) -> None:
     """Measure in each number of processes, or in this one's, and print the result as JSON."""
-    parser = measuring_parser(__doc__)
-    parser.add_argument("config", type=Path, help="YAML of the experiment")
-    parser.add_argument("--processes", type=int, nargs="+", help="numbers of processes to launch")
-    parser.add_argument("--steps", type=int, default=8, help="timed steps of each stage (8)")
-    options, overrides = parser.parse_known_args(arguments)
-    with user_errors_in_one_sentence():
-        if options.processes:
-            rows = rows_by_processes(options, overrides)
-            tell(
-                {"kind": "processes", "processes": rows, "provenance": provenance(seeds={})},
-                options.output,
-            )
-            return
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        result = measure(load_experiment(options.config, overrides), steps=options.steps)
-        if launched_processes().is_main_process:
-            tell(result, options.output)
-
-
-if __name__ == "__main__":
-    main()
+    if processes:
+        rows = rows_by_processes(experiment, processes, threads=threads or 1, steps=steps)
+        tell({"processes": rows, "provenance": provenance(seeds={})}, output)
+        return
+    use_threads(threads)
+    result = measure(experiment, steps=steps)
+    if launched_processes().is_main_process:
+        tell(result, output)

@@ -1,6 +1,6 @@
 """What training costs: samples per second, memory, and the share of the machine's peak.
 
-    python -m studies.cost.training configs/X.yaml [--grid 36x800x256] [--section.key value ...]
+    halocline study cost training configs/X.yaml [--grid 36x800x256] [--section.key value ...]
 
 times training steps of both stages, optimiser and averaged weights included, with networks and
 latents that nothing was learnt from: the cost does not depend on it. Without `--grid` the states
@@ -10,7 +10,6 @@ are the experiment's own; with it, random ones on an all-wet grid of that size.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -22,21 +21,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from autoencoder.codec import Codec, VolumeCodec
 from autoencoder.train import build_codec
 from autoencoder.train import build_trainer as build_autoencoder_trainer
-from configs import Experiment, load_experiment
+from configs import Experiment
+from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
-from data.errors import user_errors_in_one_sentence
 from evaluation.provenance import provenance
 from latent_diffusion.latents import LatentCache
-from latent_diffusion.schedulers import build_schedule
-from latent_diffusion.train import build_denoiser
+from latent_diffusion.train import build_denoiser, build_schedule
 from latent_diffusion.train import build_trainer as build_denoiser_trainer
-from studies.cost.codec import (
-    Meter,
-    SyntheticArchive,
-    measuring_parser,
-    parse_shape,
-    synthetic_grid,
-)
+from studies.cost.meter import Meter, use_threads
+from studies.cost.synthetic import SyntheticArchive, parse_shape, synthetic_grid
 from training.launch import build_accelerator
 from training.log import write_json
 from training.loop import Trainer
@@ -48,7 +41,7 @@ POSTERIOR_STD = 0.05
 
 
 def training_cost(
-    experiment: Experiment, archive: StateArchive, *, steps: int
+    experiment: Experiment, archive: Archive, *, steps: int
 ) -> dict[str, dict[str, float | str]]:
     """Cost of a training step of the autoencoder (unless it is the identity) and the denoiser."""
     with TemporaryDirectory() as folder:
@@ -67,7 +60,7 @@ def step_cost(trainer: Trainer, *, steps: int) -> dict[str, float | str]:
     Memory [MB] is the growth during one step beyond networks and optimiser. The matmul share is
     the rate of operations over that of a product of large matrices in the training's precision.
     """
-    batch = next(iter(trainer.batches(0)))
+    batch = next(iter(trainer.training_batches(0)))
     for _ in range(WARM_UP_STEPS):
         trainer.step(batch)
     meter = Meter(device=str(trainer.accelerator.device))
@@ -97,7 +90,7 @@ def matmul_gflops(accelerator: Accelerator) -> float:
 
 
 def _autoencoder_cost(
-    experiment: Experiment, codec: VolumeCodec, archive: StateArchive, *, steps: int
+    experiment: Experiment, codec: VolumeCodec, archive: Archive, *, steps: int
 ) -> dict[str, float | str]:
     accelerator = _accelerator(experiment, experiment.autoencoder.training.precision)
     trainer = build_autoencoder_trainer(experiment, codec, archive=archive, accelerator=accelerator)
@@ -123,36 +116,35 @@ def _accelerator(experiment: Experiment, precision: str) -> Accelerator:
     return build_accelerator(experiment.run_directory, precision=precision)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(
+    experiment: Experiment,
+    *,
+    grid: str | None = None,
+    steps: int = 8,
+    threads: int | None = None,
+    output: Path | None = None,
+) -> None:
     """Measure an experiment's training and print the result as JSON."""
-    parser = measuring_parser(__doc__)
-    parser.add_argument("config", type=Path, help="YAML of the experiment")
-    parser.add_argument("--grid", help="levels x rows x columns of random states, as 36x800x256")
-    parser.add_argument("--steps", type=int, default=8, help="timed steps of each stage (8)")
-    options, overrides = parser.parse_known_args(arguments)
-    with user_errors_in_one_sentence():
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        experiment = load_experiment(options.config, overrides)
-        archive = _archive(experiment, options.grid)
-        result = {
-            "grid": "x".join(map(str, archive.grid.shape)),
-            "threads": torch.get_num_threads(),
-            **training_cost(experiment, archive, steps=options.steps),
-            "provenance": provenance(seeds={}),
-        }
-        print(json.dumps(result, indent=2))
-        if options.output:
-            _add(options.output, experiment.name, result)
+    use_threads(threads)
+    archive = _archive(experiment, grid)
+    result = {
+        "grid": "x".join(map(str, archive.grid.shape)),
+        "threads": torch.get_num_threads(),
+        **training_cost(experiment, archive, steps=steps),
+        "provenance": provenance(seeds={}),
+    }
+    print(json.dumps(result, indent=2))
+    if output:
+        _add(output, experiment.name, result)
 
 
-def _archive(experiment: Experiment, grid: str | None) -> StateArchive:
+def _archive(experiment: Experiment, grid: str | None) -> Archive:
     if grid is None:
         return StateArchive.open(experiment.data.archive)
     samples = experiment.autoencoder.training.batch_size
     return SyntheticArchive(
         synthetic_grid(*parse_shape(grid), periodic_x=True),
-        sea_level=False,
+        has_sea_level=False,
         samples=max(samples, 2) + 1,
     )
 
@@ -161,8 +153,4 @@ def _add(path: Path, name: str, result: dict[str, object]) -> None:
     """Put the result beside those of other experiments and grids that the file holds."""
     held = json.loads(path.read_text()) if path.is_file() else {"trainings": {}}
     held["trainings"][f"{name} {result['grid']}"] = result
-    write_json(path, held | {"kind": "training_cost", "provenance": result["provenance"]})
-
-
-if __name__ == "__main__":
-    main()
+    write_json(path, held | {"provenance": result["provenance"]})

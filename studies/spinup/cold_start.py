@@ -1,6 +1,6 @@
 """How hard the basin's flow swings in the days after a start, at rest and in balance.
 
-    python -m studies.spinup.cold_start configs/quickstart.yaml --states 2 --days 60
+    halocline study spinup cold_start configs/quickstart.yaml --states 2 --days 60
 
 Held-out states of the simulated ensemble start the basin twice, under the same forcing. What their
 kinetic energy settles to is that of the last `days` of a year from rest; all shares are of it.
@@ -8,17 +8,15 @@ kinetic energy settles to is that of the last `days` of a year from rest; all sh
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
-from configs import Experiment, load_experiment
+from configs import Experiment
 from data.archive.reader import StateArchive
 from data.basin.forcing import DAYS_PER_YEAR
-from data.errors import UserError, user_errors_in_one_sentence
+from data.errors import UserError
 from evaluation.provenance import provenance
 from integration.integrate import (
     Conditions,
@@ -119,27 +117,14 @@ def _means(rows: list[dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(
+    experiment: Experiment, *, states: int = 2, days: float = 60.0, output: Path | None = None
+) -> None:
     """Start the basin both ways and print the result as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", type=Path, help="YAML of an experiment with a basin")
-    parser.add_argument("--states", type=int, default=2, help="held-out states (2)")
-    parser.add_argument("--days", type=float, default=60.0, help="days after the start (60)")
-    parser.add_argument("--output", type=Path, help="JSON file to write as well")
-    options, overrides = parser.parse_known_args(arguments)
-    with user_errors_in_one_sentence():
-        experiment = load_experiment(options.config, overrides)
-        result: dict[str, object] = {
-            "kind": "cold_starts",
-            "states": options.states,
-            "days": options.days,
-            "cold_starts": cold_starts(experiment, states=options.states, days=options.days),
-            "provenance": provenance(seeds={"integration": integration_settings(experiment).seed}),
-        }
-        tell(result, options.output)
-
-
-if __name__ == "__main__":
-    main()
+    result: dict[str, object] = {
+        "states": states,
+        "days": days,
+        "cold_starts": cold_starts(experiment, states=states, days=days),
+        "provenance": provenance(seeds={"integration": integration_settings(experiment).seed}),
+    }
+    tell(result, output)

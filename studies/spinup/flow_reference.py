@@ -1,6 +1,6 @@
 """How strong the flow in balance is under each reference, of held-out and of generated states.
 
-    python -m studies.spinup.flow_reference configs/global4deg.yaml --states 16
+    halocline study spinup flow_reference configs/global4deg.yaml --states 16
 
 The states must have a sea level and a grid in degrees. What a reference should give is the flow of
 the held-out states under their own sea level, which the ocean model made with its velocities.
@@ -8,17 +8,15 @@ the held-out states under their own sea level, which the ocean model made with i
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from configs import Experiment, load_experiment
+from configs import Experiment
 from data.archive.reader import StateArchive
-from data.errors import UserError, user_errors_in_one_sentence
+from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.provenance import provenance
@@ -114,25 +112,11 @@ def of_experiment(experiment: Experiment, *, states: int) -> _Rows:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(experiment: Experiment, *, states: int = 16, output: Path | None = None) -> None:
     """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", type=Path, help="YAML of an experiment that was run")
-    parser.add_argument("--states", type=int, default=16, help="of each kind (16)")
-    parser.add_argument("--output", type=Path, help="JSON file to write as well")
-    options, overrides = parser.parse_known_args(arguments)
-    with user_errors_in_one_sentence():
-        experiment = load_experiment(options.config, overrides)
-        result: dict[str, object] = {
-            "kind": "flow_references",
-            "states": options.states,
-            "flow_references": of_experiment(experiment, states=options.states),
-            "provenance": provenance(seeds={"sampling": experiment.sampling.seed}),
-        }
-        tell(result, options.output)
-
-
-if __name__ == "__main__":
-    main()
+    result: dict[str, object] = {
+        "states": states,
+        "flow_references": of_experiment(experiment, states=states),
+        "provenance": provenance(seeds={"sampling": experiment.sampling.seed}),
+    }
+    tell(result, output)

@@ -1,15 +1,14 @@
 """What generated states save of a spin-up: tables, figures and accounting of an integration study.
 
-    python -m studies.spinup.report configs/spinup.yaml
+    halocline study spinup report configs/spinup.yaml
 
 reports whatever part of the study has finished by now: writes docs/results/spinup.json and
-docs/figures/spinup_*.png, and fills the tables of docs/results/spinup.md. Run it again when there
-is more.
+docs/figures/spinup_*.png. Run it again when there is more; `halocline study tables` then fills the
+tables of docs/spinup.md.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from configs import Experiment, load_experiment
+from configs import Experiment
 from data.archive.reader import StateArchive
-from data.errors import UserError, user_errors_in_one_sentence
+from data.errors import UserError
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
@@ -45,6 +44,7 @@ from studies.spinup.findings import LONG_WINDOW, Findings, drifts_by_level, figu
 from studies.spinup.tables import NOTHING_YET
 from training.log import write_json
 
+DOCS = Path("docs")
 ANALYTIC = "analytic"
 SHORTEST = 3  # years of a run that has a drift
 SAMPLING_STATES = 16
@@ -77,7 +77,7 @@ def report(experiment: Experiment, result: IntegrationResult) -> dict[str, Any]:
         }
     content["accounts"] = {name: account.as_dict() for name, account in accounts.items()}
     seeds = {"integration": integration_settings(experiment).seed}
-    return {"kind": "spinup", "spinup": content, "provenance": provenance(seeds=seeds)}
+    return {"spinup": content, "provenance": provenance(seeds=seeds)}
 
 
 def year_seconds(result: IntegrationResult) -> dict[str, float]:
@@ -298,30 +298,20 @@ def _median(years: Sequence[float | None]) -> float | None:
     return middle if np.isfinite(middle) else None
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Report what has finished of a study."""
+def run(
+    experiment: Experiment,
+    *,
+    output: Path = DOCS / "results" / "spinup.json",
+    figures: Path = DOCS / "figures",
+) -> None:
+    """Write what has finished of a study to the JSON file `output`, and its figures."""
     from studies.spinup.figures import save_spinup_figures
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", type=Path, help="YAML of an experiment with an integration study")
-    options, overrides = parser.parse_known_args(arguments)
-    with user_errors_in_one_sentence():
-        experiment = load_experiment(options.config, overrides)
-        result = finished_study(experiment)
-        content, docs = report(experiment, result), tables.ROOT / "docs"
-        save_spinup_figures(
-            Findings(result),
-            StateArchive.open(experiment.data.archive).grid,
-            content["spinup"]["accounts"],
-            docs / "figures",
-        )
-        write_json(docs / "results" / "spinup.json", content)
-        tables.main()
-        print("\n".join(content["spinup"].get("verdict", [NOTHING_YET])))
-        print("wrote docs/results/spinup.json, and filled docs/results/spinup.md with it")
-
-
-if __name__ == "__main__":
-    main()
+    result = finished_study(experiment)
+    content = report(experiment, result)
+    spinup = content["spinup"]
+    grid = StateArchive.open(experiment.data.archive).grid
+    spinup["figures"] = save_spinup_figures(Findings(result), grid, spinup["accounts"], figures)
+    write_json(output, content)
+    print("\n".join(spinup.get("verdict", [NOTHING_YET])))
+    print(f"wrote {output} and {figures}/spinup_*.png")

@@ -9,7 +9,7 @@ import yaml
 
 from configs import load_experiment
 from data.errors import UserError
-from studies.cost.benchmark import variants_of
+from studies.cost.systems import variants_of
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
@@ -92,6 +92,16 @@ def test_a_base_is_read_from_beside_the_file_that_names_it(tiny_config, tmp_path
     sampling = experiment.sampling
     assert (sampling.members, sampling.seed, sampling.steps) == (5, 4, 6)
     assert experiment.title == "base"
+
+
+def test_a_section_may_have_a_base_of_its_own(tiny_config, tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "drawn.yaml").write_text("members: 7\nseed: 11\n")
+    content = yaml.safe_load(tiny_config.read_text())
+    content["sampling"] = {"base": "shared/drawn.yaml", "seed": 12}
+    tiny_config.write_text(yaml.safe_dump(content))
+    sampling = load_experiment(tiny_config).sampling
+    assert (sampling.members, sampling.seed) == (7, 12)
 
 
 def test_a_base_that_leads_back_is_named(tmp_path):

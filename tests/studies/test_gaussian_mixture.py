@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from halocline import main
 from latent_diffusion.denoiser import NoiseLevel
 from studies.gaussian_mixture import (
     MEAN_AND_DIFFERENCE,
@@ -13,7 +14,6 @@ from studies.gaussian_mixture import (
     TARGET,
     Experiment,
     Moments,
-    main,
     mean_guide,
     sample,
 )
@@ -105,6 +105,7 @@ def test_guidance_per_sample_projects_and_does_not_condition() -> None:
 
 @pytest.mark.slow
 def test_the_command_draws_and_prints(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--output", str(tmp_path / "mixture.png"), "--points", "16"])
+    words = ["--output", str(tmp_path / "mixture.png"), "--points", "16"]
+    main(["study", "gaussian_mixture", *words])
     assert (tmp_path / "mixture.png").stat().st_size > 10_000
     assert "| per ensemble of 4 | 0.230 (0.230)" in capsys.readouterr().out

@@ -108,7 +108,7 @@ def test_a_result_that_is_missing_or_has_no_table_is_named(root):
 @pytest.mark.parametrize("page", tables.documents(), ids=lambda page: page.name)
 def test_the_documents_show_their_results_and_every_link_leads_somewhere(page):
     text = page.read_text()
-    assert tables.filled(text) == text  # else: python -m studies.tables
+    assert tables.filled(text) == text  # else: halocline study tables
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
 

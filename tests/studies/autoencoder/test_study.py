@@ -59,7 +59,7 @@ def test_a_short_training_warms_up_less(tiny_experiment):
 
 @pytest.mark.slow
 def test_a_study_runs_resumes_and_reports(study_path, monkeypatch, capsys):
-    main(["compare", str(study_path), "--only", "plain"])
+    main(["study", "autoencoder", str(study_path), "--only", "plain"])
     study = load_study(study_path)
     summary = study.directory / "study_validation.json"
     assert list(json.loads(summary.read_text())["variants"]) == ["plain"]

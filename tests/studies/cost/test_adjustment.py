@@ -11,8 +11,9 @@ import torch
 from data.archive.format import EquationName
 from guidance.seawater import equation_of_state
 from guidance.stratification import density_steps
-from studies.cost.adjustment import main, overturning_state
-from studies.cost.codec import synthetic_grid
+from halocline import main
+from studies.cost.adjustment import overturning_state
+from studies.cost.synthetic import synthetic_grid
 
 
 @pytest.mark.parametrize("name", get_args(EquationName))
@@ -28,7 +29,8 @@ def test_states_overturn_in_the_share_of_columns_asked_for(name, percent):
 @pytest.mark.slow
 def test_the_command_prints_and_writes(tmp_path, capsys):
     path = tmp_path / "cost.json"
-    main(["--grid", "3x4x5", "--repeats", "1", "--output", str(path)])
+    words = ["--grid", "3x4x5", "--repeats", "1", "--output", str(path)]
+    main(["study", "cost", "adjustment", *words])
     printed = json.loads(capsys.readouterr().out)
     assert printed["grid"] == "3x4x5"
     assert set(printed["adjustment_seconds"]) == set(get_args(EquationName))

@@ -9,17 +9,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from configs.schema import BenchmarkSettings
-from studies.cost.benchmark import (
-    DATA_SPACE,
-    GUIDED,
-    LATENT,
-    UNGUIDED,
-    chains_of,
-    synthetic_archive,
-)
+from halocline import main
+from studies.cost.chains import GUIDED, UNGUIDED, chains_of
 from studies.cost.codec import decode_gradient
 from studies.cost.counting import LiveMemory, counted
-from studies.cost.growth import costs_on, guided_steps, main, meta_pipeline
+from studies.cost.growth import costs_on, guided_steps, meta_pipeline
+from studies.cost.systems import DATA_SPACE, LATENT, synthetic_archive
 
 SHAPE = (5, 24, 16)
 
@@ -92,7 +87,8 @@ def test_attention_is_counted_without_its_matrix():
 @pytest.mark.slow
 def test_the_command_counts_a_grid_that_fits_nowhere(tiny_config, tmp_path):
     output = tmp_path / "growth.json"
-    main([str(tiny_config), "--grid", "5x24x16", "75x30000x40000", "--output", str(output)])
+    words = ["--grid", "5x24x16", "75x30000x40000", "--output", str(output)]
+    main(["study", "cost", "growth", str(tiny_config), *words])
     small, large = json.loads(output.read_text())["growth"].values()
     assert large["cells"] == 75 * 30000 * 40000
     assert large["state_MB"] == pytest.approx(2 * large["cells"] * 4 / 1e6)

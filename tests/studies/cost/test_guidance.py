@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
-from studies.cost.codec import Meter, SyntheticArchive, synthetic_grid
-from studies.cost.guidance import guidance_cost, main
+import pytest
+
+from halocline import main
+from studies.cost.guidance import guidance_cost
+from studies.cost.meter import Meter
+from studies.cost.synthetic import SyntheticArchive, synthetic_grid
 
 
 def test_chains_are_measured_as_configured(tiny_experiment):
@@ -15,7 +19,7 @@ def test_chains_are_measured_as_configured(tiny_experiment):
         "one": {"terms": ["nearest_stable_state"]},
     }
     grid = synthetic_grid(5, 16, 16, periodic_x=True)
-    archive = SyntheticArchive(grid, sea_level=False, noise=10.0)
+    archive = SyntheticArchive(grid, has_sea_level=False, noise=10.0)
     result = guidance_cost(tiny_experiment(), archive, variants=variants, meter=Meter(repeats=1))
     cost = result["chains"]
     assert 0 < result["overturning_columns_percent"] <= 100
@@ -27,8 +31,15 @@ def test_chains_are_measured_as_configured(tiny_experiment):
 def test_the_command_writes_what_it_prints(tiny_config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("studies.cost.guidance.VARIANTS", {})
     output = tmp_path / "cost.json"
-    main([str(tiny_config), "--grid", "5x16x16", "--repeats", "1", "--output", str(output)])
+    words = ["--grid", "5x16x16", "--repeats", "1", "--output", str(output)]
+    main(["study", "cost", "guidance", str(tiny_config), *words])
     written = json.loads(output.read_text())
     assert written == json.loads(capsys.readouterr().out)
     assert written["grid"] == "5x16x16"
     assert "unguided" in written["chains"]
+
+
+def test_a_method_that_is_none_is_named(tiny_config):
+    words = [str(tiny_config), "--grid", "5x16x16", "--only", "better"]
+    with pytest.raises(SystemExit, match="no method better; the methods are as configured"):
+        main(["study", "cost", "guidance", *words])

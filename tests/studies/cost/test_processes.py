@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from studies.cost.processes import RATES, main
+from halocline import main
+from studies.cost.processes import RATES
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.slow
 def test_stages_are_measured_in_each_number_of_processes(tiny_config, tmp_path):
     output = tmp_path / "processes.json"
     words = ["--processes", "1", "2", "--steps", "2", "--output", str(output)]
-    main([str(tiny_config), *words, "--sampling.batch_size", "2"])
+    main(["study", "cost", "processes", str(tiny_config), *words, "--sampling.batch_size", "2"])
     rows = json.loads(output.read_text())["processes"]
     assert list(rows) == ["tiny, 1 of 1 thread(s)", "tiny, 2 of 1 thread(s)"]
     for count, row in enumerate(rows.values(), start=1):
@@ -28,5 +29,5 @@ def test_processes_that_fail_are_told_in_a_sentence(tiny_config, monkeypatch):
     failed = SimpleNamespace(returncode=1)
     monkeypatch.setattr("studies.cost.processes.subprocess.run", lambda *_, **__: failed)
     with pytest.raises(SystemExit) as caught:
-        main([str(tiny_config), "--processes", "3"])
+        main(["study", "cost", "processes", str(tiny_config), "--processes", "3"])
     assert "3 process(es) did not finish" in str(caught.value)

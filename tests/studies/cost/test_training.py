@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from studies.cost.training import main
+from halocline import main
+
+STUDY = ["study", "cost", "training"]
 
 pytestmark = pytest.mark.slow
 
@@ -14,7 +16,8 @@ pytestmark = pytest.mark.slow
 def test_both_stages_are_measured_and_results_gather_in_one_file(tiny_config, tmp_path, capsys):
     path = tmp_path / "cost.json"
     for grid in ("3x16x16", "3x16x24"):
-        main([str(tiny_config), "--grid", grid, "--steps", "2", "--output", str(path)])
+        words = [str(tiny_config), "--grid", grid, "--steps", "2", "--output", str(path)]
+        main([*STUDY, *words])
     held = json.loads(path.read_text())["trainings"]
     assert [result["grid"] for result in held.values()] == ["3x16x16", "3x16x24"]
     small, large = (result["autoencoder"] for result in held.values())
@@ -27,7 +30,8 @@ def test_both_stages_are_measured_and_results_gather_in_one_file(tiny_config, tm
 
 
 def test_the_identity_has_no_stage_of_its_own(tiny_config, capsys):
-    main([str(tiny_config), "--grid", "3x16x16", "--steps", "1", "--autoencoder.kind", "identity"])
+    words = ["--grid", "3x16x16", "--steps", "1", "--autoencoder.kind", "identity"]
+    main([*STUDY, str(tiny_config), *words])
     printed = json.loads(capsys.readouterr().out)
     assert "autoencoder" not in printed
     assert printed["diffusion"]["samples_per_second"] > 0

@@ -10,6 +10,7 @@ import pytest
 from configs.schema import IntegrationSettings
 from data.basin.simulate import MemberSettings, SimulationSettings
 from data.errors import UserError
+from halocline import main
 from integration.integrate import IntegrationResult
 from integration.member_run import MemberRun
 from studies.spinup import cold_start
@@ -96,9 +97,10 @@ def test_what_cannot_be_compared_is_refused(experiment, integrations, tiny_exper
 
 
 def test_the_command_prints_and_writes(experiment, integrations, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cold_start, "load_experiment", lambda config, overrides: experiment)
+    monkeypatch.setattr("configs.load_experiment", lambda config, overrides: experiment)
     path = tmp_path / "cold_start.json"
-    cold_start.main(["some.yaml", "--states", "1", "--output", str(path)])
+    words = ["some.yaml", "--states", "1", "--output", str(path)]
+    main(["study", "spinup", "cold_start", *words])
     printed = json.loads(capsys.readouterr().out)
     assert set(printed["cold_starts"]) == {"rest", "balanced"}
     assert json.loads(path.read_text()) == printed

@@ -11,6 +11,7 @@ import torch
 from data.errors import UserError
 from guidance.balance import Velocities
 from guidance.seawater import equation_of_state
+from halocline import main
 from studies.spinup import flow_reference
 from studies.spinup.flow_reference import flow_references, of_experiment, strength
 
@@ -41,9 +42,10 @@ def test_the_command(write_tiny_archive, tiny_experiment, tmp_path, monkeypatch,
     archive = write_tiny_archive(tmp_path / "sea.zarr", sea_level=True)
     experiment = tiny_experiment("--data.archive", str(archive))
     monkeypatch.setattr(flow_reference, "row_path", lambda experiment, row: archive)
-    monkeypatch.setattr(flow_reference, "load_experiment", lambda config, overrides: experiment)
+    monkeypatch.setattr("configs.load_experiment", lambda config, overrides: experiment)
     path = tmp_path / "found.json"
-    flow_reference.main(["some.yaml", "--states", "2", "--output", str(path)])
+    words = ["some.yaml", "--states", "2", "--output", str(path)]
+    main(["study", "spinup", "flow_reference", *words])
     assert json.loads(path.read_text()) == json.loads(capsys.readouterr().out)
     assert "generated, floor" in json.loads(path.read_text())["flow_references"]
     with pytest.raises(UserError, match="give --states between 1 and"):

@@ -10,10 +10,10 @@ import pytest
 from configs.schema import IntegrationSettings, StartSettings
 from data.basin.simulate import MemberSettings, SimulationSettings
 from data.errors import UserError
+from halocline import main
 from integration.integrate import IntegrationResult
 from integration.member_run import MemberRun
 from integration.recording import SERIES
-from studies import tables
 from studies.spinup import report as spinup
 from studies.spinup.accounting import Account, OnPaper
 from studies.spinup.tables import NOTHING_YET, duration, spinup_table
@@ -88,25 +88,19 @@ def cost(experiment):
 
 
 @pytest.mark.slow
-def test_the_command_writes_tables_and_figures(
+def test_the_command_writes_results_and_figures_and_no_page(
     experiment, cost, result, tmp_path, monkeypatch, capsys
 ):
-    docs = tmp_path / "docs"
-    (docs / "results").mkdir(parents=True)
-    for name in ("guidance_cost", "training_cost"):
-        shipped = tables.ROOT / "docs" / "results" / f"{name}.json"
-        (docs / "results" / shipped.name).write_text(shipped.read_text())
-    (tmp_path / "README.md").write_text("")
-    page = docs / "results" / "spinup.md"
-    groups = ("runs", "criterion", "drift_10", "first_10", "circulation_20", "long", "accounts")
-    page.write_text("".join(f"<!-- table spinup {g} -->\n<!-- end -->\n" for g in groups))
-    monkeypatch.setattr(tables, "ROOT", tmp_path)
-    monkeypatch.setattr(spinup, "load_experiment", lambda config, overrides: experiment)
+    monkeypatch.setattr("configs.load_experiment", lambda config, overrides: experiment)
     monkeypatch.setattr(spinup, "finished_study", lambda experiment: result)
-    spinup.main(["some.yaml"])
+    monkeypatch.chdir(tmp_path)
+    main(["study", "spinup", "report", "some.yaml"])
+    docs = tmp_path / "docs"
     assert len(list((docs / "figures").glob("spinup_*.png"))) == 6
-    text = page.read_text()
-    assert "| truth | 3 | 3 | 20 | 0 |" in text and "| analytic 0 | 80 |" in text
+    assert {path.name for path in docs.rglob("*") if path.is_file()} == {
+        "spinup.json",
+        *(path.name for path in (docs / "figures").iterdir()),
+    }
     assert "generated, 3 members, 20 years: 0 diverged" in capsys.readouterr().out
     content = json.loads((docs / "results" / "spinup.json").read_text())["spinup"]
     account = content["accounts"]["basin, rates over 5 years"]
@@ -115,6 +109,25 @@ def test_the_command_writes_tables_and_figures(
     assert account["data_seconds"] == pytest.approx(200 * account["year_seconds"])
     assert content["after"]["20"]["generated"]["members"] == 3
     assert "training_mean" not in content["after"]["20"]
+    assert "](figures/spinup_settling.png)" in spinup_markdown(content, "figure_settling")
+    assert "| truth | 3 | 3 | 20 | 0 |" in spinup_markdown(content, "runs")
+    assert "| analytic 0 | 80 |" in spinup_markdown(content, "long")
+    for group in ("criterion", "drift_10", "distance_10", "first_10", "acceptance_20", "levels_20"):
+        assert spinup_markdown(content, group).count("\n") > 2
+    for group in ("accounts", "verdict"):
+        assert "generated" in spinup_markdown(content, group)
+
+
+def test_results_and_figures_go_where_the_command_line_says(
+    experiment, cost, result, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("configs.load_experiment", lambda config, overrides: experiment)
+    monkeypatch.setattr(spinup, "finished_study", lambda experiment: result)
+    output, figures = tmp_path / "mine.json", tmp_path / "drawn"
+    words = ["some.yaml", "--output", str(output), "--figures", str(figures)]
+    main(["study", "spinup", "report", *words])
+    assert "runs" in json.loads(output.read_text())["spinup"]
+    assert (figures / "spinup_cost.png").is_file()
 
 
 def test_a_study_that_has_only_begun_is_reported_too(experiment, cost, result):

@@ -1,0 +1,96 @@
+"""Sampling chains in pieces that can be measured one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from latent_diffusion.guides import build_guide
+
+from configs import Experiment
+from data.grid import OceanGrid
+from guidance.energy import WeightedTerm
+from guidance.guide import Guide, SampleGuide
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust_in_place
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.sample import member_generator
+from studies.cost.guidance import synthetic_climatology, untrained_pipeline
+from studies.cost.synthetic import SyntheticArchive
+
+UNGUIDED, GUIDED = "unguided", "guided"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a chain that can be called on its own, and how often a chain has it."""
+
+    call: Callable[[], object]
+    count: int
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A way to draw states, `batch` at a time, in pieces."""
+
+    pipeline: StatePipeline
+    guide: Guide | SampleGuide | None
+    steps: int
+    adjusts: bool
+    batch: int = 1
+
+    def pieces(self) -> Iterator[Piece]:
+        """One step of each kind, and the decoding with the adjustment."""
+        generators = [member_generator(0, member) for member in range(self.batch)]
+        shape = (self.batch, *self.pipeline.codec.latent_shape)
+        sample = torch.randn(shape, generator=generators[0]).to(self.pipeline.device)
+        for index, count in self.steps_alike().items():
+            yield Piece(partial(self._advance, sample, index, generators), count)
+        yield Piece(partial(self._finish, sample, self.pipeline.codec.grid), 1)
+
+    def steps_alike(self) -> dict[int, int]:
+        """One step of each kind by its number, with how many steps of the chain are like it."""
+        kinds = [tuple(map(id, terms)) for terms in self._terms_by_step()]
+        return {kinds.index(kind): count for kind, count in Counter(kinds).items()}
+
+    def _advance(
+        self, sample: torch.Tensor, index: int, generators: list[torch.Generator]
+    ) -> torch.Tensor:
+        self.pipeline.set_steps(self.steps)
+        if hasattr(self.pipeline.scheduler, "set_begin_index"):
+            self.pipeline.scheduler.set_begin_index(index)
+        return self.pipeline.advance(sample, index, generators=generators, guide=self.guide)
+
+    @torch.no_grad()
+    def _finish(self, sample: torch.Tensor, grid: OceanGrid) -> None:
+        codec = self.pipeline.codec
+        state = codec.decode(sample)
+        if self.adjusts:
+            eos = equation_of_state(codec.config.ocean["equation_of_state"])
+            adjust_in_place(state, eos=eos, grid=grid)
+
+    @property
+    def guided_steps(self) -> int:
+        """How many of the chain's steps are guided."""
+        return sum(bool(terms) for terms in self._terms_by_step())
+
+    def _terms_by_step(self) -> list[list[WeightedTerm]]:
+        if self.guide is None:
+            return [[]] * self.steps
+        self.pipeline.set_steps(self.steps)
+        return [self.guide.terms_at(self.pipeline.place(index)) for index in range(self.steps)]
+
+
+def chains_of(experiment: Experiment, archive: SyntheticArchive, device: str) -> dict[str, Chain]:
+    """The experiment's chain without and with its guidance, on one pair of networks."""
+    pipeline = untrained_pipeline(experiment, archive).to(device)
+    data = partial(synthetic_climatology, archive)
+    guide = build_guide(experiment.guidance, pipeline.codec, data=data)
+    steps = experiment.sampling.steps
+    return {
+        UNGUIDED: Chain(pipeline, None, steps, adjusts=False),
+        GUIDED: Chain(pipeline, guide, steps, adjusts=experiment.guidance.adjust),
+    }

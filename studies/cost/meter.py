@@ -1,0 +1,95 @@
+"""Measures calls: wall time, growth of memory and operations, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Measures calls on `device`: `repeats` timed ones after a warm-up, and one for memory."""
+
+    repeats: int = 3
+    device: str = "cpu"
+
+    def cost(self, call: Callable[[], object], *, gradient: bool = False) -> dict[str, float]:
+        """Median seconds, peak memory growth [MB] and GFLOPs of `call`."""
+        with torch.set_grad_enabled(gradient):
+            with FlopCounterMode(display=False) as counter:
+                call()
+            seconds = median(self.seconds(call) for _ in range(self.repeats))
+            memory = self.peak_memory_growth(call)
+        return {"seconds": seconds, "memory_MB": memory, "gflops": counter.get_total_flops() / 1e9}
+
+    def peak_memory_growth(self, call: Callable[[], object]) -> float:
+        """Growth of memory to its peak while `call` runs [MB], NaN where it cannot be read.
+
+        Of the process: Linux keeps the peak of its resident memory and lets it be reset; freed
+        memory is first given back to the system, so that it does not hide what the call needs.
+        On a GPU: of what torch has allocated.
+        """
+        if self._on_gpu:
+            torch.cuda.reset_peak_memory_stats(self.device)
+            before = torch.cuda.memory_allocated(self.device)
+            call()
+            return (torch.cuda.max_memory_allocated(self.device) - before) / 1e6
+        if not _reset_peak():
+            return float("nan")
+        start = _resident("VmRSS")
+        call()
+        return max(_resident("VmHWM") - start, 0.0)
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+    def seconds(self, call: Callable[[], object]) -> float:
+        """Wall time of one call."""
+        self._synchronise()
+        start = time.perf_counter()
+        call()
+        self._synchronise()
+        return time.perf_counter() - start
+
+    def median_seconds(self, call: Callable[[], object]) -> float:
+        """Seconds of a call, the median of `repeats` without a warm-up."""
+        return median(self.seconds(call) for _ in range(self.repeats))
+
+    def _synchronise(self) -> None:
+        if self._on_gpu:
+            torch.cuda.synchronize(self.device)
+
+
+PLAIN_METER = Meter()
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch use `threads` threads; None keeps its own choice."""
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def _reset_peak() -> bool:
+    """Set the kernel's peak of resident memory to its present value; whether that worked."""
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _resident(entry: str) -> float:
+    """`VmRSS` (now) or `VmHWM` (peak) of this process [MB]."""
+    text = Path("/proc/self/status").read_text()
+    found = re.search(rf"^{entry}:\s+(\d+) kB", text, re.MULTILINE)
+    return 1024 * float(found[1]) / 1e6 if found else float("nan")

@@ -1,0 +1,24 @@
+"""The cost of a run's stages: added up over all the times that they are resumed."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.cost import largest_process, read_cost, timed
+
+
+def test_stages_are_added_up_even_if_they_fail(tmp_path, monkeypatch):
+    clock = iter([0.0, 2.0, 10.0, 13.5, 20.0, 21.0])
+    monkeypatch.setattr("training.cost.time.monotonic", lambda: next(clock))
+    assert read_cost(tmp_path) == {}
+    timed("diffusion", lambda: None, directory=tmp_path)
+
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        timed("diffusion", fail, directory=tmp_path)
+    timed("sampling", lambda: None, directory=tmp_path)
+    cost = read_cost(tmp_path)
+    assert (cost["diffusion_seconds"], cost["sampling_seconds"]) == (5.5, 1.0)
+    assert 0 < cost["largest_process_GiB"] <= largest_process()
