@@ -19,7 +19,7 @@ from studies.command_line import add_command, add_studies
 from training.cost import read_cost, timed
 
 if TYPE_CHECKING:
-    from configs import Experiment
+    from configs.run import Run
 
 DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity volumes that your ocean
@@ -57,15 +57,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, function: Callable[..., object], text: str) -> Callable[..., Any]:
+    def command(
+        name: str, function: Callable[..., object], text: str, *, stages: Sequence[str] = ()
+    ) -> Callable[..., Any]:
         sub = add_command(commands, name, function, text, load=load, epilog=EPILOG)
+        if stages:
+            sub.add_argument("stage", choices=stages, help="which stage")
         sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment")
         return sub.add_argument
 
-    command("run", run, "run every stage that is not yet done, in order; resumes where it stopped")
+    command("run", run_all, "run every stage that is not done, in order; resumes where it stopped")
     add = command("simulate", simulate, "run the ensemble of the basin, write states as an archive")
     add("--workers", type=int, help="members at a time (2)")
     command("ingest", ingest, "read ocean-model output into a state archive")
+    text = "run one training stage alone; resumes where it stopped"
+    command("train", train, text, stages=("autoencoder", "diffusion", "distillation"))
     add = command("sample", sample, "draw an ensemble of states from a trained model")
     add("--output", type=Path, help="archive to write; default: the three rows in samples/")
     command("evaluate", evaluate, "judge the samples: metrics.json, figures and report.html")
@@ -80,53 +86,58 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def load(path: Path, overrides: Sequence[str]) -> Experiment:
-    """The experiment that a YAML describes, with `overrides` of its settings."""
-    from configs import load_experiment
+def load(path: Path, overrides: Sequence[str]) -> Run:
+    """The run of the experiment that a YAML describes, with `overrides` of its settings."""
+    from configs.run import load_run
 
-    return load_experiment(path, overrides)
+    return load_run(path, overrides)
 
 
-def run(experiment: Experiment) -> None:
+def run_all(run: Run) -> None:
     """Every stage in order; a stage whose product exists is skipped."""
-    from latent_diffusion.sample import sample_rows
+    from configs.stages import sample_rows
+    from integration.study import integration_study
 
-    stages: list[tuple[str, Callable[[Experiment], object]]] = [
+    stages: list[tuple[str, Callable[[Run], object]]] = [
         ("data", make_archive),
-        *training_stages(experiment),
+        *training_stages(run),
         ("sampling", sample_rows),
     ]
-    if experiment.integration and experiment.data.simulation:
-        from integration.study import integration_study
-
+    if run.settings.integration and run.settings.data.simulation:
         stages.append(("integration", integration_study))
     stages += [("export", export), ("evaluation", evaluate)]
     for name, stage in stages:
         print(f"\n== {name}", flush=True)
-        timed(name, partial(stage, experiment), directory=experiment.run_directory)
-    print(f"\nDone. Open {experiment.run_directory / 'report.html'}")
+        timed(name, partial(stage, run), directory=run.directory)
+    print(f"\nDone. Open {run.directory / 'report.html'}")
 
 
-def training_stages(experiment: Experiment) -> list[tuple[str, Callable[[Experiment], object]]]:
-    """What makes the experiment's model: both trainings, or the distillation of another's."""
-    from autoencoder.train import train_codec
-    from latent_diffusion.distil import distil
-    from latent_diffusion.train import train_denoiser
+def training_stages(run: Run) -> list[tuple[str, Callable[[Run], object]]]:
+    """What makes the run's model: both trainings, or the distillation of another's."""
+    from configs.stages import distil, train_codec, train_denoiser
 
-    if experiment.distillation:
+    if run.settings.distillation:
         return [("distillation", distil)]
     return [("autoencoder", train_codec), ("diffusion", train_denoiser)]
 
 
-def make_archive(experiment: Experiment) -> None:
+def train(run: Run, *, stage: str) -> None:
+    """One training stage."""
+    from configs.stages import distil, train_codec, train_denoiser
+
+    stages = {"autoencoder": train_codec, "diffusion": train_denoiser, "distillation": distil}
+    stages[stage](run)
+
+
+def make_archive(run: Run) -> None:
     """The state archive, if it does not exist yet."""
-    data = experiment.data
+    data = run.settings.data
     if data.archive.exists():
-        print(f"{data.archive} is there")
+        print(f"{data.archive} exists")
     elif data.ingest:
-        ingest(experiment)
-    elif data.simulation:
-        simulate(experiment)
+        ingest(run)
+    elif data.simulation or data.ensemble:
+        simulate(run)
     else:
         raise UserError(
             f"{data.archive} does not exist and the configuration does not say how to make it; add "
@@ -134,13 +145,13 @@ def make_archive(experiment: Experiment) -> None:
         )
 
 
-def simulate(experiment: Experiment, *, workers: int = 2) -> None:
+def simulate(run: Run, *, workers: int = 2) -> None:
     """Run the ensemble of the basin, then write its archive; finished members are kept."""
     from data.basin import ensemble
     from data.basin.simulate import run_ensemble
     from data.basin.to_archive import write_simulation_archive
 
-    data, directory = experiment.data, experiment.run_directory / "simulation"
+    data, directory = run.settings.data, run.directory / "simulation"
     if data.ensemble:
         ensemble.run_ensemble(data.ensemble, directory=directory, workers=workers)
         return
@@ -154,15 +165,16 @@ def simulate(experiment: Experiment, *, workers: int = 2) -> None:
     print(f"wrote {data.archive}")
 
 
-def ingest(experiment: Experiment) -> None:
+def ingest(run: Run) -> None:
     """Read model output into the archive."""
     from data.ingest import ingest as read_into_archive
 
-    if experiment.data.ingest is None:
+    data = run.settings.data
+    if data.ingest is None:
         raise UserError("the configuration has no section data.ingest; see configs/global4deg.yaml")
-    refuse_to_overwrite(experiment.data.archive)
-    read_into_archive(experiment.data.ingest, output=experiment.data.archive)
-    print(f"wrote {experiment.data.archive}")
+    refuse_to_overwrite(data.archive)
+    read_into_archive(data.ingest, output=data.archive)
+    print(f"wrote {data.archive}")
 
 
 def refuse_to_overwrite(archive: Path) -> None:
@@ -171,25 +183,23 @@ def refuse_to_overwrite(archive: Path) -> None:
         raise UserError(f"{archive} exists; remove it, or set --data.archive to another path")
 
 
-def sample(experiment: Experiment, *, output: Path | None = None) -> None:
+def sample(run: Run, *, output: Path | None = None) -> None:
     """Draw an ensemble."""
-    from latent_diffusion.sample import row_path, sample_rows
-    from latent_diffusion.sample import sample as draw_ensemble
+    from configs import stages
 
     if output:
-        draw_ensemble(experiment, output=output)
+        stages.sample(run, output=output)
     else:
-        sample_rows(experiment)
-    print(f"wrote {output or row_path(experiment, 'guided_adjusted').parent}")
+        stages.sample_rows(run)
+    print(f"wrote {output or run.samples('guided_adjusted').parent}")
 
 
-def evaluate(experiment: Experiment) -> None:
+def evaluate(run: Run) -> None:
     """Metrics, figures and report from what the run holds."""
     from evaluation.evaluate import evaluate as judge
 
-    cost = read_cost(experiment.run_directory)
-    judge(experiment, cost=cost, **drift_of_run(experiment))
-    print(f"wrote {experiment.run_directory / 'report.html'}")
+    judge(run, cost=read_cost(run.directory), **drift_of_run(run))
+    print(f"wrote {run.directory / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -57,9 +57,7 @@ def train_codec(
     stage.publish(codec.cpu().save_pretrained, accelerator=accelerator)
 
 
-def build_codec(
-    settings: AutoencoderSettings, archive: Archive, *, diffusion_stages: int
-) -> Codec:
+def build_codec(settings: AutoencoderSettings, archive: Archive, *, diffusion_stages: int) -> Codec:
     """An untrained codec that knows the grid and the statistics of the training states."""
     codec = design_codec(settings, describe_ocean(archive), diffusion_stages=diffusion_stages)
     statistics = Statistics.from_archive(archive, indices=archive.indices("train"))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
 from diffusers import SchedulerMixin, UNet2DModel
 
 from autoencoder.codec import Codec
-from autoencoder.train import load_codec
+from autoencoder.train import build_codec, load_codec
 from configs.loading import load_experiment
 from configs.schema import Experiment
+from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from guidance.build import build_guide
@@ -130,6 +131,12 @@ class Run:
             sampling=settings.teacher_sampling(self.settings.sampling),
         )
 
+    def untrained_codec(self, archive: Archive) -> Codec:
+        """A codec of this design that knows grid and statistics of an archive's training states."""
+        return build_codec(
+            self.settings.autoencoder, archive, diffusion_stages=self.diffusion_stages
+        )
+
     def codec(self) -> Codec:
         """The trained codec. Raises `UserError` if there is none."""
         return load_codec(self.codec_folder)
@@ -208,6 +215,11 @@ class Run:
             sampling=self.settings.sampling,
             guidance=self.settings.guidance if guided else None,
         )
+
+
+def load_run(path: Path, overrides: Sequence[str] = ()) -> Run:
+    """The run of the experiment that a YAML describes, with `overrides` of its settings."""
+    return Run(load_experiment(path, overrides))
 
 
 def guide_of_model(folder: Path, codec: Codec) -> SteeringGuide:

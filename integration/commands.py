@@ -13,37 +13,37 @@ from typing import TYPE_CHECKING, Any
 from training.log import write_json
 
 if TYPE_CHECKING:
-    from configs import Experiment
+    from configs.run import Run
 
 VELOCITIES = ("template", "rest", "balanced")
 
 
-def integrate(experiment: Experiment, *, only: Sequence[str] = ()) -> None:
+def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
     """Integrate states in the basin and print how far they drift."""
     from evaluation.provenance import provenance
     from integration.study import integration_settings, integration_study, summary
 
-    result = summary(integration_study(experiment, only=only))
-    settings = integration_settings(experiment)
-    seeds = {"integration": settings.seed, "sampling": experiment.sampling.seed}
-    path = (settings.directory or experiment.run_directory) / "integration.json"
-    write_json(path, {**result, "provenance": provenance(seeds=seeds)})
+    result = summary(integration_study(run, only=only))
+    settings = integration_settings(run)
+    seeds = {"integration": settings.seed, "sampling": run.settings.sampling.seed}
+    path = (settings.directory or run.directory) / "integration.json"
+    write_json(path, {"kind": "integration", **result, "provenance": provenance(seeds=seeds)})
     print(json.dumps(result, indent=2))
     print(f"wrote {path}")
 
 
-def drift_of_run(experiment: Experiment) -> dict[str, Any]:
+def drift_of_run(run: Run) -> dict[str, Any]:
     """What an evaluation shows of the run's integrations: summary and figure, if there are any."""
     from evaluation.figures import save_figure
     from integration.figures import integration_drift
     from integration.study import finished_study, summary
 
-    if not (experiment.integration and experiment.data.simulation):
+    if not (run.settings.integration and run.settings.data.simulation):
         return {}
-    result = finished_study(experiment)
+    result = finished_study(run)
     if not result.runs:
         return {}
-    path = experiment.run_directory / "figures" / "integration.png"
+    path = run.directory / "figures" / "integration.png"
     figure = save_figure(integration_drift(result), path)
     return {"integration": summary(result), "integration_figure": figure}
 
@@ -74,7 +74,7 @@ def add_export_options(add: Callable[..., Any]) -> None:
 
 
 def export(
-    experiment: Experiment,
+    run: Run,
     *,
     member: int = 0,
     states: Path | None = None,
@@ -95,16 +95,15 @@ def export(
     from data.restarts.formats import build_writer, default_name
     from data.restarts.initial_condition import refuse_to_overwrite
     from integration.export import export_state, parse_reference
-    from latent_diffusion.sample import row_path
 
     writer = build_writer(format, velocities=velocities, **options)
     if output and not overwrite:
         refuse_to_overwrite(writer, output)
     written = export_state(
-        StateArchive.open(states or row_path(experiment, "guided_adjusted")),
+        StateArchive.open(states or run.samples("guided_adjusted")),
         member,
         writer,
-        path=output or experiment.run_directory / default_name(format, member),
+        path=output or run.directory / default_name(format, member),
         target=equation_of_state,
         adjusted=adjust,
         balanced=velocities == "balanced",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., object]
 LOAD_EXPERIMENT = "configs:load_experiment"
+LOAD_RUN = "configs.run:load_run"
 EXPERIMENT = "YAML of the experiment"
 OVERRIDES = "Any setting of the CONFIG may follow as --section.key value."
 SHAPE = "levels x rows x columns, as 36x800x256"
@@ -78,9 +79,10 @@ def compare_autoencoders(
     only: Sequence[str] = (),
 ) -> None:
     """Train and judge the variants of a study; finished ones are not repeated."""
+    from configs.run import Run
     from studies.autoencoder.study import compare
 
-    make_archive(study.base)
+    make_archive(Run(study.base))
     print(f"wrote {compare(study, split=split, only=only)}")
 
 
@@ -154,16 +156,20 @@ def _add_selection(add: Callable[..., Any], *, of: str) -> None:
 
 def _add_spinup(studies: Commands) -> None:
     text = "report what an integration study has finished: docs/results/spinup.json and figures"
-    add = _of_config(studies, "report", lazily("studies.spinup.report:run"), text)
+    add = _of_config(studies, "report", lazily("studies.spinup.report:run"), text, load=LOAD_RUN)
     add("--output", type=Path, help="JSON file to write (docs/results/spinup.json)")
     add("--figures", type=Path, help="folder of the figures (docs/figures)")
     text = "kinetic energy in the days after a start, at rest and in balance"
-    add = _of_config(studies, "cold_start", lazily("studies.spinup.cold_start:run"), text)
+    add = _of_config(
+        studies, "cold_start", lazily("studies.spinup.cold_start:run"), text, load=LOAD_RUN
+    )
     add("--states", type=int, help="held-out states (2)")
     add("--days", type=float, help="days after the start (60)")
     _add_output(add)
     text = "strength of the balanced flow under each reference, of held-out and generated states"
-    add = _of_config(studies, "flow_reference", lazily("studies.spinup.flow_reference:run"), text)
+    add = _of_config(
+        studies, "flow_reference", lazily("studies.spinup.flow_reference:run"), text, load=LOAD_RUN
+    )
     add("--states", type=int, help="of each kind (16)")
     _add_output(add)
 

@@ -24,8 +24,9 @@ from torch import nn
 from tqdm import tqdm
 
 from autoencoder.codec import Codec, VolumeCodec
-from autoencoder.train import build_codec, build_trainer, load_codec, stage_directory, train_codec
-from configs import Experiment
+from autoencoder.train import build_trainer
+from configs.run import Run
+from configs.stages import train_codec
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.errors import UserError
@@ -74,80 +75,80 @@ def compare(study: CodecStudy, *, split: str = "validation", only: Sequence[str]
 def run_variant(study: CodecStudy, name: str, *, split: str) -> dict[str, Any]:
     """What metrics_SPLIT.json of a variant holds; trains and judges it if it is not there."""
     path = _metrics_path(study, name, split)
-    experiment, plan = at_equal_cost(study, name)
+    run, plan = at_equal_cost(study, name)
     result = _finished(study, name, split=split)
     if result is not None:
         return result
-    train_codec(experiment)
-    result = judge_variant(experiment, split=split, cost_grid=study.settings.cost_grid)
-    result["settings"] = _all_settings(study, experiment)
+    train_codec(run)
+    result = judge_variant(run, split=split, cost_grid=study.settings.cost_grid)
+    result["settings"] = _all_settings(study, run)
     result["metrics"] |= {key: plan[key] for key in ("training_samples", "samples_per_second")}
     write_json(path, result)
     return json.loads(path.read_text())
 
 
-def at_equal_cost(study: CodecStudy, name: str) -> tuple[Experiment, dict[str, Any]]:
+def at_equal_cost(study: CodecStudy, name: str) -> tuple[Run, dict[str, Any]]:
     """A variant with as many training samples as fit into the study's time, and the plan.
 
     The plan is kept in the variant's folder, so that a resumed training does not measure anew.
     Raises `UserError` if the folder holds a variant of other settings.
     """
-    experiment = study.variants[name]
-    path = experiment.run_directory / "plan.json"
-    settings = _settings(study, experiment)
+    run = Run(study.variants[name])
+    path = run.directory / "plan.json"
+    settings = _settings(study, run)
     plan: dict[str, Any] = {"settings": settings}
     if path.is_file():
         plan = json.loads(path.read_text())
     if plan["settings"] != settings:
         differing = [key for key in settings if settings[key] != plan["settings"].get(key)]
         raise UserError(
-            f"{experiment.run_directory} holds a variant with other settings "
+            f"{run.directory} holds a variant with other settings "
             f"({', '.join(differing)} differ); remove it, or give the variant another name"
         )
     if "training_samples" not in plan:
-        plan |= _measured_plan(experiment, seconds=study.settings.training_seconds)
+        plan |= _measured_plan(run, seconds=study.settings.training_seconds)
         write_json(path, plan)
-    return with_samples(experiment, plan["training_samples"]), plan
+    return with_samples(run, plan["training_samples"]), plan
 
 
-def training_rate(experiment: Experiment) -> float:
+def training_rate(run: Run) -> float:
     """Samples per second of the variant's training steps, the reading of states included.
 
     The median over a few steps after a warm-up, in a folder that is then removed. Validation and
     checkpoints do not count.
     """
-    batch = experiment.autoencoder.training.batch_size
+    batch = run.settings.autoencoder.training.batch_size
     with TemporaryDirectory() as folder:
-        starts = _step_starts(_trial(experiment, Path(folder)))
+        starts = _step_starts(_trial(run, Path(folder)))
     durations = [later - earlier for earlier, later in pairwise(starts)]
     return batch / median(durations[WARM_UP_STEPS:])
 
 
-def with_samples(experiment: Experiment, samples: int) -> Experiment:
+def with_samples(run: Run, samples: int) -> Run:
     """The experiment with an autoencoder trained on `samples` samples; short ones warm up less."""
-    warm_up = experiment.autoencoder.training.warmup_samples
+    warm_up = run.settings.autoencoder.training.warmup_samples
     warm_up = max(1, min(warm_up, round(LONGEST_WARM_UP * samples)))
-    return _with_training(experiment, {"samples": samples, "warmup_samples": warm_up})
+    return _with_training(run, {"samples": samples, "warmup_samples": warm_up})
 
 
 def judge_variant(
-    experiment: Experiment, *, split: str, cost_grid: tuple[int, int, int] | None = None
+    run: Run, *, split: str, cost_grid: tuple[int, int, int] | None = None
 ) -> dict[str, Any]:
     """Metrics, profiles, spectra and worst cells of a trained codec; draws its maps."""
-    archive, codec = StateArchive.open(experiment.data.archive), load_codec(experiment)
+    archive, codec = run.archive, run.codec()
     codec.check_archive(archive)
-    truth = archive.read(spread_out(archive.indices(split), experiment.evaluation.states))
+    truth = archive.read(spread_out(archive.indices(split), run.settings.evaluation.states))
     context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
     decoded = decode_all(codec, truth, context)
     metrics = judge(decoded, codec.statistics, context) | {"compression": codec.compression}
     maps = reconstruction_maps(decoded, archive.grid)
-    save_figure(maps, experiment.run_directory / f"maps_{split}.png")
+    save_figure(maps, run.directory / f"maps_{split}.png")
     return {
-        "name": experiment.name,
+        "name": run.settings.name,
         "split": split,
-        "metrics": metrics | _cost(experiment, codec, truth, cost_grid),
+        "metrics": metrics | _cost(run, codec, truth, cost_grid),
         **_details(decoded, codec, archive),
-        "provenance": provenance(seeds={"autoencoder": experiment.autoencoder.training.seed}),
+        "provenance": provenance(seeds={"autoencoder": run.settings.autoencoder.training.seed}),
     }
 
 
@@ -191,40 +192,44 @@ def _save_curves(results: dict[str, dict[str, Any]], directory: Path) -> None:
         save_figure(figure, directory / f"{name}.png")
 
 
-def _measured_plan(experiment: Experiment, *, seconds: float) -> dict[str, Any]:
-    training = experiment.autoencoder.training
-    if experiment.autoencoder.kind == "identity":
+def _measured_plan(run: Run, *, seconds: float) -> dict[str, Any]:
+    training = run.settings.autoencoder.training
+    if run.settings.autoencoder.kind == "identity":
         return {"training_samples": training.samples, "samples_per_second": None}
-    rate = training_rate(experiment)
+    rate = training_rate(run)
     batches = max(1, round(seconds * rate / training.batch_size))
     return {"training_samples": batches * training.batch_size, "samples_per_second": rate}
 
 
-def _with_training(experiment: Experiment, settings: dict[str, int]) -> Experiment:
+def _with_training(run: Run, settings: dict[str, int]) -> Run:
     """The experiment with other settings of the autoencoder's training."""
-    training = experiment.autoencoder.training.model_copy(update=settings)
-    autoencoder = experiment.autoencoder.model_copy(update={"training": training})
-    return experiment.model_copy(update={"autoencoder": autoencoder})
+    training = run.settings.autoencoder.training.model_copy(update=settings)
+    autoencoder = run.settings.autoencoder.model_copy(update={"training": training})
+    return run.with_settings(autoencoder=autoencoder)
 
 
-def _trial(experiment: Experiment, directory: Path) -> Experiment:
+def _trial(run: Run, directory: Path) -> Run:
     """A few steps of the experiment in another folder, validated and saved only at the end."""
     steps = WARM_UP_STEPS + TIMED_STEPS + 1
-    samples = steps * experiment.autoencoder.training.batch_size
+    samples = steps * run.settings.autoencoder.training.batch_size
     times = ("samples", "checkpoint_samples", "validation_samples")
-    trial = _with_training(experiment, dict.fromkeys(times, samples))
-    return trial.model_copy(update={"run_directory": directory})
+    trial = _with_training(run, dict.fromkeys(times, samples))
+    return trial.with_settings(run_directory=directory)
 
 
-def _step_starts(experiment: Experiment) -> list[float]:
+def _step_starts(run: Run) -> list[float]:
     """Train for the experiment's samples; the times [s] at which its steps began."""
-    archive = StateArchive.open(experiment.data.archive)
-    codec = build_codec(experiment, archive)
+    archive, settings, directory = run.archive, run.settings.autoencoder, run.codec_folder.parent
+    codec = run.untrained_codec(archive)
     assert isinstance(codec, VolumeCodec), "the identity is not trained"
-    accelerator = build_accelerator(
-        stage_directory(experiment), precision=experiment.autoencoder.training.precision
+    trainer = build_trainer(
+        settings,
+        codec,
+        archive=archive,
+        accelerator=build_accelerator(directory, precision=settings.training.precision),
+        directory=directory,
+        diffusion_stages=run.diffusion_stages,
     )
-    trainer = build_trainer(experiment, codec, archive=archive, accelerator=accelerator)
     starts: list[float] = []
 
     def note(module: nn.Module, _: object) -> None:
@@ -239,12 +244,14 @@ def _step_starts(experiment: Experiment) -> list[float]:
 
 
 def _cost(
-    experiment: Experiment, codec: Codec, state: State, grid: tuple[int, int, int] | None
+    run: Run, codec: Codec, state: State, grid: tuple[int, int, int] | None
 ) -> dict[str, float]:
     cost = codec_cost(codec, state)
     if grid is None:
         return cost
-    return cost | {f"cost_grid_{key}": value for key, value in grid_cost(experiment, grid).items()}
+    return cost | {
+        f"cost_grid_{key}": value for key, value in grid_cost(run.settings, grid).items()
+    }
 
 
 def _details(decoded: Decoded, codec: Codec, archive: StateArchive) -> dict[str, Any]:
@@ -264,24 +271,24 @@ def _details(decoded: Decoded, codec: Codec, archive: StateArchive) -> dict[str,
     }
 
 
-def _settings(study: CodecStudy, experiment: Experiment) -> dict[str, Any]:
+def _settings(study: CodecStudy, run: Run) -> dict[str, Any]:
     """What a variant's result depends on, as JSON holds it."""
     return {
-        "autoencoder": experiment.autoencoder.model_dump(mode="json"),
+        "autoencoder": run.settings.autoencoder.model_dump(mode="json"),
         "training_seconds": study.settings.training_seconds,
-        "archive": StateArchive.open(experiment.data.archive).digest,
-        "diffusion_stages": len(experiment.diffusion.channels),
+        "archive": run.archive.digest,
+        "diffusion_stages": run.diffusion_stages,
     }
 
 
-def _all_settings(study: CodecStudy, experiment: Experiment) -> dict[str, Any]:
+def _all_settings(study: CodecStudy, run: Run) -> dict[str, Any]:
     """What a variant's metrics depend on: its training and how it is judged."""
     judging = {
-        "states": experiment.evaluation.states,
+        "states": run.settings.evaluation.states,
         "cost_grid": study.settings.cost_grid and list(study.settings.cost_grid),
-        "diffusion": experiment.diffusion.model_dump(mode="json", exclude={"training"}),
+        "diffusion": run.settings.diffusion.model_dump(mode="json", exclude={"training"}),
     }
-    return _settings(study, study.variants[experiment.name]) | judging
+    return _settings(study, Run(study.variants[run.settings.name])) | judging
 
 
 def _finished(study: CodecStudy, name: str, *, split: str) -> dict[str, Any] | None:
@@ -290,7 +297,7 @@ def _finished(study: CodecStudy, name: str, *, split: str) -> dict[str, Any] | N
     if not path.is_file():
         return None
     result = json.loads(path.read_text())
-    current = json.loads(json.dumps(_all_settings(study, study.variants[name])))
+    current = json.loads(json.dumps(_all_settings(study, Run(study.variants[name]))))
     return result if result["settings"] == current else None
 
 

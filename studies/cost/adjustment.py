@@ -71,6 +71,7 @@ def run(
         "grid": grid,
         "threads": torch.get_num_threads(),
         "adjustment_seconds": adjust_cost(shape, meter=Meter(repeats, device)),
+        "kind": "adjustment_cost",
         "provenance": provenance(seeds={"state": SEED}),
     }
     tell(result, output)

@@ -186,7 +186,7 @@ def benchmark(
             "threads": torch.get_num_threads(),
             "repeats": repeats,
         }
-        held["provenance"] = provenance(seeds={})
+        held |= {"kind": "benchmark", "provenance": provenance(seeds={})}
         write_json(output, held)
         save_figure(cost_by_resolution(held["benchmarks"]), output.with_suffix(".png"))
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from latent_diffusion.guides import build_guide
 
 from configs import Experiment
 from data.grid import OceanGrid
+from guidance.build import build_guide
 from guidance.energy import WeightedTerm
-from guidance.guide import Guide, SampleGuide
+from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust_in_place
-from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.sample import member_generator
 from studies.cost.guidance import synthetic_climatology, untrained_pipeline
 from studies.cost.synthetic import SyntheticArchive
@@ -37,7 +37,7 @@ class Chain:
     """A way to draw states, `batch` at a time, in pieces."""
 
     pipeline: StatePipeline
-    guide: Guide | SampleGuide | None
+    guide: SteeringGuide | None
     steps: int
     adjusts: bool
     batch: int = 1
@@ -87,8 +87,8 @@ class Chain:
 def chains_of(experiment: Experiment, archive: SyntheticArchive, device: str) -> dict[str, Chain]:
     """The experiment's chain without and with its guidance, on one pair of networks."""
     pipeline = untrained_pipeline(experiment, archive).to(device)
-    data = partial(synthetic_climatology, archive)
-    guide = build_guide(experiment.guidance, pipeline.codec, data=data)
+    climatology = partial(synthetic_climatology, archive)
+    guide = build_guide(experiment.guidance, ocean_of(pipeline.codec, climatology=climatology))
     steps = experiment.sampling.steps
     return {
         UNGUIDED: Chain(pipeline, None, steps, adjusts=False),

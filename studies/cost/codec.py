@@ -12,16 +12,15 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DModel
-from guidance.decoding import Decoder
 from torch import Tensor, nn
 
 from autoencoder.codec import Codec
-from autoencoder.train import build_codec
 from configs import Experiment
+from configs.run import Run
 from data.archive.protocol import Archive
 from data.state import State
 from evaluation.provenance import provenance
-from guidance.energy import WeightedTerm, energy_and_gradient
+from guidance.energy import Decoder, WeightedTerm, energy_and_gradient
 from latent_diffusion.denoiser import predict
 from latent_diffusion.train import build_denoiser
 from studies.cost.meter import PLAIN_METER, Meter, use_threads
@@ -91,11 +90,11 @@ def grid_cost(
     """
     grid = synthetic_grid(*shape, periodic_x=periodic_x)
     archive = SyntheticArchive(grid, has_sea_level=sea_level)
-    codec = build_codec(experiment, archive).to(meter.device)
+    codec = Run(experiment).untrained_codec(archive).to(meter.device)
     cost = codec_cost(codec, archive.read([0]), repeats=meter.repeats) | {
         "compression": codec.compression
     }
-    unet = build_denoiser(experiment, codec)
+    unet = build_denoiser(experiment.diffusion, codec)
     cost |= _named("latent_guided_step", guided_step_cost(unet, codec, meter=meter))
     if data_space:
         cost |= data_space_cost(experiment, archive, meter=meter)
@@ -106,8 +105,8 @@ def grid_cost(
 def data_space_cost(experiment: Experiment, archive: Archive, *, meter: Meter) -> dict[str, float]:
     """One forward pass and one guided step of the data-space network on the archive's grid."""
     plain = in_data_space(experiment)
-    codec = build_codec(plain, archive).to(meter.device)
-    unet = build_denoiser(plain, codec).to(meter.device)
+    codec = Run(plain).untrained_codec(archive).to(meter.device)
+    unet = build_denoiser(plain.diffusion, codec).to(meter.device)
     maps = codec.static_maps
     latents = torch.randn(1, *codec.latent_shape, device=meter.device)
     forward = meter.cost(lambda: predict(unet.eval(), latents, TIMESTEP, maps))
@@ -173,4 +172,5 @@ def run(
         periodic_x=not closed,
         meter=Meter(repeats, device),
     )
-    tell({"grid": grid, "cost": cost, "provenance": provenance(seeds={})}, output)
+    made_by = provenance(seeds={})
+    tell({"kind": "codec_cost", "grid": grid, "cost": cost, "provenance": made_by}, output)

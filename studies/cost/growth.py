@@ -23,20 +23,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from guidance.decoding import Decoder, Features
 from torch import Tensor
 
 from autoencoder.codec import Codec, VolumeCodec
 from autoencoder.train import design_codec
 from configs import Experiment
+from configs.run import Run
 from data.state import State
 from evaluation.provenance import provenance
-from guidance.energy import WeightedTerm, energy_of
-from guidance.guide import Guide
+from guidance.energy import Decoder, Features, WeightedTerm, energy_of
+from guidance.guide import EstimateGuide
 from latent_diffusion.denoiser import predict
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.train import build_schedule
+from latent_diffusion.schedulers import build_schedule
 from studies.cost.codec import SUM, TIMESTEP, decode_gradient
 from studies.cost.counting import counted
 from studies.cost.guidance import pipeline_around
@@ -110,19 +110,16 @@ def meta_pipeline(experiment: Experiment, shape: Shape) -> StatePipeline:
         "grid_digest": "",
     }
     with torch.device("meta"):
-        codec = design_codec(experiment, ocean)
+        stages = Run(experiment).diffusion_stages
+        codec = design_codec(experiment.autoencoder, ocean, diffusion_stages=stages)
     return pipeline_around(codec, experiment).to("meta")
 
 
 def guided_steps(experiment: Experiment, pipeline: StatePipeline) -> int:
     """How many of a chain's steps are guided."""
     settings, steps = experiment.guidance, experiment.sampling.steps
-    terms = [
-        WeightedTerm(_nothing, weight, *settings.window(name))
-        for name, weight in settings.weights.items()
-        if weight
-    ]
-    guide = Guide(terms, start=settings.start, every=settings.every)
+    terms = [WeightedTerm(_nothing, term.weight, term) for term in settings.terms]
+    guide = EstimateGuide(terms, settings)
     pipeline.scheduler.set_timesteps(steps)
     return sum(guide.acts_at(pipeline.place(index)) for index in range(steps))
 
@@ -214,7 +211,7 @@ def _denoise_and_learn(experiment: Experiment, pipeline: StatePipeline) -> None:
     codec = pipeline.codec
     objective = DenoisingObjective(
         pipeline.unet,
-        schedule=build_schedule(experiment),
+        schedule=build_schedule(experiment.diffusion.train_timesteps),
         weight=codec.latent_weight,
         static_maps=codec.static_maps,
     )
@@ -261,6 +258,7 @@ def run(experiment: Experiment, *, grid: Sequence[str] = GRIDS, output: Path | N
     """Count an experiment's costs on grids and print them as JSON."""
     result = {
         "growth": growth(experiment, [parse_shape(text) for text in grid]),
+        "kind": "growth",
         "provenance": provenance(seeds={}),
     }
     tell(result, output)

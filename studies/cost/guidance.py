@@ -15,43 +15,36 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from latent_diffusion.guides import build_guide
 
 from autoencoder.codec import Codec
-from autoencoder.train import build_codec
 from configs import Experiment
-from configs.schema import GuidanceSettings
+from configs.run import Run
 from data.archive.protocol import Archive
 from data.errors import UserError
 from data.state import State
 from evaluation.metrics import overturning_columns_percent
 from evaluation.provenance import provenance
+from guidance.build import build_guide
 from guidance.climatology import Climatology, climatology
-from guidance.guide import Guide, SampleGuide
+from guidance.guide import Guide
 from guidance.seawater import equation_of_state
+from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust
-from latent_diffusion.pipeline import StatePipeline, build_scheduler
+from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.sample import member_generator
-from latent_diffusion.train import build_denoiser, build_schedule
+from latent_diffusion.train import build_denoiser
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import NOISE, SyntheticArchive, parse_shape, synthetic_grid
 from training.log import tell
 
-NEAREST: dict[str, Any] = {"unstable_pairs": 0.0}
-HINGE: dict[str, Any] = {"nearest_stable_state": 0.0}
 # Settings of the section guidance, laid over the experiment's own.
 VARIANTS: dict[str, dict[str, Any]] = {
     "as configured": {},
-    "damped": {"damped": True},
     "every third step": {"every": 3},
     "from 0.25 of the time on": {"start": 0.25},
     "all of the chain": {"start": 0.0},
-    "nearest stable state": NEAREST,
-    "nearest, linear path": {**NEAREST, "by": "surrogate"},
-    "nearest, encoded again": {**NEAREST, "by": "encoder"},
-    "nearest, denoiser too": {**NEAREST, "by": "network"},
-    "hinge": HINGE,
-    "hinge, linear path": {**HINGE, "by": "surrogate"},
+    "nearest stable state": {"terms": ["nearest_stable_state"]},
+    "hinge": {"terms": ["unstable_pairs"]},
 }
 
 
@@ -69,10 +62,11 @@ def guidance_cost(
     """
     pipeline = untrained_pipeline(experiment, archive).to(meter.device)
     eos = equation_of_state(archive.equation_of_state)
-    data = cache(partial(synthetic_climatology, archive))
+    climatology = cache(partial(synthetic_climatology, archive))
+    ocean = ocean_of(pipeline.codec, climatology=climatology)
     steps = experiment.sampling.steps
 
-    def draw(guide: Guide | SampleGuide | None) -> State:
+    def draw(guide: Guide | None) -> State:
         return pipeline(generators=[member_generator(0, 0)], steps=steps, guide=guide).state
 
     unguided = draw(None)
@@ -80,9 +74,7 @@ def guidance_cost(
     guided_steps = {}
     for name, changes in variants.items():
         settings = GuidanceSettings.model_validate(experiment.guidance.model_dump() | changes)
-        if settings.by == "surrogate" and not pipeline.codec.has_linear_decoder:
-            continue
-        guide = build_guide(settings, pipeline.codec, data=data)
+        guide = build_guide(settings, ocean)
         guided_steps[name] = sum(guide.acts_at(pipeline.place(k)) for k in range(steps))
         draw(guide)  # compiles what the constraint needs
         seconds[name] = meter.median_seconds(partial(draw, guide))
@@ -110,17 +102,14 @@ def synthetic_climatology(archive: Archive) -> Climatology:
 
 def untrained_pipeline(experiment: Experiment, archive: Archive) -> StatePipeline:
     """The networks and the scheduler that the experiment describes, on the archive's grid."""
-    return pipeline_around(build_codec(experiment, archive), experiment)
+    return pipeline_around(Run(experiment).untrained_codec(archive), experiment)
 
 
 def pipeline_around(codec: Codec, experiment: Experiment) -> StatePipeline:
     """The experiment's sampler of the codec's latents, with an untrained denoiser."""
-    sampling, unet = experiment.sampling, build_denoiser(experiment, codec)
-    scheduler = build_scheduler(
-        sampling.scheduler, sampling.scheduler_options, schedule=build_schedule(experiment)
-    )
+    unet = build_denoiser(experiment.diffusion, codec)
     codec, unet = (network.eval().requires_grad_(False) for network in (codec, unet))
-    pipeline = StatePipeline(unet, scheduler, codec, steps=sampling.steps)
+    pipeline = Run(experiment).pipeline_around(unet, codec)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -156,6 +145,7 @@ def run(
             variants={name: VARIANTS[name] for name in only or VARIANTS},
             meter=Meter(repeats, device),
         ),
+        "kind": "guidance_cost",
         "provenance": provenance(seeds={"sampling": 0}),
     }
     tell(result, output)

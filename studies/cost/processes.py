@@ -131,7 +131,8 @@ def run(
     """Measure in each number of processes, or in this one's, and print the result as JSON."""
     if processes:
         rows = rows_by_processes(experiment, processes, threads=threads or 1, steps=steps)
-        tell({"processes": rows, "provenance": provenance(seeds={})}, output)
+        made_by = provenance(seeds={})
+        tell({"kind": "processes", "processes": rows, "provenance": made_by}, output)
         return
     use_threads(threads)
     result = measure(experiment, steps=steps)

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import configs
+from autoencoder.settings import AutoencoderSettings
 from configs import Experiment, load_experiment
 from configs.loading import checked, merged, read_settings
-from configs.schema import AutoencoderSettings, GuidanceSettings
 from data.archive.reader import StateArchive
 from data.errors import UserError
+from guidance.settings import GuidanceSettings
 from studies.cost.synthetic import NOISE, SyntheticArchive, synthetic_grid
 
 LATENT, DATA_SPACE, SEED_PAPER = "latent", "data space", "data space, 1000 steps"

@@ -19,14 +19,14 @@ from accelerate import Accelerator
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoencoder.codec import Codec, VolumeCodec
-from autoencoder.train import build_codec
 from autoencoder.train import build_trainer as build_autoencoder_trainer
 from configs import Experiment
+from configs.run import Run
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from evaluation.provenance import provenance
 from latent_diffusion.latents import LatentCache
-from latent_diffusion.train import build_denoiser, build_schedule
+from latent_diffusion.train import build_denoiser
 from latent_diffusion.train import build_trainer as build_denoiser_trainer
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import SyntheticArchive, parse_shape, synthetic_grid
@@ -46,7 +46,7 @@ def training_cost(
     """Cost of a training step of the autoencoder (unless it is the identity) and the denoiser."""
     with TemporaryDirectory() as folder:
         experiment = experiment.model_copy(update={"run_directory": Path(folder)})
-        codec = build_codec(experiment, archive)
+        codec = Run(experiment).untrained_codec(archive)
         costs = {}
         if isinstance(codec, VolumeCodec):
             costs["autoencoder"] = _autoencoder_cost(experiment, codec, archive, steps=steps)
@@ -60,7 +60,7 @@ def step_cost(trainer: Trainer, *, steps: int) -> dict[str, float | str]:
     Memory [MB] is the growth during one step beyond networks and optimiser. The matmul share is
     the rate of operations over that of a product of large matrices in the training's precision.
     """
-    batch = next(iter(trainer.training_batches(0)))
+    batch = next(iter(trainer.batches(0)))
     for _ in range(WARM_UP_STEPS):
         trainer.step(batch)
     meter = Meter(device=str(trainer.accelerator.device))
@@ -93,7 +93,14 @@ def _autoencoder_cost(
     experiment: Experiment, codec: VolumeCodec, archive: Archive, *, steps: int
 ) -> dict[str, float | str]:
     accelerator = _accelerator(experiment, experiment.autoencoder.training.precision)
-    trainer = build_autoencoder_trainer(experiment, codec, archive=archive, accelerator=accelerator)
+    trainer = build_autoencoder_trainer(
+        experiment.autoencoder,
+        codec,
+        archive=archive,
+        accelerator=accelerator,
+        directory=experiment.run_directory,
+        diffusion_stages=Run(experiment).diffusion_stages,
+    )
     return step_cost(trainer, steps=steps)
 
 
@@ -102,12 +109,12 @@ def _denoiser_cost(experiment: Experiment, codec: Codec, *, steps: int) -> dict[
     latents = torch.randn(training.batch_size, *codec.latent_shape)
     moments = torch.stack([latents, torch.full_like(latents, POSTERIOR_STD)], dim=1)
     trainer = build_denoiser_trainer(
-        experiment,
+        experiment.diffusion,
         codec,
-        unet=build_denoiser(experiment, codec),
-        schedule=build_schedule(experiment),
+        unet=build_denoiser(experiment.diffusion, codec),
         datasets={"train": LatentCache(moments), "validation": LatentCache(moments)},
         accelerator=_accelerator(experiment, training.precision),
+        directory=experiment.run_directory,
     )
     return step_cost(trainer, steps=steps)
 
@@ -153,4 +160,4 @@ def _add(path: Path, name: str, result: dict[str, object]) -> None:
     """Put the result beside those of other experiments and grids that the file holds."""
     held = json.loads(path.read_text()) if path.is_file() else {"trainings": {}}
     held["trainings"][f"{name} {result['grid']}"] = result
-    write_json(path, held | {"provenance": result["provenance"]})
+    write_json(path, held | {"kind": "training_cost", "provenance": result["provenance"]})

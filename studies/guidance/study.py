@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
-from configs import Experiment
+from configs.run import Run
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.errors import UserError
@@ -28,12 +28,7 @@ from evaluation.metrics import EvaluationContext, evaluate_row, overturning_colu
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
-from latent_diffusion.sample import (
-    guide_of,
-    load_pipeline,
-    member_generator,
-    sampling_record,
-)
+from latent_diffusion.sample import member_generator
 from studies.guidance.figures import accuracy_against_cost, trade_off, w1_by_level
 from studies.guidance.metrics import (
     adjustment_moves,
@@ -60,11 +55,11 @@ class Judge:
     context: EvaluationContext
 
     @classmethod
-    def of(cls, experiment: Experiment, *, split: str) -> Judge:
+    def of(cls, run: Run, *, split: str) -> Judge:
         """The judge on a split of the experiment's archive."""
-        archive, codec = StateArchive.open(experiment.data.archive), load_pipeline(experiment).codec
+        archive, codec = run.archive, run.pipeline().codec
         codec.check_archive(archive)
-        truth = archive.read(spread_out(archive.indices(split), experiment.evaluation.states))
+        truth = archive.read(spread_out(archive.indices(split), run.settings.evaluation.states))
         eos = equation_of_state(archive.equation_of_state)
         training = archive.read(archive.indices("train"))
         return cls(archive, codec, truth, EvaluationContext(archive.grid, eos, training))
@@ -109,14 +104,14 @@ def compare_guidance(
     for point in tqdm(points if draw else [], desc="guiding", unit="ensemble"):
         if _finished(study, point, split) is None:
             if point.space not in judges:
-                judges[point.space] = Judge.of(point.experiment, split=split)
+                judges[point.space] = Judge.of(Run(point.experiment), split=split)
             run_point(study, point, judges[point.space], split=split)
     return summarise(study, split=split)
 
 
 def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -> None:
     """Draw the point's ensemble, judge it and write its metrics; the first seed's are drawn too."""
-    state, seconds = draw_timed(point.experiment)
+    state, seconds = draw_timed(Run(point.experiment))
     adjusted = judge.adjusted(state)
     result = {
         "record": _record(point),
@@ -135,11 +130,11 @@ def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -
     write_json(_metrics_path(study, point, split), result)
 
 
-def draw_timed(experiment: Experiment) -> tuple[State, float]:
+def draw_timed(run: Run) -> tuple[State, float]:
     """An ensemble as the sampler leaves it, and the processor time [s] that its chains took."""
-    pipeline = load_pipeline(experiment).to(launched_processes().device)
-    guide = guide_of(experiment, pipeline.codec) if experiment.guidance.enabled else None
-    settings, states, seconds = experiment.sampling, [], 0.0
+    pipeline = run.pipeline().to(launched_processes().device)
+    guide = run.guide(pipeline.codec) if run.settings.guidance.enabled else None
+    settings, states, seconds = run.settings.sampling, [], 0.0
     for first in range(0, settings.members, settings.batch_size):
         members = range(first, min(first + settings.batch_size, settings.members))
         generators = [member_generator(settings.seed, member) for member in members]
@@ -249,9 +244,9 @@ def _finished(study: GuidanceStudy, point: Point, split: str) -> dict[str, Any] 
 
 def _record(point: Point) -> str:
     """What a point's metrics depend on, as JSON."""
-    experiment = point.experiment
-    record = json.loads(sampling_record(experiment, guided=experiment.guidance.enabled))
-    return json.dumps(record | {"truth_states": experiment.evaluation.states})
+    run = Run(point.experiment)
+    record = json.loads(run.sampling_record(guided=run.settings.guidance.enabled))
+    return json.dumps(record | {"truth_states": run.settings.evaluation.states})
 
 
 def _spread(values: Sequence[float | None]) -> list[float | None]:

@@ -13,8 +13,7 @@ from typing import get_args
 
 import numpy as np
 
-from configs import Experiment
-from data.archive.reader import StateArchive
+from configs.run import Run
 from data.basin.forcing import DAYS_PER_YEAR
 from data.errors import UserError
 from evaluation.provenance import provenance
@@ -33,7 +32,7 @@ from training.log import tell
 RECORD_DAYS = 2.0  # the quickstart's tracer step
 
 
-def cold_starts(experiment: Experiment, *, states: int, days: float) -> dict[str, dict[str, float]]:
+def cold_starts(run: Run, *, states: int, days: float) -> dict[str, dict[str, float]]:
     """Figures of `swing` for each way to start, means over `states` held-out states.
 
     Runs are kept in the run's directory and not repeated. Raises UserError without a basin, for
@@ -43,7 +42,7 @@ def cold_starts(experiment: Experiment, *, states: int, days: float) -> dict[str
         raise UserError(
             f"the energy of {days:g} days is judged by a year's end: give 1 to 180 days."
         )
-    runs = {kind: _runs(experiment, kind, states, days) for kind in get_args(FirstVelocities)}
+    runs = {kind: _runs(run, kind, states, days) for kind in get_args(FirstVelocities)}
     settled = [_mean_energy(run, after=DAYS_PER_YEAR - days) for run in runs["rest"]]
     return {
         kind: _means(
@@ -71,10 +70,8 @@ def swing(energy: FloatArray, settled: float) -> dict[str, float]:
     }
 
 
-def _runs(
-    experiment: Experiment, kind: FirstVelocities, states: int, days: float
-) -> list[MemberRun]:
-    settings, archive = integration_settings(experiment), StateArchive.open(experiment.data.archive)
+def _runs(run: Run, kind: FirstVelocities, states: int, days: float) -> list[MemberRun]:
+    settings, archive = integration_settings(run), run.archive
     held_out = archive.indices("test")
     if not 0 < states <= len(held_out):
         raise UserError(
@@ -82,8 +79,8 @@ def _runs(
             "--states between 1 and that."
         )
     chosen = held_out[np.arange(states) * len(held_out) // states]
-    years = first_free_year(experiment) + archive.time[chosen] % 1
-    parameters = member_parameters(experiment, archive.member[chosen])
+    years = first_free_year(run) + archive.time[chosen] % 1
+    parameters = member_parameters(run, archive.member[chosen])
     study = Integrations(
         starts={
             kind: Starts(
@@ -94,7 +91,7 @@ def _runs(
         conditions=[
             Conditions(parameters[k], settings.seed, float(years[k])) for k in range(states)
         ],
-        directory=experiment.run_directory / "cold_start",
+        directory=run.directory / "cold_start",
         velocities=kind,
         record_days=RECORD_DAYS,
     )
@@ -117,14 +114,13 @@ def _means(rows: list[dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
-def run(
-    experiment: Experiment, *, states: int = 2, days: float = 60.0, output: Path | None = None
-) -> None:
+def run(run: Run, *, states: int = 2, days: float = 60.0, output: Path | None = None) -> None:
     """Start the basin both ways and print the result as JSON."""
     result: dict[str, object] = {
         "states": states,
         "days": days,
-        "cold_starts": cold_starts(experiment, states=states, days=days),
-        "provenance": provenance(seeds={"integration": integration_settings(experiment).seed}),
+        "cold_starts": cold_starts(run, states=states, days=days),
+        "kind": "cold_starts",
+        "provenance": provenance(seeds={"integration": integration_settings(run).seed}),
     }
     tell(result, output)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from configs import Experiment
+from configs.run import Run
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid
@@ -22,7 +22,6 @@ from data.state import State
 from evaluation.provenance import provenance
 from guidance.balance import Reference, Velocities, balanced_velocities
 from guidance.seawater import EquationOfState, equation_of_state
-from latent_diffusion.sample import row_path
 from training.log import tell
 
 REFERENCES: tuple[Reference, ...] = ("sea_level", "floor", 2000.0, 1000.0)
@@ -88,13 +87,13 @@ def _nearest(grid: OceanGrid, depth: float) -> int:
     return int(np.abs(grid.depth - depth).argmin())
 
 
-def of_experiment(experiment: Experiment, *, states: int) -> _Rows:
+def of_experiment(run: Run, *, states: int) -> _Rows:
     """`flow_references` of the first `states` samples and as many held-out states.
 
     Raises UserError where there is no sea level, no sample, fewer states, or no latitude.
     """
-    archive = StateArchive.open(experiment.data.archive)
-    samples = StateArchive.open(row_path(experiment, "guided_adjusted"))
+    archive = run.archive
+    samples = StateArchive.open(run.samples("guided_adjusted"))
     held_out = archive.indices("test")
     if not archive.has_sea_level or archive.grid.horizontal_units != "degrees":
         raise UserError(f"{archive.path} has no sea level, or its grid lies on a plane.")
@@ -112,11 +111,12 @@ def of_experiment(experiment: Experiment, *, states: int) -> _Rows:
     )
 
 
-def run(experiment: Experiment, *, states: int = 16, output: Path | None = None) -> None:
+def run(run: Run, *, states: int = 16, output: Path | None = None) -> None:
     """Print the figures as JSON."""
     result: dict[str, object] = {
         "states": states,
-        "flow_references": of_experiment(experiment, states=states),
-        "provenance": provenance(seeds={"sampling": experiment.sampling.seed}),
+        "flow_references": of_experiment(run, states=states),
+        "kind": "flow_references",
+        "provenance": provenance(seeds={"sampling": run.settings.sampling.seed}),
     }
     tell(result, output)

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from configs import Experiment
-from data.archive.reader import StateArchive
+from configs.run import Run
 from data.errors import UserError
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
@@ -51,7 +50,7 @@ SAMPLING_STATES = 16
 CORES = 2  # of the machine whose wall seconds of training cost.json holds
 
 
-def report(experiment: Experiment, result: IntegrationResult) -> dict[str, Any]:
+def report(run: Run, result: IntegrationResult) -> dict[str, Any]:
     """All figures of what has finished, ready for JSON; without a true run, only what is asked.
 
     Raises `UserError` for a study whose runs are too short to drift.
@@ -61,11 +60,11 @@ def report(experiment: Experiment, result: IntegrationResult) -> dict[str, Any]:
             f"drift is counted from the second year on: give integration.starts at least "
             f"{SHORTEST} years"
         )
-    content: dict[str, Any] = {"runs": _runs_table(experiment, result), "after": {}}
+    content: dict[str, Any] = {"runs": _runs_table(run, result), "after": {}}
     accounts = {name: ocean.account() for name, ocean in dino(tables.result_of).items()}
     if TRUTH in result.labels:
         found, seconds = Findings(result), year_seconds(result)
-        accounts = basin_accounts(experiment, found, seconds["mean"]) | accounts
+        accounts = basin_accounts(run, found, seconds["mean"]) | accounts
         content |= {
             "criterion": _criterion_table(found),
             "after": {f"{years:g}": _starts_table(found, years) for years in found.lengths},
@@ -76,8 +75,8 @@ def report(experiment: Experiment, result: IntegrationResult) -> dict[str, Any]:
             "verdict": verdict(found),
         }
     content["accounts"] = {name: account.as_dict() for name, account in accounts.items()}
-    seeds = {"integration": integration_settings(experiment).seed}
-    return {"spinup": content, "provenance": provenance(seeds=seeds)}
+    seeds = {"integration": integration_settings(run).seed}
+    return {"kind": "spinup", "spinup": content, "provenance": provenance(seeds=seeds)}
 
 
 def year_seconds(result: IntegrationResult) -> dict[str, float]:
@@ -88,7 +87,7 @@ def year_seconds(result: IntegrationResult) -> dict[str, float]:
     return found
 
 
-def basin_accounts(experiment: Experiment, found: Findings, year: float) -> dict[str, Account]:
+def basin_accounts(run: Run, found: Findings, year: float) -> dict[str, Account]:
     """The basin's accounting, by each way to say when it has settled.
 
     year: processor seconds of a simulated one
@@ -96,8 +95,8 @@ def basin_accounts(experiment: Experiment, found: Findings, year: float) -> dict
     ways = {name: way for name, way in _settling(found).items() if way[2] is not None}
     if not ways:
         return {}
-    sampling, training = sampling_seconds(experiment), training_seconds(experiment)
-    data = year * simulated_years(experiment)
+    sampling, training = sampling_seconds(run), training_seconds(run)
+    data = year * simulated_years(run)
     return {
         name: Account(year, cold, cold * year, settled, sampling, generated, training, data)
         for name, (cold, settled, generated) in ways.items()
@@ -105,14 +104,14 @@ def basin_accounts(experiment: Experiment, found: Findings, year: float) -> dict
     }
 
 
-def sampling_seconds(experiment: Experiment) -> float:
+def sampling_seconds(run: Run) -> float:
     """Processor seconds to draw and adjust one state; measured once and kept with the study."""
-    path = study_directory(experiment) / "sampling_cost.json"
+    path = study_directory(run) / "sampling_cost.json"
     if path.is_file():
         return float(json.loads(path.read_text())["seconds_per_state"])
-    sampling = experiment.sampling.model_copy(update={"members": SAMPLING_STATES})
-    state, seconds = draw_timed(experiment.model_copy(update={"sampling": sampling}))
-    archive = StateArchive.open(experiment.data.archive)
+    sampling = run.settings.sampling.model_copy(update={"members": SAMPLING_STATES})
+    state, seconds = draw_timed(run.with_settings(sampling=sampling))
+    archive = run.archive
     began = time.process_time()
     adjust(state, eos=equation_of_state(archive.equation_of_state), grid=archive.grid)
     seconds += time.process_time() - began
@@ -120,21 +119,21 @@ def sampling_seconds(experiment: Experiment) -> float:
     return seconds / len(state)
 
 
-def training_seconds(experiment: Experiment) -> float:
+def training_seconds(run: Run) -> float:
     """Processor seconds of both trainings at most: wall seconds of the run's cost.json, all cores.
 
     NaN if the run's cost was not kept.
     """
-    path = experiment.run_directory / "cost.json"
+    path = run.directory / "cost.json"
     if not path.is_file():
         return float("nan")
     cost = json.loads(path.read_text())
     return CORES * (cost["autoencoder_seconds"] + cost["diffusion_seconds"])
 
 
-def simulated_years(experiment: Experiment) -> float:
+def simulated_years(run: Run) -> float:
     """Simulated years behind the archive: the spin-up and all its branches."""
-    simulation = experiment.data.simulation
+    simulation = run.settings.data.simulation
     assert simulation is not None, "an integration study has a simulation"
     branch = simulation.adjust_years + simulation.record_years
     return simulation.spin_up_years + len(simulation.members) * branch
@@ -166,10 +165,10 @@ def dino(results: Callable[[str], dict[str, Any]]) -> dict[str, OnPaper]:
     }
 
 
-def _runs_table(experiment: Experiment, result: IntegrationResult) -> dict[str, dict[str, Any]]:
+def _runs_table(run: Run, result: IntegrationResult) -> dict[str, dict[str, Any]]:
     """What was asked for and what has finished."""
     table = {}
-    for label, kind in integration_settings(experiment).starts.items():
+    for label, kind in integration_settings(run).starts.items():
         runs = result.of(label)
         longer = [run.years for run in result.long_runs if run.label == label]
         table[label] = {
@@ -299,7 +298,7 @@ def _median(years: Sequence[float | None]) -> float | None:
 
 
 def run(
-    experiment: Experiment,
+    run: Run,
     *,
     output: Path = DOCS / "results" / "spinup.json",
     figures: Path = DOCS / "figures",
@@ -307,11 +306,10 @@ def run(
     """Write what has finished of a study to the JSON file `output`, and its figures."""
     from studies.spinup.figures import save_spinup_figures
 
-    result = finished_study(experiment)
-    content = report(experiment, result)
+    result = finished_study(run)
+    content = report(run, result)
     spinup = content["spinup"]
-    grid = StateArchive.open(experiment.data.archive).grid
-    spinup["figures"] = save_spinup_figures(Findings(result), grid, spinup["accounts"], figures)
+    save_spinup_figures(Findings(result), run.archive.grid, spinup["accounts"], figures)
     write_json(output, content)
     print("\n".join(spinup.get("verdict", [NOTHING_YET])))
     print(f"wrote {output} and {figures}/spinup_*.png")

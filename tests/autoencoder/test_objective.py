@@ -11,8 +11,7 @@ from autoencoder import objective as module
 from autoencoder.codec import VolumeCodec
 from autoencoder.objective import TERMS, AutoencoderObjective
 from autoencoder.settings import LossSettings
-from autoencoder.train import build_codec, train_codec
-from data.archive.reader import StateArchive
+from configs.stages import train_codec
 from data.errors import UserError
 from data.state import State
 from guidance.seawater import equation_of_state, freezing_temperature
@@ -38,13 +37,13 @@ def wide_archive(tmp_path_factory, write_tiny_archive):
 
 
 @pytest.fixture
-def build(wide_archive, tiny_experiment):
+def build(wide_archive, tiny_run):
     """Builds an objective of the given loss weights, and a batch of two states."""
 
     def build(losses: dict[str, float], **options) -> tuple[AutoencoderObjective, torch.Tensor]:
-        experiment = tiny_experiment("--data.archive", str(wide_archive))
-        archive = StateArchive.open(wide_archive)
-        codec = build_codec(experiment, archive)
+        run = tiny_run("--data.archive", str(wide_archive))
+        archive = run.archive
+        codec = run.untrained_codec(archive)
         assert isinstance(codec, VolumeCodec)
         eos = equation_of_state(archive.equation_of_state)
         objective = AutoencoderObjective(codec, eos=eos, losses=losses, **options)
@@ -148,12 +147,12 @@ def test_a_perfect_codec_costs_only_what_the_truth_overturns(build):
     assert costs == pytest.approx(dict.fromkeys(costs, 0.0), abs=1e-6)
 
 
-def test_a_grid_without_room_for_spectra_is_refused_in_a_sentence(tiny_experiment):
+def test_a_grid_without_room_for_spectra_is_refused_in_a_sentence(tiny_run):
     with pytest.raises(UserError, match=r"8 x 8 cells without land.*12 x 8.*losses\.spectral"):
-        train_codec(tiny_experiment("--autoencoder.losses.spectral", "0.1"))
+        train_codec(tiny_run("--autoencoder.losses.spectral", "0.1"))
 
 
-def test_jitter_without_terms_to_repeat_is_refused(tiny_experiment):
+def test_jitter_without_terms_to_repeat_is_refused(tiny_run):
     words = (
         "--autoencoder.losses.stratification",
         "0",
@@ -161,24 +160,24 @@ def test_jitter_without_terms_to_repeat_is_refused(tiny_experiment):
         "0.1",
     )
     with pytest.raises(UserError, match="latent_jitter repeats"):
-        tiny_experiment(*words)
+        tiny_run(*words)
 
 
 def test_all_terms_train_together_and_resume_exactly(
-    wide_archive, tiny_experiment, interrupt_training, assert_same_training
+    wide_archive, tiny_run, interrupt_training, assert_same_training
 ):
-    experiment = tiny_experiment(
+    experiment = tiny_run(
         *("--data.archive", str(wide_archive), "--autoencoder.training.samples", "24"), *EVERY_LOSS
     )
     whole, parted = (
-        experiment.model_copy(update={"run_directory": experiment.run_directory / name})
+        experiment.with_settings(run_directory=experiment.directory / name)
         for name in ("whole", "parted")
     )
     train_codec(whole)
     interrupt_training(train_codec, parted, at=12)
     train_codec(parted)
-    assert_same_training(whole.run_directory / "autoencoder", parted.run_directory / "autoencoder")
-    log = (whole.run_directory / "autoencoder" / "metrics.jsonl").read_text().splitlines()
+    assert_same_training(whole.directory / "autoencoder", parted.directory / "autoencoder")
+    log = (whole.directory / "autoencoder" / "metrics.jsonl").read_text().splitlines()
     logged = json.loads(log[-1])
     for name in (*ALL, "reconstruction", "jittered_stratification", "loss"):
         assert f"validation/{name}" in logged
