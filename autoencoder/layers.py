@@ -30,6 +30,7 @@ class NormalisedActivation(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise and activate `b c h w`."""
         return _NormalisedSiLU.apply(x, self.weight, self.eps)
 
 
@@ -73,6 +74,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Add what the body makes of `b c h w`."""
         if self.training or not torch.is_grad_enabled():
             return x + self.body(x)
         # Guidance wants the gradient of a finished network in little memory, at the price of
@@ -93,6 +95,7 @@ class Fold(nn.Module):
         self.shortcut = 4 * width_in % width_out == 0
 
     def forward(self, x: Tensor) -> Tensor:
+        """`b c h w` to `b d h/2 w/2`."""
         folded = F.pixel_unshuffle(x, 2)
         y = self.convolution(folded)
         if self.shortcut:
@@ -110,6 +113,7 @@ class Unfold(nn.Module):
         self.shortcut = 4 * width_out % width_in == 0
 
     def forward(self, x: Tensor) -> Tensor:
+        """`b c h w` to `b d 2h 2w`."""
         y = self.convolution(x)
         if self.shortcut:
             y = y + repeat(x, "b c h w -> b (c g) h w", g=self.repeats)

@@ -1,0 +1,80 @@
+"""What a codec remembers of its ocean, and the archives that it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from data.errors import UserError
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"rows": 12, "columns": 8},
+        {"rows": 11, "columns": 9},
+        {"rows": 13, "columns": 7, "periodic_x": False},
+    ],
+)
+def test_padding_comes_off_again(make_codec, variant):
+    codec, archive = make_codec(**variant)
+    field = torch.randn(2, *archive.grid.shape)
+    padded = codec.padding.pad(field)
+    assert all(size % 8 == 0 for size in padded.shape[-2:])
+    assert torch.equal(codec.padding.crop(padded), field)
+
+
+def test_the_fingerprint_changes_with_any_weight_or_statistic(make_codec):
+    codec, _ = make_codec()
+    seen = {codec.fingerprint}
+    for tensor in (next(codec.vae.parameters()), codec.statistics.std, codec.latent_mean):
+        with torch.no_grad():
+            tensor.view(-1)[0] += 1e-3
+        seen.add(codec.fingerprint)
+    assert len(seen) == 4
+
+
+def test_another_grid_is_refused_in_a_sentence(make_codec, tiny_grid):
+    codec, archive = make_codec()
+    wet = archive.grid.wet.copy()
+    wet[0, 5, 5] = False
+    with pytest.raises(UserError, match="wet mask differs in 1 cells"):
+        codec.check_grid(dataclasses.replace(archive.grid, wet=wet))
+    shallow = {name: getattr(archive.grid, name)[:4] for name in ("depth", "thickness", "wet")}
+    with pytest.raises(UserError, match="4 levels, fewer than the 5"):
+        codec.check_grid(dataclasses.replace(archive.grid, **shallow))
+    with pytest.raises(UserError, match=r"11 x 8 cells"):
+        codec.check_grid(tiny_grid(11, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("equation_of_state", "jmd95"), ("salinity_units", "g kg-1")]
+)
+def test_an_archive_of_other_physics_is_refused_in_a_sentence(make_codec, name, other):
+    codec, archive = make_codec()
+    codec.check_archive(archive)
+    found = getattr(archive, name)
+    codec.register_to_config(ocean=codec.config.ocean | {name: other})
+    with pytest.raises(UserError, match=f"{name.replace('_', ' ')} {found}, but .* {other}"):
+        codec.check_archive(archive)
+
+
+def test_the_network_is_told_where_land_is_and_where_it_is(make_codec):
+    codec, _ = make_codec("identity", rows=12, columns=8)
+    surface, column, north, cosine, sine = codec.static_maps
+    assert torch.equal(surface, codec.padding.pad(codec.grid_wet[0]).float())
+    assert (column <= surface).all()
+    assert (column < surface).any()
+    assert torch.equal(north[:, 0], torch.linspace(-1, 1, 12))
+    torch.testing.assert_close(cosine**2 + sine**2, torch.ones(12, 8))
+
+
+def test_the_maps_are_those_of_the_adopted_grid_and_can_be_met_by_gradients(make_codec):
+    codec, archive = make_codec("identity", rows=12, columns=8)
+    with torch.inference_mode():
+        before = codec.static_maps
+    assert codec.static_maps is before and not before.is_inference()
+    codec.adopt(dataclasses.replace(archive.grid, wet=archive.grid.wet & False), codec.statistics)
+    assert not codec.static_maps[:2].any()
