@@ -87,7 +87,7 @@ def _nearest(grid: OceanGrid, depth: float) -> int:
     return int(np.abs(grid.depth - depth).argmin())
 
 
-def of_experiment(run: Run, *, states: int) -> _Rows:
+def of_run(run: Run, *, states: int) -> _Rows:
     """`flow_references` of the first `states` samples and as many held-out states.
 
     Raises UserError where there is no sea level, no sample, fewer states, or no latitude.
@@ -115,7 +115,7 @@ def run(run: Run, *, states: int = 16, output: Path | None = None) -> None:
     """Print the figures as JSON."""
     result: dict[str, object] = {
         "states": states,
-        "flow_references": of_experiment(run, states=states),
+        "flow_references": of_run(run, states=states),
         "kind": "flow_references",
         "provenance": provenance(seeds={"sampling": run.settings.sampling.seed}),
     }

@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from autoencoder.settings import AutoencoderSettings, CodecDesign
-from training.settings import TrainingSettings
+from training.plan import TrainingPlan
 
-TRAINING = TrainingSettings(samples=1)
+TRAINING = TrainingPlan(samples=1)
 
 
 def test_the_design_is_that_of_the_settings_without_loss_and_training():

@@ -12,8 +12,8 @@ import torch
 import xarray as xr
 
 from autoencoder.codec import Codec
-from autoencoder.train import build_codec
 from configs import Experiment, load_experiment
+from configs.run import Run
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
@@ -74,8 +74,7 @@ def build(monkeypatch) -> Callable[[Experiment, OceanGrid], Codec]:
             salinity_units=experiment.data.ingest.salinity_units,
             indices=lambda split: np.arange(2),
         )
-        stages = len(experiment.diffusion.channels)
-        return build_codec(experiment.autoencoder, archive, diffusion_stages=stages).eval()  # type: ignore[arg-type]
+        return Run(experiment).untrained_codec(archive).eval()
 
     return build_on
 

@@ -11,16 +11,15 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
-from autoencoder.train import build_codec, load_codec
-from data.archive.reader import StateArchive
+from configs.run import guide_of_model
 from data.errors import UserError
 from guidance.energy import energy_of
 from guidance.guide import EstimateGuide, Guide
 from guidance.profiles import MeanProfileSettings
 from guidance.settings import GuidanceSettings
 from latent_diffusion.denoiser import build_unet
-from latent_diffusion.pipeline import StatePipeline, build_pipeline, model_directory
-from latent_diffusion.sample import guide_of, guide_of_model, load_pipeline, member_generator
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.sample import member_generator
 from latent_diffusion.schedulers import build_schedule, build_scheduler
 
 # Scheduler, options, error allowed at the end. DEIS and PNDM never quite reach noise level 0.
@@ -83,7 +82,7 @@ class Watch(Guide):
 def clean(trained) -> torch.Tensor:
     """The latent of a true state."""
     with torch.no_grad():
-        return load_codec(trained).encode(StateArchive.open(trained.data.archive).read([3]))
+        return trained.codec().encode(trained.archive.read([3]))
 
 
 @pytest.fixture
@@ -91,8 +90,8 @@ def make_pipeline(trained, clean):
     """The trained pipeline under another scheduler, with the oracle as its network if wanted."""
 
     def make(name: str, options: dict, *, oracle: bool) -> StatePipeline:
-        pipeline = load_pipeline(trained)
-        schedule = build_schedule(trained)
+        pipeline = trained.pipeline()
+        schedule = build_schedule(trained.settings.diffusion.train_timesteps)
         if oracle:
             pipeline.unet = Oracle()
             pipeline.unet.know(clean, schedule.alphas_cumprod)
@@ -170,7 +169,7 @@ def test_noisy_samples_are_guided_at_variance_1(make_pipeline, clean, name, opti
 def test_gradients_leave_less_to_adjust(trained, make_pipeline):
     pipeline = make_pipeline("DPMSolverMultistepScheduler", {}, oracle=False)
     settings = GuidanceSettings(terms=["nearest_stable_state"], start=0.0, step_cap=1.0)
-    guide = guide_of(trained.model_copy(update={"guidance": settings}), pipeline.codec)
+    guide = trained.with_settings(guidance=settings).guide(pipeline.codec)
     guided, unguided = (
         pipeline(generators=_generators(4), steps=6, guide=each).latents for each in (guide, None)
     )
@@ -178,16 +177,16 @@ def test_gradients_leave_less_to_adjust(trained, make_pipeline):
     assert after < 0.9 * before
 
 
-def test_in_data_space_the_last_estimate_lands_on_a_stable_state(tiny_experiment):
+def test_in_data_space_the_last_estimate_lands_on_a_stable_state(tiny_run):
     words = ("--autoencoder.kind", "identity", "--guidance.step_cap", "100")
-    experiment = tiny_experiment(*words, "--guidance.terms", "[nearest_stable_state]")
-    codec = build_codec(experiment, StateArchive.open(experiment.data.archive))
+    run = tiny_run(*words, "--guidance.terms", "[nearest_stable_state]")
+    codec = run.untrained_codec(run.archive)
     unet = build_unet(
         codec.latent_shape, static_maps=5, channels=(8,), blocks=1, attention=False, dropout=0.0
     )
-    pipeline = build_pipeline(experiment, unet=unet.eval(), codec=codec)
+    pipeline = run.pipeline_around(unet.eval(), codec)
     pipeline.set_progress_bar_config(disable=True)
-    guide = guide_of(experiment, codec)
+    guide = run.guide(codec)
     latents = pipeline(generators=_generators(2), steps=4, guide=guide).latents
     left = energy_of(guide.terms, latents, codec)
     unguided = pipeline(generators=_generators(2), steps=4).latents
@@ -195,16 +194,16 @@ def test_in_data_space_the_last_estimate_lands_on_a_stable_state(tiny_experiment
 
 
 @pytest.mark.parametrize("timesteps", [1000, 4000])
-def test_the_hinge_acts_in_the_last_step_alone(tiny_experiment, trained, timesteps):
+def test_the_hinge_acts_in_the_last_step_alone(tiny_run, trained, timesteps):
     """Whatever the number of noise levels of the training."""
-    experiment = tiny_experiment(
+    run = tiny_run(
         *("--diffusion.train_timesteps", str(timesteps), "--sampling.steps", "30"),
         *("--sampling.scheduler_options", "{use_karras_sigmas: true}"),
     )
-    saved = load_pipeline(trained)
-    pipeline = build_pipeline(experiment, unet=saved.unet, codec=saved.codec)
+    saved = trained.pipeline()
+    pipeline = run.pipeline_around(saved.unet, saved.codec)
     pipeline.set_steps(30)
-    guide = guide_of(trained.model_copy(update={"guidance": GuidanceSettings()}), saved.codec)
+    guide = trained.with_settings(guidance=GuidanceSettings()).guide(saved.codec)
     nearest, hinge = guide.terms
     found = [guide.terms_at(pipeline.place(index)) for index in range(30)]
     assert found[-2:] == [[nearest], [hinge]]
@@ -219,9 +218,8 @@ def test_the_hinge_acts_in_the_last_step_alone(tiny_experiment, trained, timeste
 def test_a_member_is_the_same_state_in_whatever_batch(trained, make_pipeline, name, guided):
     pipeline = make_pipeline(name, {}, oracle=False)
     # The smooth term: mixing a nearly neutral column, or not, is decided by rounding.
-    smooth = trained.guidance.model_copy(update={"terms": (MeanProfileSettings(),)})
-    experiment = trained.model_copy(update={"guidance": smooth})
-    guide = guide_of(experiment, pipeline.codec) if guided else None
+    smooth = trained.settings.guidance.model_copy(update={"terms": (MeanProfileSettings(),)})
+    guide = trained.with_settings(guidance=smooth).guide(pipeline.codec) if guided else None
     states = []
     for size in (1, 2, 3):
         parts = [_generators(6)[start : start + size] for start in range(0, 6, size)]
@@ -236,10 +234,10 @@ def test_a_member_is_the_same_state_in_whatever_batch(trained, make_pipeline, na
 
 def test_a_released_model_is_guided_as_its_configuration_says(trained):
     """From its folder alone: no archive is read."""
-    folder = model_directory(trained.run_directory)
+    folder = trained.model_folder
     codec = StatePipeline.from_pretrained(folder).codec
     alone = guide_of_model(folder, codec)
-    there = guide_of(trained, codec)
+    there = trained.guide(codec)
     assert isinstance(alone, EstimateGuide)
     assert alone.steering == there.steering
     assert [term.window for term in alone.terms] == [term.window for term in there.terms]
@@ -252,7 +250,7 @@ def test_a_released_model_is_guided_as_its_configuration_says(trained):
 
 def test_a_model_without_its_climatology_says_so(trained, tmp_path):
     folder = tmp_path / "model"
-    shutil.copytree(model_directory(trained.run_directory), folder)
+    shutil.copytree(trained.model_folder, folder)
     (folder / "climatology.json").unlink()
     with pytest.raises(UserError, match=r"has no climatology\.json, which its guide needs"):
         guide_of_model(folder, StatePipeline.from_pretrained(folder).codec)
@@ -261,7 +259,7 @@ def test_a_model_without_its_climatology_says_so(trained, tmp_path):
 def test_guidance_works_in_inference_mode(trained, make_pipeline):
     pipeline = make_pipeline("DDIMScheduler", {}, oracle=False)
     settings = GuidanceSettings(start=0.0)
-    guide = guide_of(trained.model_copy(update={"guidance": settings}), pipeline.codec)
+    guide = trained.with_settings(guidance=settings).guide(pipeline.codec)
     expected = pipeline(generators=_generators(1), steps=3, guide=guide).latents
     with torch.inference_mode():
         latents = pipeline(generators=_generators(1), steps=3, guide=guide).latents
@@ -283,7 +281,7 @@ def test_a_saved_pipeline_samples_the_same_states(make_pipeline, tmp_path):
 def test_sampled_states_are_in_physical_units_with_land_0(trained, make_pipeline):
     pipeline = make_pipeline("DDIMScheduler", {}, oracle=True)
     state = pipeline(generators=_generators(1), steps=2).state
-    truth = StateArchive.open(trained.data.archive).read([3])
+    truth = trained.archive.read([3])
     wet = pipeline.codec.statistics.wet
     assert (state.to_channels()[:, ~wet] == 0).all()
     assert (state.temperature - truth.temperature).abs().max() < 10
@@ -303,7 +301,9 @@ def test_sampled_states_are_in_physical_units_with_land_0(trained, make_pipeline
 )
 def test_a_scheduler_that_does_not_fit_is_refused(trained, name, options, named):
     with pytest.raises(UserError, match=named):
-        build_scheduler(name, options, schedule=build_schedule(trained))
+        build_scheduler(
+            name, options, schedule=build_schedule(trained.settings.diffusion.train_timesteps)
+        )
 
 
 @pytest.mark.parametrize(

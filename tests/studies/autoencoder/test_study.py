@@ -27,34 +27,34 @@ def study_path(tiny_config, tmp_path):
     return path
 
 
-def test_the_rate_is_of_training_steps(tiny_experiment, monkeypatch):
-    experiment = tiny_experiment()
-    batch = experiment.autoencoder.training.batch_size
+def test_the_rate_is_of_training_steps(tiny_run, monkeypatch):
+    run = tiny_run()
+    batch = run.settings.autoencoder.training.batch_size
     monkeypatch.setattr(codec_study, "_step_starts", lambda _: [0, 9, 18, 20, 22, 24, 26, 99])
-    assert training_rate(experiment) == batch / 2
+    assert training_rate(run) == batch / 2
 
 
 @pytest.mark.slow
-def test_the_rate_is_measured_and_leaves_nothing(tiny_experiment):
-    experiment = tiny_experiment()
-    assert 1 < training_rate(experiment) < 1e6
-    assert not experiment.run_directory.exists()
+def test_the_rate_is_measured_and_leaves_nothing(tiny_run):
+    run = tiny_run()
+    assert 1 < training_rate(run) < 1e6
+    assert not run.directory.exists()
 
 
 def test_samples_are_seconds_times_rate_in_whole_batches(study_path, monkeypatch):
     study = load_study(study_path, ["--training_seconds", "10"])
     monkeypatch.setattr(codec_study, "training_rate", lambda _: 13.1)
-    experiment, plan = codec_study.at_equal_cost(study, "plain")
+    run, plan = codec_study.at_equal_cost(study, "plain")
     assert plan["training_samples"] == 132
-    assert experiment.autoencoder.training.samples == 132
+    assert run.settings.autoencoder.training.samples == 132
     monkeypatch.setattr(codec_study, "training_rate", lambda _: pytest.fail("measured again"))
-    assert codec_study.at_equal_cost(study, "plain")[0] == experiment
+    assert codec_study.at_equal_cost(study, "plain")[0].settings == run.settings
 
 
-def test_a_short_training_warms_up_less(tiny_experiment):
-    experiment = tiny_experiment("--autoencoder.training.warmup_samples", "100")
-    assert with_samples(experiment, 50).autoencoder.training.warmup_samples == 10
-    assert with_samples(experiment, 5000).autoencoder.training.warmup_samples == 100
+def test_a_short_training_warms_up_less(tiny_run):
+    run = tiny_run("--autoencoder.training.warmup_samples", "100")
+    assert with_samples(run, 50).settings.autoencoder.training.warmup_samples == 10
+    assert with_samples(run, 5000).settings.autoencoder.training.warmup_samples == 100
 
 
 @pytest.mark.slow
@@ -73,7 +73,9 @@ def test_a_study_runs_resumes_and_reports(study_path, monkeypatch, capsys):
 
     trained = []
     train = codec_study.train_codec
-    monkeypatch.setattr(codec_study, "train_codec", lambda e: (trained.append(e.name), train(e)))
+    monkeypatch.setattr(
+        codec_study, "train_codec", lambda e: (trained.append(e.settings.name), train(e))
+    )
     compare(study)
     assert trained == ["no_mixing"]
     content = json.loads(summary.read_text())

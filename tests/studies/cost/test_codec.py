@@ -9,7 +9,7 @@ import torch
 
 from autoencoder.codec import IdentityCodec
 from autoencoder.periodic import PeriodicConv2d
-from autoencoder.train import build_codec
+from configs.run import Run
 from halocline import main
 from studies.cost.codec import decode_gradient, grid_cost
 from studies.cost.meter import Meter
@@ -19,7 +19,7 @@ from studies.cost.synthetic import SyntheticArchive, synthetic_grid
 def test_the_gradient_is_that_of_the_sum_of_all_numbers(tiny_experiment):
     experiment = tiny_experiment("--autoencoder.kind", "identity")
     archive = SyntheticArchive(synthetic_grid(5, 12, 8, periodic_x=True), has_sea_level=False)
-    codec = build_codec(experiment, archive)
+    codec = Run(experiment).untrained_codec(archive)
     assert isinstance(codec, IdentityCodec)
     gradient = decode_gradient(codec, codec.encode(archive.read([0])))
     expected = codec.statistics.std[:, None, None].expand_as(gradient[0])

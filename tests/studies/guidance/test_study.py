@@ -33,7 +33,7 @@ METHODS = {
 @pytest.fixture
 def study_path(trained, tmp_path):
     """A study of the tiny trained experiment."""
-    experiment = trained.model_dump(mode="json")
+    experiment = trained.settings.model_dump(mode="json")
     (tmp_path / "trained.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
     (tmp_path / "ways.yaml").write_text(yaml.safe_dump(METHODS, sort_keys=False))
     path = tmp_path / "guidance_tiny.yaml"
@@ -88,7 +88,7 @@ def test_a_point_of_other_settings_is_not_taken_for_done(study_path, tmp_path, m
     for study in (first, more, more):
         object.__setattr__(study, "directory", tmp_path / "again")
         compare_guidance(study, split="test", only=["unguided"])
-    assert [experiment.sampling.members for experiment in drawn] == [3, 3, 4, 4]
+    assert [run.settings.sampling.members for run in drawn] == [3, 3, 4, 4]
 
 
 def test_an_unknown_way_is_named(study_path):

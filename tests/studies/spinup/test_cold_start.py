@@ -7,19 +7,19 @@ import json
 import numpy as np
 import pytest
 
-from configs.schema import IntegrationSettings
 from data.basin.simulate import MemberSettings, SimulationSettings
 from data.errors import UserError
 from halocline import main
 from integration.integrate import IntegrationResult
 from integration.member_run import MemberRun
+from integration.settings import IntegrationSettings
 from studies.spinup import cold_start
 
 SETTLED = 2e-4
 
 
 @pytest.fixture
-def experiment(tiny_experiment):
+def experiment(tiny_run):
     """The tiny experiment with a basin that it could have been simulated with."""
     members = [MemberSettings(name=name, seed=seed) for seed, name in enumerate(("one", "two"))]
     simulation = SimulationSettings(
@@ -30,9 +30,9 @@ def experiment(tiny_experiment):
         record_years=1.0,
         record_interval_days=150.0,
     )
-    found = tiny_experiment()
-    data = found.data.model_copy(update={"simulation": simulation})
-    return found.model_copy(update={"data": data, "integration": IntegrationSettings()})
+    found = tiny_run()
+    data = found.settings.data.model_copy(update={"simulation": simulation})
+    return found.with_settings(data=data, integration=IntegrationSettings())
 
 
 def run(velocities: str, index: int, years: float) -> MemberRun:
@@ -87,17 +87,17 @@ def test_both_ways_to_start_are_compared_on_the_same_states(experiment, integrat
     assert found["rest"]["rise_and_fall_percent"] > 200
 
 
-def test_what_cannot_be_compared_is_refused(experiment, integrations, tiny_experiment):
+def test_what_cannot_be_compared_is_refused(experiment, integrations, tiny_run):
     with pytest.raises(UserError, match="give 1 to 180 days"):
         cold_start.cold_starts(experiment, states=1, days=300.0)
     with pytest.raises(UserError, match="holds out 4 states, and 5 are asked for"):
         cold_start.cold_starts(experiment, states=5, days=60.0)
     with pytest.raises(UserError, match="names no model to integrate in"):
-        cold_start.cold_starts(tiny_experiment(), states=1, days=60.0)
+        cold_start.cold_starts(tiny_run(), states=1, days=60.0)
 
 
 def test_the_command_prints_and_writes(experiment, integrations, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("configs.load_experiment", lambda config, overrides: experiment)
+    monkeypatch.setattr("configs.run.load_run", lambda config, overrides: experiment)
     path = tmp_path / "cold_start.json"
     words = ["some.yaml", "--states", "1", "--output", str(path)]
     main(["study", "spinup", "cold_start", *words])

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
 
+from configs.run import Run
 from data.errors import UserError
 from guidance.balance import Velocities
 from guidance.seawater import equation_of_state
 from halocline import main
-from studies.spinup import flow_reference
-from studies.spinup.flow_reference import flow_references, of_experiment, strength
+from studies.spinup.flow_reference import flow_references, of_run, strength
 
 
 def test_uniform_flows(tiny_grid):
@@ -38,18 +37,17 @@ def test_the_right_flow_is_that_of_the_truth_under_its_sea_level(tiny_grid, tiny
     assert again["generated, floor"] == rows["truth, floor"]
 
 
-def test_the_command(write_tiny_archive, tiny_experiment, tmp_path, monkeypatch, capsys):
+def test_the_command(write_tiny_archive, tiny_run, tmp_path, monkeypatch, capsys):
     archive = write_tiny_archive(tmp_path / "sea.zarr", sea_level=True)
-    experiment = tiny_experiment("--data.archive", str(archive))
-    monkeypatch.setattr(flow_reference, "row_path", lambda experiment, row: archive)
-    monkeypatch.setattr("configs.load_experiment", lambda config, overrides: experiment)
+    run = tiny_run("--data.archive", str(archive))
+    monkeypatch.setattr(Run, "samples", lambda run, row: archive)
+    monkeypatch.setattr("configs.run.load_run", lambda config, overrides: run)
     path = tmp_path / "found.json"
     words = ["some.yaml", "--states", "2", "--output", str(path)]
     main(["study", "spinup", "flow_reference", *words])
     assert json.loads(path.read_text()) == json.loads(capsys.readouterr().out)
     assert "generated, floor" in json.loads(path.read_text())["flow_references"]
     with pytest.raises(UserError, match="give --states between 1 and"):
-        of_experiment(experiment, states=50)
-    flat = SimpleNamespace(data=SimpleNamespace(archive=tiny_experiment().data.archive))
+        of_run(run, states=50)
     with pytest.raises(UserError, match="has no sea level"):
-        of_experiment(flat, states=1)
+        of_run(tiny_run(), states=1)
