@@ -93,9 +93,9 @@ def test_a_command_without_configuration_refuses_settings(capsys):
 def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     (tmp_path / "docs" / "results").mkdir(parents=True)
-    (tmp_path / "docs" / "results" / "processes.json").write_text(
-        '{"kind": "processes", "processes": {}}'
-    )
+    made_by = {"command": "halocline study cost processes", "commit": "abc", "machine": "a laptop"}
+    result = {"kind": "processes", "processes": {}, "provenance": made_by}
+    (tmp_path / "docs" / "results" / "processes.json").write_text(json.dumps(result))
     page = tmp_path / "README.md"
     page.write_text("<!-- table processes -->\n<!-- end -->\n")
     main(["study", "tables"])
