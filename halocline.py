@@ -20,6 +20,7 @@ from training.cost import read_cost, timed
 
 if TYPE_CHECKING:
     from configs.run import Run
+    from data.basin.design import EnsembleSettings
 
 DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity volumes that your ocean
@@ -147,13 +148,12 @@ def make_archive(run: Run) -> None:
 
 def simulate(run: Run, *, workers: int = 2) -> None:
     """Run the ensemble of the basin, then write its archive; finished members are kept."""
-    from data.basin import ensemble
     from data.basin.simulate import run_ensemble
     from data.basin.to_archive import write_simulation_archive
 
     data, directory = run.settings.data, run.directory / "simulation"
     if data.ensemble:
-        ensemble.run_ensemble(data.ensemble, directory=directory, workers=workers)
+        simulate_ensemble(data.ensemble, directory, data.archive, workers=workers)
         return
     if data.simulation is None:
         raise UserError(
@@ -163,6 +163,20 @@ def simulate(run: Run, *, workers: int = 2) -> None:
     run_ensemble(data.simulation, directory=directory, workers=workers)
     write_simulation_archive(data.simulation, directory=directory, output=data.archive)
     print(f"wrote {data.archive}")
+
+
+def simulate_ensemble(
+    settings: EnsembleSettings, directory: Path, archive: Path, *, workers: int
+) -> None:
+    """Run the perturbed-parameter ensemble, then write its archive."""
+    from data.basin.ensemble import run_ensemble
+    from data.basin.ensemble_archive import write_ensemble_archive
+    from data.basin.to_archive import basin_grid
+
+    refuse_to_overwrite(archive)
+    run_ensemble(settings, directory=directory, workers=workers)
+    write_ensemble_archive(settings, grid=basin_grid(settings.basin), output=archive)
+    print(f"wrote {archive}")
 
 
 def ingest(run: Run) -> None:

@@ -31,7 +31,7 @@ EquationName = Literal[
     "veros-vallis",
 ]
 TEOS10_EQUATIONS = ("nemo-teos10", "veros-gsw")  # of conservative temperature, absolute salinity
-SPLITS = {"train": 0, "validation": 1, "test": 2}
+SPLITS = {"train": 0, "validation": 1, "test": 2, "outside": 3}
 UNUSED = -1
 LEVEL_STEP_TEMPERATURE = 1 / 512  # K
 LEVEL_STEP_SALINITY = 1 / 4096  # 1e-3 or g/kg
@@ -43,8 +43,8 @@ SAMPLE_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "split": {
         "long_name": "part of the data that the state belongs to",
         "units": "1",
-        "flag_values": [-1, 0, 1, 2],
-        "flag_meanings": "unused train validation test",
+        "flag_values": [-1, 0, 1, 2, 3],
+        "flag_meanings": "unused train validation test outside",
     },
 }
 GRID_ATTRIBUTES: dict[str, dict[str, Any]] = {

@@ -135,7 +135,12 @@ class EnsembleSettings(_Settings):
     @cached_property
     def planned(self) -> list[PlannedMember]:
         """Every member in the order of the design, each after its parent."""
-        return [*self._inside(), *self._outside(), *self._replicates(), *self._continued()]
+        return [*self.recorded, *self._continued()]
+
+    @property
+    def recorded(self) -> list[PlannedMember]:
+        """The members whose states are archived: all but the continuations of others."""
+        return [*self._inside(), *self._outside(), *self._replicates()]
 
     @cached_property
     def record_times(self) -> tuple[float, ...]:

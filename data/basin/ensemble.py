@@ -48,8 +48,9 @@ class _Task(BaseModel):
     checkpoint_years: int
 
     @property
-    def years(self) -> float:
-        return self.record_times[-1]
+    def years(self) -> int:
+        """Whole years to the last record."""
+        return math.ceil(self.record_times[-1] - ROUNDING)
 
 
 def run_ensemble(settings: EnsembleSettings, *, directory: Path, workers: int) -> None:
@@ -107,7 +108,10 @@ def _integrate(task: _Task, report: Report) -> None:
     from data.basin.run import BasinRun, BlowUp  # Veros must be imported in the worker only
 
     _wait_for(task.start, report)
-    run = BasinRun(task.parameters, seed=task.seed)
+    try:
+        run = BasinRun(task.parameters, seed=task.seed)
+    except RuntimeError as error:  # Veros checks numerical stability when it is set up
+        raise UserError(f"{task.name}: {error}") from error
     start_year = _start(run, task)
     record = MemberRecord(task.directory, run.grid())
     checkpoint = task.directory / CHECKPOINT
@@ -141,8 +145,7 @@ def _advance(
     run: BasinRun, task: _Task, record: MemberRecord, start_year: float, report: Report
 ) -> None:
     """Step through whole years, with a stop at each record time."""
-    last = math.ceil(task.years - ROUNDING)
-    for year in range(round(run.year - start_year) + 1, last + 1):
+    for year in range(round(run.year - start_year) + 1, task.years + 1):
         means = _RunningMean(run)
         for stop in _stops(task.record_times, year):
             run.advance_to(start_year + stop, after_step=means.add)
@@ -154,7 +157,7 @@ def _advance(
             kinetic_energy=run.kinetic_energy(),
             with_fields=year in task.mean_years,
         )
-        if year % task.checkpoint_years == 0 or year == last:
+        if year % task.checkpoint_years == 0 or year == task.years:
             run.save(task.directory / CHECKPOINT)
         report(year)
 

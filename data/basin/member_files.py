@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,38 @@ def write_member(path: Path, record: MemberRecord, run: BasinRun, *, start_year:
         _write_npz(partial, arrays)
 
 
+@dataclass(frozen=True)
+class FinishedMember:
+    """The record of a finished member.
+
+    age: `t` [years after the branching]; start_year: model year of the branching; temperature
+    [degC] and salinity [g/kg]: `t z y x`, land 0; yearly: `year` and by year the level means
+    `temperature`, `salinity` `year z` and `kinetic_energy` [m2/s2]
+    """
+
+    age: FloatArray
+    start_year: float
+    temperature: FloatArray
+    salinity: FloatArray
+    yearly: dict[str, NDArray[Any]]
+
+
+def read_member(path: Path, grid: OceanGrid) -> FinishedMember:
+    """Unpack a finished member. Raises UserError if `path` is not one."""
+    stored = _load(path)
+    if "age" not in stored or "thetao" not in stored:
+        raise UserError(f"{path} is no finished member of an ensemble; simulate it again.")
+    fields = {name: _unpacked_field(stored[name], grid, step=step) for name, step in _STEPS.items()}
+    yearly = ("year", "temperature", "salinity", "kinetic_energy")
+    return FinishedMember(
+        age=stored["age"],
+        start_year=float(stored["start_year"]),
+        temperature=fields["thetao"],
+        salinity=fields["so"],
+        yearly={name: stored[name] for name in yearly},
+    )
+
+
 def read_end(
     path: Path,
 ) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray] | None, float]:
@@ -149,6 +182,13 @@ def _packed_fields(
         f"{prefix}{name}": pack(np.stack([one[name][grid.wet] for one in states]), step=step)
         for name, step in _STEPS.items()
     }
+
+
+def _unpacked_field(differences: IntArray, grid: OceanGrid, *, step: float) -> FloatArray:
+    """A field `t z y x`, land 0, from its packed wet cells."""
+    field = np.zeros((len(differences), *grid.shape))
+    field[:, grid.wet] = unpack(differences, step=step)
+    return field
 
 
 def _save(path: Path, arrays: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from data.archive.independence import independent_fields
 from data.archive.reader import ArchiveWriter
 from data.archive.splits import split_by_time_blocks
-from data.basin.forcing import MONTHS_PER_YEAR
+from data.basin.forcing import MONTHS_PER_YEAR, BasinParameters
 from data.basin.simulate import MemberSettings, SimulationSettings, records
 from data.errors import UserError
 from data.grid import OceanGrid
@@ -41,7 +41,7 @@ def write_simulation_archive(
     years = np.array([_year(settings, file) for files_ in files for file in files_])
     member = np.repeat(np.arange(len(files)), [len(files_) for files_ in files])
     split = split_by_time_blocks(years, member, gap_years=gap_years)
-    grid = basin_grid(settings.spin_up)
+    grid = basin_grid(settings.spin_up.parameters)
     attributes = _provenance(settings) | {
         "independent_states": _count_independent(files, years, member, grid)
     }
@@ -65,11 +65,11 @@ def write_simulation_archive(
             )
 
 
-def basin_grid(member: MemberSettings) -> OceanGrid:
+def basin_grid(parameters: BasinParameters) -> OceanGrid:
     """Grid of the basin. Imports Veros, which locks its settings for this process."""
     from data.basin.run import BasinRun
 
-    return BasinRun(member.parameters, seed=member.seed).grid()
+    return BasinRun(parameters, seed=0).grid()
 
 
 def _complete_records(

@@ -1,0 +1,115 @@
+"""From the finished members of an ensemble to a state archive."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from data.archive.format import SPLITS
+from data.archive.writer import ArchiveWriter
+from data.basin.certificate import Certificate
+from data.basin.design import EnsembleSettings, PlannedMember
+from data.basin.ensemble import finished_file
+from data.basin.member_files import FinishedMember, read_member
+from data.basin.to_archive import EQUATION_OF_STATE
+from data.errors import UserError
+from data.grid import OceanGrid
+from data.state import State
+
+# Of eight regular records these are archived: each season once, 1.25 to 3.75 years apart.
+KEPT_OF_EIGHT = (0, 3, 5, 6)
+
+
+def write_ensemble_archive(settings: EnsembleSettings, *, grid: OceanGrid, output: Path) -> None:
+    """Write the finished members to the archive `output`, thinned, split by member.
+
+    Each state carries its member's parameters, its age [years since the parameters changed] and
+    its season [fraction of the year]. Raises `UserError` if a member is not finished.
+    """
+    planned = settings.recorded
+    members = [_finished(settings, member, grid) for member in planned]
+    writer = ArchiveWriter(
+        output,
+        grid=grid,
+        equation_of_state=EQUATION_OF_STATE,
+        salinity_units="g/kg",
+        attributes=_provenance(settings, members, grid),
+        rounding=True,
+    )
+    with writer:
+        pairs = list(zip(planned, members, strict=True))
+        for number, (member, record) in enumerate(tqdm(pairs, desc="archiving", unit="member")):
+            _append(writer, settings, member, record, number=number)
+
+
+def archived(count: int, *, early: int) -> list[int]:
+    """Which of `count` records are archived: the `early` ones, and half of the regular ones."""
+    regular = range(count - early)
+    return [*range(early), *(early + k for k in regular if k % 8 in KEPT_OF_EIGHT)]
+
+
+def _append(
+    writer: ArchiveWriter,
+    settings: EnsembleSettings,
+    member: PlannedMember,
+    record: FinishedMember,
+    *,
+    number: int,
+) -> None:
+    parameters = {name: float(getattr(member.parameters, name)) for name in settings.ranges}
+    for index in archived(len(record.age), early=len(settings.early_years)):
+        age = float(record.age[index])
+        writer.append(
+            _state(record, index),
+            member=number,
+            time=age,
+            split=SPLITS[member.part],
+            parameters={**parameters, "age": age, "season": (record.start_year + age) % 1},
+        )
+
+
+def _state(record: FinishedMember, index: int) -> State:
+    fields = (record.temperature[index], record.salinity[index])
+    return State(*(torch.from_numpy(field)[None] for field in fields))
+
+
+def _finished(settings: EnsembleSettings, member: PlannedMember, grid: OceanGrid) -> FinishedMember:
+    path = finished_file(settings, member.name)
+    if not path.is_file():
+        raise UserError(
+            f"member {member.name} is not finished: {path} is missing; let the simulation go on "
+            "(it resumes by itself)"
+        )
+    return read_member(path, grid)
+
+
+def _provenance(
+    settings: EnsembleSettings, members: list[FinishedMember], grid: OceanGrid
+) -> dict[str, object]:
+    volume = grid.volume.sum(axis=(1, 2))
+    names = [member.name for member in settings.recorded]
+    certificates = {
+        name: Certificate.of(record.yearly, volume).as_dict()
+        for name, record in zip(names, members, strict=True)
+    }
+    return {
+        "title": "Perturbed-parameter ensemble of a DINO-like basin simulated with Veros",
+        "source": f"Veros {_version('veros')}, numpy {_version('numpy')}",
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "ensemble_settings": json.loads(settings.model_dump_json()),
+        "members": names,
+        "certificates": certificates,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

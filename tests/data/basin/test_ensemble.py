@@ -1,0 +1,91 @@
+"""Running a perturbed-parameter ensemble of the basin: branching, recording, resuming."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from data.basin.design import REFERENCE, EnsembleSettings
+from data.basin.ensemble import _integrate, _stops, _task, finished_file, run_ensemble
+from data.errors import UserError
+
+COARSE = {"resolution": 10.0, "levels": 8, "surface_thickness": 100.0, "tracer_step_days": 4.0}
+
+
+@pytest.fixture
+def settings(tmp_path) -> EnsembleSettings:
+    pytest.importorskip("veros")
+    from data.basin.run import BasinRun
+
+    settings = EnsembleSettings(
+        basin=COARSE,
+        start=tmp_path / "start.npz",
+        finished=tmp_path / "finished",
+        reference_years=1,
+        ranges={"warming": {"low": 0.0, "high": 4.0, "scale": "linear"}},
+        sequence_seed=1,
+        forcing_seed=2,
+        members=1,
+        early_years=[1],
+        record_years=0.5,
+        record_interval_days=180,
+        checkpoint_years=1,
+    )
+    temperature, salinity = BasinRun(settings.basin, seed=0).state()
+    np.savez(settings.start, thetao=temperature, so=salinity, year=np.float64(100.0))
+    return settings
+
+
+@pytest.mark.slow
+def test_members_branch_are_recorded_and_resume_exactly(settings, tmp_path):
+    run_ensemble(settings, directory=tmp_path / "whole", workers=1)
+    path = finished_file(settings, "m00")
+    whole = dict(np.load(path))
+    assert whole["age"].tolist() == [1.0, 1.5]
+    assert whole["start_year"] == 101.0
+    assert whole["mean_year"].tolist() == [1.0]
+    assert whole["year"].tolist() == [1.0, 2.0]
+
+    path.unlink()
+    task = _task(settings, settings.recorded[0], tmp_path / "parted")
+
+    def interrupt(years: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _integrate(task, interrupt)
+    assert not path.exists()
+    _integrate(task, lambda years: None)
+    parted = dict(np.load(path))
+    assert whole.keys() == parted.keys()
+    different = [name for name in whole if not np.array_equal(whole[name], parted[name])]
+    assert different == []
+
+
+@pytest.mark.slow
+def test_finished_members_are_not_run_again(settings, tmp_path, monkeypatch):
+    for name in (REFERENCE, "m00"):
+        finished_file(settings, name).parent.mkdir(exist_ok=True)
+        finished_file(settings, name).touch()
+    monkeypatch.setattr("data.basin.ensemble.run_side_by_side", lambda *_, **__: pytest.fail("ran"))
+    run_ensemble(settings, directory=tmp_path, workers=1)
+
+
+def test_a_year_is_stopped_at_each_record_in_it():
+    assert _stops([1.0, 1.5, 2.25], 1) == [1.0]
+    assert _stops([1.0, 1.5, 2.25], 2) == [1.5, 2.0]
+    assert _stops([1.0, 1.5, 2.25], 3) == [2.25, 3.0]
+
+
+def test_diffusivities_too_large_for_the_grid_are_refused(settings, tmp_path):
+    steep = settings.basin.model_copy(update={"gm_diffusivity": 1e6})
+    task = _task(settings, settings.reference, tmp_path).model_copy(update={"parameters": steep})
+    with pytest.raises(UserError, match=r"reference: .*isoneutral"):
+        _integrate(task, lambda years: None)
+
+
+def test_the_warming_is_stronger_towards_the_poles(settings):
+    latitude = np.array([0.0, 35.26, 69.0])
+    warm, _ = settings.basin.model_copy(update={"warming": 2.0}).restoring_targets(latitude, 0.0)
+    cold, _ = settings.basin.restoring_targets(latitude, 0.0)
+    np.testing.assert_allclose((warm - cold)[0], [1.5, 2.0, 2.807], atol=1e-3)
