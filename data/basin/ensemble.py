@@ -67,13 +67,14 @@ def run_ensemble(settings: EnsembleSettings, *, directory: Path, workers: int) -
 
 
 def in_running_order(members: Sequence[PlannedMember], workers: int) -> list[PlannedMember]:
-    """`members` so that few of `workers` wait for a parent: whose parent is done comes first."""
+    """`members` so that few of `workers` wait: those whose parent was placed first come first."""
     waiting, order = list(members), []
     while waiting:
         pending = {member.name for member in waiting}
-        ready = [member for member in waiting if member.parent not in pending][:workers]
-        order += ready
-        waiting = [member for member in waiting if member not in ready]
+        place = {member.name: index for index, member in enumerate(order)}
+        ready = [member for member in waiting if member.parent not in pending]
+        order += sorted(ready, key=lambda member: place.get(member.parent, -1))[:workers]
+        waiting = [member for member in waiting if member not in order]
     return order
 
 
