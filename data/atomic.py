@@ -14,7 +14,7 @@ from data.errors import UserError
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write a file to; on success it takes the name `path`.
 
     Makes the folder of `path` if needed. After any error the temporary file is gone and a file of
@@ -33,14 +33,14 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """`whole` for files that belong together: none takes its name before all are written."""
+def atomic_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """`atomic_write` for files that belong together: none takes its name before all are written."""
     with ExitStack() as files:
-        yield [files.enter_context(whole(path)) for path in paths]
+        yield [files.enter_context(atomic_write(path)) for path in paths]
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; on success it replaces the folder `path`.
 
     After any error the temporary folder is gone and `path` is as it was. Raises UserError where

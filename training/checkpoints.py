@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from data.atomic import whole_folder
+from data.atomic import atomic_folder
 from data.errors import UserError
 
 PREFIX = "checkpoint-"
@@ -49,7 +49,7 @@ def save_checkpoint(
     """
     target = directory / f"{PREFIX}{counter:09d}"
     contents = _contiguous(network.state_dict()), _numbered(ema.shadow_params), _flatten(optimizer)
-    with whole_folder(target) as partial:
+    with atomic_folder(target) as partial:
         for name, tensors in zip(FILES, contents, strict=True):
             save_file(tensors, partial / f"{name}.safetensors")
         (partial / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True))

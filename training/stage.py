@@ -9,7 +9,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from data.atomic import whole_folder
+from data.atomic import atomic_folder
 
 RECORD = "stage.json"
 Record = dict[str, object]
@@ -36,7 +36,7 @@ class Stage:
     def publish(self, write: Callable[[Path], object], *, accelerator: Accelerator) -> None:
         """Let the main process `write` the product: it appears whole, or not at all."""
         if accelerator.is_main_process:
-            with whole_folder(self.product) as partial:
+            with atomic_folder(self.product) as partial:
                 write(partial)
                 record = json.dumps(_plain(self.record), indent=2, sort_keys=True)
                 (partial / RECORD).write_text(record)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
 from data.basin.model import (
     SECONDS_PER_DAY,
@@ -152,9 +152,9 @@ class BasinRun:
         return float((0.5 * (u2 + v2) * volume).sum() / volume.sum())
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint; the file appears whole or not at all (`data.atomic.whole`)."""
+        """Write a checkpoint; the file appears whole or not at all (`data.atomic.atomic_write`)."""
         variables = {name: getattr(self._variables, name) for name in self._restart_names()}
-        with whole(path) as partial, partial.open("wb") as file:
+        with atomic_write(path) as partial, partial.open("wb") as file:
             np.savez(file, **variables)
 
     def load(self, path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
 from data.basin.workers import Report, require_veros, run_side_by_side
 from data.errors import UserError
@@ -104,7 +104,7 @@ def _claim(directory: Path, settings: SimulationSettings) -> None:
             f"{directory} holds an ensemble with other settings (see {note.name} there); "
             "set --run_directory to another path, or remove that folder"
         )
-    with whole(note) as partial:
+    with atomic_write(note) as partial:
         partial.write_text(content)
 
 
@@ -193,7 +193,7 @@ def _matches(year: float, times: list[float]) -> bool:
 def _save_record(run: BasinRun, task: _Task, year: float) -> None:
     temperature, salinity = run.state()
     path = task.directory / "records" / f"{year:09.4f}.npz"
-    with whole(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
             thetao=temperature.astype(np.float32),

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from data.archive.format import field_attributes, grid_variables
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
     FLOAT_BYTES,
@@ -82,7 +82,7 @@ def export_cf(
         creation_date=datetime.now(UTC).isoformat(timespec="seconds"),
         **(attributes or {}),
     )
-    with netcdf_errors(path), whole(path) as partial:
+    with netcdf_errors(path), atomic_write(path) as partial:
         dataset.to_netcdf(partial, engine="netcdf4", encoding=_encoding(dataset, fields))
         _check_written(partial, fields)
 

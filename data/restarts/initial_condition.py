@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data.atomic import whole_files
+from data.atomic import atomic_files
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
@@ -179,7 +179,7 @@ def write_compared(
     What `read` returns is compared by type, number and bytes.
     """
     names = list(fields)
-    with whole_files([files[name] for name in names]) as partials:
+    with atomic_files([files[name] for name in names]) as partials:
         for name, partial in zip(names, partials, strict=True):
             write(partial, name, fields[name])
             if not same_bytes(read(partial, name), fields[name]):

@@ -18,7 +18,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
@@ -74,7 +74,7 @@ class NemoRestart:
             step = int(template["kt"][...]) if "kt" in template.variables else None
         (path,) = self.files(path)
         refuse_to_replace(self.template, path=path)
-        with netcdf_errors(path), whole(path) as partial:
+        with netcdf_errors(path), atomic_write(path) as partial:
             shutil.copyfile(self.template, partial)
             _replace(partial, patch)
             self._compare(partial, patch, path)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
@@ -71,7 +71,7 @@ class VerosRestart:
         """
         patch = self._patch(initial)
         refuse_to_replace(self.template, path=path)
-        with netcdf_errors(path), whole(path) as partial:
+        with netcdf_errors(path), atomic_write(path) as partial:
             shutil.copyfile(self.template, partial)
             with h5py().File(partial, "r+") as file:
                 for name, values in patch.items():

@@ -21,7 +21,7 @@ from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import parse_shape, synthetic_grid
-from training.log import tell
+from training.log import print_json
 
 PERCENT_UNSTABLE = (0, 10, 100)
 SEED = 0
@@ -74,4 +74,4 @@ def run(
         "kind": "adjustment_cost",
         "provenance": provenance(seeds={"state": SEED}),
     }
-    tell(result, output)
+    print_json(result, output)

@@ -42,7 +42,7 @@ from studies.cost.counting import counted
 from studies.cost.guidance import pipeline_around
 from studies.cost.synthetic import parse_shape
 from studies.cost.systems import DATA_SPACE, LATENT, in_data_space
-from training.log import tell
+from training.log import print_json
 
 Shape = tuple[int, int, int]
 
@@ -261,4 +261,4 @@ def run(experiment: Experiment, *, grid: Sequence[str] = GRIDS, output: Path | N
         "kind": "growth",
         "provenance": provenance(seeds={}),
     }
-    tell(result, output)
+    print_json(result, output)
