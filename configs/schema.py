@@ -61,16 +61,16 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _distillation_fits(self) -> Self:
-        told, sampling = self.distillation, self.sampling
-        if told is None:
+        distillation, steps = self.distillation, self.sampling.steps
+        if distillation is None:
             return self
-        if told.teacher == self.run_directory:
+        if distillation.teacher == self.run_directory:
             raise ValueError(
-                f"the run directory {told.teacher} is the teacher's; the student needs its own"
+                f"the run directory {self.run_directory} is the teacher's: choose another"
             )
-        if told.teacher_steps % sampling.steps or told.teacher_steps == sampling.steps:
+        if distillation.teacher_steps % steps or distillation.teacher_steps == steps:
             raise ValueError(
-                f"distillation.teacher_steps {told.teacher_steps} is no multiple of "
-                f"sampling.steps {sampling.steps}"
+                f"distillation.teacher_steps {distillation.teacher_steps} is no multiple of "
+                f"sampling.steps {steps}"
             )
         return self

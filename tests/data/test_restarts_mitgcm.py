@@ -64,8 +64,8 @@ def test_the_equation_of_state_is_named(initial, tmp_path, equation, line):
 
 def test_the_linear_equation_is_named_with_its_slopes(initial, tmp_path):
     linear = replace(initial, equation_of_state="linear")
-    told = MitgcmFiles().write(linear, path=tmp_path / "start").namelist
-    slopes = re.search("tAlpha=(.*), sBeta=(.*)", told).groups()
+    namelist = MitgcmFiles().write(linear, path=tmp_path / "start").namelist
+    slopes = re.search("tAlpha=(.*), sBeta=(.*)", namelist).groups()
     expected = Linear().thermal_expansion, Linear().haline_contraction
     assert tuple(map(float, slopes)) == expected
 

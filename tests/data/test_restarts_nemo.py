@@ -56,12 +56,14 @@ def test_layout(initial, tmp_path, precision, kind):
 
 def test_the_namelist_names_files_and_variables(initial, tmp_path):
     lines = NemoPair().write(initial, path=tmp_path / "start.nc").namelist.splitlines()
-    told = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+    namelist = {
+        key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)
+    }
     record = "-12., '{}', .false., .true., 'yearly', '', '', ''"
-    assert told["sn_tem"] == f"'start_T.nc', {record.format('votemper')}"
-    assert told["sn_sal"] == f"'start_S.nc', {record.format('vosaline')}"
-    assert told["ln_tsd_init"] == ".true."
-    assert told["ln_tsd_dmp"] == told["ln_rstart"] == ".false."
+    assert namelist["sn_tem"] == f"'start_T.nc', {record.format('votemper')}"
+    assert namelist["sn_sal"] == f"'start_S.nc', {record.format('vosaline')}"
+    assert namelist["ln_tsd_init"] == ".true."
+    assert namelist["ln_tsd_dmp"] == namelist["ln_rstart"] == ".false."
     assert "! made for &nameos ln_teos10 = .true." in lines
     assert any("sea level starts at 0" in line for line in lines)
 

@@ -79,8 +79,8 @@ def test_veros_reads_the_state_and_the_rest_as_it_was(run, template, initial, tm
     assert 'settings.restart_input_filename = "start.h5"' in written.namelist
     assert "settings.eq_of_state_type = 3" in written.namelist.splitlines()
     foreign = replace(initial, equation_of_state="jmd95")
-    told = VerosRestart(template).write(foreign, path=tmp_path / "foreign.h5").namelist
-    assert "made for jmd95" in told and "eq_of_state_type" not in told
+    namelist = VerosRestart(template).write(foreign, path=tmp_path / "foreign.h5").namelist
+    assert "made for jmd95" in namelist and "eq_of_state_type" not in namelist
 
 
 def _flow(run, random) -> Velocities:
