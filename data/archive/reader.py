@@ -29,12 +29,11 @@ from data.archive.writer import ArchiveWriter
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
+from data.units import KELVIN_ABOVE, METRES
 
 __all__ = ["ArchiveWriter", "StateArchive"]
 
 _REQUIRED = ("thetao", "so", "wet", "depth", "thickness", "cell_area", *SAMPLE_ATTRIBUTES)
-_KELVIN_ABOVE = 100.0  # no ocean is this warm in degC, none this cold in K
-_METRES = {"m", "metre", "meter", "metres", "meters"}
 
 
 class StateArchive:
@@ -221,7 +220,7 @@ class StateArchive:
             raise _kelvin(self.path, f'units "{units}"')
 
     def _check_depth(self, depth: NDArray[np.float64], attributes: dict[str, Any]) -> None:
-        if attributes.get("units", "m") not in _METRES:
+        if attributes.get("units", "m") not in METRES:
             raise UserError(
                 f'depth of {self.path} is in "{attributes["units"]}": expected m; convert it.'
             )
@@ -290,7 +289,7 @@ class StateArchive:
             )
         first = self.read([0]).temperature[0].numpy()
         median = float(np.median(first[self.grid.wet]))
-        if median > _KELVIN_ABOVE:
+        if median > KELVIN_ABOVE:
             raise _kelvin(self.path, f"a median of {median:.1f}")
 
     def _read_field(self, name: str, where: NDArray[np.int64]) -> torch.Tensor:

@@ -29,10 +29,10 @@ from veros.tools import get_vinokur_grid_steps  # noqa: E402
 from veros.variables import Variable  # noqa: E402
 
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters, RedNoise  # noqa: E402
+from data.units import SECONDS_PER_DAY  # noqa: E402
 
 # Other modules import Veros' routines from here, after its settings are made.
 __all__ = [
-    "SECONDS_PER_DAY",
     "Basin",
     "calc_initial_conditions_kernel",
     "enforce_boundaries",
@@ -40,7 +40,6 @@ __all__ = [
     "vertical_velocity",
 ]
 
-SECONDS_PER_DAY = 86400.0
 SPECIFIC_HEAT = 3991.86795711963  # J/(kg K)
 HEAT_FEEDBACK = 40.0  # W/(m2 K), DINO
 SALT_FEEDBACK = 3.858e-3  # kg/(m2 s), DINO

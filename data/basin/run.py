@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from data.atomic import atomic_write
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
 from data.basin.model import (
-    SECONDS_PER_DAY,
     Basin,
     calc_initial_conditions_kernel,
     enforce_boundaries,
@@ -20,9 +19,10 @@ from data.basin.model import (
 )
 from data.errors import UserError
 from data.grid import OceanGrid
+from data.units import SECONDS_PER_DAY
+from data.veros_layout import INTERIOR, upright
 
 Array = NDArray[np.float64]
-INTERIOR = (slice(2, -2), slice(2, -2))  # Veros stores two ghost cells on each side
 
 
 class BlowUp(RuntimeError):
@@ -106,7 +106,7 @@ class BasinRun:
 
     def wet_mask(self) -> NDArray[np.bool_]:
         """Wet cells, `(z, y, x)`, surface first."""
-        return self._upright(np.asarray(self._variables.maskT)[INTERIOR]) > 0
+        return upright(np.asarray(self._variables.maskT)[INTERIOR]) > 0
 
     def geometry(self) -> dict[str, Array]:
         """Coordinates and metrics: lon, lat [degrees], depth, thickness [m], area [m2]."""
@@ -172,12 +172,8 @@ class BasinRun:
         ]
 
     def _now(self, variable: Array) -> Array:
-        return self._upright(np.asarray(variable)[..., int(self._variables.tau)][INTERIOR])
-
-    @staticmethod
-    def _upright(interior: Array) -> Array:
-        """Veros order (x, y, z from the bottom) to (z from the surface, y, x)."""
-        return np.ascontiguousarray(interior.transpose(2, 1, 0)[::-1])
+        now = np.asarray(variable)[..., int(self._variables.tau)]
+        return np.ascontiguousarray(upright(now[INTERIOR]))
 
     def _with_interior(self, variable: Array, values: Array, mask: Array) -> Array:
         filled = np.array(variable)

@@ -6,28 +6,21 @@ setting that decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from operator import itemgetter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from data.archive.format import FIELD_DIMENSIONS
 from data.errors import UserError
 from data.geometry import cell_area, layer_thickness
 from data.grid import OceanGrid
-from data.state import State
+from data.readers.base import Conventions, ModelOutput, Reader, Variables
+from data.units import KELVIN_ABOVE, METRES, ZERO_CELSIUS
 
-ZERO_CELSIUS = 273.15  # K
-_KELVIN_ABOVE = 100.0
-_SLAB_SAMPLES, _SLAB_BYTES = 16, 2**26
-_METRES = {"m", "metre", "meter", "metres", "meters"}
 _KILOMETRES = {"km", "kilometre", "kilometer", "kilometres", "kilometers"}
 _DAYS_PER_YEAR = {"360_day": 360.0, "365_day": 365.0, "noleap": 365.0, "366_day": 366.0}
 _DAYS_PER_UNIT = {
@@ -70,97 +63,15 @@ _KNOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _REQUIRED = ("temperature", "salinity", "depth", "longitude", "latitude")
 
 
-class Variables(BaseModel):
-    """Names of variables in the files, where standard and customary names do not find them."""
+class CfReader(Reader):
+    """CF files of any model: NetCDF or zarr."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Literal["cf"] = "cf"
 
-    temperature: str | None = None
-    salinity: str | None = None
-    sea_level: str | None = None
-    depth: str | None = None
-    longitude: str | None = None
-    latitude: str | None = None
-    mask: str | None = None
-    area: str | None = None
-    thickness: str | None = None
-
-
-class Conventions(BaseModel):
-    """Conventions that a file does not state."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    variables: Variables = Field(default_factory=Variables)
-    temperature_units: Literal["degC", "K"] = Field("degC", description="K is converted to degC")
-    depth_positive: Literal["down", "up"] = Field("down", description="up changes the sign")
-    periodic_x: bool = Field(False, description="the last column of x borders on the first")
-    calendar: Literal["360_day", "365_day"] | None = Field(
-        None, description="length of the model's year, where the files do not tell (365.25 days)"
-    )
-
-
-@dataclass(frozen=True)
-class ModelOutput:
-    """One opened file: its grid, its times and access to its states.
-
-    years: `(sample,)`, model time [years]
-    temperature, salinity: `sample z y x`, still on disk; sea_level: `sample y x` or None
-    dataset: the file, for attributes and further variables
-    order: slice over levels that puts the surface first
-    offset: added to temperature [K]
-    """
-
-    path: Path
-    grid: OceanGrid
-    years: NDArray[np.float64]
-    temperature: xr.DataArray
-    salinity: xr.DataArray
-    sea_level: xr.DataArray | None
-    dataset: xr.Dataset
-    order: slice
-    offset: float
-
-    def __len__(self) -> int:
-        return len(self.years)
-
-    def read(self, samples: slice) -> State:
-        """The states of `samples`, float32, degC, land 0. Raises UserError for NaN in wet cells."""
-        wet = self.grid.wet
-        temperature = self._field(self.temperature[samples, self.order], wet, samples) + self.offset
-        salinity = self._field(self.salinity[samples, self.order], wet, samples)
-        sea_level = None
-        if self.sea_level is not None:
-            sea_level = torch.from_numpy(self._field(self.sea_level[samples], wet[0], samples))
-        blank = np.where(wet, temperature, 0).astype(np.float32)
-        return State(torch.from_numpy(blank), torch.from_numpy(salinity), sea_level)
-
-    def states(self, samples: NDArray[np.integer]) -> Iterator[State]:
-        """The states of `samples` (increasing), one at a time (batch 1)."""
-        levels, rows, columns = self.grid.shape
-        # Model files often chunk several times together, so a few are read at once.
-        slab = int(np.clip(_SLAB_BYTES // (4 * levels * rows * columns), 1, _SLAB_SAMPLES))
-        for start in range(0, len(self), slab):
-            wanted = samples[(samples >= start) & (samples < start + slab)] - start
-            if wanted.size == 0:
-                continue
-            states = self.read(slice(start, start + slab))
-            for row in wanted.tolist():
-                yield states.map(itemgetter(slice(row, row + 1)))
-
-    def _field(
-        self, field: xr.DataArray, wet: NDArray[np.bool_], samples: slice
-    ) -> NDArray[np.float32]:
-        values = np.where(wet, field.values.astype(np.float32), np.float32(0))
-        bad = (~np.isfinite(values)).reshape(len(values), -1).sum(axis=1)
-        if bad.any():
-            row = int(np.argmax(bad > 0))
-            raise UserError(
-                f"state {(samples.start or 0) + row} of {self.path} has NaN in {bad[row]} wet "
-                f"cells of {field.name}: expected a value in every wet cell; correct the mask or "
-                "the file."
-            )
-        return values
+    def open(self, paths: Sequence[Path]) -> ModelOutput:
+        """`open_cf` of the only path."""
+        (path,) = paths
+        return open_cf(path, conventions=self)
 
 
 def open_cf(path: Path, *, conventions: Conventions) -> ModelOutput:
@@ -251,7 +162,7 @@ def _depth(
     units = variable.attrs.get("units", "m")
     if values.ndim != 1:
         raise UserError(f"depth of {path} has shape {values.shape}: expected one value a level.")
-    if units not in _METRES:
+    if units not in METRES:
         raise UserError(f'depth of {path} is in "{units}": expected m; convert the file.')
     if conventions.depth_positive == "up":
         values = -values
@@ -294,7 +205,7 @@ def _temperature_offset(temperature: xr.DataArray, path: Path, conventions: Conv
         return -ZERO_CELSIUS
     units = str(temperature.attrs.get("units", "degC"))
     median = float(np.nanmedian(temperature[0].values))
-    if units in {"K", "kelvin"} or median > _KELVIN_ABOVE:
+    if units in {"K", "kelvin"} or median > KELVIN_ABOVE:
         raise UserError(
             f'temperature of {path} is in kelvin (units "{units}", median {median:.1f}): expected '
             "degC; set temperature_units: K to convert it."
@@ -362,8 +273,8 @@ def _horizontal(
     pair = [found[name] for name in ("longitude", "latitude")]
     longitude, latitude = (np.asarray(v.squeeze().values, dtype=np.float64) for v in pair)
     units = str(pair[0].attrs.get("units", ""))
-    if units in _METRES | _KILOMETRES:
-        scale = 1e-3 if units in _METRES else 1.0
+    if units in METRES | _KILOMETRES:
+        scale = 1e-3 if units in METRES else 1.0
         return scale * longitude, scale * latitude, "km"
     steepest = float(np.nanmax(np.abs(latitude)))
     if steepest > 90:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field
 
 from data.errors import UserError
-from data.readers.cf import Conventions, ModelOutput, Variables, from_dataset, open_dataset
+from data.readers.base import Conventions, ModelOutput, Reader, Variables
+from data.readers.cf import from_dataset, open_dataset
 from data.readers.lazy import lazy_variable
 from data.readers.mds import MdsField, MdsFolder
 
@@ -21,6 +24,36 @@ _VARIABLES_OF_GRID = ("mask", "area", "thickness", "depth", "longitude", "latitu
 _VOLUME = ("z", "y", "x")
 
 
+class MitgcmReader(Reader):
+    """MITgcm's output as CF files."""
+
+    name: Literal["mitgcm"] = "mitgcm"
+
+    def open(self, paths: Sequence[Path]) -> ModelOutput:
+        """`open_mitgcm` of the only path."""
+        (path,) = paths
+        return open_mitgcm(path, conventions=self)
+
+
+class MdsReader(Reader):
+    """MITgcm's binary files; a path is the folder of a run."""
+
+    name: Literal["mitgcm-mds"] = "mitgcm-mds"
+    grid_files: Path | None = Field(
+        None, description="folder of hFacC, XC, YC, RC, DRF and RAC; default: the run's own"
+    )
+    time_step: float | None = Field(
+        None, gt=0, description="time step of the tracers [s], for .meta files without time"
+    )
+
+    def open(self, paths: Sequence[Path]) -> ModelOutput:
+        """`open_mds` of the only folder."""
+        (folder,) = paths
+        return open_mds(
+            folder, conventions=self, grid_files=self.grid_files, time_step=self.time_step
+        )
+
+
 def open_mitgcm(path: Path, *, conventions: Conventions) -> ModelOutput:
     """Open one CF file; where it has `hfac`, the thickness of a cell is `drf * hfac` [m].
 
@@ -29,8 +62,7 @@ def open_mitgcm(path: Path, *, conventions: Conventions) -> ModelOutput:
     dataset = open_dataset(path)
     if {"drf", "hfac"} <= set(dataset.variables) and conventions.variables.thickness is None:
         dataset["cell_height"] = dataset["hfac"] * dataset["drf"]
-        variables = conventions.variables.model_copy(update={"thickness": "cell_height"})
-        conventions = conventions.model_copy(update={"variables": variables})
+        conventions = conventions.with_names({"thickness": "cell_height"})
     return from_dataset(dataset, path=path, conventions=conventions)
 
 
@@ -158,7 +190,7 @@ def _seconds(field: MdsField, step: int, time_step: float | None) -> float:
         return field.seconds
     if time_step is None:
         raise UserError(
-            f"the .meta files of {field.name} do not tell the model time: give the model's "
+            f"the .meta files of {field.name} do not state the model time: give the model's "
             "tracer time step [s] as time_step."
         )
     return step * time_step

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
+from typing import Literal
 
 import xarray as xr
+from pydantic import Field
 
 from data.errors import UserError
-from data.readers.cf import Conventions, ModelOutput, Variables, from_dataset
+from data.readers.base import Conventions, ModelOutput, Reader
+from data.readers.cf import from_dataset
 from data.readers.nemo_pieces import by_domain, open_pieces, whole_name
 
 _MESH_NAMES = ("tmask", "e1t", "e2t", "e3t_0", "gdept_1d")
@@ -26,6 +29,23 @@ _FROM_MESH = {
 }
 
 
+class NemoReader(Reader):
+    """NEMO's output and restarts, whole or in pieces."""
+
+    name: Literal["nemo"] = "nemo"
+    mesh_mask: Path | None = Field(
+        None, description="file with the grid, where the output lacks it; its pieces by a glob"
+    )
+
+    def outputs(self, paths: Sequence[Path]) -> list[list[Path]]:
+        """Pieces of one domain together, whole files alone."""
+        return by_domain(paths)
+
+    def open(self, paths: Sequence[Path]) -> ModelOutput:
+        """`open_nemo` of a whole file or of all pieces of one."""
+        return open_nemo(*paths, conventions=self, mesh_mask=self.mesh_mask)
+
+
 def open_nemo(*paths: Path, conventions: Conventions, mesh_mask: Path | None = None) -> ModelOutput:
     """Open one file or all pieces of one; mask, area, thickness and depth come from `mesh_mask`.
 
@@ -37,7 +57,6 @@ def open_nemo(*paths: Path, conventions: Conventions, mesh_mask: Path | None = N
     """
     path = whole_name(paths[0])
     dataset = open_pieces(paths)
-    given = conventions.variables.model_dump(exclude_none=True)
     if _RESTART.issubset(dataset.variables):
         if mesh_mask is None:
             raise UserError(
@@ -47,8 +66,7 @@ def open_nemo(*paths: Path, conventions: Conventions, mesh_mask: Path | None = N
         dataset = _as_output(dataset)
     if mesh_mask is not None:
         dataset = _with_mesh(dataset, open_pieces(_mesh_files(mesh_mask)), path, mesh_mask)
-        given = _FROM_MESH | given
-    conventions = conventions.model_copy(update={"variables": Variables(**given)})
+        conventions = conventions.with_names(_FROM_MESH)
     return from_dataset(dataset, path=path, conventions=conventions)
 
 

@@ -8,14 +8,19 @@ year has 360 days.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field
 
 from data.errors import UserError
-from data.readers.cf import Conventions, ModelOutput, Variables, from_dataset, open_dataset
+from data.readers.base import Conventions, ModelOutput, Reader
+from data.readers.cf import from_dataset, open_dataset
+from data.units import SECONDS_PER_DAY
 from data.veros_layout import INTERIOR, h5py
 
 _NAMES = {
@@ -32,7 +37,18 @@ _VOLUME = ("zt", "yt", "xt")
 _RESTART = ("core/temp", "core/salt", "core/tau", "core/time")
 _FILL_BELOW = -1e17  # the fill value is -1e18
 _CALENDAR = "360_day"
-_SECONDS_PER_DAY = 86400.0
+
+
+class VerosReader(Reader):
+    """Veros' snapshots and restarts."""
+
+    name: Literal["veros"] = "veros"
+    grid_files: Path | None = Field(None, description="a snapshot file with the grid, for restarts")
+
+    def open(self, paths: Sequence[Path]) -> ModelOutput:
+        """`open_veros` of the only path."""
+        (path,) = paths
+        return open_veros(path, conventions=self, grid_files=self.grid_files)
 
 
 def open_veros(
@@ -45,10 +61,7 @@ def open_veros(
     """
     dataset = _restart(path, grid_files) if _is_restart(path) else _snapshot(path)
     dataset["Time"].attrs.setdefault("calendar", _CALENDAR)
-    given = conventions.variables.model_dump(exclude_none=True)
-    conventions = conventions.model_copy(
-        update={"variables": Variables(**(_NAMES | given)), "depth_positive": "up"}
-    )
+    conventions = conventions.with_names(_NAMES, depth_positive="up")
     return from_dataset(dataset, path=path, conventions=conventions)
 
 
@@ -86,7 +99,7 @@ def _restart(path: Path, grid_files: Path | None) -> xr.Dataset:
         name.removeprefix("core/"): _from_x_y_z(stored[name], now, path) for name in _RESTART[:2]
     }
     _check_grid(fields["salt"], grid, path, grid_files)
-    days = [float(stored["core/time"]) / _SECONDS_PER_DAY]
+    days = [float(stored["core/time"]) / SECONDS_PER_DAY]
     return grid.assign(
         {name: (("Time", *_VOLUME), values[None]) for name, values in fields.items()}
     ).assign_coords(Time=("Time", days, {"units": "days"}))

@@ -22,12 +22,12 @@ from data.atomic import atomic_files
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
+from data.units import KELVIN_ABOVE
 
 Precision = Literal["single", "double"]
 VelocityChoice = Literal["template", "rest", "balanced"]
 Floats = NDArray[np.floating]
 FLOAT_BYTES: dict[Precision, int] = {"single": 4, "double": 8}
-_KELVIN_ABOVE = 100.0  # no ocean is this warm in degC, none this cold in K
 _KILOGRAMS_BELOW = 1.0  # no ocean is this fresh in 1e-3 or g/kg, none this salty in kg/kg
 _CENTIMETRES_ABOVE = 20.0  # no sea level is anywhere this far from the geoid in m
 
@@ -148,7 +148,7 @@ def _check_units(name: str, wet_values: Floats) -> None:
     median, extreme = float(np.median(wet_values)), float(np.abs(wet_values).max())
     of_median = f"a median of {median:.4g}"
     wrong = {
-        "thetao": (median > _KELVIN_ABOVE, of_median, "degC", "subtract 273.15 from kelvin"),
+        "thetao": (median > KELVIN_ABOVE, of_median, "degC", "subtract 273.15 from kelvin"),
         "so": (median < _KILOGRAMS_BELOW, of_median, "1e-3 or g/kg", "multiply kg/kg by 1000"),
         "zos": (
             extreme > _CENTIMETRES_ABOVE,

@@ -11,7 +11,7 @@ import torch
 
 from data.archive.reader import ArchiveWriter
 from data.grid import OceanGrid
-from data.readers.cf import Conventions, ModelOutput
+from data.readers.base import Conventions, ModelOutput
 from data.readers.nemo import open_nemo
 from data.state import State
 

@@ -11,7 +11,8 @@ import xarray as xr
 
 from data.archive.format import field_attributes
 from data.errors import UserError
-from data.readers.cf import Conventions, open_cf
+from data.readers.base import Conventions
+from data.readers.cf import open_cf
 from data.restarts import cf
 from data.restarts.cf import export_cf
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from data.grid import OceanGrid
-from data.readers.cf import Conventions
+from data.readers.base import Conventions
 from data.readers.mitgcm import open_mitgcm
 from data.readers.nemo import open_nemo
 

@@ -11,7 +11,8 @@ from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.geometry import EARTH_RADIUS, cell_area, centre_distances, layer_thickness
 from data.ingest import IngestSettings, ingest
-from data.readers.cf import Conventions, Variables, open_cf
+from data.readers.base import Conventions, Variables
+from data.readers.cf import open_cf
 from data.readers.mitgcm import open_mitgcm
 from data.readers.nemo import open_nemo
 
@@ -161,6 +162,26 @@ def test_settings_refuse_unknown_keys_and_missing_attributes(tmp_path):
         ingest(settings(tmp_path / "a.nc", parameters=["wind"]), output=tmp_path / "o.zarr")
     with pytest.raises(UserError, match=r"no variable split, which the settings ask for"):
         ingest(settings(tmp_path / "a.nc", split="from_file"), output=tmp_path / "o.zarr")
+
+
+def test_options_belong_to_their_reader():
+    options = {"mesh_mask": "mesh_mask.nc", "periodic_x": True}
+    given = settings("a.nc", reader="nemo", time_step=None, **options)
+    assert given.reader.name == "nemo" and given.reader.periodic_x
+    assert given.reader.mesh_mask.name == "mesh_mask.nc"
+    assert IngestSettings(**given.model_dump(mode="json")) == given
+    with pytest.raises(ValidationError, match=r"mitgcm\.mesh_mask\s+Extra inputs"):
+        settings("a.nc", reader="mitgcm", mesh_mask="mesh_mask.nc")
+    with pytest.raises(ValidationError, match=r"'cf', 'mitgcm', 'mitgcm-mds', 'nemo', 'veros'"):
+        settings("a.nc", reader="roms")
+
+
+def test_the_archive_records_how_it_was_read_without_local_paths(tmp_path):
+    model_file(tmp_path / "a.nc")
+    ingest(settings(tmp_path / "a.nc", periodic_x=True), output=tmp_path / "out.zarr")
+    recorded = StateArchive.open(tmp_path / "out.zarr").attributes["ingest_settings"]
+    assert recorded["reader"] == "cf" and recorded["periodic_x"]
+    assert "files" not in recorded
 
 
 def test_areas_cover_the_sphere():

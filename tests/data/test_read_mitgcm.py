@@ -11,7 +11,7 @@ import yaml
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid
-from data.readers.cf import Conventions, Variables
+from data.readers.base import Conventions, Variables
 from data.readers.mds import MdsFolder
 from data.readers.mitgcm import open_mds, open_mitgcm
 from halocline import main
@@ -172,7 +172,7 @@ def test_a_plane_is_told_by_its_size(tmp_path, grid):
 
 def test_what_is_missing_is_said(tmp_path, grid):
     folder = write_run(tmp_path / "run", grid, tiles=(2, 2))
-    with pytest.raises(UserError, match=r"do not tell the model time: give .* as time_step"):
+    with pytest.raises(UserError, match=r"do not state the model time: give .* as time_step"):
         read(folder)
     lost = folder / "T.0000000720.002.001.meta"
     kept = lost.read_text()

@@ -14,7 +14,7 @@ from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.ingest import IngestSettings, ingest
-from data.readers.cf import Conventions
+from data.readers.base import Conventions
 from data.readers.nemo import open_nemo
 from halocline import main
 

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from data.errors import UserError
-from data.readers.cf import Conventions
+from data.readers.base import Conventions
 from data.readers.mitgcm import open_mitgcm
 from data.restarts import initial_condition
 from data.restarts.initial_condition import InitialCondition, Velocities

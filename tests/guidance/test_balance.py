@@ -262,7 +262,7 @@ def test_the_flow_of_nemo_is_found_again(shared_data: Path) -> None:
     there, which no balance has; smoothing takes them out of the truth.
     """
     xarray = pytest.importorskip("xarray")
-    from data.readers.cf import Conventions
+    from data.readers.base import Conventions
     from data.readers.nemo import open_nemo
 
     folder = shared_data / "nemo_dino4deg"
@@ -292,7 +292,7 @@ def test_the_flow_of_nemo_is_found_again(shared_data: Path) -> None:
 )
 def test_the_sea_level_of_mitgcm_is_found_again(shared_data: Path, name: str) -> None:
     xarray = pytest.importorskip("xarray")
-    from data.readers.cf import Conventions
+    from data.readers.base import Conventions
     from data.readers.mitgcm import open_mitgcm
 
     grid = open_mitgcm(shared_data / name, conventions=Conventions(periodic_x=True)).grid
