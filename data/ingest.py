@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from tqdm import tqdm
 
-from data.archive.format import EquationName
 from data.archive.reader import ArchiveWriter
 from data.archive.splits import split_by_member, split_by_time_blocks
+from data.equations import EquationName
 from data.errors import UserError
 from data.readers.base import ModelOutput
 from data.readers.cf import CfReader

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import torch
 
-from data.archive.format import EquationName
+from data.equations import EQUATIONS
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.provenance import provenance
@@ -47,7 +46,7 @@ def adjust_cost(
             f"unstable_{percent}_percent": _seconds(state, name, grid, meter)
             for percent, state in states.items()
         }
-        for name in get_args(EquationName)
+        for name in EQUATIONS
     }
 
 
