@@ -21,8 +21,8 @@ def cell_area(longitude: Array, latitude: Array, *, units: str = "degrees") -> A
     if units == "km":
         return 1e6 * np.outer(_widths(latitude), _widths(longitude))
     if longitude.ndim == 1:
-        edges = np.clip(_edges(latitude), -90, 90)
-        bands = np.abs(np.diff(np.sin(np.deg2rad(edges))))
+        parallels = np.clip(edges(latitude), -90, 90)
+        bands = np.abs(np.diff(np.sin(np.deg2rad(parallels))))
         return EARTH_RADIUS**2 * np.outer(
             bands, np.deg2rad(_widths(np.unwrap(longitude, period=360)))
         )
@@ -73,10 +73,11 @@ def layer_thickness(depth: Array, *, bounds: Array | None = None) -> Array:
     return np.diff(np.concatenate([[0.0], inner, [2 * depth[-1] - above]]))
 
 
-def _edges(centres: Array) -> Array:
+def edges(centres: Array) -> Array:
+    """Faces midway between centres; the outermost are symmetric about the outermost centres."""
     inner = 0.5 * (centres[:-1] + centres[1:])
     return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])
 
 
 def _widths(centres: Array) -> Array:
-    return np.abs(np.diff(_edges(centres)))
+    return np.abs(np.diff(edges(centres)))

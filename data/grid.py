@@ -76,6 +76,14 @@ class OceanGrid:
         """Depth of the interfaces between levels, `z-1` [m]."""
         return self.faces[1:-1]
 
+    @property
+    def positions(self) -> tuple[FloatArray, FloatArray]:
+        """Longitude and latitude of the cell centres, both `y x`, in `horizontal_units`."""
+        if self.longitude.ndim == 1:
+            longitude, latitude = np.meshgrid(self.longitude, self.latitude)
+            return longitude, latitude
+        return self.longitude, self.latitude
+
     def part(self, rows: slice) -> OceanGrid:
         """The grid of some rows; levels keep the faces that they have in the whole grid.
 

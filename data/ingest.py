@@ -31,17 +31,19 @@ AnyReader = Annotated[
 
 
 class TimeBlocks(Section):
-    """Train, validation and test follow each other in time in each member, gaps between them."""
+    """Consecutive train, validation and test periods in each member, separated by gaps."""
 
-    train: float = Field(default=0.7, gt=0, lt=1, description="fraction of the span less the gaps")
+    train: float = Field(
+        default=0.7, gt=0, lt=1, description="fraction of the time span without the gaps"
+    )
     validation: float = Field(
-        default=0.1, gt=0, lt=1, description="fraction of the span less the gaps"
+        default=0.1, gt=0, lt=1, description="fraction of the time span without the gaps"
     )
     gap_years: float = Field(default=5.0, ge=0, description="unused years between parts")
 
 
 class Members(Section):
-    """Whole ensemble members for validation and test; those not named are for training."""
+    """Ensemble members for validation and test; the others are for training."""
 
     validation: list[int] = Field(min_length=1, description="numbers of members, from 0")
     test: list[int] = Field(min_length=1, description="numbers of members, from 0")
@@ -100,7 +102,7 @@ class _Source:
 
     @property
     def time_units(self) -> tuple[str, str]:
-        """Units, with the date that they count from, and calendar."""
+        """Units of time with their reference date, and calendar."""
         time = self.output.dataset.variables.get(self.output.temperature.dims[0])
         attributes = {} if time is None else time.attrs
         return str(attributes.get("units")), str(attributes.get("calendar"))
@@ -152,7 +154,7 @@ def _write(settings: IngestSettings, sources: list[_Source], output: Path) -> No
 
 
 def _paths(patterns: list[str]) -> list[Path]:
-    """Files of the patterns, in the order given; the matches of one pattern sorted by name."""
+    """Files that match the patterns, in the order given; matches of one pattern by name."""
     paths = []
     for pattern in patterns:
         matches = sorted(glob(pattern, recursive=True))
@@ -168,7 +170,7 @@ def _open(settings: IngestSettings, paths: list[Path], *, member: int) -> _Sourc
 
 
 def _kept(settings: IngestSettings, output: ModelOutput) -> NDArray[np.int64]:
-    """Numbers of the samples that the settings keep."""
+    """Numbers of the selected samples."""
     if settings.block is None:
         return np.arange(len(output))
     kept = np.flatnonzero(_per_sample(output, "block") == settings.block)
@@ -178,7 +180,7 @@ def _kept(settings: IngestSettings, output: ModelOutput) -> NDArray[np.int64]:
 
 
 def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np.int8]]:
-    """Part of each sample, source by source."""
+    """Part (train, validation, test) of each sample, by source."""
     if settings.split == "from_file":
         return [
             _per_sample(source.output, "split")[source.samples].astype(np.int8)
@@ -196,11 +198,11 @@ def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np
 
 def _per_sample(output: ModelOutput, name: str) -> NDArray[np.generic]:
     if name not in output.dataset.variables:
-        raise UserError(f"{output.path} has no variable {name}, which the settings ask for.")
+        raise UserError(f"{output.path} has no variable {name}, which the settings require.")
     values = np.asarray(output.dataset[name].values)
     if values.shape != (len(output),):
         raise UserError(
-            f"{name} of {output.path} has shape {values.shape}: expected one value a sample, "
+            f"{name} of {output.path} has shape {values.shape}: expected one value per sample, "
             f"({len(output)},)."
         )
     return values

@@ -1,4 +1,4 @@
-"""What a state archive looks like on disk: variable names, CF attributes, store and compression."""
+"""Format of a state archive on disk: variable names, CF attributes, store and compression."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _HORIZONTAL_ATTRIBUTES: dict[str, dict[str, Any]] = {
 
 
 def field_attributes(equation_of_state: str, salinity_units: str) -> dict[str, dict[str, Any]]:
-    """CF attributes of `thetao`, `so` and `zos` for what the equation of state takes."""
+    """CF attributes of `thetao`, `so` and `zos` for this equation of state."""
     conservative = is_conservative(equation_of_state)
     kind = "conservative" if conservative else "potential"
     salinity = "sea_water_absolute_salinity" if conservative else "sea_water_salinity"
@@ -87,8 +87,8 @@ def compressor() -> BloscCodec:
 def consolidate(store: Store) -> None:
     """Gather all metadata in one place: opening a store then takes one read."""
     with warnings.catch_warnings():
-        # Consolidated metadata is not in the zarr v3 specification yet; every reader ignores it
-        # or understands it.
+        # Consolidated metadata is not in the zarr v3 specification yet; readers ignore it
+        # or understand it.
         warnings.simplefilter("ignore", ZarrUserWarning)
         zarr.consolidate_metadata(store)
 

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
 
-from data.errors import UserError
+from data.checks import check_finite
 from data.grid import OceanGrid
 from data.settings import Section
 from data.state import State
@@ -75,8 +75,8 @@ class ModelOutput:
     """One opened file: its grid, its times and access to its states.
 
     years: `(sample,)`, model time [years]
-    temperature, salinity: `sample z y x`, still on disk; sea_level: `sample y x` or None
-    dataset: the file, for attributes and further variables
+    temperature, salinity: `sample z y x`, read lazily; sea_level: `sample y x` or None
+    dataset: the file, for attributes and other variables
     order: slice over levels that puts the surface first
     offset: added to temperature [K]
     """
@@ -108,7 +108,7 @@ class ModelOutput:
     def states(self, samples: NDArray[np.integer]) -> Iterator[State]:
         """The states of `samples` (increasing), one at a time (batch 1)."""
         levels, rows, columns = self.grid.shape
-        # Model files often chunk several times together, so a few are read at once.
+        # Model files often chunk several time steps together, so a few are read at once.
         slab = int(np.clip(_SLAB_BYTES // (4 * levels * rows * columns), 1, _SLAB_SAMPLES))
         for start in range(0, len(self), slab):
             wanted = samples[(samples >= start) & (samples < start + slab)] - start
@@ -122,12 +122,12 @@ class ModelOutput:
         self, field: xr.DataArray, wet: NDArray[np.bool_], samples: slice
     ) -> NDArray[np.float32]:
         values = np.where(wet, field.values.astype(np.float32), np.float32(0))
-        bad = (~np.isfinite(values)).reshape(len(values), -1).sum(axis=1)
-        if bad.any():
-            row = int(np.argmax(bad > 0))
-            raise UserError(
-                f"state {(samples.start or 0) + row} of {self.path} has NaN in {bad[row]} wet "
-                f"cells of {field.name}: expected a value in every wet cell; correct the mask or "
-                "the file."
-            )
+        first = samples.start or 0
+        check_finite(
+            values,
+            numbers=range(first, first + len(values)),
+            path=self.path,
+            name=str(field.name),
+            advice="correct the mask or the file",
+        )
         return values

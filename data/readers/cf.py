@@ -79,8 +79,8 @@ def open_cf(path: Path, *, conventions: Conventions) -> ModelOutput:
 
     Variables are found by the names in `conventions`, else by standard name, else by customary
     name. The wet mask is the file's mask variable, else where the first temperature is a number.
-    Raises UserError for a file that cannot be read, lacks a variable (the message lists what it
-    has), or is ambiguous about units, signs or land.
+    Raises UserError for a file that cannot be read, lacks a variable (the message lists those
+    found), or is ambiguous about units, signs or land.
     """
     return from_dataset(open_dataset(path), path=path, conventions=conventions)
 
@@ -157,7 +157,7 @@ def _find(dataset: xr.Dataset, path: Path, quantity: str, name: str | None) -> s
 def _depth(
     variable: xr.DataArray, path: Path, conventions: Conventions
 ) -> tuple[NDArray[np.float64], slice]:
-    """Depth of the cell centres [m], positive down, surface first, and the slice that orders it."""
+    """Depth of cell centres [m], positive down and surface first, and the slice that orders it."""
     values = np.asarray(variable.squeeze().values, dtype=np.float64)
     units = variable.attrs.get("units", "m")
     if values.ndim != 1:
@@ -171,7 +171,7 @@ def _depth(
             f"depth of {path} is positive upward ({values[0]:g} to {values[-1]:g} m): expected "
             "positive down; set depth_positive: up to change the sign."
         )
-    # A consistent order can only mean one thing; the surface goes first.
+    # A monotonic order is unambiguous: the surface goes first.
     order = slice(None, None, -1) if values[0] > values[-1] else slice(None)
     values = values[order]
     if (values < 0).any() or not (np.diff(values) > 0).all():
@@ -200,7 +200,7 @@ def _four_dimensional(field: xr.DataArray, level_dim: str, path: Path) -> xr.Dat
 
 
 def _temperature_offset(temperature: xr.DataArray, path: Path, conventions: Conventions) -> float:
-    """What converts temperature to degC; refuses kelvin that was not announced."""
+    """Offset [K] that converts temperature to degC. Raises UserError for undeclared kelvin."""
     if conventions.temperature_units == "K":
         return -ZERO_CELSIUS
     units = str(temperature.attrs.get("units", "degC"))
@@ -269,17 +269,17 @@ def _grid(
 def _horizontal(
     found: dict[str, xr.DataArray], path: Path
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """Longitude and latitude [degrees], or x and y [km], and which of the two units."""
+    """Longitude and latitude [degrees], or x and y [km], and the unit."""
     pair = [found[name] for name in ("longitude", "latitude")]
     longitude, latitude = (np.asarray(v.squeeze().values, dtype=np.float64) for v in pair)
     units = str(pair[0].attrs.get("units", ""))
     if units in METRES | _KILOMETRES:
         scale = 1e-3 if units in METRES else 1.0
         return scale * longitude, scale * latitude, "km"
-    steepest = float(np.nanmax(np.abs(latitude)))
-    if steepest > 90:
+    highest = float(np.nanmax(np.abs(latitude)))
+    if highest > 90:
         raise UserError(
-            f'{pair[1].name} of {path} reaches {steepest:g} in "{pair[1].attrs.get("units", "")}": '
+            f'{pair[1].name} of {path} reaches {highest:g} in "{pair[1].attrs.get("units", "")}": '
             "expected degrees, m or km; set the units attribute of both horizontal coordinates."
         )
     return longitude, latitude, "degrees"
@@ -302,14 +302,16 @@ def _bounds(dataset: xr.Dataset, depth: xr.DataArray, order: slice) -> NDArray[n
 def _years(
     dataset: xr.Dataset, temperature: xr.DataArray, path: Path, conventions: Conventions
 ) -> NDArray[np.float64]:
-    """Model time of each sample [years]; samples are numbered where there is no usable time."""
+    """Model time of each sample [years]; sample numbers if the file has no time."""
     name = str(temperature.dims[0])
     if name not in dataset.variables:
         return np.arange(temperature.sizes[name], dtype=np.float64)
     attributes = dataset[name].attrs
     units = str(attributes.get("units", "days"))
     unit = units.lower().split(" since ")[0].strip()
-    values = np.asarray(dataset[name].values, dtype=np.float64).reshape(-1)  # a single state's: 0-d
+    values = np.asarray(dataset[name].values, dtype=np.float64).reshape(
+        -1
+    )  # 0-d for a single state
     if unit in _YEARS_PER_UNIT:
         return values * _YEARS_PER_UNIT[unit]
     if unit not in _DAYS_PER_UNIT:

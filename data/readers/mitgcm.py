@@ -75,10 +75,10 @@ def open_mds(
 ) -> ModelOutput:
     """Open a run's folder of `.data` and `.meta` files (`data.readers.mds`).
 
-    grid_files: folder of `hFacC`, `XC`, `YC`, `RC`, `DRF` and `RAC`, if it is another one
-    time_step: of the tracers [s], for `.meta` files without the model time
+    grid_files: folder of `hFacC`, `XC`, `YC`, `RC`, `DRF` and `RAC`; default `folder`
+    time_step: time step of the tracers [s], for `.meta` files without model time
 
-    Raises UserError for fields, files of the grid, tiles or times that are missing, and as
+    Raises UserError for missing fields, grid files, tiles or times, and as
     `data.readers.cf.open_cf` does.
     """
     run = MdsFolder(folder)
@@ -98,12 +98,12 @@ def open_mds(
 
 
 def _series(run: MdsFolder, names: Variables) -> dict[str, dict[int, MdsField]]:
-    """Fields by time step, under our names; sea level only if it is there."""
+    """Fields by time step, keyed by quantity; sea level only if present."""
     other = set(names.model_dump(exclude_none=True)) - set(_FIELDS)
     if other:
         raise UserError(
-            f"variables.{min(other)} cannot be named for MITgcm's binary files: the grid is always "
-            f"that of {', '.join(_GRID)}."
+            f"variables.{min(other)} cannot be set for MITgcm's binary files: their grid is "
+            f"always {', '.join(_GRID)}."
         )
     found = {}
     for quantity, customary in _FIELDS.items():
@@ -147,9 +147,9 @@ def _grid_dataset(folder: MdsFolder) -> xr.Dataset:
 
 
 def _positions(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], str]:
-    """Of the cells' centres, one for each column and row if they are the same in all others.
+    """Positions of cell centres and their units; `x` and `y` on a regular grid, else both `y x`.
 
-    MITgcm's files do not distinguish degrees from metres; no basin in metres would be this small.
+    MITgcm's files do not distinguish degrees from metres; no basin is so small in metres.
     """
     units = "degrees" if np.abs(y).max() <= 90 and np.abs(x).max() <= 720 else "m"
     if (x == x[:1]).all() and (y == y[:, :1]).all():

@@ -13,6 +13,7 @@ from typing import Literal
 import xarray as xr
 from pydantic import Field
 
+from data.checks import require
 from data.errors import UserError
 from data.readers.base import Conventions, ModelOutput, Reader
 from data.readers.cf import from_dataset
@@ -49,8 +50,8 @@ class NemoReader(Reader):
 def open_nemo(*paths: Path, conventions: Conventions, mesh_mask: Path | None = None) -> ModelOutput:
     """Open one file or all pieces of one; mask, area, thickness and depth come from `mesh_mask`.
 
-    mesh_mask: a file, or a pattern that all of its pieces match; without it the output must say
-    these itself
+    mesh_mask: a file, or a pattern that all of its pieces match; required if the output lacks
+        any of these
 
     Raises UserError as `data.readers.cf.open_cf` and `data.readers.nemo_pieces.open_pieces` do, or
     for a mesh mask of another grid.
@@ -60,7 +61,7 @@ def open_nemo(*paths: Path, conventions: Conventions, mesh_mask: Path | None = N
     if _RESTART.issubset(dataset.variables):
         if mesh_mask is None:
             raise UserError(
-                f"{path} is a restart, which does not say where land is: give the mesh mask of "
+                f"{path} is a restart, which has no land mask: give the mesh mask of "
                 "the same run as mesh_mask."
             )
         dataset = _as_output(dataset)
@@ -85,7 +86,7 @@ def _mesh_files(mesh_mask: Path) -> Sequence[Path]:
 
 
 def _as_output(dataset: xr.Dataset) -> xr.Dataset:
-    """A restart (`tn`, `sn`, `sshn`) under the names and on the clock of output."""
+    """A restart (`tn`, `sn`, `sshn`) with the variable names and time axis of output."""
     dataset = dataset.rename({key: name for key, name in _OF_RESTART.items() if key in dataset})
     if "adatrj" in dataset and "time_counter" in dataset.dims:  # days since the run began
         clock = {"units": "days since the beginning of the run"}
@@ -95,12 +96,7 @@ def _as_output(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _with_mesh(dataset: xr.Dataset, mesh: xr.Dataset, path: Path, mesh_path: Path) -> xr.Dataset:
-    missing = [name for name in _MESH_NAMES if name not in mesh.variables]
-    if missing:
-        raise UserError(
-            f"{mesh_path} has no {', '.join(missing)}: expected a NEMO mesh mask; found "
-            f"{', '.join(map(str, mesh.variables))}."
-        )
+    require(_MESH_NAMES, mesh.variables, path=mesh_path, expected="a NEMO mesh mask")
     mask = mesh["tmask"].squeeze()
     dims = _volume_dimensions(dataset, mask.shape)
     if dims is None:

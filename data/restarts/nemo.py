@@ -16,6 +16,7 @@ import netCDF4
 import numpy as np
 
 from data.archive.format import HORIZONTAL_NAMES, field_attributes, grid_variables
+from data.checks import require
 from data.restarts.initial_condition import (
     FLOAT_BYTES,
     Floats,
@@ -26,7 +27,7 @@ from data.restarts.initial_condition import (
     stem,
     write_compared,
 )
-from data.restarts.nemo_domain import check_domain, last_volume, opened, require
+from data.restarts.nemo_domain import check_domain, last_volume, opened
 
 _VARIABLES = {"thetao": "votemper", "so": "vosaline"}
 _SUFFIXES = {"thetao": "T", "so": "S"}
@@ -72,7 +73,7 @@ def equation_switch(initial: InitialCondition) -> str:
 
 def _check_mesh(path: Path, initial: InitialCondition) -> None:
     with opened(path) as mesh:
-        require(mesh, ("tmask",), path=path, kind="a NEMO mesh mask")
+        require(("tmask",), mesh.variables, path=path, expected="a NEMO mesh mask")
         check_domain(mesh, last_volume(mesh["tmask"]) > 0, initial.grid, path=path)
 
 
@@ -104,20 +105,16 @@ def _write_file(initial: InitialCondition, path: Path, name: str, values: Floats
 def _write_positions(file: netCDF4.Dataset, initial: InitialCondition) -> None:
     grid, described = initial.grid, grid_variables(initial.grid)
     x_name, y_name = HORIZONTAL_NAMES[grid.horizontal_units]
-    flat = grid.latitude.ndim == 1
+    longitude, latitude = grid.positions
     positions = {
-        "nav_lon": (_DIMENSIONS[2:], grid.longitude, described[x_name][2]),
-        "nav_lat": (
-            _DIMENSIONS[2:],
-            grid.latitude[:, None] if flat else grid.latitude,
-            described[y_name][2],
-        ),
+        "nav_lon": (_DIMENSIONS[2:], longitude, described[x_name][2]),
+        "nav_lat": (_DIMENSIONS[2:], latitude, described[y_name][2]),
         "deptht": (_DIMENSIONS[1:2], grid.depth, described["depth"][2]),
     }
     for name, (dimensions, values, attributes) in positions.items():
         variable = file.createVariable(name, "f4", dimensions)
         variable.setncatts(attributes)
-        variable[:] = np.broadcast_to(values, variable.shape)
+        variable[:] = values
 
 
 def _read_file(path: Path, name: str) -> Floats:

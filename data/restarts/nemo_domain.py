@@ -35,16 +35,6 @@ def opened(path: Path) -> Iterator[netCDF4.Dataset]:
         yield dataset
 
 
-def require(dataset: netCDF4.Dataset, names: tuple[str, ...], *, path: Path, kind: str) -> None:
-    """Raise UserError if the file lacks one of the variables `names`."""
-    missing = [name for name in names if name not in dataset.variables]
-    if missing:
-        raise UserError(
-            f"{path} has no {', '.join(missing)}: expected {kind}; it has "
-            f"{', '.join(dataset.variables) or 'no variables'}."
-        )
-
-
 def last_volume(variable: netCDF4.Variable[Any]) -> NDArray[Any]:
     """The last record of a variable over time, `z y x`."""
     return variable[...].reshape(-1, *variable.shape[-3:])[-1]
@@ -89,11 +79,7 @@ def _check_positions(dataset: netCDF4.Dataset, grid: OceanGrid, path: Path) -> N
     """Longitude and latitude of wet columns, and depth of levels, where the file has them."""
     shape = grid.shape[1:]
     column = grid.wet.any(axis=0)
-    given = {
-        "nav_lon": np.broadcast_to(grid.longitude, shape),
-        "nav_lat": _rows(grid.latitude, shape),
-    }
-    for name, expected in given.items():
+    for name, expected in zip(("nav_lon", "nav_lat"), grid.positions, strict=True):
         if name not in dataset.variables:
             continue
         away = np.abs(dataset[name][...].reshape(shape) - expected)
@@ -109,7 +95,3 @@ def _check_positions(dataset: netCDF4.Dataset, grid: OceanGrid, path: Path) -> N
             f"nav_lev of {path} is {levels[0]:.4g} to {levels[-1]:.4g} m, the state's levels are "
             f"at {grid.depth[0]:.4g} to {grid.depth[-1]:.4g} m: give a file of the same levels."
         )
-
-
-def _rows(latitude: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    return np.broadcast_to(latitude[:, None] if latitude.ndim == 1 else latitude, shape)

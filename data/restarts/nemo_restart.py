@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.atomic import atomic_write
+from data.checks import require
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
@@ -35,7 +36,7 @@ from data.restarts.initial_condition import (
     stem,
 )
 from data.restarts.nemo import equation_switch
-from data.restarts.nemo_domain import check_domain, last_map, last_volume, opened, require
+from data.restarts.nemo_domain import check_domain, last_map, last_volume, opened
 
 _NAMES = {"thetao": "t", "so": "s", "zos": "ssh", "u": "u", "v": "v"}
 _NOW, _BEFORE, _AFTER = "n", "b", "a"
@@ -85,14 +86,15 @@ class NemoRestart:
     ) -> dict[str, NDArray[Any]]:
         """New values of every variable to replace, in the template's types and shapes."""
         grid, path = initial.grid, self.template
-        require(template, ("tn", "sn"), path=path, kind=_KIND)
+        require(("tn", "sn"), template.variables, path=path, expected=_KIND)
         salt = last_volume(template["sn"])  # 0 on land, or a fill value
         check_domain(template, (salt > 0) & (salt < _FILL_ABOVE), grid, path=path)
         fields = initial.fields() | self._velocity_fields(initial)
         if "zos" in fields or "u" in fields:
             self._refuse_substeps(template)
         now = tuple(f"{_NAMES[name]}{_NOW}" for name in fields)
-        require(template, now, path=path, kind=f"{_KIND} with {', '.join(now)}")
+        expected = f"{_KIND} with {', '.join(now)}"
+        require(now, template.variables, path=path, expected=expected)
         patch = {}
         for name, values in fields.items():
             mask = grid.wet if values.ndim == 3 else grid.wet[0]

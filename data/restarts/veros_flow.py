@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import UserError
+from data.geometry import edges
 from data.grid import OceanGrid
 from data.restarts.initial_condition import Velocities
 
@@ -61,14 +62,14 @@ def _face_heights(grid: OceanGrid) -> tuple[Array, Array]:
 
 def _widths(grid: OceanGrid) -> tuple[Array, Array]:
     """Widths `y x` of the northern and lengths `y 1` of the eastern faces, on a unit sphere."""
-    edges = np.deg2rad(_edges(grid.latitude)[1:])
-    width = np.cos(edges)[:, None] * np.deg2rad(np.diff(_edges(grid.longitude)))
-    return width, np.deg2rad(np.diff(_edges(grid.latitude)))[:, None]
+    northern = np.deg2rad(edges(grid.latitude)[1:])
+    width = np.cos(northern)[:, None] * np.deg2rad(np.diff(edges(grid.longitude)))
+    return width, np.deg2rad(np.diff(edges(grid.latitude)))[:, None]
 
 
 def _unit_area(grid: OceanGrid) -> Array:
     """Areas of the cells `y x` on a unit sphere, as Veros has them: width times length."""
-    x, y = (np.deg2rad(np.diff(_edges(axis))) for axis in (grid.longitude, grid.latitude))
+    x, y = (np.deg2rad(np.diff(edges(axis))) for axis in (grid.longitude, grid.latitude))
     return np.cos(np.deg2rad(grid.latitude))[:, None] * np.outer(y, x)
 
 
@@ -82,9 +83,3 @@ def _radius(grid: OceanGrid) -> float:
             "template, or start at rest."
         )
     return float(np.sqrt(squared.mean()))
-
-
-def _edges(centres: Array) -> Array:
-    """Faces midway between the centres, as Veros has them; the outermost as far as the next."""
-    middle = 0.5 * (centres[:-1] + centres[1:])
-    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])

@@ -160,7 +160,7 @@ def test_settings_refuse_unknown_keys_and_missing_attributes(tmp_path):
     model_file(tmp_path / "a.nc")
     with pytest.raises(UserError, match=r"no global attribute wind: correct `parameters`"):
         ingest(settings(tmp_path / "a.nc", parameters=["wind"]), output=tmp_path / "o.zarr")
-    with pytest.raises(UserError, match=r"no variable split, which the settings ask for"):
+    with pytest.raises(UserError, match=r"no variable split, which the settings require"):
         ingest(settings(tmp_path / "a.nc", split="from_file"), output=tmp_path / "o.zarr")
 
 
