@@ -1,4 +1,4 @@
-"""Cell areas, distances and layer thicknesses where a file gives only positions."""
+"""Cell areas, distances and layer thicknesses from positions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def cell_area(longitude: Array, latitude: Array, *, units: str = "degrees") -> A
     """Horizontal cell area `y x` [m2] from cell centres.
 
     longitude, latitude: `x` and `y`, or `y x` both; degrees, or km on a plane. Edges lie midway
-    between centres; on a regular grid the area on the sphere is exact for those edges, on a
-    curvilinear one it is that of the parallelogram spanned by the grid vectors. Longitudes may jump
-    by 360 degrees from one column to the next.
+    between centres. On a regular grid the area on the sphere is exact for these edges; on a
+    curvilinear grid it is the area of the parallelogram spanned by the grid vectors. Longitudes may
+    jump by 360 degrees between columns.
     """
     if units == "km":
         return 1e6 * np.outer(_widths(latitude), _widths(longitude))
@@ -36,11 +36,11 @@ def cell_area(longitude: Array, latitude: Array, *, units: str = "degrees") -> A
 def centre_distances(
     longitude: Array, latitude: Array, *, units: str = "degrees"
 ) -> tuple[Array, Array]:
-    """Distance [m] from each cell's centre to the next one's along x and along y, both `y x`.
+    """Distance [m] from each cell centre to the next along x and along y, both `y x`.
 
-    Arguments as of `cell_area`; on the sphere along the parallel midway. After the last column an
-    axis that closes on itself has the mean of the first and the last distance: longitudes need not
-    span the globe. The last row repeats the one before; axes of one cell have distance 0.
+    Arguments as for `cell_area`; on the sphere, along the parallel midway. The last column has the
+    mean of the first and the last distance, for a periodic axis that need not span the globe. The
+    last row repeats the previous one; an axis of one cell has distance 0.
     """
     if longitude.ndim == 1:
         longitude, latitude = np.meshgrid(longitude, latitude)

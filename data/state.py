@@ -1,4 +1,4 @@
-"""The physical state of the ocean, which all packages exchange."""
+"""The physical state of the ocean, used by all packages."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class State:
 
     @classmethod
     def _joined(cls, states: list[State], *, dim: int) -> State:
-        """Field by field along a dimension that all fields have."""
+        """Concatenate each field along `dim`."""
         first = states[0]
         sea_level = [state.sea_level for state in states if state.sea_level is not None]
         return cls(
@@ -82,7 +82,7 @@ class State:
     def collect_rows(cls, strips: Iterable[State], *, rows: int) -> State:
         """As `from_rows`, for an iterator of strips with `rows` rows in total; without gradient.
 
-        Besides the whole, at most two strips exist at a time, the first and the latest.
+        At most two strips are in memory at a time: the first and the latest.
         """
         coming = iter(strips)
         first = next(coming)

@@ -1,7 +1,7 @@
-"""Training checkpoints: safetensors and JSON only, whole or absent.
+"""Training checkpoints of safetensors and JSON, written atomically.
 
 A checkpoint is a folder named after the sample counter. It is written under a temporary name and
-renamed, so an interrupted write is never mistaken for a checkpoint. Nothing in it is pickled.
+renamed, so an interrupted write leaves no checkpoint. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     identity: dict[str, object],
 ) -> Path:
-    """Write a checkpoint of the unwrapped network and drop the older ones.
+    """Write a checkpoint of the unwrapped network and delete older ones.
 
     `identity` describes the run (seed, batch size, network); `load_checkpoint` compares it.
     """
@@ -67,7 +67,7 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     identity: dict[str, object],
 ) -> None:
-    """Restore a checkpoint. Raises `UserError` if it is damaged or of a run with other settings."""
+    """Restore a checkpoint. Raises `UserError` if it is damaged or has other settings."""
     try:
         stored = json.loads((checkpoint / "identity.json").read_text())
         weights, shadow, moments = (load_file(checkpoint / f"{name}.safetensors") for name in FILES)

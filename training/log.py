@@ -12,7 +12,7 @@ from data.atomic import atomic_write
 
 
 class MetricsLog:
-    """Appends to `path`; a resumed run first drops the lines beyond its checkpoint."""
+    """Appends to `path`; a resumed run first deletes lines after its checkpoint."""
 
     def __init__(self, path: Path, *, resume_at: int) -> None:
         self._path = path
@@ -27,7 +27,7 @@ class MetricsLog:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The lines of a log, empty if there is none; a line cut short is left out."""
+    """The lines of a log without incomplete ones; empty if there is no log."""
     if not path.exists():
         return []
     lines = []

@@ -1,9 +1,9 @@
-"""A state as the temperature and salinity files that NEMO starts from (`namtsd`, `ln_tsd_init`).
+"""Write a state as the initial temperature and salinity of NEMO (`namtsd`, `ln_tsd_init`).
 
-Each holds one variable `(time_counter = 1, deptht, y, x)` over the whole domain without halo, the
-surface first, land 0. NEMO masks what it reads and starts at rest, with sea level 0 and an Euler
-step. With partial steps (`ln_zps`) it moves the lowest cell of each column towards the cell above
-(`dtatsd.F90`), so such a configuration is better started from a restart.
+Each file has one variable `(time_counter = 1, deptht, y, x)` over the whole domain without halo,
+surface first, land 0. NEMO masks the fields and starts at rest, with sea level 0 and an Euler step.
+With partial steps (`ln_zps`) it shifts the lowest cell of each column towards the cell above
+(`dtatsd.F90`), so a restart is the better start for such a configuration.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SWITCHES = {"nemo-seos": "ln_seos", "nemo-teos10": "ln_teos10", "nemo-eos80": "
 class NemoPair:
     """Writes `<path>_T.nc` (votemper) and `<path>_S.nc` (vosaline).
 
-    mesh_mask: NEMO's mesh mask of the target, to compare the domain with
+    mesh_mask: NEMO's mesh mask of the target domain, which is checked
     """
 
     precision: Precision = "single"
@@ -51,7 +51,7 @@ class NemoPair:
         return tuple(base.with_name(f"{base.name}_{_SUFFIXES[name]}.nc") for name in _VARIABLES)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Write both files. Raises UserError also for a mesh mask of another domain."""
+        """Write both files. Raises UserError, too, for a mesh mask of another domain."""
         if self.mesh_mask is not None:
             _check_mesh(self.mesh_mask, initial)
         kind = np.dtype(f"f{FLOAT_BYTES[self.precision]}")
@@ -64,10 +64,10 @@ class NemoPair:
 
 
 def equation_switch(initial: InitialCondition) -> str:
-    """A comment that says which equation of state the state was made for: its `nameos` switch."""
+    """A comment with the `nameos` switch of the state's equation of state."""
     switch = _SWITCHES.get(initial.equation_of_state)
     if switch is None:
-        return f"! made for {initial.equation_of_state}, which is no equation of NEMO's"
+        return f"! made for {initial.equation_of_state}, which NEMO does not have"
     return f"! made for &nameos {switch} = .true."
 
 
@@ -78,7 +78,7 @@ def _check_mesh(path: Path, initial: InitialCondition) -> None:
 
 
 def _write_file(initial: InitialCondition, path: Path, name: str, values: Floats) -> None:
-    """One variable with its axes. NEMO takes the unlimited dimension for time, so it must be."""
+    """One variable with its axes. NEMO identifies time by its unlimited dimension."""
     grid = initial.grid
     with netCDF4.Dataset(path, "w", format="NETCDF4_CLASSIC") as file:
         for dimension, size in zip(_DIMENSIONS, (None, *grid.shape), strict=True):
@@ -129,7 +129,7 @@ def _namelist(files: dict[str, Path], initial: InitialCondition) -> str:
         f"'{files[name].name}', -12., '{_VARIABLES[name]}', .false., .true., 'yearly', '', '', ''"
         for name in ("thetao", "so")
     )
-    sea_level = "! sea level starts at 0 on this way; a restart carries it"
+    sea_level = "! sea level starts at 0; a restart would include it"
     return "\n".join(
         [
             equation_switch(initial),

@@ -211,7 +211,7 @@ def test_a_grid_of_another_run_and_names_of_grid_variables(tmp_path, grid):
     write_grid(tmp_path / "other", grid.part(slice(1, ROWS)))
     with pytest.raises(UserError, match=r"has \(4, 6, 8\) cells, the grid \(4, 5, 8\)"):
         read(folder, time_step=DAY, grid_files=tmp_path / "other")
-    with pytest.raises(UserError, match=r"variables.mask cannot be named"):
+    with pytest.raises(UserError, match=r"variables.mask cannot be set"):
         read(folder, conventions=Conventions(variables=Variables(mask="maskC")))
 
 

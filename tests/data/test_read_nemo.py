@@ -261,7 +261,7 @@ def test_restarts_in_pieces_are_read_on_their_own_clock(run):
         mesh_mask=run / "mesh_mask.nc",
     ).years
     np.testing.assert_allclose(years, 3)
-    with pytest.raises(UserError, match="is a restart, which does not say where land is"):
+    with pytest.raises(UserError, match="is a restart, which has no land mask"):
         open_nemo(*sorted(run.glob("R_*_restart_*.nc")), conventions=Conventions())
 
 

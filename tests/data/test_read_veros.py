@@ -101,7 +101,7 @@ def test_a_restart_takes_its_grid_from_a_snapshot(run, tmp_path):
     _assert_state_of(run, output)
     assert output.grid.digest == run.grid().digest
     np.testing.assert_allclose(output.years, run.year)
-    with pytest.raises(UserError, match="does not hold its grid: give a snapshot file"):
+    with pytest.raises(UserError, match="is a restart, which has no grid: give a snapshot file"):
         open_veros(restart, conventions=CONVENTIONS)
 
 
@@ -117,11 +117,11 @@ def test_files_that_do_not_fit(run, tmp_path):
     read = {"conventions": CONVENTIONS}
     with pytest.raises(UserError, match=r"has no temp, dzt: expected a snapshot file of Veros"):
         open_veros(tmp_path / "poor.nc", **read)
-    with pytest.raises(UserError, match="holds no time"):
+    with pytest.raises(UserError, match="has no time step"):
         open_veros(tmp_path / "empty.nc", **read)
     with pytest.raises(UserError, match=r"has \(15, 28, 10\) cells .* \(15, 17, 10\): give a sn"):
         open_veros(restart, grid_files=tmp_path / "short.nc", **read)
-    with pytest.raises(UserError, match=r"is of another set-up than .*wetter.nc: \d+ cells"):
+    with pytest.raises(UserError, match=r"has another set-up than .*wetter.nc: \d+ cells"):
         open_veros(restart, grid_files=tmp_path / "wetter.nc", **read)
     with h5py.File(restart, "r+") as file:
         del file["core/salt"]

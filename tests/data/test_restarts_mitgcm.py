@@ -52,7 +52,7 @@ def test_layout(initial, tmp_path, precision, kind, bits):
     [
         ("jmd95", " eosType='JMD95Z',"),
         ("linear", " eosType='LINEAR',"),
-        ("nemo-seos", "# made for the equation of state nemo-seos: no eosType is known to be it"),
+        ("nemo-seos", "# made for the equation of state nemo-seos: MITgcm has no such eosType"),
     ],
 )
 def test_the_equation_of_state_is_named(initial, tmp_path, equation, line):

@@ -71,7 +71,7 @@ def test_the_namelist_names_files_and_variables(initial, tmp_path):
 def test_a_foreign_equation_of_state_is_named(initial, tmp_path):
     foreign = replace(initial, equation_of_state="veros-gsw")
     lines = NemoPair().write(foreign, path=tmp_path / "start").namelist.splitlines()
-    assert "! made for veros-gsw, which is no equation of NEMO's" in lines
+    assert "! made for veros-gsw, which NEMO does not have" in lines
 
 
 def _dino_grid() -> OceanGrid:

@@ -212,7 +212,7 @@ def test_levels_that_cannot_follow_a_sea_level_are_refused(template, initial, tm
     with pytest.raises(UserError, match="sea level would lie below the sea floor in"):
         write(replace(initial, state=replace(initial.state, sea_level=low)), path=tmp_path / "a.nc")
     _add(template, "tilde_e3t_n", np.zeros(initial.grid.shape))
-    with pytest.raises(UserError, match=r"holds tilde_e3t_n: its levels move by themselves"):
+    with pytest.raises(UserError, match=r"holds tilde_e3t_n: its levels move independently"):
         write(initial, path=tmp_path / "a.nc")
     assert not (tmp_path / "a.nc").exists()
 

@@ -183,7 +183,7 @@ def test_changed_content_fails_the_checksum(write_archive):
     array = edit(path)["thetao"]
     array[5, 0, 2, 2] = array[5, 0, 2, 2] + 0.25
     archive = StateArchive.open(path)
-    with pytest.raises(UserError, match=r"do not match the checksum"):
+    with pytest.raises(UserError, match=r"do not match their checksum"):
         archive.verify()
 
 
