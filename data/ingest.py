@@ -165,7 +165,7 @@ def _paths(patterns: list[str]) -> list[Path]:
 
 
 def _open(settings: IngestSettings, paths: list[Path], *, member: int) -> _Source:
-    output = settings.reader.open(paths)
+    output = settings.reader.open(*paths)
     return _Source(output, _kept(settings, output), member, _parameters(settings, output))
 
 

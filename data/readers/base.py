@@ -65,7 +65,7 @@ class Reader(Conventions):
         """`paths` grouped by output; by default each path is an output of its own."""
         return [[path] for path in paths]
 
-    def open(self, paths: Sequence[Path]) -> ModelOutput:
+    def open(self, *paths: Path) -> ModelOutput:
         """Open one output. Raises UserError for files that are unreadable or ambiguous."""
         raise NotImplementedError
 

@@ -6,7 +6,6 @@ setting that decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -64,25 +63,22 @@ _REQUIRED = ("temperature", "salinity", "depth", "longitude", "latitude")
 
 
 class CfReader(Reader):
-    """CF files of any model: NetCDF or zarr."""
+    """CF files of any model: NetCDF or zarr.
+
+    Variables are found by the names in `variables`, else by standard name, else by customary name.
+    The wet mask is the file's mask variable, else where the first temperature is a number.
+    """
 
     name: Literal["cf"] = "cf"
 
-    def open(self, paths: Sequence[Path]) -> ModelOutput:
-        """`open_cf` of the only path."""
+    def open(self, *paths: Path) -> ModelOutput:
+        """Open one file or zarr store.
+
+        Raises UserError for a file that cannot be read, lacks a variable (the message lists those
+        found), or is ambiguous about units, signs or land.
+        """
         (path,) = paths
-        return open_cf(path, conventions=self)
-
-
-def open_cf(path: Path, *, conventions: Conventions) -> ModelOutput:
-    """Open one CF file or zarr store.
-
-    Variables are found by the names in `conventions`, else by standard name, else by customary
-    name. The wet mask is the file's mask variable, else where the first temperature is a number.
-    Raises UserError for a file that cannot be read, lacks a variable (the message lists those
-    found), or is ambiguous about units, signs or land.
-    """
-    return from_dataset(open_dataset(path), path=path, conventions=conventions)
+        return from_dataset(open_dataset(path), path=path, conventions=self)
 
 
 def open_dataset(path: Path) -> xr.Dataset:
@@ -100,7 +96,7 @@ def open_dataset(path: Path) -> xr.Dataset:
 
 
 def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -> ModelOutput:
-    """As `open_cf`, for an opened dataset."""
+    """As `CfReader.open`, for an opened dataset."""
     found = _find_all(dataset, path, conventions.variables)
     depth, order = _depth(found["depth"], path, conventions)
     level_dim = str(found["depth"].dims[0])

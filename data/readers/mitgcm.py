@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from data.errors import UserError
-from data.readers.base import Conventions, ModelOutput, Reader, Variables
+from data.readers.base import ModelOutput, Reader, Variables
 from data.readers.cf import from_dataset, open_dataset
 from data.readers.lazy import lazy_variable
 from data.readers.mds import MdsField, MdsFolder
@@ -25,18 +24,23 @@ _VOLUME = ("z", "y", "x")
 
 
 class MitgcmReader(Reader):
-    """MITgcm's output as CF files."""
+    """MITgcm's output as CF files; if they have `hfac`, cells are `drf * hfac` thick [m]."""
 
     name: Literal["mitgcm"] = "mitgcm"
 
-    def open(self, paths: Sequence[Path]) -> ModelOutput:
-        """`open_mitgcm` of the only path."""
+    def open(self, *paths: Path) -> ModelOutput:
+        """Open one file. Raises UserError as `CfReader.open` does."""
         (path,) = paths
-        return open_mitgcm(path, conventions=self)
+        dataset = open_dataset(path)
+        if not {"drf", "hfac"} <= set(dataset.variables) or self.variables.thickness:
+            return from_dataset(dataset, path=path, conventions=self)
+        dataset["cell_height"] = dataset["hfac"] * dataset["drf"]
+        conventions = self.with_names({"thickness": "cell_height"})
+        return from_dataset(dataset, path=path, conventions=conventions)
 
 
 class MdsReader(Reader):
-    """MITgcm's binary files; a path is the folder of a run."""
+    """MITgcm's binary files, `.data` and `.meta` (`data.readers.mds`)."""
 
     name: Literal["mitgcm-mds"] = "mitgcm-mds"
     grid_files: Path | None = Field(
@@ -46,55 +50,25 @@ class MdsReader(Reader):
         None, gt=0, description="time step of the tracers [s], for .meta files without time"
     )
 
-    def open(self, paths: Sequence[Path]) -> ModelOutput:
-        """`open_mds` of the only folder."""
+    def open(self, *paths: Path) -> ModelOutput:
+        """Open the folder of a run.
+
+        Raises UserError for missing fields, grid files, tiles or times, and as `CfReader.open`
+        does.
+        """
         (folder,) = paths
-        return open_mds(
-            folder, conventions=self, grid_files=self.grid_files, time_step=self.time_step
-        )
-
-
-def open_mitgcm(path: Path, *, conventions: Conventions) -> ModelOutput:
-    """Open one CF file; where it has `hfac`, the thickness of a cell is `drf * hfac` [m].
-
-    Raises UserError as `data.readers.cf.open_cf` does.
-    """
-    dataset = open_dataset(path)
-    if {"drf", "hfac"} <= set(dataset.variables) and conventions.variables.thickness is None:
-        dataset["cell_height"] = dataset["hfac"] * dataset["drf"]
-        conventions = conventions.with_names({"thickness": "cell_height"})
-    return from_dataset(dataset, path=path, conventions=conventions)
-
-
-def open_mds(
-    folder: Path,
-    *,
-    conventions: Conventions,
-    grid_files: Path | None = None,
-    time_step: float | None = None,
-) -> ModelOutput:
-    """Open a run's folder of `.data` and `.meta` files (`data.readers.mds`).
-
-    grid_files: folder of `hFacC`, `XC`, `YC`, `RC`, `DRF` and `RAC`; default `folder`
-    time_step: time step of the tracers [s], for `.meta` files without model time
-
-    Raises UserError for missing fields, grid files, tiles or times, and as
-    `data.readers.cf.open_cf` does.
-    """
-    run = MdsFolder(folder)
-    series = _series(run, conventions.variables)
-    dataset = _grid_dataset(MdsFolder(grid_files) if grid_files else run)
-    steps = list(series["temperature"])
-    for quantity, fields in series.items():
-        _check_steps(run, series["temperature"], fields)
-        dataset[quantity] = _lazy(run, list(fields.values()), dict(dataset.sizes))
-    seconds = [_seconds(series["temperature"][step], step, time_step) for step in steps]
-    dataset = dataset.assign_coords(time=("time", seconds, {"units": "seconds"}))
-    names = {name: name for name in (*series, *_VARIABLES_OF_GRID)}
-    conventions = conventions.model_copy(
-        update={"variables": Variables(**names), "depth_positive": "down"}
-    )
-    return from_dataset(dataset, path=folder, conventions=conventions)
+        run = MdsFolder(folder)
+        series = _series(run, self.variables)
+        dataset = _grid_dataset(MdsFolder(self.grid_files) if self.grid_files else run)
+        temperature = series["temperature"]
+        for quantity, fields in series.items():
+            _check_steps(run, temperature, fields)
+            dataset[quantity] = _lazy(run, list(fields.values()), dict(dataset.sizes))
+        seconds = [_seconds(field, step, self.time_step) for step, field in temperature.items()]
+        dataset = dataset.assign_coords(time=("time", seconds, {"units": "seconds"}))
+        names = Variables(**{name: name for name in (*series, *_VARIABLES_OF_GRID)})
+        conventions = self.model_copy(update={"variables": names, "depth_positive": "down"})
+        return from_dataset(dataset, path=folder, conventions=conventions)
 
 
 def _series(run: MdsFolder, names: Variables) -> dict[str, dict[int, MdsField]]:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from data.checks import require
 from data.errors import UserError
-from data.readers.base import Conventions, ModelOutput, Reader
+from data.readers.base import ModelOutput, Reader
 from data.readers.cf import from_dataset
 from data.readers.nemo_pieces import by_domain, open_pieces, whole_name
 
@@ -31,7 +31,10 @@ _FROM_MESH = {
 
 
 class NemoReader(Reader):
-    """NEMO's output and restarts, whole or in pieces."""
+    """NEMO's output and restarts, whole or in pieces.
+
+    Mask, area, thickness and depth come from the mesh mask if there is one.
+    """
 
     name: Literal["nemo"] = "nemo"
     mesh_mask: Path | None = Field(
@@ -42,33 +45,26 @@ class NemoReader(Reader):
         """Pieces of one domain together, whole files alone."""
         return by_domain(paths)
 
-    def open(self, paths: Sequence[Path]) -> ModelOutput:
-        """`open_nemo` of a whole file or of all pieces of one."""
-        return open_nemo(*paths, conventions=self, mesh_mask=self.mesh_mask)
+    def open(self, *paths: Path) -> ModelOutput:
+        """Open a whole file or all pieces of one.
 
-
-def open_nemo(*paths: Path, conventions: Conventions, mesh_mask: Path | None = None) -> ModelOutput:
-    """Open one file or all pieces of one; mask, area, thickness and depth come from `mesh_mask`.
-
-    mesh_mask: a file, or a pattern that all of its pieces match; required if the output lacks
-        any of these
-
-    Raises UserError as `data.readers.cf.open_cf` and `data.readers.nemo_pieces.open_pieces` do, or
-    for a mesh mask of another grid.
-    """
-    path = whole_name(paths[0])
-    dataset = open_pieces(paths)
-    if _RESTART.issubset(dataset.variables):
-        if mesh_mask is None:
-            raise UserError(
-                f"{path} is a restart, which has no land mask: give the mesh mask of "
-                "the same run as mesh_mask."
-            )
-        dataset = _as_output(dataset)
-    if mesh_mask is not None:
-        dataset = _with_mesh(dataset, open_pieces(_mesh_files(mesh_mask)), path, mesh_mask)
-        conventions = conventions.with_names(_FROM_MESH)
-    return from_dataset(dataset, path=path, conventions=conventions)
+        Raises UserError as `CfReader.open` and `data.readers.nemo_pieces.open_pieces` do, or for a
+        mesh mask of another grid.
+        """
+        path = whole_name(paths[0])
+        dataset = open_pieces(paths)
+        if _RESTART.issubset(dataset.variables):
+            if self.mesh_mask is None:
+                raise UserError(
+                    f"{path} is a restart, which has no land mask: give the mesh mask of the same "
+                    "run as mesh_mask."
+                )
+            dataset = _as_output(dataset)
+        if self.mesh_mask is None:
+            return from_dataset(dataset, path=path, conventions=self)
+        mesh = open_pieces(_mesh_files(self.mesh_mask))
+        dataset = _with_mesh(dataset, mesh, path, self.mesh_mask)
+        return from_dataset(dataset, path=path, conventions=self.with_names(_FROM_MESH))
 
 
 def _mesh_files(mesh_mask: Path) -> Sequence[Path]:

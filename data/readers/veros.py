@@ -8,7 +8,6 @@ and three time levels (`core/tau` is the current one) but no grid (`data.veros_l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +18,7 @@ from pydantic import Field
 
 from data.checks import require
 from data.errors import UserError
-from data.readers.base import Conventions, ModelOutput, Reader
+from data.readers.base import ModelOutput, Reader
 from data.readers.cf import from_dataset, open_dataset
 from data.units import SECONDS_PER_DAY
 from data.veros_layout import INTERIOR, h5py
@@ -46,24 +45,17 @@ class VerosReader(Reader):
     name: Literal["veros"] = "veros"
     grid_files: Path | None = Field(None, description="a snapshot file with the grid, for restarts")
 
-    def open(self, paths: Sequence[Path]) -> ModelOutput:
-        """`open_veros` of the only path."""
+    def open(self, *paths: Path) -> ModelOutput:
+        """Open a snapshot file, or a restart with the grid of `grid_files`.
+
+        Raises UserError for any other file, a restart without its grid or of another one, and as
+        `CfReader.open` does.
+        """
         (path,) = paths
-        return open_veros(path, conventions=self, grid_files=self.grid_files)
-
-
-def open_veros(
-    path: Path, *, conventions: Conventions, grid_files: Path | None = None
-) -> ModelOutput:
-    """Open a snapshot file, or a restart with the grid of the snapshot file `grid_files`.
-
-    Raises UserError for any other file, a restart without its grid or of another one, and as
-    `data.readers.cf.open_cf` does.
-    """
-    dataset = _restart(path, grid_files) if _is_restart(path) else _snapshot(path)
-    dataset["Time"].attrs.setdefault("calendar", _CALENDAR)
-    conventions = conventions.with_names(_NAMES, depth_positive="up")
-    return from_dataset(dataset, path=path, conventions=conventions)
+        dataset = _restart(path, self.grid_files) if _is_restart(path) else _snapshot(path)
+        dataset["Time"].attrs.setdefault("calendar", _CALENDAR)
+        conventions = self.with_names(_NAMES, depth_positive="up")
+        return from_dataset(dataset, path=path, conventions=conventions)
 
 
 def _snapshot(path: Path) -> xr.Dataset:

@@ -11,8 +11,7 @@ import xarray as xr
 
 from data.archive.format import field_attributes
 from data.errors import UserError
-from data.readers.base import Conventions
-from data.readers.cf import open_cf
+from data.readers.cf import CfReader
 from data.restarts import cf
 from data.restarts.cf import CfFile
 from data.restarts.initial_condition import InitialCondition
@@ -59,7 +58,7 @@ def test_the_equation_of_state_says_which_temperature_it_is(equation, kind):
 def test_reader_takes_it_back(tmp_path, small_grid, random_state):
     state = random_state(small_grid, seed=0)
     write(state, small_grid, path=tmp_path / "start.nc")
-    output = open_cf(tmp_path / "start.nc", conventions=Conventions(periodic_x=True))
+    output = CfReader(periodic_x=True).open(tmp_path / "start.nc")
     assert output.grid.digest == small_grid.digest
     again = output.read(slice(0, 1))
     assert torch.equal(again.to_channels(), state.to_channels())

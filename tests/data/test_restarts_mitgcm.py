@@ -11,8 +11,7 @@ import pytest
 import xarray as xr
 
 from data.errors import UserError
-from data.readers.base import Conventions
-from data.readers.mitgcm import open_mitgcm
+from data.readers.mitgcm import MitgcmReader
 from data.restarts import initial_condition
 from data.restarts.initial_condition import InitialCondition, Velocities
 from data.restarts.mitgcm import MitgcmFiles
@@ -163,7 +162,7 @@ def test_a_state_with_gradient_is_written(initial, tmp_path):
 
 def test_a_real_state_of_the_4_degree_world(shared_data, tmp_path):
     source = shared_data / "mitgcm_global4deg" / "mitgcm_global4deg_k1000.nc"
-    output = open_mitgcm(source, conventions=Conventions(periodic_x=True))
+    output = MitgcmReader(periodic_x=True).open(source)
     initial = InitialCondition(output.read(slice(-1, None)), output.grid, "jmd95")
     written = MitgcmFiles().write(initial, path=tmp_path / "ic.bin")
     with xr.open_dataset(source, decode_times=False) as data:
