@@ -19,29 +19,29 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read and check an experiment.
 
     `overrides` alternate between `--section.key` and its value; values are read as YAML. Raises
-    `UserError` for a missing file, for what is not YAML, and for unknown keys or wrong values.
+    `UserError` for a missing file, invalid YAML, unknown keys and wrong values.
     """
     return checked(read_experiment(path, overrides), Experiment, source=str(path))
 
 
 def read_experiment(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """What an experiment's YAML says, laid over the YAML that it names as its `base`, if any.
+    """The unchecked settings of an experiment's YAML, merged into those of its `base`, if any.
 
-    A section may name a base too: a YAML of that section's settings. Nothing is checked yet. A base
-    is named relative to the file that names it, and may have one itself. Raises `UserError` as
-    `read_settings` does, and for bases that run in a circle.
+    A section may have a base, too: a YAML of the settings of that section. The path of a base is
+    relative to the file that names it, and a base may have a base. Raises `UserError` as
+    `read_settings` does, and for circular bases.
     """
     return _overridden(_with_bases(path, above=()), overrides)
 
 
 def _with_bases(path: Path, *, above: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in above:
-        raise UserError(f"{path} is a base of itself; a base may not lead back to what names it")
+        raise UserError(f"{path} is a base of itself; bases must not be circular")
     return _over_bases(read_settings(path), path, above=(*above, path.resolve()))
 
 
 def _over_bases(content: dict[str, Any], path: Path, *, above: tuple[Path, ...]) -> dict[str, Any]:
-    """`content` of the file at `path`: it and each section of it, laid over the base it names."""
+    """`content` of the file at `path` merged into its base, and likewise each of its sections."""
     own = {
         key: _over_bases(value, path, above=above) if isinstance(value, dict) else value
         for key, value in content.items()
@@ -55,7 +55,7 @@ def _over_bases(content: dict[str, Any], path: Path, *, above: tuple[Path, ...])
 
 
 def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`settings` with `changes` laid over them: sections are merged, all else is replaced."""
+    """`settings` updated with `changes`: sections are merged, other values are replaced."""
     result = dict(settings)
     for key, value in changes.items():
         below = result.get(key)
@@ -66,9 +66,9 @@ def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The mapping that a YAML holds, with overrides applied and nothing checked yet.
+    """The unchecked settings in a YAML, with overrides applied.
 
-    Raises `UserError` for a missing file and for what is not a mapping.
+    Raises `UserError` for a missing file or a file that is not a mapping.
     """
     if not path.is_file():
         raise UserError(f"there is no configuration {path}; the shipped ones are in configs/")
@@ -78,7 +78,7 @@ def read_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(
-            f"{path} holds no settings; expected a mapping with name, data, autoencoder, ..."
+            f"{path} has no settings; expected a mapping with name, data, autoencoder, ..."
         )
     return _overridden(content, overrides)
 
@@ -92,7 +92,7 @@ def checked(
 ) -> Settings:
     """`content` as settings of `model`.
 
-    Raises `UserError` for unknown keys and wrong values, which names `source` and the `example`.
+    Raises `UserError` for unknown keys and wrong values; the message names `source` and `example`.
     """
     try:
         return model.model_validate(content)
@@ -139,7 +139,7 @@ def _set(content: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _sentence(source: str, error: ValidationError, example: str) -> str:
-    """The first complaint in words, and how many more there are."""
+    """The first error as a sentence, and the number of others."""
     first, *others = error.errors()
     where = ".".join(str(part) for part in first["loc"])
     more = f" ({len(others)} more)" if others else ""
@@ -148,7 +148,7 @@ def _sentence(source: str, error: ValidationError, example: str) -> str:
         return f"{source}: unknown key '{where}'{more}; {advice}"
     if first["type"] == "missing":
         return f"{source}: the setting '{where}' is missing{more}; {advice}"
-    if first["type"] == "value_error":  # a sentence of ours about settings that do not fit together
+    if first["type"] == "value_error":  # raised by a validator of ours about inconsistent settings
         own = str(first["ctx"]["error"])
         return f"{source}: {where}: {own}{more}" if where else f"{source}: {own}{more}"
     return f"{source}: {where}: {first['msg']}, found {first['input']!r}{more}"

@@ -1,4 +1,4 @@
-"""A run: an experiment with its run directory, and how its products are opened."""
+"""A run: an experiment with its run directory, and access to its products."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from training.stage import Record, Stage, differing_settings
 
 
 class Run:
-    """An experiment on disk: where its products are, what they depend on, and their opening.
+    """An experiment on disk: paths of its products, what they depend on, and how to open them.
 
     settings: the experiment
     """
@@ -50,7 +50,7 @@ class Run:
 
     @cached_property
     def archive(self) -> StateArchive:
-        """The state archive that the experiment learns from."""
+        """The state archive of the experiment."""
         return StateArchive.open(self.settings.data.archive)
 
     @property
@@ -78,17 +78,17 @@ class Run:
 
     @property
     def codec_folder(self) -> Path:
-        """Where the trained codec is."""
+        """Folder of the trained codec."""
         return self.directory / "autoencoder" / "codec"
 
     @property
     def model_folder(self) -> Path:
-        """Where the trained model is."""
+        """Folder of the trained model."""
         return self.directory / "model"
 
     @property
     def weights(self) -> str | None:
-        """Digest of the trained denoiser; None where there is none."""
+        """Digest of the trained denoiser; None if there is none."""
         return weights_digest(self.model_folder)
 
     @property
@@ -101,7 +101,7 @@ class Run:
 
     @property
     def model_settings(self) -> Record:
-        """The settings of codec and denoiser, without the data that they were trained on."""
+        """The settings of codec and denoiser, without their training data."""
         settings = self.codec_settings | {
             "diffusion": self.settings.diffusion.model_dump(mode="json")
         }
@@ -115,7 +115,7 @@ class Run:
 
     @property
     def teacher(self) -> Run:
-        """The run that the experiment's denoiser is distilled from, with its chains' sampler.
+        """The run that the denoiser is distilled from, with the sampler of its chains.
 
         Raises `UserError` for an experiment that is not distilled.
         """
@@ -132,7 +132,7 @@ class Run:
         )
 
     def untrained_codec(self, archive: Archive) -> Codec:
-        """A codec of this design that knows grid and statistics of an archive's training states."""
+        """A codec of this design with the grid and training statistics of an archive."""
         return build_codec(
             self.settings.autoencoder, archive, diffusion_stages=self.diffusion_stages
         )
@@ -142,20 +142,20 @@ class Run:
         return load_codec(self.codec_folder)
 
     def scheduler(self) -> SchedulerMixin:
-        """The sampler that the configuration asks for."""
+        """The sampler of the configuration."""
         sampling = self.settings.sampling
         schedule = build_schedule(self.settings.diffusion.train_timesteps)
         return build_scheduler(sampling.scheduler, sampling.scheduler_options, schedule=schedule)
 
     def pipeline(self) -> StatePipeline:
-        """The trained model with the sampler that the configuration asks for.
+        """The trained model with the sampler of the configuration.
 
         Raises `UserError` if there is no model, or one of other settings.
         """
         folder = self.model_folder
         if not (folder / "model_index.json").is_file():
             raise UserError(f"{folder} holds no model; run the diffusion stage first")
-        # A model that was not distilled has no such record.
+        # The record of a model that was not distilled has no such key.
         differing = differing_settings(folder, {"distillation": None} | self.model_settings)
         if differing:
             raise UserError(
@@ -169,7 +169,7 @@ class Run:
         return pipeline
 
     def pipeline_around(self, unet: UNet2DModel, codec: Codec) -> StatePipeline:
-        """Networks, trained or not, with the sampler that the configuration asks for."""
+        """Networks, trained or not, with the sampler of the configuration."""
         return StatePipeline(unet, self.scheduler(), codec, steps=self.settings.sampling.steps)
 
     def guide(self, codec: Codec) -> SteeringGuide:
@@ -178,13 +178,13 @@ class Run:
         return build_guide(self.settings.guidance, ocean)
 
     def climatology(self) -> Climatology:
-        """The climatology that is saved with the model, or else that of the training states."""
+        """The climatology saved with the model, or computed from the training states."""
         if (self.model_folder / CLIMATOLOGY).is_file():
             return saved_climatology(self.model_folder)
         return training_climatology(self.archive)
 
     def release(self, climatology: Callable[[], Climatology]) -> Release:
-        """What the model's folder says of it."""
+        """Metadata for the folder of the model."""
         settings = self.settings
         return Release(
             title=settings.title or settings.name,
@@ -195,11 +195,11 @@ class Run:
         )
 
     def samples(self, row: str) -> Path:
-        """Where the samples of a row of `configs.stages.ROWS` are kept."""
+        """Path of the samples of a row of `configs.stages.ROWS`."""
         return self.directory / "samples" / f"{row}.zarr"
 
     def ensemble(self, *, guided: bool) -> Ensemble:
-        """The ensemble that the configuration describes."""
+        """The ensemble of the configuration."""
         return Ensemble(
             settings=self.settings.sampling,
             record=self.sampling_record(guided=guided),
@@ -208,7 +208,7 @@ class Run:
         )
 
     def sampling_record(self, *, guided: bool) -> str:
-        """What makes the run's ensemble, as JSON."""
+        """The settings and weights that determine the ensemble, as JSON."""
         return sampling_record(
             model=self.settings.name,
             weights=self.weights,
@@ -218,12 +218,12 @@ class Run:
 
 
 def load_run(path: Path, overrides: Sequence[str] = ()) -> Run:
-    """The run of the experiment that a YAML describes, with `overrides` of its settings."""
+    """The run of the experiment in a YAML, with `overrides` of its settings."""
     return Run(load_experiment(path, overrides))
 
 
 def guide_of_model(folder: Path, codec: Codec) -> SteeringGuide:
-    """The guide of a released model's own configuration, from its folder alone.
+    """The guide of a released model, from its folder alone.
 
     codec: the model's, as `StatePipeline.from_pretrained(folder).codec`. Raises `UserError` if the
     folder lacks what the guide needs.

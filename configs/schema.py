@@ -1,4 +1,4 @@
-"""What an experiment's YAML may say. Unknown keys are refused."""
+"""The settings of an experiment. Unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -18,28 +18,32 @@ from latent_diffusion.settings import DiffusionSettings, DistillationSettings, S
 
 
 class DataSettings(Section):
-    """Which state archive the experiment learns from, and how it is made if it is missing."""
+    """The state archive of the experiment, and how to make it if it is missing."""
 
     archive: Path = Field(description="state archive: a zarr folder or a .zarr.zip")
-    simulation: SimulationSettings | None = Field(None, description="made by `halocline simulate`")
-    ensemble: EnsembleSettings | None = Field(None, description="made by `halocline simulate`")
-    ingest: IngestSettings | None = Field(None, description="made by `halocline ingest`")
+    simulation: SimulationSettings | None = Field(
+        None, description="settings of `halocline simulate`"
+    )
+    ensemble: EnsembleSettings | None = Field(None, description="settings of `halocline simulate`")
+    ingest: IngestSettings | None = Field(None, description="settings of `halocline ingest`")
 
 
 class EvaluationSettings(Section):
-    """Which states are judged against the truth."""
+    """Number of states in the evaluation."""
 
-    states: int = Field(64, gt=0, description="number of truth states at most")
+    states: int = Field(64, gt=0, description="maximum number of truth states")
 
 
 class BenchmarkSettings(Section):
-    """The ocean that costs are measured on, and systems beside the experiment's own."""
+    """The grid of cost measurements, and variants of the experiment to compare."""
 
-    grid: tuple[int, int, int] = Field(description="levels, rows and columns, all of them wet")
+    grid: tuple[int, int, int] = Field(
+        description="levels, rows and columns of a grid without land"
+    )
     sea_level: bool = False
     periodic_x: bool = True
     variants: dict[str, dict[str, Any]] = Field(
-        {}, description="further systems by name: settings in which each differs from this one"
+        {}, description="variants by name, each with the settings that differ"
     )
 
 
@@ -61,16 +65,16 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _distillation_fits(self) -> Self:
-        told, sampling = self.distillation, self.sampling
-        if told is None:
+        distillation, steps = self.distillation, self.sampling.steps
+        if distillation is None:
             return self
-        if told.teacher == self.run_directory:
+        if distillation.teacher == self.run_directory:
             raise ValueError(
-                f"the run directory {told.teacher} is the teacher's; the student needs its own"
+                f"the run directory {self.run_directory} is the teacher's: choose another"
             )
-        if told.teacher_steps % sampling.steps or told.teacher_steps == sampling.steps:
+        if distillation.teacher_steps % steps or distillation.teacher_steps == steps:
             raise ValueError(
-                f"distillation.teacher_steps {told.teacher_steps} is no multiple of "
-                f"sampling.steps {sampling.steps}"
+                f"distillation.teacher_steps {distillation.teacher_steps} is no multiple of "
+                f"sampling.steps {steps}"
             )
         return self

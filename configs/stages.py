@@ -1,4 +1,4 @@
-"""The stages of a run, each assembled from its settings and skipped if its product stands."""
+"""The stages of a run, each built from its settings and skipped if its product is up to date."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def train_denoiser(run: Run) -> None:
 def distil(run: Run) -> None:
     """The distillation stage. Raises `UserError` if its teacher is not trained."""
     teacher, stage = run.teacher, run.distillation_stage
-    if stage.is_done or (teacher.weights is None and _student_stands(run)):
+    if stage.is_done or (teacher.weights is None and _has_current_student(run)):
         return
     if teacher.weights is None:
         raise UserError(
@@ -79,7 +79,7 @@ def distil(run: Run) -> None:
 
 
 def sample_rows(run: Run) -> None:
-    """Draw the ensembles that an evaluation judges: the same noise without and with guidance."""
+    """Draw the ensembles of the evaluation: the same noise without and with guidance."""
     guided, adjusted = run.samples("guided"), run.samples("guided_adjusted")
     draw(run.ensemble(guided=False), output=run.samples("unguided"))
     draw(run.ensemble(guided=True), output=guided)
@@ -87,7 +87,7 @@ def sample_rows(run: Run) -> None:
 
 
 def sample(run: Run, *, output: Path) -> None:
-    """Draw an ensemble as the configuration says, guided and adjusted or not, into `output`."""
+    """Draw an ensemble into `output`, guided and adjusted if configured."""
     guidance = run.settings.guidance
     ensemble = run.ensemble(guided=guidance.enabled)
     if guidance.adjust:
@@ -97,7 +97,7 @@ def sample(run: Run, *, output: Path) -> None:
 
 
 def _refuse_distillation(run: Run) -> None:
-    """Raises `UserError` for an experiment whose networks are learnt from a trained one."""
+    """Raise `UserError` for an experiment that is distilled from another."""
     if run.settings.distillation:
         raise UserError(
             f"{run.settings.name} is distilled from {run.settings.distillation.teacher} and trains "
@@ -105,7 +105,7 @@ def _refuse_distillation(run: Run) -> None:
         )
 
 
-def _student_stands(run: Run) -> bool:
-    """Whether the model was made with these settings, by whatever teacher."""
+def _has_current_student(run: Run) -> bool:
+    """Whether the model was made with these settings, from any teacher."""
     folder = run.model_folder
     return folder.is_dir() and not differing_settings(folder, run.model_settings)

@@ -14,40 +14,38 @@ from data.errors import UserError
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write a file to; on success it takes the name `path`.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write a file to; on success it is renamed to `path`.
 
-    Makes the folder of `path` if needed. After any error the temporary file is gone and a file of
-    the name `path` is as it was. Raises UserError where the file cannot be written.
+    Makes the folder of `path` if needed. After any error the temporary file is gone and an earlier
+    file `path` is unchanged. Raises UserError if the file cannot be written.
     """
     partial = path.with_name(f"{path.name}.partial")
-    try:
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        raise _not_written(path, error) from error
 
 
 @contextmanager
-def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """`whole` for files that belong together: none takes its name before all are written."""
+def atomic_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """`atomic_write` for files that belong together: none is renamed before all are written."""
     with ExitStack() as files:
-        yield [files.enter_context(whole(path)) for path in paths]
+        yield [files.enter_context(atomic_write(path)) for path in paths]
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; on success it replaces the folder `path`.
 
-    After any error the temporary folder is gone and `path` is as it was. Raises UserError where
-    it cannot be written.
+    After any error the temporary folder is gone and `path` is unchanged. Raises UserError if the
+    folder cannot be written.
     """
     partial = path.with_name(f"{path.name}.partial")
-    try:
+    with write_errors(path):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
@@ -56,12 +54,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
             os.replace(partial, path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Errors of the operating system in writing `path`, as one sentence for the user."""
+    try:
+        yield
     except (OSError, SafetensorError) as error:
-        raise _not_written(path, error) from error
-
-
-def _not_written(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path} could not be written ({getattr(error, 'strerror', None) or error}): nothing was "
-        "left; free space or choose another place, and run again."
-    )
+        raise UserError(
+            f"{path} could not be written ({getattr(error, 'strerror', None) or error}): nothing "
+            "was left; free space or choose another place, and run again."
+        ) from error

@@ -1,4 +1,4 @@
-"""Batches of states in an order that depends on nothing but a seed and the sample counter."""
+"""Batches of states in an order that depends only on a seed and the sample counter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data.errors import UserError
 
 
 class Samples(Dataset[tuple[Tensor, int]], ABC):
-    """A map-style dataset of known length: what a counted loader draws from."""
+    """A map-style dataset of known length, for `counted_loader`."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -40,7 +40,7 @@ class StateDataset(Samples):
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: list[int]) -> list[tuple[Tensor, int]]:
-        """A batch at once: the chunks of a batch are read and decompressed concurrently."""
+        """A batch; its chunks are read and decompressed concurrently."""
         where = self.indices[items]
         channels = self.archive.read(where).to_channels()
         return list(zip(channels, where.tolist(), strict=True))
@@ -52,7 +52,7 @@ class CountedSampler(Sampler[list[int]]):
     Each pass over the `length` items has its own permutation, a function of (seed, pass). Batch k
     of the whole job holds the samples `start + k * batch_size ...`, and each rank takes its
     contiguous share, so the global batch does not depend on `world_size`. `batch_size` is global.
-    Raises UserError if it does not divide by `world_size` or there is nothing to draw from.
+    Raises UserError if it is not a multiple of `world_size` or the dataset is empty.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ def counted_loader(
 ) -> DataLoader[tuple[Tensor, int]]:
     """Endless loader of (channels `b c y x`, index `b`) from sample number `start` on.
 
-    `batch_size` is that of the whole job; b is this rank's share of it.
+    `batch_size` is that of the whole job; b is the share of this rank.
     """
     sampler = CountedSampler(
         len(dataset),

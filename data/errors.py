@@ -10,7 +10,7 @@ from contextlib import contextmanager
 class UserError(Exception):
     """A mistake that the user can correct.
 
-    The message is one sentence or two: what was found, what was expected, what to do. The command
+    The message has one or two sentences: what was found, what was expected, what to do. The command
     line prints it without a traceback.
     """
 
@@ -23,4 +23,4 @@ def user_errors_in_one_sentence() -> Iterator[None]:
     except UserError as error:
         sys.exit(f"halocline: {error}")
     except KeyboardInterrupt:
-        sys.exit("halocline: interrupted; the same command continues from here")
+        sys.exit("halocline: interrupted; run the same command to continue")

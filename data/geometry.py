@@ -1,4 +1,4 @@
-"""Cell areas, distances and layer thicknesses where a file gives only positions."""
+"""Cell areas, distances and layer thicknesses from positions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def cell_area(longitude: Array, latitude: Array, *, units: str = "degrees") -> A
     """Horizontal cell area `y x` [m2] from cell centres.
 
     longitude, latitude: `x` and `y`, or `y x` both; degrees, or km on a plane. Edges lie midway
-    between centres; on a regular grid the area on the sphere is exact for those edges, on a
-    curvilinear one it is that of the parallelogram spanned by the grid vectors. Longitudes may jump
-    by 360 degrees from one column to the next.
+    between centres. On a regular grid the area on the sphere is exact for these edges; on a
+    curvilinear grid it is the area of the parallelogram spanned by the grid vectors. Longitudes may
+    jump by 360 degrees between columns.
     """
     if units == "km":
         return 1e6 * np.outer(_widths(latitude), _widths(longitude))
     if longitude.ndim == 1:
-        edges = np.clip(_edges(latitude), -90, 90)
-        bands = np.abs(np.diff(np.sin(np.deg2rad(edges))))
+        parallels = np.clip(edges(latitude), -90, 90)
+        bands = np.abs(np.diff(np.sin(np.deg2rad(parallels))))
         return EARTH_RADIUS**2 * np.outer(
             bands, np.deg2rad(_widths(np.unwrap(longitude, period=360)))
         )
@@ -36,11 +36,11 @@ def cell_area(longitude: Array, latitude: Array, *, units: str = "degrees") -> A
 def centre_distances(
     longitude: Array, latitude: Array, *, units: str = "degrees"
 ) -> tuple[Array, Array]:
-    """Distance [m] from each cell's centre to the next one's along x and along y, both `y x`.
+    """Distance [m] from each cell centre to the next along x and along y, both `y x`.
 
-    Arguments as of `cell_area`; on the sphere along the parallel midway. After the last column an
-    axis that closes on itself has the mean of the first and the last distance: longitudes need not
-    span the globe. The last row repeats the one before; axes of one cell have distance 0.
+    Arguments as for `cell_area`; on the sphere, along the parallel midway. The last column has the
+    mean of the first and the last distance, for a periodic axis that need not span the globe. The
+    last row repeats the previous one; an axis of one cell has distance 0.
     """
     if longitude.ndim == 1:
         longitude, latitude = np.meshgrid(longitude, latitude)
@@ -73,10 +73,11 @@ def layer_thickness(depth: Array, *, bounds: Array | None = None) -> Array:
     return np.diff(np.concatenate([[0.0], inner, [2 * depth[-1] - above]]))
 
 
-def _edges(centres: Array) -> Array:
+def edges(centres: Array) -> Array:
+    """Faces midway between centres; the outermost are symmetric about the outermost centres."""
     inner = 0.5 * (centres[:-1] + centres[1:])
     return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])
 
 
 def _widths(centres: Array) -> Array:
-    return np.abs(np.diff(_edges(centres)))
+    return np.abs(np.diff(edges(centres)))

@@ -25,7 +25,7 @@ class OceanGrid:
     wet: `z y x`, True in the ocean
     longitude, latitude: `x` and `y` (regular grid) or `y x` both (curvilinear); degrees, or km on
         a plane (then `horizontal_units` is "km")
-    periodic_x: whether the last column of x borders on the first
+    periodic_x: whether the last column of x adjoins the first
     level_faces: `z+1` [m], for a part of a grid (see `faces`)
     """
 
@@ -54,9 +54,9 @@ class OceanGrid:
     def faces(self) -> FloatArray:
         """Depth of the faces of the levels, `z+1` [m], the surface (0) first.
 
-        Levels are as thick as their thickest cell, which is a whole one where others are cut by the
-        sea floor; a level without a wet cell is symmetric about its centre. A face that is then not
-        between the centres on its two sides lies midway. `level_faces` takes precedence.
+        The thickness of a level is that of its thickest cell, because the sea floor cuts others; a
+        level without wet cells is symmetric about its centre. A face that would not lie between
+        the centres of its two levels is placed midway. `level_faces` takes precedence.
         """
         if self.level_faces is not None:
             return self.level_faces
@@ -75,6 +75,14 @@ class OceanGrid:
     def interface_depth(self) -> FloatArray:
         """Depth of the interfaces between levels, `z-1` [m]."""
         return self.faces[1:-1]
+
+    @property
+    def positions(self) -> tuple[FloatArray, FloatArray]:
+        """Longitude and latitude of the cell centres, both `y x`, in `horizontal_units`."""
+        if self.longitude.ndim == 1:
+            longitude, latitude = np.meshgrid(self.longitude, self.latitude)
+            return longitude, latitude
+        return self.longitude, self.latitude
 
     def part(self, rows: slice) -> OceanGrid:
         """The grid of some rows; levels keep the faces that they have in the whole grid.
@@ -104,7 +112,7 @@ class Padding:
     """Pads rows and columns of a `... y x` tensor to a network's multiple, and crops back.
 
     A periodic x axis is continued around the globe; elsewhere land (0) is added. Half of the rows
-    go on each side, so that the domain stays centred.
+    are added on each side, so the domain stays centred.
     """
 
     rows: int
@@ -127,16 +135,16 @@ class Padding:
         return x.reshape(*lead, *x.shape[-2:])
 
     def ocean_rows(self, first: int, last: int) -> slice:
-        """Which rows of the ocean are among the padded rows `first` to `last` - 1."""
+        """The rows of the ocean among the padded rows `first` to `last` - 1."""
         (top, _), _ = self._margins()
         start = min(max(first - top, 0), self.rows)
         return slice(start, max(start, min(last - top, self.rows)))
 
     def crop(self, x: Tensor, *, first: int = 0) -> Tensor:
-        """The inverse of `pad`; `x` holds the padded rows from `first` on, or some of them.
+        """The inverse of `pad`, for padded rows `x` that begin at `first`.
 
-        Where a periodic axis was continued, a network's output holds the columns at the seam
-        twice, and they may disagree; they are blended, so that the seam leaves no false front.
+        With a periodic axis, the output of a network has two values for columns at the seam; they
+        are blended, so that the seam leaves no false front.
         """
         (top, _), (left, right) = self._margins()
         found = self.ocean_rows(first, first + x.shape[-2])
@@ -159,7 +167,7 @@ def wet_tensor(grid: OceanGrid) -> Tensor:
 
 
 def _blend(inner: Tensor, halo: Tensor, *, at_end: bool) -> Tensor:
-    """Mix `halo` into the columns that it repeats: half at the seam, less further in.
+    """Blend `halo` with the columns that it repeats: half at the seam, less away from it.
 
     halo: `... y n`, the copy of the last n columns in reverse order (`at_end`), or of the first n
     """

@@ -6,86 +6,85 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from tqdm import tqdm
 
-from data.archive.format import EquationName
 from data.archive.reader import ArchiveWriter
 from data.archive.splits import split_by_member, split_by_time_blocks
+from data.equations import EquationName
 from data.errors import UserError
-from data.readers.cf import Conventions, ModelOutput, open_cf
-from data.readers.mitgcm import open_mds, open_mitgcm
-from data.readers.nemo import open_nemo
-from data.readers.nemo_pieces import by_domain
-from data.readers.veros import open_veros
+from data.readers.base import ModelOutput
+from data.readers.cf import CfReader
+from data.readers.mitgcm import MdsReader, MitgcmReader
+from data.readers.nemo import NemoReader
+from data.readers.veros import VerosReader
+from data.settings import Section
 
-_OPTIONS = {  # of some readers only
-    "mesh_mask": ("nemo",),
-    "grid_files": ("mitgcm-mds", "veros"),
-    "time_step": ("mitgcm-mds",),
-}
+# Every reader is registered here by its class.
+AnyReader = Annotated[
+    CfReader | MitgcmReader | MdsReader | NemoReader | VerosReader, Field(discriminator="name")
+]
 
 
-class TimeBlocks(BaseModel):
-    """Train, validation and test follow each other in time in each member, gaps between them."""
+class TimeBlocks(Section):
+    """Consecutive train, validation and test periods in each member, separated by gaps."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    train: float = Field(default=0.7, gt=0, lt=1, description="fraction of the span less the gaps")
+    train: float = Field(
+        default=0.7, gt=0, lt=1, description="fraction of the time span without the gaps"
+    )
     validation: float = Field(
-        default=0.1, gt=0, lt=1, description="fraction of the span less the gaps"
+        default=0.1, gt=0, lt=1, description="fraction of the time span without the gaps"
     )
     gap_years: float = Field(default=5.0, ge=0, description="unused years between parts")
 
 
-class Members(BaseModel):
-    """Whole ensemble members for validation and test; those not named are for training."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Members(Section):
+    """Ensemble members for validation and test; the others are for training."""
 
     validation: list[int] = Field(min_length=1, description="numbers of members, from 0")
     test: list[int] = Field(min_length=1, description="numbers of members, from 0")
 
 
-class IngestSettings(Conventions):
-    """Which files to read, how, and how to split them."""
+class IngestSettings(Section):
+    """Which files to read, how, and how to split them.
 
-    reader: Literal["cf", "mitgcm", "mitgcm-mds", "nemo", "veros"] = "cf"
+    A YAML gives the reader's name as `reader` and the reader's own settings beside it.
+    """
+
+    reader: AnyReader
     files: list[str] = Field(
         min_length=1, description="paths, globs allowed; mitgcm-mds: folders of runs"
     )
     equation_of_state: EquationName = Field(description="name of the model's equation of state")
     salinity_units: Literal["1e-3", "g/kg"] = "1e-3"
-    mesh_mask: Path | None = Field(
-        None, description="nemo: where the files lack the grid; its pieces by a glob"
+    one_member: bool = Field(
+        False, description="the files continue each other; default: each file is a member"
     )
-    grid_files: Path | None = Field(
-        None,
-        description="veros: a snapshot file, for restarts; mitgcm-mds: the folder of hFacC, XC ...",
-    )
-    time_step: float | None = Field(
-        None,
-        gt=0,
-        description="mitgcm-mds: time step of the tracers [s], for .meta files without time",
-    )
-    one_member: bool = Field(False, description="files continue each other; else a member each")
-    block: int | None = Field(None, description="keep only this value of the files' `block`")
+    block: int | None = Field(None, description="keep only samples with this value of `block`")
     parameters: list[str] = Field([], description="global attributes kept as per-sample parameters")
     split: Literal["from_file"] | TimeBlocks | Members = TimeBlocks()
     rounding: bool = Field(False, description="round T to 1/512 K and S to 1/4096")
 
-    @model_validator(mode="after")
-    def _options_of_the_reader(self) -> Self:
-        for name, readers in _OPTIONS.items():
-            if getattr(self, name) is not None and self.reader not in readers:
-                raise ValueError(
-                    f"{name} is for the reader {' or '.join(readers)}, not {self.reader}"
-                )
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_reader(cls, given: Any) -> Any:
+        """All keys that are not of this class are the reader's; null is a default."""
+        if not isinstance(given, dict):
+            return given
+        own = {key: value for key, value in given.items() if key in cls.model_fields}
+        options = {k: v for k, v in given.items() if k not in own and v is not None}
+        return own | {"reader": {"name": given.get("reader", "cf"), **options}}
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The keys as in a YAML."""
+        described: dict[str, Any] = serialise(self)
+        options = described.pop("reader")
+        return described | {"reader": options.pop("name")} | options
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class _Source:
 
     @property
     def time_units(self) -> tuple[str, str]:
-        """Units, with the date that they count from, and calendar."""
+        """Units of time with their reference date, and calendar."""
         time = self.output.dataset.variables.get(self.output.temperature.dims[0])
         attributes = {} if time is None else time.attrs
         return str(attributes.get("units")), str(attributes.get("calendar"))
@@ -117,7 +116,7 @@ def ingest(settings: IngestSettings, *, output: Path) -> None:
     """
     with ExitStack() as stack:
         sources: list[_Source] = []
-        for number, paths in enumerate(_outputs(settings)):
+        for number, paths in enumerate(settings.reader.outputs(_paths(settings.files))):
             source = _open(settings, paths, member=0 if settings.one_member else number)
             stack.callback(source.output.dataset.close)
             _check_same_grid(sources[0].output if sources else source.output, source.output)
@@ -155,7 +154,7 @@ def _write(settings: IngestSettings, sources: list[_Source], output: Path) -> No
 
 
 def _paths(patterns: list[str]) -> list[Path]:
-    """Files of the patterns, in the order given; the matches of one pattern sorted by name."""
+    """Files that match the patterns, in the order given; matches of one pattern by name."""
     paths = []
     for pattern in patterns:
         matches = sorted(glob(pattern, recursive=True))
@@ -165,44 +164,13 @@ def _paths(patterns: list[str]) -> list[Path]:
     return paths
 
 
-def _outputs(settings: IngestSettings) -> list[list[Path]]:
-    """The files, each alone; pieces of one domain together."""
-    paths = _paths(settings.files)
-    return by_domain(paths) if settings.reader == "nemo" else [[path] for path in paths]
-
-
 def _open(settings: IngestSettings, paths: list[Path], *, member: int) -> _Source:
-    conventions = Conventions(
-        **{name: getattr(settings, name) for name in Conventions.model_fields}
-    )
-    output = _read_with(settings, paths, conventions)
+    output = settings.reader.open(*paths)
     return _Source(output, _kept(settings, output), member, _parameters(settings, output))
 
 
-def _read_with(
-    settings: IngestSettings, paths: list[Path], conventions: Conventions
-) -> ModelOutput:
-    """One output by the reader of the settings."""
-    grid_files = settings.grid_files
-    match settings.reader:
-        case "nemo":
-            return open_nemo(*paths, conventions=conventions, mesh_mask=settings.mesh_mask)
-        case "mitgcm":
-            return open_mitgcm(*paths, conventions=conventions)
-        case "mitgcm-mds":
-            return open_mds(
-                *paths,
-                conventions=conventions,
-                grid_files=grid_files,
-                time_step=settings.time_step,
-            )
-        case "veros":
-            return open_veros(*paths, conventions=conventions, grid_files=grid_files)
-    return open_cf(*paths, conventions=conventions)
-
-
 def _kept(settings: IngestSettings, output: ModelOutput) -> NDArray[np.int64]:
-    """Numbers of the samples that the settings keep."""
+    """Numbers of the selected samples."""
     if settings.block is None:
         return np.arange(len(output))
     kept = np.flatnonzero(_per_sample(output, "block") == settings.block)
@@ -212,7 +180,7 @@ def _kept(settings: IngestSettings, output: ModelOutput) -> NDArray[np.int64]:
 
 
 def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np.int8]]:
-    """Part of each sample, source by source."""
+    """Part (train, validation, test) of each sample, by source."""
     if settings.split == "from_file":
         return [
             _per_sample(source.output, "split")[source.samples].astype(np.int8)
@@ -230,11 +198,11 @@ def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np
 
 def _per_sample(output: ModelOutput, name: str) -> NDArray[np.generic]:
     if name not in output.dataset.variables:
-        raise UserError(f"{output.path} has no variable {name}, which the settings ask for.")
+        raise UserError(f"{output.path} has no variable {name}, which the settings require.")
     values = np.asarray(output.dataset[name].values)
     if values.shape != (len(output),):
         raise UserError(
-            f"{name} of {output.path} has shape {values.shape}: expected one value a sample, "
+            f"{name} of {output.path} has shape {values.shape}: expected one value per sample, "
             f"({len(output)},)."
         )
     return values
@@ -280,9 +248,10 @@ def _check_continues(before: _Source, after: _Source) -> None:
 
 
 def _provenance(settings: IngestSettings, sources: list[_Source]) -> dict[str, object]:
-    described = settings.model_dump(mode="json", exclude={"files", "mesh_mask", "grid_files"})
+    local = {"files"} | {name for name, value in settings.reader if isinstance(value, Path)}
+    described = settings.model_dump(mode="json")
     return {
         "title": str(sources[0].output.dataset.attrs.get("title", "ocean states")),
         "source_files": [source.output.path.name for source in sources],
-        "ingest_settings": described,
+        "ingest_settings": {k: v for k, v in described.items() if k not in local},
     }

@@ -15,7 +15,7 @@ from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
 
-SMALLEST_STD = 0.01  # of the largest level's: quieter levels would turn rounding into signal
+SMALLEST_STD = 0.01  # of the largest level's; below that, normalising would amplify rounding errors
 
 
 class Statistics(nn.Module):
@@ -49,12 +49,11 @@ class Statistics(nn.Module):
     ) -> Statistics:
         """Statistics of the states at `indices`, streamed in one pass.
 
-        Raises UserError for fewer than two states: they have no anomalies.
+        Raises UserError for fewer than two states.
         """
         if len(indices) < 2:
             raise UserError(
-                f"{archive.path} offers {len(indices)} states for the statistics: expected 2 or "
-                "more."
+                f"{archive.path} has {len(indices)} states for the statistics: expected 2 or more."
             )
         mean, variance = _moments(archive, indices)
         wet = channel_mask(archive.grid, sea_level=archive.has_sea_level)
@@ -74,17 +73,17 @@ class Statistics(nn.Module):
         return torch.where(self.wet, anomaly, 0)
 
     def denormalise(self, normalised: Tensor, *, rows: slice = slice(None)) -> State:
-        """The inverse of `normalise`: `b c y x` to a physical state, land 0; of some rows only."""
+        """The inverse of `normalise`: `b c y x` of `rows` to a physical state, land 0."""
         return State.from_channels(self.to_physical(normalised, rows=rows), levels=self.levels)
 
     def to_physical(self, normalised: Tensor, *, rows: slice = slice(None)) -> Tensor:
-        """As `denormalise`, the state's channels `b c y x`."""
-        # On land the mean is 0, and so is what the anomaly is multiplied with.
+        """As `denormalise`, returning channels `b c y x`."""
+        # On land both the mean and the scale are 0.
         unit = self.wet[:, rows] * self.std[:, None, None]
         return torch.addcmul(self.mean[:, rows], normalised, unit)
 
     def check_grid(self, grid: OceanGrid) -> None:
-        """Raise UserError if `grid` is not the one that the statistics were made on."""
+        """Raise UserError if `grid` is not the training grid."""
         if grid.digest == self.grid_digest:
             return
         wet = self.wet[: self.levels].cpu()

@@ -1,10 +1,11 @@
-"""The physical state of the ocean, which all packages exchange."""
+"""The physical state of the ocean, used by all packages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -38,8 +39,8 @@ class State:
 
     def split(self, size: int) -> list[State]:
         """Parts of at most `size` states."""
-        parts = self.to_channels().split(size)
-        return [State.from_channels(part, levels=self.levels) for part in parts]
+        starts = range(0, len(self), size)
+        return [self.map(itemgetter(slice(start, start + size))) for start in starts]
 
     def to_channels(self) -> Tensor:
         """`b c y x`: levels of temperature, levels of salinity, then sea level if there is one."""
@@ -57,22 +58,31 @@ class State:
     @classmethod
     def cat(cls, states: list[State]) -> State:
         """Join batches along the batch axis."""
-        channels = torch.cat([state.to_channels() for state in states])
-        return cls.from_channels(channels, levels=states[0].levels)
+        return cls._joined(states, dim=0)
 
     @classmethod
     def from_rows(cls, strips: list[State]) -> State:
         """Join strips of rows along the y axis; a single strip is returned as it is."""
         if len(strips) == 1:
             return strips[0]
-        channels = torch.cat([strip.to_channels() for strip in strips], dim=-2)
-        return cls.from_channels(channels, levels=strips[0].levels)
+        return cls._joined(strips, dim=-2)
+
+    @classmethod
+    def _joined(cls, states: list[State], *, dim: int) -> State:
+        """Concatenate each field along `dim`."""
+        first = states[0]
+        sea_level = [state.sea_level for state in states if state.sea_level is not None]
+        return cls(
+            torch.cat([state.temperature for state in states], dim),
+            torch.cat([state.salinity for state in states], dim),
+            torch.cat(sea_level, dim) if first.sea_level is not None else None,
+        )
 
     @classmethod
     def collect_rows(cls, strips: Iterable[State], *, rows: int) -> State:
         """As `from_rows`, for an iterator of strips with `rows` rows in total; without gradient.
 
-        Besides the whole, at most two strips exist at a time, the first and the latest.
+        At most two strips are in memory at a time: the first and the latest.
         """
         coming = iter(strips)
         first = next(coming)

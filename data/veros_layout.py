@@ -1,4 +1,4 @@
-"""How Veros lays out its arrays: x first, levels from the sea floor up, two ghost cells a side."""
+"""Layout of arrays in Veros: x first, levels from the sea floor up, ghost cells on each side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def upright(interior: NDArray[Any]) -> NDArray[Any]:
 
 
 def h5py() -> ModuleType:
-    """The package that reads Veros' restarts. Raises UserError where it is not installed."""
+    """The package h5py, which reads restarts of Veros. Raises UserError if it is missing."""
     try:
         import h5py as module
     except ImportError as error:

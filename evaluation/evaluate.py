@@ -107,11 +107,11 @@ def _model_size(run: Run) -> dict[str, float]:
 
 
 def _seeds(run: Run) -> dict[str, int]:
-    told = run.settings.distillation
+    distillation = run.settings.distillation
     return {
         "autoencoder": run.settings.autoencoder.training.seed,
         "diffusion": run.settings.diffusion.training.seed,
         "sampling": run.settings.sampling.seed,
-        **({"distillation": told.training.seed} if told else {}),
+        **({"distillation": distillation.training.seed} if distillation else {}),
         **({"integration": run.settings.integration.seed} if run.settings.integration else {}),
     }

@@ -18,7 +18,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.canvas import (
@@ -62,7 +62,7 @@ def save_figures(rows: Rows, grid: OceanGrid, eos: EquationOfState, directory: P
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; the file appears whole or not at all."""
-    with whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         figure.savefig(unfinished, format="png", dpi=130)
     return path
 

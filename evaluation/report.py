@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.atomic import whole
+from data.atomic import atomic_write
 
 Value = float | int | str | None
 Table = Mapping[str, Mapping[str, Value]]
@@ -150,7 +150,7 @@ def write_report(
         f"<title>{escape(title)}</title><style>{_CSS}</style></head>\n"
         f"<body>{''.join(sections)}</body></html>\n"
     )
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(page, encoding="utf-8")
     return path
 

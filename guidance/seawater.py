@@ -16,6 +16,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from data.equations import EQUATIONS, EquationName
 from data.errors import UserError
 from guidance import polynomials as poly
 
@@ -30,7 +31,7 @@ class EquationOfState(Protocol):
     equation's own affair; the state archive names the equation that its values belong to.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[EquationName]
 
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
         """In-situ density [kg/m3] from temperature [degC], salinity [1e-3 or g/kg], depth [m].
@@ -74,7 +75,7 @@ class Linear(EquationOfState):
     haline_contraction [1 per unit of salinity].
     """
 
-    name: ClassVar[str] = "linear"
+    name: ClassVar[EquationName] = "linear"
     rho0: float = 1027.0
     temperature0: float = 10.0
     salinity0: float = 35.0
@@ -99,7 +100,7 @@ class VerosVallis(EquationOfState):
     dbar and returns the anomaly; here its rho0 is added.
     """
 
-    name: ClassVar[str] = "veros-vallis"
+    name: ClassVar[EquationName] = "veros-vallis"
     rho0: float = 1024.0  # [kg/m3]
     temperature0: float = 9.85  # [degC]
     salinity0: float = 35.0  # [g/kg]
@@ -130,7 +131,7 @@ class VerosVallis(EquationOfState):
 class VerosLinear(VerosVallis):
     """Veros' `eq_of_state_type = 1`: linear in temperature and salinity, without pressure."""
 
-    name: ClassVar[str] = "veros-linear"
+    name: ClassVar[EquationName] = "veros-linear"
     cabbeling: float = 0.0
     thermobaricity: float = 0.0
     sound_speed: float = inf
@@ -140,7 +141,7 @@ class VerosLinear(VerosVallis):
 class VerosNonlinear1(VerosVallis):
     """Veros' `eq_of_state_type = 2` (nonlinear_eq1): cabbeling, without pressure."""
 
-    name: ClassVar[str] = "veros-nonlinear1"
+    name: ClassVar[EquationName] = "veros-nonlinear1"
     thermobaricity: float = 0.0
     sound_speed: float = inf
 
@@ -149,7 +150,7 @@ class VerosNonlinear1(VerosVallis):
 class VerosNonlinear3(VerosNonlinear1):
     """Veros' `eq_of_state_type = 4` (nonlinear_eq3): cabbeling, without pressure or salinity."""
 
-    name: ClassVar[str] = "veros-nonlinear3"
+    name: ClassVar[EquationName] = "veros-nonlinear3"
     haline_contraction: float = 0.0
 
 
@@ -161,7 +162,7 @@ class NemoSimplified(EquationOfState):
     with dT = T - 10 degC, dS = S - 35, z = depth [m]. Names follow NEMO's namelist (`rn_...`).
     """
 
-    name: ClassVar[str] = "nemo-seos"
+    name: ClassVar[EquationName] = "nemo-seos"
     rho0: float = 1026.0  # [kg/m3]
     a0: float = 0.165  # [kg/m3/K]
     b0: float = 0.76554  # [kg/m3 per unit of salinity]
@@ -224,7 +225,7 @@ class _NemoPolynomial(EquationOfState):
 class NemoTeos10(_NemoPolynomial):
     """NEMO's TEOS-10 (`ln_teos10`). Conservative temperature [degC], absolute salinity [g/kg]."""
 
-    name: ClassVar[str] = "nemo-teos10"
+    name: ClassVar[EquationName] = "nemo-teos10"
     _salinity_offset = 32.0
     _salinity_share = 0.875 / 35.16504
     _table = poly.ROQUET_TEOS10_ANOMALY
@@ -239,7 +240,7 @@ class NemoEos80(_NemoPolynomial):
     NEMO holds no reference profile; with that of TEOS-10 `density` is UNESCO's within 0.01 kg/m3.
     """
 
-    name: ClassVar[str] = "nemo-eos80"
+    name: ClassVar[EquationName] = "nemo-eos80"
     _salinity_offset = 20.0
     _salinity_share = 1 / 40
     _table = poly.ROQUET_EOS80_ANOMALY
@@ -255,7 +256,7 @@ class VerosGsw(EquationOfState):
     pressure in dbar. Salinity below 1e-6 counts as 1e-6, so that land (0) has finite gradients.
     """
 
-    name: ClassVar[str] = "veros-gsw"
+    name: ClassVar[EquationName] = "veros-gsw"
 
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
         at = self._variables(temperature, salinity, depth)
@@ -287,7 +288,7 @@ class JackettMcDougall(EquationOfState):
     MITgcm's `JMD95Z`. Salinity below 1e-6 counts as 1e-6, so that land (0) has finite gradients.
     """
 
-    name: ClassVar[str] = "jmd95"
+    name: ClassVar[EquationName] = "jmd95"
     rho_const: float = 1035.0  # [kg/m3]
     gravity: float = GRAVITY  # [m/s2]
 
@@ -326,7 +327,7 @@ _JMD95_TABLES = (poly.JMD95_SURFACE, poly.JMD95_BULK_MODULUS)
 _JMD95_BY_T = tuple(poly.t_derivative(table) for table in _JMD95_TABLES)
 _JMD95_BY_S = tuple(poly.square_derivative(table) for table in _JMD95_TABLES)
 
-_KNOWN: dict[str, Callable[[], EquationOfState]] = {
+_IMPLEMENTATIONS: dict[EquationName, Callable[[], EquationOfState]] = {
     kind.name: kind
     for kind in (
         *(VerosLinear, VerosNonlinear1, VerosVallis, VerosNonlinear3, VerosGsw),
@@ -341,30 +342,18 @@ def equation_of_state(name: str) -> EquationOfState:
     Other parameters: build the class, for example `NemoSimplified(rho0=1028.0)`.
     Raises UserError for an unknown name.
     """
-    if name not in _KNOWN:
-        raise UserError(
-            f"Unknown equation of state {name!r}; known are {', '.join(sorted(_KNOWN))}. "
-            "Correct the name in the archive's attribute or in the configuration."
-        )
-    return _KNOWN[name]()
+    for known in EQUATIONS:
+        if known == name:
+            return _IMPLEMENTATIONS[known]()
+    raise UserError(
+        f"Unknown equation of state {name!r}; known are {', '.join(sorted(EQUATIONS))}. "
+        "Correct the name in the archive's attribute or in the configuration."
+    )
 
 
 def sigma0(eos: EquationOfState, temperature: Tensor, salinity: Tensor) -> Tensor:
     """Potential density anomaly: density at the surface less 1000 [kg/m3]."""
     return eos.density(temperature, salinity, 0.0) - 1000.0
-
-
-def expansion_coefficients(
-    eos: EquationOfState, temperature: Tensor, salinity: Tensor, depth: Depth
-) -> tuple[Tensor, Tensor]:
-    """Thermal expansion alpha [1/K] and haline contraction beta [1 per unit of salinity].
-
-    alpha = -1/rho drho/dT, beta = 1/rho drho/dS at constant depth, with the in-situ density rho, as
-    TEOS-10 defines them; NEMO divides by its reference density instead.
-    """
-    density = eos.density(temperature, salinity, depth)
-    by_temperature, by_salinity = eos.slopes(temperature, salinity, depth)
-    return -by_temperature / density, by_salinity / density
 
 
 def freezing_temperature(salinity: Tensor, depth: Depth) -> Tensor:

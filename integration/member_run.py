@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.atomic import whole
+from data.atomic import atomic_write
 from integration.recording import PROFILES, SERIES
 
 FloatArray = NDArray[np.float64]
@@ -100,7 +100,7 @@ def _first(kept: NDArray[np.bool_], values: FloatArray) -> NDArray[np.bool_]:
 
 def save_run(path: Path, arrays: Mapping[str, object]) -> None:
     """Write what `load_run` reads, whole or not at all."""
-    with whole(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.batches import Samples
 from data.errors import UserError
 from latent_diffusion.denoiser import NoiseLevel, noise_level
@@ -85,7 +85,7 @@ def draw_chains_into(
                 draw_chains(teacher, generators[first : first + batch_size], every=every).cpu()
                 for first in range(0, len(generators), batch_size)
             ]
-            with whole(files[start]) as partial:
+            with atomic_write(files[start]) as partial:
                 save_file({"chains": torch.cat(batches).contiguous()}, partial)
     processes.wait_for_everyone()
     return list(files.values())

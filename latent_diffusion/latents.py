@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from autoencoder.codec import Codec, IdentityCodec
 from data.archive.reader import StateArchive
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.batches import Samples
 from data.errors import UserError
 
@@ -66,7 +66,7 @@ def latent_datasets(codec: Codec, archive: StateArchive, *, path: Path) -> dict[
 @torch.no_grad()
 def _write_cache(codec: Codec, archive: StateArchive, path: Path) -> None:
     moments = {split: torch.cat(list(_encode(codec, archive, split))) for split in SPLITS}
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         save_file(moments, partial, metadata={"codec": codec.fingerprint})
 
 

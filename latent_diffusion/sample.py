@@ -23,7 +23,7 @@ from autoencoder.codec import Codec
 from data.archive.format import UNUSED
 from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.errors import UserError
 from data.state import State
 from guidance.guide import SteeringGuide
@@ -175,7 +175,7 @@ def _draw_parts(
         members = range(start, min(start + settings.batch_size, settings.members))
         generators = [member_generator(settings.seed, member) for member in members]
         state = pipeline(generators=generators, guide=guide).state
-        with whole(part) as partial:
+        with atomic_write(part) as partial:
             save_file({"state": state.to_channels().cpu().contiguous()}, partial)
 
 

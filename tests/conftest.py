@@ -52,13 +52,13 @@ def _refuse_to_train(trainer: object) -> None:
 
 @pytest.fixture(scope="session")
 def launch_environment() -> dict[str, str]:
-    """For processes that a launcher starts: on the CPU, of which accelerate is told where it must.
+    """For processes that a launcher starts: on the CPU, set explicitly where needed.
 
     Where there is no GPU, it is `training.launch` that has to know.
     """
-    told = {} if not torch.accelerator.is_available() else {"ACCELERATE_USE_CPU": "true"}
+    device = {} if not torch.accelerator.is_available() else {"ACCELERATE_USE_CPU": "true"}
     kept = {name: value for name, value in os.environ.items() if name != "ACCELERATE_USE_CPU"}
-    return kept | told | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return kept | device | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture

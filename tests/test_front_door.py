@@ -210,8 +210,8 @@ def test_mitgcm_starts_from_any_archive(tiny_config, tiny_archive, tmp_path, cap
         size,
         size,
     ]
-    told = capsys.readouterr().out
-    assert " readBinaryPrec=64," in told and " hydrogSaltFile='start_salt.bin'," in told
+    output = capsys.readouterr().out
+    assert " readBinaryPrec=64," in output and " hydrogSaltFile='start_salt.bin'," in output
 
 
 def test_a_named_file_is_replaced_only_on_demand(tiny_config, tiny_archive, tmp_path):

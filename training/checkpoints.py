@@ -1,7 +1,7 @@
-"""Training checkpoints: safetensors and JSON only, whole or absent.
+"""Training checkpoints of safetensors and JSON, written atomically.
 
 A checkpoint is a folder named after the sample counter. It is written under a temporary name and
-renamed, so an interrupted write is never mistaken for a checkpoint. Nothing in it is pickled.
+renamed, so an interrupted write leaves no checkpoint. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from data.atomic import whole_folder
+from data.atomic import atomic_folder
 from data.errors import UserError
 
 PREFIX = "checkpoint-"
@@ -43,13 +43,13 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     identity: dict[str, object],
 ) -> Path:
-    """Write a checkpoint of the unwrapped network and drop the older ones.
+    """Write a checkpoint of the unwrapped network and delete older ones.
 
     `identity` describes the run (seed, batch size, network); `load_checkpoint` compares it.
     """
     target = directory / f"{PREFIX}{counter:09d}"
     contents = _contiguous(network.state_dict()), _numbered(ema.shadow_params), _flatten(optimizer)
-    with whole_folder(target) as partial:
+    with atomic_folder(target) as partial:
         for name, tensors in zip(FILES, contents, strict=True):
             save_file(tensors, partial / f"{name}.safetensors")
         (partial / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True))
@@ -67,7 +67,7 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     identity: dict[str, object],
 ) -> None:
-    """Restore a checkpoint. Raises `UserError` if it is damaged or of a run with other settings."""
+    """Restore a checkpoint. Raises `UserError` if it is damaged or has other settings."""
     try:
         stored = json.loads((checkpoint / "identity.json").read_text())
         weights, shadow, moments = (load_file(checkpoint / f"{name}.safetensors") for name in FILES)

@@ -1,4 +1,4 @@
-"""What the stages of a run cost: wall time and memory, kept in the run's cost.json."""
+"""Wall time and memory of the stages of a run, recorded in its cost.json."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.log import write_json
 
 
 def timed(name: str, stage: Callable[[], object], *, directory: Path) -> None:
-    """Call `stage` and add its wall time, and the largest process so far, to the run's cost."""
+    """Call `stage` and add its wall time and the largest process so far to the run's cost."""
     start = time.monotonic()
     try:
         stage()
@@ -32,7 +32,7 @@ def read_cost(directory: Path) -> dict[str, float]:
 
 
 def largest_process() -> float:
-    """Peak memory [GiB] of this process or of the largest that it started."""
+    """Peak memory [GiB] of this process or of its largest child."""
     users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     unit = 1024**3 if sys.platform == "darwin" else 1024**2
     return round(max(resource.getrusage(user).ru_maxrss for user in users) / unit, 2)

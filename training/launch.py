@@ -1,4 +1,4 @@
-"""The accelerator of a training stage, and the precision that its device is good at."""
+"""The accelerator of a training stage, and the fast precision of its device."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from accelerate.utils import (
     parse_flag_from_env,
 )
 
-PATIENCE = timedelta(hours=12)  # one encodes all latents, or adjusts all samples; the others wait
+PATIENCE = timedelta(
+    hours=12
+)  # one process encodes all latents or adjusts all samples; the others wait
 
 
 def launched_processes() -> PartialState:
-    """The processes that this one was launched with, or it alone.
+    """The processes launched together with this one.
 
-    Without a GPU they compute on the CPU. accelerate must be told: by itself it would take each of
-    several processes for the only one.
+    Without a GPU they compute on the CPU. This must be explicit: by default accelerate treats each
+    of several CPU processes as the only one.
     """
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     return PartialState(cpu=on_cpu, timeout=PATIENCE)
@@ -30,10 +32,10 @@ def launched_processes() -> PartialState:
 def build_accelerator(directory: Path, *, precision: str) -> Accelerator:
     """An accelerator that logs to TensorBoard files under `directory`.
 
-    precision: "auto" takes bf16 where the device computes it in hardware; "fp32"; "bf16"
+    precision: "auto" is bf16 if the device computes it in hardware, else fp32; or "fp32" or "bf16"
     """
-    launched_processes()  # which the accelerator then finds
-    # accelerate holds a process to its first precision, but each stage has its own.
+    launched_processes()  # sets the state that the accelerator uses
+    # accelerate keeps the first precision of a process, but each stage has its own.
     AcceleratorState._reset_state()
     mixed = {"auto": "bf16" if has_fast_bf16() else "no", "fp32": "no", "bf16": "bf16"}[precision]
     return Accelerator(

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.atomic import whole
+from data.atomic import atomic_write
 
 
 class MetricsLog:
-    """Appends to `path`; a resumed run first drops the lines beyond its checkpoint."""
+    """Appends to `path`; a resumed run first deletes lines after its checkpoint."""
 
     def __init__(self, path: Path, *, resume_at: int) -> None:
         self._path = path
         kept = [line for line in read_log(path) if line["samples"] <= resume_at]
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, counter: int, values: dict[str, float]) -> None:
@@ -27,7 +27,7 @@ class MetricsLog:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The lines of a log, empty if there is none; a line cut short is left out."""
+    """The lines of a log without incomplete ones; empty if there is no log."""
     if not path.exists():
         return []
     lines = []
@@ -41,7 +41,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write `content` atomically; NaN becomes null."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(_without_nan(content), indent=2) + "\n")
 
 
@@ -51,7 +51,7 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def tell(result: dict[str, Any], output: Path | None) -> None:
+def print_json(result: dict[str, Any], output: Path | None) -> None:
     """Print a measurement as JSON and write it to `output` if that is given."""
     print(json.dumps(result, indent=2))
     if output:

@@ -1,4 +1,4 @@
-"""The training loop of all stages: time is the number of samples seen, all else follows."""
+"""The training loop of all stages; everything is a function of the number of samples seen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Trainer:
         "loss" is minimised. Network and loss are one module: distributed training synchronises
         gradients only for what runs inside the wrapped forward.
     training, validation: the samples of both splits
-    identity: what else a checkpoint must agree with to be resumed, such as the data's checksum
+    identity: further values that a checkpoint must share to be resumed, such as the data's digest
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Trainer:
                 losses = self.step(batch)
                 bar.update(self.plan.batch_size)
                 self._after_step(losses, log, bar)
-        # Not `end_training`, which takes the process group away from what follows.
+        # `end_training` would also destroy the process group, which later stages need.
         for tracker in self.accelerator.trackers:
             tracker.finish()
 
@@ -99,11 +99,11 @@ class Trainer:
             self.ema.restore(self._parameters)
 
     def adopt_averaged_weights(self) -> None:
-        """Give the network its averaged (EMA) weights for good: the end of the training."""
+        """Replace the weights of the network by their average (EMA), at the end of training."""
         self.ema.copy_to(self._parameters)
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
-        """One step of the optimiser on this process's share of a batch; its losses."""
+        """One step of the optimiser on this process's share of a batch; returns the losses."""
         for group in self._optimizer.param_groups:
             group["lr"] = self.plan.learning_rate_at(self.counter)
         generator = self._generator(self.counter)
@@ -150,12 +150,12 @@ class Trainer:
         )
 
     def _refuse_divergence(self, loss: Tensor) -> None:
-        """A checkpoint replaces the one before: it must not hold a network that is lost."""
+        """Raise UserError for a loss that is not finite: the last checkpoint must survive."""
         if not bool(loss.isfinite()):
             raise UserError(
                 f"the {self._label} training diverged before sample {self.counter} (its loss is "
-                "not a number); lower training.learning_rate and run again: it goes on from the "
-                "last checkpoint only with the same settings, so remove that or use another run"
+                "not a number); lower training.learning_rate and remove the last checkpoint, which "
+                "resumes only with the same settings, or use another run directory"
             )
 
     def _means(self, losses: dict[str, Tensor], *, prefix: str) -> dict[str, float]:
@@ -167,7 +167,7 @@ class Trainer:
         }
 
     def _generator(self, counter: int) -> torch.Generator:
-        """Noise as a function of (seed, counter, process): a resumed run draws the same."""
+        """Generator for (seed, counter, process): a resumed run draws the same noise."""
         seed = (self.plan.seed * 1_000_003 + counter) * 1009 + self.accelerator.process_index
         return torch.Generator().manual_seed(seed % 2**63)
 
@@ -205,7 +205,7 @@ class Trainer:
                 optimizer=self._optimizer,
                 identity=self._identity(),
             )
-        # No process may go on to read a checkpoint that is half written.
+        # No process may read an incomplete checkpoint.
         self.accelerator.wait_for_everyone()
 
     def _open_log(self) -> MetricsLog | None:

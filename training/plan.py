@@ -1,4 +1,4 @@
-"""How a stage is trained: everything that changes with time is a function of the sample counter."""
+"""The plan of a training; everything that changes is a function of the sample counter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TrainingPlan(BaseModel):
     checkpoint_samples: int = Field(5000, gt=0)
     validation_samples: int = Field(5000, gt=0)
     precision: Precision = "auto"
-    workers: int = Field(0, ge=0, description="processes that read states; 0 reads in the trainer")
+    workers: int = Field(0, ge=0, description="processes that read states; 0: the trainer reads")
     seed: int = Field(0, ge=0)
 
     def learning_rate_at(self, counter: int) -> float:
@@ -43,6 +43,6 @@ class TrainingPlan(BaseModel):
 
     @property
     def identity(self) -> dict[str, object]:
-        """The settings that a checkpoint must share with the plan that resumes it."""
+        """The settings that must not change when a checkpoint is resumed."""
         free = {"checkpoint_samples", "validation_samples", "precision", "workers"}
         return self.model_dump(exclude=free)

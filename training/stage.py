@@ -1,4 +1,4 @@
-"""A stage: a training whose product is one folder, published whole and never made twice."""
+"""A stage: a training with one folder as its product, published atomically and made once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from data.atomic import whole_folder
+from data.atomic import atomic_folder
 
 RECORD = "stage.json"
 Record = dict[str, object]
@@ -17,10 +17,11 @@ Record = dict[str, object]
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a stage works and what its product depends on.
+    """Folders of a stage, and the record of what its product depends on.
 
-    directory: of checkpoints and logs; product: the folder that the stage makes; record: the
-    settings and digests that the product depends on
+    directory: checkpoints and logs
+    product: the folder that the stage makes
+    record: settings and digests that the product depends on
     """
 
     directory: Path
@@ -34,9 +35,9 @@ class Stage:
         return path.is_file() and json.loads(path.read_text()) == _plain(self.record)
 
     def publish(self, write: Callable[[Path], object], *, accelerator: Accelerator) -> None:
-        """Let the main process `write` the product: it appears whole, or not at all."""
+        """Let the main process `write` the product atomically."""
         if accelerator.is_main_process:
-            with whole_folder(self.product) as partial:
+            with atomic_folder(self.product) as partial:
                 write(partial)
                 record = json.dumps(_plain(self.record), indent=2, sort_keys=True)
                 (partial / RECORD).write_text(record)
@@ -44,12 +45,12 @@ class Stage:
 
 
 def differing_settings(product: Path, record: Record) -> list[str]:
-    """Keys of `record` in which the folder `product` was made with other settings."""
+    """Keys of `record` that differ from the settings of the folder `product`."""
     path = product / RECORD
     stored = json.loads(path.read_text()) if path.is_file() else {}
     return [key for key, value in _plain(record).items() if stored.get(key) != value]
 
 
 def _plain(record: Record) -> Record:
-    """The record as JSON gives it back."""
+    """The record after a round trip through JSON."""
     return json.loads(json.dumps(record, default=str))

@@ -1,11 +1,11 @@
-"""What a state archive looks like on disk: variable names, CF attributes, store and compression."""
+"""Format of a state archive on disk: variable names, CF attributes, store and compression."""
 
 from __future__ import annotations
 
 import hashlib
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import zarr
@@ -14,23 +14,11 @@ from zarr.abc.store import Store
 from zarr.codecs import BloscCodec
 from zarr.errors import ZarrUserWarning
 
+from data.equations import is_conservative
 from data.grid import OceanGrid
 
 ZIP_SUFFIX = ".zarr.zip"
 FIELD_DIMENSIONS = ("sample", "depth", "y", "x")
-EquationName = Literal[
-    "jmd95",
-    "linear",
-    "nemo-eos80",
-    "nemo-seos",
-    "nemo-teos10",
-    "veros-gsw",
-    "veros-linear",
-    "veros-nonlinear1",
-    "veros-nonlinear3",
-    "veros-vallis",
-]
-TEOS10_EQUATIONS = ("nemo-teos10", "veros-gsw")  # of conservative temperature, absolute salinity
 SPLITS = {"train": 0, "validation": 1, "test": 2, "outside": 3}
 UNUSED = -1
 LEVEL_STEP_TEMPERATURE = 1 / 512  # K
@@ -62,10 +50,10 @@ _HORIZONTAL_ATTRIBUTES: dict[str, dict[str, Any]] = {
 
 
 def field_attributes(equation_of_state: str, salinity_units: str) -> dict[str, dict[str, Any]]:
-    """CF attributes of `thetao`, `so` and `zos` for what the equation of state takes."""
-    teos10 = equation_of_state in TEOS10_EQUATIONS
-    kind = "conservative" if teos10 else "potential"
-    salinity = "sea_water_absolute_salinity" if teos10 else "sea_water_salinity"
+    """CF attributes of `thetao`, `so` and `zos` for this equation of state."""
+    conservative = is_conservative(equation_of_state)
+    kind = "conservative" if conservative else "potential"
+    salinity = "sea_water_absolute_salinity" if conservative else "sea_water_salinity"
     return {
         "thetao": {"standard_name": f"sea_water_{kind}_temperature", "units": "degC"},
         "so": {"standard_name": salinity, "units": salinity_units},
@@ -99,8 +87,8 @@ def compressor() -> BloscCodec:
 def consolidate(store: Store) -> None:
     """Gather all metadata in one place: opening a store then takes one read."""
     with warnings.catch_warnings():
-        # Consolidated metadata is not in the zarr v3 specification yet; every reader ignores it
-        # or understands it.
+        # Consolidated metadata is not in the zarr v3 specification yet; readers ignore it
+        # or understand it.
         warnings.simplefilter("ignore", ZarrUserWarning)
         zarr.consolidate_metadata(store)
 

@@ -11,8 +11,8 @@ Array = NDArray[np.float64]
 def anomalies(series: Array, *, season: NDArray[np.integer] | None = None) -> Array:
     """`time ...` without its linear trend and, if `season` `(time,)` is given, each season's mean.
 
-    season: the class of each sample in the year, such as its month. Both are removed in one least
-    squares fit, so that neither leaks into the other.
+    season: the class of each sample in the year, such as its month. One least-squares fit removes
+    both, so that neither affects the other.
     """
     count = len(series)
     classes = np.zeros(count, dtype=int) if season is None else np.asarray(season)
@@ -44,7 +44,7 @@ def independent_states(series: Array, *, season: NDArray[np.integer] | None = No
     """Number of independent states in `(time,)`, between 1 and its length."""
     count = len(series)
     rest = anomalies(series, season=season)
-    if rest.std() <= 1e-12 * np.abs(series).max():  # rounding, all that is left of a constant
+    if rest.std() <= 1e-12 * np.abs(series).max():  # a constant, up to rounding
         return 1.0
     return float(np.clip(count / integral_scale(rest), 1, count))
 

@@ -1,4 +1,4 @@
-"""What training, statistics and codecs need of an archive, in a file or not."""
+"""The interface of an archive that training, statistics and codecs use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data.state import State
 class Archive(Protocol):
     """States of one grid, read in any order; `data.archive.reader.StateArchive` is one.
 
-    path: names the archive in messages
+    path: identifies the archive in messages
     equation_of_state: name of the model's equation of state
     has_sea_level: whether the states carry sea level
     salinity_units: "1e-3" (practical) or "g/kg" (absolute)
@@ -30,7 +30,7 @@ class Archive(Protocol):
 
     @property
     def digest(self) -> str:
-        """Fingerprint of the states and all that says what they are."""
+        """Fingerprint of the states, their split, grid and equation of state."""
 
     def indices(self, split: str) -> NDArray[np.int64]:
         """Samples of "train", "validation" or "test", in the archive's order."""

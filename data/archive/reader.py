@@ -26,27 +26,27 @@ from data.archive.format import (
     open_store,
 )
 from data.archive.writer import ArchiveWriter
+from data.checks import check_finite
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
+from data.units import KELVIN_ABOVE, METRES
 
 __all__ = ["ArchiveWriter", "StateArchive"]
 
 _REQUIRED = ("thetao", "so", "wet", "depth", "thickness", "cell_area", *SAMPLE_ATTRIBUTES)
-_KELVIN_ABOVE = 100.0  # no ocean is this warm in degC, none this cold in K
-_METRES = {"m", "metre", "meter", "metres", "meters"}
 
 
 class StateArchive:
     """States of one grid, read in any order. Open one with `StateArchive.open`.
 
-    grid: where the states live
+    grid: grid of the states
     equation_of_state: name of the model's equation of state
     has_sea_level: whether the states carry sea level
     salinity_units: "1e-3" (practical) or "g/kg" (absolute)
     parameters: per-sample parameters, each `(sample,)`
     member, time, split: `(sample,)`: ensemble member, model years within it, part of the data
-    attributes: the store's global attributes, provenance among them
+    attributes: the store's global attributes, including provenance
 
     Picklable: a spawned worker opens the store again when it first reads.
     """
@@ -119,8 +119,7 @@ class StateArchive:
     def verify(self) -> None:
         """Read every state and recompute the checksum.
 
-        Raises UserError at the first damaged state or NaN in a wet cell, or if the content differs
-        from what was written.
+        Raises UserError at the first damaged state or NaN in a wet cell, or a wrong checksum.
         """
         content = ContentHash()
         for index in tqdm(range(len(self)), desc="verifying", unit="state"):
@@ -128,8 +127,8 @@ class StateArchive:
         expected = self.attributes.get("content_sha256")
         if expected is not None and content.hexdigest() != expected:
             raise UserError(
-                f"{self.path} is corrupt: its states do not match the checksum that was written "
-                "with them; copy or create the archive again."
+                f"{self.path} is corrupt: its states do not match their checksum; "
+                "copy or create the archive again."
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -193,7 +192,7 @@ class StateArchive:
 
     def _values(self, name: str) -> NDArray[Any]:
         if name not in self._arrays:
-            raise UserError(f"{self.path} has no variable {name}, which a state archive needs.")
+            raise UserError(f"{self.path} has no variable {name}, which a state archive requires.")
         try:
             return np.asarray(self._arrays[name][...])
         except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
@@ -204,7 +203,7 @@ class StateArchive:
 
     def _attribute(self, name: str) -> object:
         if name not in self.attributes:
-            raise UserError(f"{self.path} has no attribute {name}, which a state archive needs.")
+            raise UserError(f"{self.path} has no attribute {name}, which a state archive requires.")
         return self.attributes[name]
 
     def _check_variables(self, group: zarr.Group) -> None:
@@ -221,7 +220,7 @@ class StateArchive:
             raise _kelvin(self.path, f'units "{units}"')
 
     def _check_depth(self, depth: NDArray[np.float64], attributes: dict[str, Any]) -> None:
-        if attributes.get("units", "m") not in _METRES:
+        if attributes.get("units", "m") not in METRES:
             raise UserError(
                 f'depth of {self.path} is in "{attributes["units"]}": expected m; convert it.'
             )
@@ -237,7 +236,7 @@ class StateArchive:
             )
 
     def _check_shapes(self) -> None:
-        """Every variable agrees with the shape of `thetao`."""
+        """Check the shape of every variable against `thetao`."""
         volume = tuple(self._arrays["thetao"].shape)
         if len(volume) != len(FIELD_DIMENSIONS):
             raise UserError(f"thetao of {self.path} has shape {volume}: expected sample, z, y, x.")
@@ -264,7 +263,7 @@ class StateArchive:
             )
 
     def _check_cells(self) -> None:
-        """Every wet cell has a thickness, an area and a place."""
+        """Check that every wet cell has a thickness and an area, and every column a position."""
         grid, (_, rows, columns) = self.grid, self.grid.shape
         for name, values in {"thickness": grid.thickness, "cell_area": grid.area}.items():
             bad = int((grid.wet & ~(np.isfinite(values) & (values > 0))).sum())
@@ -290,7 +289,7 @@ class StateArchive:
             )
         first = self.read([0]).temperature[0].numpy()
         median = float(np.median(first[self.grid.wet]))
-        if median > _KELVIN_ABOVE:
+        if median > KELVIN_ABOVE:
             raise _kelvin(self.path, f"a median of {median:.1f}")
 
     def _read_field(self, name: str, where: NDArray[np.int64]) -> torch.Tensor:
@@ -303,21 +302,14 @@ class StateArchive:
             ) from error
         wet = self.grid.wet[0] if name == "zos" else self.grid.wet
         values = np.where(wet, values, np.float32(0))
-        self._check_finite(name, values, where)
-        return torch.from_numpy(values)
-
-    def _check_finite(
-        self, name: str, values: NDArray[np.float32], where: NDArray[np.int64]
-    ) -> None:
-        # NaN and infinity survive a sum, and one sum is cheaper than a mask of every cell.
-        if np.isfinite(values.sum()):
-            return
-        bad = (~np.isfinite(values)).reshape(len(values), -1).sum(axis=1)
-        row = int(np.argmax(bad > 0))
-        raise UserError(
-            f"state {where[row]} of {self.path} has NaN in {bad[row]} wet cells of {name}: "
-            "expected a value in every wet cell; leave the state out or correct the wet mask."
+        check_finite(
+            values,
+            numbers=where.tolist(),
+            path=self.path,
+            name=name,
+            advice="leave the state out or correct the wet mask",
         )
+        return torch.from_numpy(values)
 
 
 def _kelvin(path: Path, found: str) -> UserError:

@@ -1,7 +1,7 @@
-"""Split states into training, validation and test parts that do not leak into each other.
+"""Split states into independent training, validation and test parts.
 
-Neighbouring snapshots are nearly copies, so states are never split at random: parts are blocks of
-time with unused gaps between them, or whole ensemble members.
+Consecutive snapshots are nearly identical, so states are never split at random: parts are blocks
+of time separated by unused gaps, or whole ensemble members.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def split_by_time_blocks(
 ) -> NDArray[np.int8]:
     """Part of each sample, `(sample,)`: 0 train, 1 validation, 2 test, -1 in a gap between parts.
 
-    time: `(sample,)`, model years; member: `(sample,)`. In each member the parts follow each other
+    time: `(sample,)`, model years; member: `(sample,)`. In each member the parts are consecutive
     in time, separated by two gaps of `gap_years`; `train` and `validation` are fractions of the
-    member's time span less the gaps, the test part is the rest. Raises UserError if the
+    member's time span without the gaps, the test part is the rest. Raises UserError if the
     fractions leave no test part or a part of a member stays empty.
     """
     if train <= 0 or validation < 0 or train + validation >= 1:
@@ -49,7 +49,7 @@ def split_by_time_blocks(
 def split_by_member(
     member: NDArray[np.integer], *, validation: Collection[int], test: Collection[int]
 ) -> NDArray[np.int8]:
-    """Part of each sample, `(sample,)`, by its ensemble member; members not named are for training.
+    """Part of each sample, `(sample,)`, by ensemble member; the other members are for training.
 
     Raises UserError for a member that is absent or in both parts, or if none is left to train on.
     """

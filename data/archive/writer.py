@@ -1,4 +1,4 @@
-"""Writes a state archive state by state, whole or not at all."""
+"""Write a state archive, state by state and atomically."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from data.archive.format import (
     field_attributes,
     grid_variables,
 )
+from data.atomic import write_errors
+from data.checks import check_finite
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
@@ -37,9 +39,9 @@ from data.state import State
 class ArchiveWriter:
     """Context manager that writes states to `path`, a directory store or a `.zarr.zip`.
 
-    The archive grows under a temporary name beside `path` and takes its own name on a clean exit;
-    after an error nothing is left. `rounding` rounds T to 1/512 K and S to 1/4096, which halves
-    the size. Raises UserError if `path` exists, if writing fails, or for states that do not fit.
+    The archive has a temporary name beside `path` until a clean exit; after an error nothing is
+    left. `rounding` rounds T to 1/512 K and S to 1/4096, which halves the size. Raises UserError if
+    `path` exists, if writing fails, or for states that do not fit the grid.
     """
 
     def __init__(
@@ -77,12 +79,12 @@ class ArchiveWriter:
             raise UserError(f"{self.path} exists already: remove it or choose another name.")
         _remove(self._partial)
         try:
-            with self._writing():
+            with write_errors(self.path):
                 self._partial.mkdir(parents=True)
                 self._group = zarr.create_group(zarr.storage.LocalStore(self._partial))
                 self._create_fields()
         except BaseException:
-            _remove(self._partial)  # an error in here never reaches __exit__
+            _remove(self._partial)  # __exit__ is not called after an error here
             raise
         return self
 
@@ -103,8 +105,8 @@ class ArchiveWriter:
         given = dict(parameters or {})
         first = len(self._samples["member"])
         self._check(state, given, first)
-        fields = self._stored(state)
-        with self._writing():
+        fields = self._stored(state, first)
+        with write_errors(self.path):
             for name, values in fields.items():
                 array = self._arrays[name]
                 array.resize((first + len(state), *values.shape[1:]))
@@ -134,7 +136,7 @@ class ArchiveWriter:
     def _finish(self) -> None:
         if not self._samples["member"]:
             raise UserError(f"nothing was written to {self.path}: no states were found.")
-        with self._writing():
+        with write_errors(self.path):
             self._write_small_variables()
             self._group.attrs.update({**self._attributes, "content_sha256": self._hash.hexdigest()})
             consolidate(self._group.store)
@@ -209,8 +211,8 @@ class ArchiveWriter:
         if reserved:
             raise UserError(f"a parameter cannot be named {min(reserved)}: it is a variable.")
 
-    def _stored(self, state: State) -> dict[str, NDArray[np.float32]]:
-        """Fields as they go to disk: float32, rounded if wanted, NaN on land."""
+    def _stored(self, state: State, first: int) -> dict[str, NDArray[np.float32]]:
+        """Fields as stored: float32, optionally rounded, NaN on land."""
         steps = {"thetao": LEVEL_STEP_TEMPERATURE, "so": LEVEL_STEP_SALINITY}
         fields = {"thetao": state.temperature, "so": state.salinity}
         if state.sea_level is not None:
@@ -221,46 +223,23 @@ class ArchiveWriter:
             values = field.detach().cpu()
             if self.rounding and name in steps:
                 values = torch.round(values.double() / steps[name]) * steps[name]
-            self._check_finite(name, values, wet)
+            check_finite(
+                torch.where(wet, values, 0).numpy(),
+                numbers=range(first, first + len(state)),
+                path=self.path,
+                name=name,
+                advice="correct the wet mask or the state",
+            )
             stored[name] = torch.where(wet, values.float(), torch.nan).numpy()
         return stored
-
-    def _check_finite(self, name: str, values: torch.Tensor, wet: torch.Tensor) -> None:
-        bad = (~values.isfinite() & wet).flatten(1).sum(1)
-        if bad.any():
-            row = int(torch.argmax((bad > 0).int()))
-            raise UserError(
-                f"state {len(self._samples['member']) + row} has NaN in {bad[row]} wet cells of "
-                f"{name}: expected a value in every wet cell; correct the wet mask or the state."
-            )
 
     def _hash_state(self, fields: dict[str, NDArray[np.float32]], row: int) -> None:
         for values in fields.values():
             self._hash.update(np.nan_to_num(values[row], nan=0.0))
 
-    def _writing(self) -> _Writing:
-        return _Writing(self.path)
-
-
-class _Writing:
-    """Turns an operating system's error while writing `path` into one sentence."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, OSError):
-            raise UserError(
-                f"{self._path} could not be written ({error.strerror or error}): nothing was left; "
-                "free space or choose another place, and run again."
-            ) from error
-
 
 def _zip_directory(directory: Path, target: Path) -> None:
-    """Pack a directory store into a zip whose members are stored as they are."""
+    """Pack a directory store into a zip without further compression."""
     partial = target.with_name(f"{target.name}.packing")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:

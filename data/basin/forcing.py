@@ -1,4 +1,4 @@
-"""Parameters, geometry and forcing of the basin, free of Veros so that anything may import them."""
+"""Parameters, geometry and forcing of the basin, importable without Veros."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class BasinParameters(BaseModel):
     tracer_step_days: float = Field(1.0, gt=0, description="days")
 
     isoneutral_slope_limit: float = Field(
-        0.004, gt=0, description="slope at which GM and Redi fade; bounded by numerical stability"
+        0.004,
+        gt=0,
+        description="slope at which GM and Redi are tapered; limited by numerical stability",
     )
     wind_stress_scale: float = Field(1.0, ge=0, description="factor on the DINO wind stress")
     gm_diffusivity: float = Field(1000.0, gt=0, description="GM and Redi diffusivity, m2/s")

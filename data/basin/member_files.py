@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.archive.format import LEVEL_STEP_SALINITY, LEVEL_STEP_TEMPERATURE
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.errors import UserError
 from data.grid import OceanGrid
 
@@ -106,7 +106,7 @@ def write_member(path: Path, record: MemberRecord, run: BasinRun, *, start_year:
         "end_v": v.astype(np.float32),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         _write_npz(partial, arrays)
 
 
@@ -192,7 +192,7 @@ def _unpacked_field(differences: IntArray, grid: OceanGrid, *, step: float) -> F
 
 
 def _save(path: Path, arrays: dict[str, Any]) -> None:
-    with whole(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
 
 

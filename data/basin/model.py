@@ -3,12 +3,14 @@
 A 50-degree-wide sector from 70S to 70N, walled along one meridian except in a re-entrant
 channel (65S to 45S) with a sill, forced by zonal wind and by restoring of surface temperature
 and salinity (forcing profiles after Kamm et al. 2025, the DINO configuration of NEMO), plus
-smooth red-noise anomalies, without which a coarse basin repeats the same year.
+smooth red-noise anomalies; without these a coarse basin repeats the same year.
 
 Veros locks its runtime settings once per process, so import this module only where Veros runs.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from veros import VerosSetup, VerosState, runtime_settings, veros_routine
@@ -29,10 +31,10 @@ from veros.tools import get_vinokur_grid_steps  # noqa: E402
 from veros.variables import Variable  # noqa: E402
 
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters, RedNoise  # noqa: E402
+from data.units import SECONDS_PER_DAY  # noqa: E402
 
-# Other modules import Veros' routines from here, after its settings are made.
+# Other modules import Veros' routines from here, after the runtime settings above.
 __all__ = [
-    "SECONDS_PER_DAY",
     "Basin",
     "calc_initial_conditions_kernel",
     "enforce_boundaries",
@@ -40,7 +42,6 @@ __all__ = [
     "vertical_velocity",
 ]
 
-SECONDS_PER_DAY = 86400.0
 SPECIFIC_HEAT = 3991.86795711963  # J/(kg K)
 HEAT_FEEDBACK = 40.0  # W/(m2 K), DINO
 SALT_FEEDBACK = 3.858e-3  # kg/(m2 s), DINO
@@ -51,8 +52,8 @@ class Basin(VerosSetup):
     """Veros setup of the basin.
 
     `parameters` are the physical parameters of one ensemble member; `seed` draws its forcing
-    anomalies. Everything that drives the model is a function of (parameters, seed, model time),
-    so a run continued from a checkpoint is the run that was interrupted.
+    anomalies. The forcing is a function of (parameters, seed, model time), so a run continued
+    from a checkpoint equals an uninterrupted run.
     """
 
     def __init__(self, parameters: BasinParameters, *, seed: int) -> None:
@@ -75,7 +76,15 @@ class Basin(VerosSetup):
         settings.dt_mom = p.momentum_step_seconds
         settings.dt_tracer = p.tracer_step_days * SECONDS_PER_DAY
         settings.runlen = 0.0
+        settings.eq_of_state_type = 3  # Vallis (2017): cabbeling and thermobaricity
+        self._set_mixing(settings)
+        state.var_meta.update(
+            wind=Variable("wind", ("yt",), "N/m^2", "Zonal wind stress of the basin"),
+        )
 
+    def _set_mixing(self, settings: Any) -> None:
+        """Eddy, frictional and vertical mixing."""
+        p = self.parameters
         settings.enable_neutral_diffusion = True
         settings.enable_skew_diffusion = True
         settings.K_iso_0 = p.gm_diffusivity
@@ -99,10 +108,6 @@ class Basin(VerosSetup):
         settings.kappaM_min = 2e-4
         settings.kappaH_min = p.vertical_diffusivity
         settings.enable_superbee_advection = True
-        settings.eq_of_state_type = 3  # Vallis (2017): cabbeling and thermobaricity
-        state.var_meta.update(
-            wind=Variable("wind", ("yt",), "N/m^2", "Zonal wind stress of the basin"),
-        )
 
     @veros_routine
     def set_grid(self, state: VerosState) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
 from data.basin.model import (
-    SECONDS_PER_DAY,
     Basin,
     calc_initial_conditions_kernel,
     enforce_boundaries,
@@ -20,9 +19,10 @@ from data.basin.model import (
 )
 from data.errors import UserError
 from data.grid import OceanGrid
+from data.units import SECONDS_PER_DAY
+from data.veros_layout import INTERIOR, upright
 
 Array = NDArray[np.float64]
-INTERIOR = (slice(2, -2), slice(2, -2))  # Veros stores two ghost cells on each side
 
 
 class BlowUp(RuntimeError):
@@ -30,7 +30,7 @@ class BlowUp(RuntimeError):
 
 
 class BasinRun:
-    """A basin member with its clock. States are `(z, y, x)`, surface first, land 0."""
+    """A basin member and its model time. States are `(z, y, x)`, surface first, land 0."""
 
     def __init__(self, parameters: BasinParameters, *, seed: int) -> None:
         self._setup = Basin(parameters, seed=seed)
@@ -78,8 +78,8 @@ class BasinRun:
         removed. The vertical velocity follows from the remaining flow.
         """
         settings, m = self._setup.state.settings, self._variables
-        # As Veros takes initial velocities in: a tendency that one step turns into them, a step
-        # in which neither pressure nor friction acts.
+        # As Veros initialises velocities: a tendency that one step without pressure and friction
+        # turns into them.
         step = settings.dt_mom * (1.5 + settings.AB_eps)
         now = np.arange(3) == int(m.tau)
         kept = {name: np.array(getattr(m, name)) for name in ("rho", "du_mix", "dv_mix")}
@@ -106,7 +106,7 @@ class BasinRun:
 
     def wet_mask(self) -> NDArray[np.bool_]:
         """Wet cells, `(z, y, x)`, surface first."""
-        return self._upright(np.asarray(self._variables.maskT)[INTERIOR]) > 0
+        return upright(np.asarray(self._variables.maskT)[INTERIOR]) > 0
 
     def geometry(self) -> dict[str, Array]:
         """Coordinates and metrics: lon, lat [degrees], depth, thickness [m], area [m2]."""
@@ -152,9 +152,9 @@ class BasinRun:
         return float((0.5 * (u2 + v2) * volume).sum() / volume.sum())
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint; the file appears whole or not at all (`data.atomic.whole`)."""
+        """Write a checkpoint atomically."""
         variables = {name: getattr(self._variables, name) for name in self._restart_names()}
-        with whole(path) as partial, partial.open("wb") as file:
+        with atomic_write(path) as partial, partial.open("wb") as file:
             np.savez(file, **variables)
 
     def load(self, path: Path) -> None:
@@ -172,12 +172,8 @@ class BasinRun:
         ]
 
     def _now(self, variable: Array) -> Array:
-        return self._upright(np.asarray(variable)[..., int(self._variables.tau)][INTERIOR])
-
-    @staticmethod
-    def _upright(interior: Array) -> Array:
-        """Veros order (x, y, z from the bottom) to (z from the surface, y, x)."""
-        return np.ascontiguousarray(interior.transpose(2, 1, 0)[::-1])
+        now = np.asarray(variable)[..., int(self._variables.tau)]
+        return np.ascontiguousarray(upright(now[INTERIOR]))
 
     def _with_interior(self, variable: Array, values: Array, mask: Array) -> Array:
         filled = np.array(variable)
@@ -190,7 +186,7 @@ class BasinRun:
             setattr(self._variables, name, np.zeros_like(getattr(self._variables, name)))
 
     def _at_all_times(self, *names: str) -> None:
-        """Give all three time levels what the next one holds, and the ghost cells."""
+        """Copy the next time level to all three, and fill the ghost cells."""
         for name in names:
             variable = np.array(getattr(self._variables, name))
             variable[...] = variable[..., int(self._variables.taup1), None]
@@ -199,7 +195,7 @@ class BasinRun:
 
 
 def _check_levels(depth: Array, parameters: BasinParameters) -> None:
-    """Veros makes centres of thicknesses by an alternating sum: no good if they vary fast."""
+    """Raise UserError if Veros' alternating sum of thicknesses gives unordered level centres."""
     if depth[0] <= 0 or not (np.diff(depth) > 0).all():
         raise UserError(
             f"{parameters.levels} levels from {parameters.surface_thickness:g} m at the surface to "

@@ -1,7 +1,7 @@
-"""Run an ensemble of the basin: spin up one member, branch the others, keep spaced states.
+"""Run an ensemble of the basin: spin up one member, branch the others, record states.
 
-Every integration saves a checkpoint each few years and every record as it is reached, so an
-interrupted ensemble continues where it stopped.
+Every integration writes records as it reaches them and a checkpoint every few years, so an
+interrupted ensemble resumes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
 from data.basin.workers import Report, require_veros, run_side_by_side
 from data.errors import UserError
@@ -46,8 +46,10 @@ class SimulationSettings(BaseModel):
     spin_up: MemberSettings
     spin_up_years: float = Field(150.0, gt=0)
     members: list[MemberSettings] = Field(min_length=1)
-    adjust_years: float = Field(30.0, ge=0, description="years a branch adjusts, unrecorded")
-    record_years: float = Field(42.0, gt=0, description="years over which states are kept")
+    adjust_years: float = Field(
+        30.0, ge=0, description="years of adjustment before the first record"
+    )
+    record_years: float = Field(42.0, gt=0, description="years over which states are recorded")
     record_interval_days: float = Field(150.0, gt=0)
     checkpoint_years: float = Field(2.0, gt=0)
 
@@ -57,8 +59,8 @@ class SimulationSettings(BaseModel):
         repeated = [name for name in names if names.count(name) > 1]
         if repeated:
             raise ValueError(
-                f"two integrations are named {repeated[0]}: names are folders, give each its own "
-                f"({SPIN_UP} is taken)"
+                f"two integrations are named {repeated[0]}: names are folders and must differ "
+                f"({SPIN_UP} is reserved)"
             )
         for member in self.members:
             for field in GRID_FIELDS:
@@ -72,7 +74,7 @@ class SimulationSettings(BaseModel):
 
     @property
     def record_times(self) -> NDArray[np.float64]:
-        """Model years at which a branch keeps a state, counted from the branching."""
+        """Model years at which a branch records a state, counted from the branching."""
         interval = self.record_interval_days / DAYS_PER_YEAR
         count = int(np.floor(self.record_years / interval + 1e-9))
         return np.asarray(self.adjust_years + interval * np.arange(1, count + 1), dtype=np.float64)
@@ -97,14 +99,14 @@ def records(member_directory: Path) -> list[Path]:
 
 
 def _claim(directory: Path, settings: SimulationSettings) -> None:
-    """Note whose ensemble `directory` holds, so that no other one continues it."""
+    """Record the settings in `directory`. Raises UserError if others are recorded there."""
     note, content = directory / "settings.json", settings.model_dump_json(indent=2)
     if note.is_file() and note.read_text() != content:
         raise UserError(
-            f"{directory} holds an ensemble with other settings (see {note.name} there); "
+            f"{directory} holds an ensemble of other settings (see {note.name}); "
             "set --run_directory to another path, or remove that folder"
         )
-    with whole(note) as partial:
+    with atomic_write(note) as partial:
         partial.write_text(content)
 
 
@@ -150,7 +152,7 @@ def _branch_task(settings: SimulationSettings, member: MemberSettings, directory
 
 
 def _integrate(task: _Task, report: Report) -> None:
-    """Run one task to its end from its last checkpoint, keeping the records on the way."""
+    """Run one task from its last checkpoint to its end, writing records."""
     from data.basin.run import BasinRun, BlowUp  # Veros must be imported in the worker only
 
     (task.directory / "records").mkdir(parents=True, exist_ok=True)
@@ -186,14 +188,14 @@ def _checkpoint_times(task: _Task) -> list[float]:
 
 
 def _matches(year: float, times: list[float]) -> bool:
-    # Equal years differ by rounding: one sums intervals, the other multiplies years.
+    # The same year may differ by rounding in the two lists.
     return bool(np.isclose(times, year).any())
 
 
 def _save_record(run: BasinRun, task: _Task, year: float) -> None:
     temperature, salinity = run.state()
     path = task.directory / "records" / f"{year:09.4f}.npz"
-    with whole(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
             thetao=temperature.astype(np.float32),

@@ -1,4 +1,4 @@
-"""Long integrations side by side, each in a fresh process that ends with its parent."""
+"""Run long integrations in parallel, each in a new process that ends with its parent."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ AnyTask = TypeVar("AnyTask", bound=Task)
 
 
 class Report:
-    """Reports the finished model years of a task to the parent, and stops the worker on demand."""
+    """Reports the finished model years of a task to the parent, and stops the worker on request."""
 
     def __init__(
         self, progress: MutableMapping[str, float], stop: threading.Event, name: str
@@ -53,7 +53,7 @@ class Report:
     def __call__(self, years: float) -> None:
         """Report progress; ends the worker if its parent was killed or another worker failed."""
         parent = multiprocessing.parent_process()
-        # An orphan would do the work that the next start of the command does again.
+        # The next start of the command would repeat the work of an orphan.
         if (parent is not None and not parent.is_alive()) or self._stop.is_set():
             raise SystemExit("the command that started this integration was stopped")
         self._progress[self._name] = years
@@ -69,8 +69,8 @@ def run_side_by_side(
     """Call `function(task, report)` for every task, `workers` at a time, under a progress bar.
 
     Each task runs in its own spawned process with one thread, because Veros locks its settings
-    once per process. The first error of a worker is shown at once and raised when the others
-    have stopped, at their next report.
+    once per process. The first error of a worker is printed at once and raised after the others
+    have stopped at their next report.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
@@ -94,14 +94,14 @@ def run_side_by_side(
 
 
 def _start(function: Callable[[AnyTask, Report], None], task: AnyTask, report: Report) -> None:
-    report(0.0)  # the pool starts one more task than it has workers; stop that one as well
+    report(0.0)  # the pool starts one task more than it has workers; this stops it, too
     function(task, report)
 
 
 def _follow(
     pending: set[Future[None]], progress: MutableMapping[str, float], bar: tqdm[Any]
 ) -> None:
-    """Move the bar until all is done; raises the first error."""
+    """Update the bar until all tasks have finished; raises the first error."""
     while pending:
         done, pending = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_EXCEPTION)
         for future in done:

@@ -6,28 +6,20 @@ setting that decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from data.archive.format import FIELD_DIMENSIONS
 from data.errors import UserError
 from data.geometry import cell_area, layer_thickness
 from data.grid import OceanGrid
-from data.state import State
+from data.readers.base import Conventions, ModelOutput, Reader, Variables
+from data.units import KELVIN_ABOVE, METRES, ZERO_CELSIUS
 
-ZERO_CELSIUS = 273.15  # K
-_KELVIN_ABOVE = 100.0
-_SLAB_SAMPLES, _SLAB_BYTES = 16, 2**26
-_METRES = {"m", "metre", "meter", "metres", "meters"}
 _KILOMETRES = {"km", "kilometre", "kilometer", "kilometres", "kilometers"}
 _DAYS_PER_YEAR = {"360_day": 360.0, "365_day": 365.0, "noleap": 365.0, "366_day": 366.0}
 _DAYS_PER_UNIT = {
@@ -70,108 +62,23 @@ _KNOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _REQUIRED = ("temperature", "salinity", "depth", "longitude", "latitude")
 
 
-class Variables(BaseModel):
-    """Names of variables in the files, where standard and customary names do not find them."""
+class CfReader(Reader):
+    """CF files of any model: NetCDF or zarr.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    temperature: str | None = None
-    salinity: str | None = None
-    sea_level: str | None = None
-    depth: str | None = None
-    longitude: str | None = None
-    latitude: str | None = None
-    mask: str | None = None
-    area: str | None = None
-    thickness: str | None = None
-
-
-class Conventions(BaseModel):
-    """Conventions that a file does not state."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    variables: Variables = Field(default_factory=Variables)
-    temperature_units: Literal["degC", "K"] = Field("degC", description="K is converted to degC")
-    depth_positive: Literal["down", "up"] = Field("down", description="up changes the sign")
-    periodic_x: bool = Field(False, description="the last column of x borders on the first")
-    calendar: Literal["360_day", "365_day"] | None = Field(
-        None, description="length of the model's year, where the files do not tell (365.25 days)"
-    )
-
-
-@dataclass(frozen=True)
-class ModelOutput:
-    """One opened file: its grid, its times and access to its states.
-
-    years: `(sample,)`, model time [years]
-    temperature, salinity: `sample z y x`, still on disk; sea_level: `sample y x` or None
-    dataset: the file, for attributes and further variables
-    order: slice over levels that puts the surface first
-    offset: added to temperature [K]
+    Variables are found by the names in `variables`, else by standard name, else by customary name.
+    The wet mask is the file's mask variable, else where the first temperature is a number.
     """
 
-    path: Path
-    grid: OceanGrid
-    years: NDArray[np.float64]
-    temperature: xr.DataArray
-    salinity: xr.DataArray
-    sea_level: xr.DataArray | None
-    dataset: xr.Dataset
-    order: slice
-    offset: float
+    name: Literal["cf"] = "cf"
 
-    def __len__(self) -> int:
-        return len(self.years)
+    def open(self, *paths: Path) -> ModelOutput:
+        """Open one file or zarr store.
 
-    def read(self, samples: slice) -> State:
-        """The states of `samples`, float32, degC, land 0. Raises UserError for NaN in wet cells."""
-        wet = self.grid.wet
-        temperature = self._field(self.temperature[samples, self.order], wet, samples) + self.offset
-        salinity = self._field(self.salinity[samples, self.order], wet, samples)
-        sea_level = None
-        if self.sea_level is not None:
-            sea_level = torch.from_numpy(self._field(self.sea_level[samples], wet[0], samples))
-        blank = np.where(wet, temperature, 0).astype(np.float32)
-        return State(torch.from_numpy(blank), torch.from_numpy(salinity), sea_level)
-
-    def states(self, samples: NDArray[np.integer]) -> Iterator[State]:
-        """The states of `samples` (increasing), one at a time (batch 1)."""
-        levels, rows, columns = self.grid.shape
-        # Model files often chunk several times together, so a few are read at once.
-        slab = int(np.clip(_SLAB_BYTES // (4 * levels * rows * columns), 1, _SLAB_SAMPLES))
-        for start in range(0, len(self), slab):
-            wanted = samples[(samples >= start) & (samples < start + slab)] - start
-            if wanted.size == 0:
-                continue
-            states = self.read(slice(start, start + slab))
-            for row in wanted.tolist():
-                yield states.map(itemgetter(slice(row, row + 1)))
-
-    def _field(
-        self, field: xr.DataArray, wet: NDArray[np.bool_], samples: slice
-    ) -> NDArray[np.float32]:
-        values = np.where(wet, field.values.astype(np.float32), np.float32(0))
-        bad = (~np.isfinite(values)).reshape(len(values), -1).sum(axis=1)
-        if bad.any():
-            row = int(np.argmax(bad > 0))
-            raise UserError(
-                f"state {(samples.start or 0) + row} of {self.path} has NaN in {bad[row]} wet "
-                f"cells of {field.name}: expected a value in every wet cell; correct the mask or "
-                "the file."
-            )
-        return values
-
-
-def open_cf(path: Path, *, conventions: Conventions) -> ModelOutput:
-    """Open one CF file or zarr store.
-
-    Variables are found by the names in `conventions`, else by standard name, else by customary
-    name. The wet mask is the file's mask variable, else where the first temperature is a number.
-    Raises UserError for a file that cannot be read, lacks a variable (the message lists what it
-    has), or is ambiguous about units, signs or land.
-    """
-    return from_dataset(open_dataset(path), path=path, conventions=conventions)
+        Raises UserError for a file that cannot be read, lacks a variable (the message lists those
+        found), or is ambiguous about units, signs or land.
+        """
+        (path,) = paths
+        return from_dataset(open_dataset(path), path=path, conventions=self)
 
 
 def open_dataset(path: Path) -> xr.Dataset:
@@ -189,7 +96,7 @@ def open_dataset(path: Path) -> xr.Dataset:
 
 
 def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -> ModelOutput:
-    """As `open_cf`, for an opened dataset."""
+    """As `CfReader.open`, for an opened dataset."""
     found = _find_all(dataset, path, conventions.variables)
     depth, order = _depth(found["depth"], path, conventions)
     level_dim = str(found["depth"].dims[0])
@@ -246,12 +153,12 @@ def _find(dataset: xr.Dataset, path: Path, quantity: str, name: str | None) -> s
 def _depth(
     variable: xr.DataArray, path: Path, conventions: Conventions
 ) -> tuple[NDArray[np.float64], slice]:
-    """Depth of the cell centres [m], positive down, surface first, and the slice that orders it."""
+    """Depth of cell centres [m], positive down and surface first, and the slice that orders it."""
     values = np.asarray(variable.squeeze().values, dtype=np.float64)
     units = variable.attrs.get("units", "m")
     if values.ndim != 1:
         raise UserError(f"depth of {path} has shape {values.shape}: expected one value a level.")
-    if units not in _METRES:
+    if units not in METRES:
         raise UserError(f'depth of {path} is in "{units}": expected m; convert the file.')
     if conventions.depth_positive == "up":
         values = -values
@@ -260,7 +167,7 @@ def _depth(
             f"depth of {path} is positive upward ({values[0]:g} to {values[-1]:g} m): expected "
             "positive down; set depth_positive: up to change the sign."
         )
-    # A consistent order can only mean one thing; the surface goes first.
+    # A monotonic order is unambiguous: the surface goes first.
     order = slice(None, None, -1) if values[0] > values[-1] else slice(None)
     values = values[order]
     if (values < 0).any() or not (np.diff(values) > 0).all():
@@ -289,12 +196,12 @@ def _four_dimensional(field: xr.DataArray, level_dim: str, path: Path) -> xr.Dat
 
 
 def _temperature_offset(temperature: xr.DataArray, path: Path, conventions: Conventions) -> float:
-    """What converts temperature to degC; refuses kelvin that was not announced."""
+    """Offset [K] that converts temperature to degC. Raises UserError for undeclared kelvin."""
     if conventions.temperature_units == "K":
         return -ZERO_CELSIUS
     units = str(temperature.attrs.get("units", "degC"))
     median = float(np.nanmedian(temperature[0].values))
-    if units in {"K", "kelvin"} or median > _KELVIN_ABOVE:
+    if units in {"K", "kelvin"} or median > KELVIN_ABOVE:
         raise UserError(
             f'temperature of {path} is in kelvin (units "{units}", median {median:.1f}): expected '
             "degC; set temperature_units: K to convert it."
@@ -358,17 +265,17 @@ def _grid(
 def _horizontal(
     found: dict[str, xr.DataArray], path: Path
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """Longitude and latitude [degrees], or x and y [km], and which of the two units."""
+    """Longitude and latitude [degrees], or x and y [km], and the unit."""
     pair = [found[name] for name in ("longitude", "latitude")]
     longitude, latitude = (np.asarray(v.squeeze().values, dtype=np.float64) for v in pair)
     units = str(pair[0].attrs.get("units", ""))
-    if units in _METRES | _KILOMETRES:
-        scale = 1e-3 if units in _METRES else 1.0
+    if units in METRES | _KILOMETRES:
+        scale = 1e-3 if units in METRES else 1.0
         return scale * longitude, scale * latitude, "km"
-    steepest = float(np.nanmax(np.abs(latitude)))
-    if steepest > 90:
+    highest = float(np.nanmax(np.abs(latitude)))
+    if highest > 90:
         raise UserError(
-            f'{pair[1].name} of {path} reaches {steepest:g} in "{pair[1].attrs.get("units", "")}": '
+            f'{pair[1].name} of {path} reaches {highest:g} in "{pair[1].attrs.get("units", "")}": '
             "expected degrees, m or km; set the units attribute of both horizontal coordinates."
         )
     return longitude, latitude, "degrees"
@@ -391,14 +298,16 @@ def _bounds(dataset: xr.Dataset, depth: xr.DataArray, order: slice) -> NDArray[n
 def _years(
     dataset: xr.Dataset, temperature: xr.DataArray, path: Path, conventions: Conventions
 ) -> NDArray[np.float64]:
-    """Model time of each sample [years]; samples are numbered where there is no usable time."""
+    """Model time of each sample [years]; sample numbers if the file has no time."""
     name = str(temperature.dims[0])
     if name not in dataset.variables:
         return np.arange(temperature.sizes[name], dtype=np.float64)
     attributes = dataset[name].attrs
     units = str(attributes.get("units", "days"))
     unit = units.lower().split(" since ")[0].strip()
-    values = np.asarray(dataset[name].values, dtype=np.float64).reshape(-1)  # a single state's: 0-d
+    values = np.asarray(dataset[name].values, dtype=np.float64).reshape(
+        -1
+    )  # 0-d for a single state
     if unit in _YEARS_PER_UNIT:
         return values * _YEARS_PER_UNIT[unit]
     if unit not in _DAYS_PER_UNIT:

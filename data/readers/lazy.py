@@ -22,16 +22,16 @@ def lazy_variable(
     dtype: Any,
     attributes: dict[str, Any] | None = None,
 ) -> xr.Variable:
-    """A variable of the given `shape`, its first axis the records.
+    """A variable of the given `shape` whose first axis numbers the records.
 
-    read: the records of these numbers, stacked
+    read: returns the records of a range, stacked
     """
     array = _Records(read, shape=shape, dtype=np.dtype(dtype))
     return xr.Variable(dimensions, indexing.LazilyIndexedArray(array), attributes)
 
 
 class _Records(BackendArray):
-    """What xarray indexes: whole records are read, then indexed in memory."""
+    """An array for xarray: whole records are read, then indexed in memory."""
 
     def __init__(self, read: ReadRecords, *, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._read, self.shape, self.dtype = read, shape, dtype

@@ -1,9 +1,9 @@
 """MITgcm's own binary files (MDS): numbers in `.data`, their layout in `.meta`, whole or in tiles.
 
 `T.0000000720.data` is a field of one time step, `T.0000000720.001.002.data` a tile of it; without a
-number it is a constant of the grid (`hFacC.data`). Numbers are big-endian, C order, the surface
-first. The `.meta` file says the size of the domain and which part the file holds, x first, counted
-from 1; the precision; and, for files of several fields (diagnostics), their names
+number it is a constant of the grid (`hFacC.data`). Values are big-endian, C order, surface first.
+The `.meta` file gives the size of the domain, the part in this file (x first, counted from 1), the
+precision and, for files of several fields (diagnostics), their names
 (`pkg/mdsio/mdsio_write_meta.F`).
 
 Why not xmitgcm (0.5.2): it does not read tiles, which MITgcm writes by default, takes no time from
@@ -31,8 +31,9 @@ _NEEDED = ("dimList", "dataprec", "nrecords")
 class _Part:
     """One `.meta` file: a whole field, several fields, or a tile of them.
 
-    domain: size of the whole field; start, stop: what the file holds of it, counted from 0; all `z
-    y x` or `y x`. fields: names, where it has any; seconds: model time at its end
+    domain: size of the whole field; start, stop: the part in this file, counted from 0; all
+        `z y x` or `y x`
+    fields: names of the fields, if listed; seconds: model time at the end of the interval
     """
 
     path: Path
@@ -72,7 +73,7 @@ class _Part:
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
     def read(self, record: int) -> NDArray[np.floating]:
-        """The numbers of one field."""
+        """The values of one field."""
         count = int(np.prod(self.shape))
         expected = self.records * count * self.dtype.itemsize
         try:
@@ -82,13 +83,12 @@ class _Part:
             )
         except OSError as error:
             raise UserError(
-                f"{self.path} cannot be read ({error.strerror}): its .meta file is there; copy "
-                "both."
+                f"{self.path} cannot be read ({error.strerror}): its .meta file exists; copy both."
             ) from error
         if size != expected:
             raise UserError(
                 f"{self.path} has {size} bytes, by its .meta file {expected}: it was not written "
-                "or copied to its end."
+                "or copied completely."
             )
         return values.reshape(self.shape)
 
@@ -108,7 +108,7 @@ class MdsField:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the numbers in memory."""
+        """Type of the values in memory."""
         return self.parts[0].dtype.newbyteorder("=")
 
     @property
@@ -117,7 +117,7 @@ class MdsField:
         return self.parts[0].seconds
 
     def read(self) -> NDArray[np.floating]:
-        """The numbers over the whole domain. Raises UserError for a tile that is missing."""
+        """The values over the whole domain. Raises UserError for a missing tile."""
         whole = np.empty(self.shape, self.dtype)
         covered = np.zeros(self.shape[-2:], bool)
         for part in self.parts:
@@ -157,11 +157,11 @@ class MdsFolder:
             )
 
     def constant(self, name: str) -> MdsField | None:
-        """A constant of the grid, if it is there."""
+        """A constant of the grid; None if there is none of this name."""
         return _field(name, self._constants[name]) if name in self._constants else None
 
     def series(self, name: str) -> dict[int, MdsField] | None:
-        """A field by time step, from files of its own name or from files that list it."""
+        """A field by time step, from files of its name or that list it; None if absent."""
         listing = [prefix for prefix, names in self._listed.items() if name in names]
         prefix = name if name in self._series else next(iter(listing), None)
         if prefix is None:
@@ -171,12 +171,12 @@ class MdsFolder:
 
     @property
     def fields(self) -> list[str]:
-        """Names of all fields that are there over time."""
+        """Names of all fields with time steps."""
         return sorted({name for names in self._listed.values() for name in names})
 
     @cached_property
     def _listed(self) -> dict[str, tuple[str, ...]]:
-        """Field names of each prefix, by the first of its files."""
+        """Field names of each prefix, from its first file."""
         return {
             prefix: _Part.parse(next(iter(steps.values()))[0]).fields or (prefix,)
             for prefix, steps in self._series.items()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field
 
 from data.errors import UserError
-from data.readers.cf import Conventions, ModelOutput, Variables, from_dataset, open_dataset
+from data.readers.base import ModelOutput, Reader, Variables
+from data.readers.cf import from_dataset, open_dataset
 from data.readers.lazy import lazy_variable
 from data.readers.mds import MdsField, MdsFolder
 
@@ -21,57 +23,61 @@ _VARIABLES_OF_GRID = ("mask", "area", "thickness", "depth", "longitude", "latitu
 _VOLUME = ("z", "y", "x")
 
 
-def open_mitgcm(path: Path, *, conventions: Conventions) -> ModelOutput:
-    """Open one CF file; where it has `hfac`, the thickness of a cell is `drf * hfac` [m].
+class MitgcmReader(Reader):
+    """MITgcm's output as CF files; if they have `hfac`, cells are `drf * hfac` thick [m]."""
 
-    Raises UserError as `data.readers.cf.open_cf` does.
-    """
-    dataset = open_dataset(path)
-    if {"drf", "hfac"} <= set(dataset.variables) and conventions.variables.thickness is None:
+    name: Literal["mitgcm"] = "mitgcm"
+
+    def open(self, *paths: Path) -> ModelOutput:
+        """Open one file. Raises UserError as `CfReader.open` does."""
+        (path,) = paths
+        dataset = open_dataset(path)
+        if not {"drf", "hfac"} <= set(dataset.variables) or self.variables.thickness:
+            return from_dataset(dataset, path=path, conventions=self)
         dataset["cell_height"] = dataset["hfac"] * dataset["drf"]
-        variables = conventions.variables.model_copy(update={"thickness": "cell_height"})
-        conventions = conventions.model_copy(update={"variables": variables})
-    return from_dataset(dataset, path=path, conventions=conventions)
+        conventions = self.with_names({"thickness": "cell_height"})
+        return from_dataset(dataset, path=path, conventions=conventions)
 
 
-def open_mds(
-    folder: Path,
-    *,
-    conventions: Conventions,
-    grid_files: Path | None = None,
-    time_step: float | None = None,
-) -> ModelOutput:
-    """Open a run's folder of `.data` and `.meta` files (`data.readers.mds`).
+class MdsReader(Reader):
+    """MITgcm's binary files, `.data` and `.meta` (`data.readers.mds`)."""
 
-    grid_files: folder of `hFacC`, `XC`, `YC`, `RC`, `DRF` and `RAC`, if it is another one
-    time_step: of the tracers [s], for `.meta` files without the model time
-
-    Raises UserError for fields, files of the grid, tiles or times that are missing, and as
-    `data.readers.cf.open_cf` does.
-    """
-    run = MdsFolder(folder)
-    series = _series(run, conventions.variables)
-    dataset = _grid_dataset(MdsFolder(grid_files) if grid_files else run)
-    steps = list(series["temperature"])
-    for quantity, fields in series.items():
-        _check_steps(run, series["temperature"], fields)
-        dataset[quantity] = _lazy(run, list(fields.values()), dict(dataset.sizes))
-    seconds = [_seconds(series["temperature"][step], step, time_step) for step in steps]
-    dataset = dataset.assign_coords(time=("time", seconds, {"units": "seconds"}))
-    names = {name: name for name in (*series, *_VARIABLES_OF_GRID)}
-    conventions = conventions.model_copy(
-        update={"variables": Variables(**names), "depth_positive": "down"}
+    name: Literal["mitgcm-mds"] = "mitgcm-mds"
+    grid_files: Path | None = Field(
+        None, description="folder of hFacC, XC, YC, RC, DRF and RAC; default: the run's own"
     )
-    return from_dataset(dataset, path=folder, conventions=conventions)
+    time_step: float | None = Field(
+        None, gt=0, description="time step of the tracers [s], for .meta files without time"
+    )
+
+    def open(self, *paths: Path) -> ModelOutput:
+        """Open the folder of a run.
+
+        Raises UserError for missing fields, grid files, tiles or times, and as `CfReader.open`
+        does.
+        """
+        (folder,) = paths
+        run = MdsFolder(folder)
+        series = _series(run, self.variables)
+        dataset = _grid_dataset(MdsFolder(self.grid_files) if self.grid_files else run)
+        temperature = series["temperature"]
+        for quantity, fields in series.items():
+            _check_steps(run, temperature, fields)
+            dataset[quantity] = _lazy(run, list(fields.values()), dict(dataset.sizes))
+        seconds = [_seconds(field, step, self.time_step) for step, field in temperature.items()]
+        dataset = dataset.assign_coords(time=("time", seconds, {"units": "seconds"}))
+        names = Variables(**{name: name for name in (*series, *_VARIABLES_OF_GRID)})
+        conventions = self.model_copy(update={"variables": names, "depth_positive": "down"})
+        return from_dataset(dataset, path=folder, conventions=conventions)
 
 
 def _series(run: MdsFolder, names: Variables) -> dict[str, dict[int, MdsField]]:
-    """Fields by time step, under our names; sea level only if it is there."""
+    """Fields by time step, keyed by quantity; sea level only if present."""
     other = set(names.model_dump(exclude_none=True)) - set(_FIELDS)
     if other:
         raise UserError(
-            f"variables.{min(other)} cannot be named for MITgcm's binary files: the grid is always "
-            f"that of {', '.join(_GRID)}."
+            f"variables.{min(other)} cannot be set for MITgcm's binary files: their grid is "
+            f"always {', '.join(_GRID)}."
         )
     found = {}
     for quantity, customary in _FIELDS.items():
@@ -115,9 +121,9 @@ def _grid_dataset(folder: MdsFolder) -> xr.Dataset:
 
 
 def _positions(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], str]:
-    """Of the cells' centres, one for each column and row if they are the same in all others.
+    """Positions of cell centres and their units; `x` and `y` on a regular grid, else both `y x`.
 
-    MITgcm's files do not distinguish degrees from metres; no basin in metres would be this small.
+    MITgcm's files do not distinguish degrees from metres; no basin is so small in metres.
     """
     units = "degrees" if np.abs(y).max() <= 90 and np.abs(x).max() <= 720 else "m"
     if (x == x[:1]).all() and (y == y[:, :1]).all():
@@ -158,7 +164,7 @@ def _seconds(field: MdsField, step: int, time_step: float | None) -> float:
         return field.seconds
     if time_step is None:
         raise UserError(
-            f"the .meta files of {field.name} do not tell the model time: give the model's "
+            f"the .meta files of {field.name} do not state the model time: give the model's "
             "tracer time step [s] as time_step."
         )
     return step * time_step

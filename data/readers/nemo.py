@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
+from typing import Literal
 
 import xarray as xr
+from pydantic import Field
 
+from data.checks import require
 from data.errors import UserError
-from data.readers.cf import Conventions, ModelOutput, Variables, from_dataset
+from data.readers.base import ModelOutput, Reader
+from data.readers.cf import from_dataset
 from data.readers.nemo_pieces import by_domain, open_pieces, whole_name
 
 _MESH_NAMES = ("tmask", "e1t", "e2t", "e3t_0", "gdept_1d")
@@ -26,30 +30,41 @@ _FROM_MESH = {
 }
 
 
-def open_nemo(*paths: Path, conventions: Conventions, mesh_mask: Path | None = None) -> ModelOutput:
-    """Open one file or all pieces of one; mask, area, thickness and depth come from `mesh_mask`.
+class NemoReader(Reader):
+    """NEMO's output and restarts, whole or in pieces.
 
-    mesh_mask: a file, or a pattern that all of its pieces match; without it the output must say
-    these itself
-
-    Raises UserError as `data.readers.cf.open_cf` and `data.readers.nemo_pieces.open_pieces` do, or
-    for a mesh mask of another grid.
+    Mask, area, thickness and depth come from the mesh mask if there is one.
     """
-    path = whole_name(paths[0])
-    dataset = open_pieces(paths)
-    given = conventions.variables.model_dump(exclude_none=True)
-    if _RESTART.issubset(dataset.variables):
-        if mesh_mask is None:
-            raise UserError(
-                f"{path} is a restart, which does not say where land is: give the mesh mask of "
-                "the same run as mesh_mask."
-            )
-        dataset = _as_output(dataset)
-    if mesh_mask is not None:
-        dataset = _with_mesh(dataset, open_pieces(_mesh_files(mesh_mask)), path, mesh_mask)
-        given = _FROM_MESH | given
-    conventions = conventions.model_copy(update={"variables": Variables(**given)})
-    return from_dataset(dataset, path=path, conventions=conventions)
+
+    name: Literal["nemo"] = "nemo"
+    mesh_mask: Path | None = Field(
+        None, description="file with the grid, where the output lacks it; its pieces by a glob"
+    )
+
+    def outputs(self, paths: Sequence[Path]) -> list[list[Path]]:
+        """Pieces of one domain together, whole files alone."""
+        return by_domain(paths)
+
+    def open(self, *paths: Path) -> ModelOutput:
+        """Open a whole file or all pieces of one.
+
+        Raises UserError as `CfReader.open` and `data.readers.nemo_pieces.open_pieces` do, or for a
+        mesh mask of another grid.
+        """
+        path = whole_name(paths[0])
+        dataset = open_pieces(paths)
+        if _RESTART.issubset(dataset.variables):
+            if self.mesh_mask is None:
+                raise UserError(
+                    f"{path} is a restart, which has no land mask: give the mesh mask of the same "
+                    "run as mesh_mask."
+                )
+            dataset = _as_output(dataset)
+        if self.mesh_mask is None:
+            return from_dataset(dataset, path=path, conventions=self)
+        mesh = open_pieces(_mesh_files(self.mesh_mask))
+        dataset = _with_mesh(dataset, mesh, path, self.mesh_mask)
+        return from_dataset(dataset, path=path, conventions=self.with_names(_FROM_MESH))
 
 
 def _mesh_files(mesh_mask: Path) -> Sequence[Path]:
@@ -67,7 +82,7 @@ def _mesh_files(mesh_mask: Path) -> Sequence[Path]:
 
 
 def _as_output(dataset: xr.Dataset) -> xr.Dataset:
-    """A restart (`tn`, `sn`, `sshn`) under the names and on the clock of output."""
+    """A restart (`tn`, `sn`, `sshn`) with the variable names and time axis of output."""
     dataset = dataset.rename({key: name for key, name in _OF_RESTART.items() if key in dataset})
     if "adatrj" in dataset and "time_counter" in dataset.dims:  # days since the run began
         clock = {"units": "days since the beginning of the run"}
@@ -77,12 +92,7 @@ def _as_output(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _with_mesh(dataset: xr.Dataset, mesh: xr.Dataset, path: Path, mesh_path: Path) -> xr.Dataset:
-    missing = [name for name in _MESH_NAMES if name not in mesh.variables]
-    if missing:
-        raise UserError(
-            f"{mesh_path} has no {', '.join(missing)}: expected a NEMO mesh mask; found "
-            f"{', '.join(map(str, mesh.variables))}."
-        )
+    require(_MESH_NAMES, mesh.variables, path=mesh_path, expected="a NEMO mesh mask")
     mask = mesh["tmask"].squeeze()
     dims = _volume_dimensions(dataset, mask.shape)
     if dims is None:

@@ -1,9 +1,9 @@
 """NEMO's files in pieces, one per processor, joined as they are read.
 
-Each piece says in global attributes which part of the domain it holds, and how much of that is halo
-(`DOMAIN_position_first`, `DOMAIN_halo_size_start` and so on; x first, counted from 1), as NEMO's
-own `rebuild_nemo` reads them. Processors that would hold nothing but land write no piece and are
-not counted in `DOMAIN_number_total`; where they would be, numbers are NaN, and whole numbers 0.
+Global attributes of each piece give its part of the domain and the width of its halo
+(`DOMAIN_position_first`, `DOMAIN_halo_size_start` etc.; x first, counted from 1), as NEMO's own
+`rebuild_nemo` reads them. Processors with only land write no piece and are not counted in
+`DOMAIN_number_total`; their cells become NaN, or 0 in integer variables.
 
 Why not xnemogcm (0.6.0, tried): it joins pieces of mesh masks, not of output, fails where halos
 overlap, and treats a missing piece as land.
@@ -41,7 +41,7 @@ def by_domain(paths: Sequence[Path]) -> list[list[Path]]:
 
 
 def whole_name(path: Path) -> Path:
-    """What the file would be called if it were not in pieces; its own name if it is not."""
+    """The name of the whole file that a piece belongs to; a whole file keeps its own name."""
     if not _NUMBERED.search(path.stem) or not _is_piece(path):
         return path
     return path.with_name(_NUMBERED.sub("", path.stem) + path.suffix)
@@ -75,8 +75,8 @@ def open_pieces(paths: Sequence[Path]) -> xr.Dataset:
 class _Piece:
     """One processor's file. Pairs are (x, y).
 
-    start, stop: the part of the domain that it holds without halo, counted from 0; halo: how many
-    cells of halo come first
+    start, stop: its part of the domain without halo, counted from 0
+    halo: width of the halo before `start` [cells]
     """
 
     path: Path
@@ -108,13 +108,13 @@ class _Piece:
 
     @cached_property
     def target(self) -> tuple[slice, slice]:
-        """Where the piece goes in the domain: columns and rows."""
+        """Columns and rows of the domain that the piece fills."""
         x, y = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
         return x, y
 
     @cached_property
     def inner(self) -> tuple[slice, slice]:
-        """What of the piece goes there: columns and rows without halo."""
+        """Columns and rows of the piece without its halo."""
         x, y = (
             slice(halo, halo + b - a)
             for halo, a, b in zip(self.halo, self.start, self.stop, strict=True)
@@ -127,15 +127,15 @@ def _is_piece(path: Path) -> bool:
         with netCDF4.Dataset(path) as file:
             return int(getattr(file, "DOMAIN_number_total", 1)) > 1
     except OSError:
-        return False  # who opens it will say so
+        return False  # opening it raises the error
 
 
 def _pair(dataset: xr.Dataset, name: str, path: Path) -> _Pair:
     numbers = np.atleast_1d(dataset.attrs.get(f"DOMAIN_{name}", []))
     if numbers.size != 2 or "DOMAIN_number" not in dataset.attrs:
         raise UserError(
-            f"{path} is a piece of a domain without DOMAIN_{name} or DOMAIN_number, so its place "
-            "and its halo are unknown: join the pieces with rebuild_nemo first."
+            f"{path} is a piece of a domain without DOMAIN_{name} or DOMAIN_number, so its "
+            "position and halo are unknown: join the pieces with rebuild_nemo first."
         )
     return int(numbers[0]), int(numbers[1])
 
@@ -185,12 +185,12 @@ def _axis(dimension: Hashable) -> int | None:
 
 
 def _cut(dataset: xr.Dataset, name: Hashable) -> bool:
-    """Whether the variable is in pieces."""
+    """Whether the variable is divided among the pieces."""
     return any(_axis(dim) is not None for dim in dataset.variables[name].dims)
 
 
 def _joined(pieces: list[_Piece], name: Hashable) -> xr.Variable:
-    """The variable over the whole domain; if its first axis is whole (time), read when indexed."""
+    """The variable over the whole domain, read when indexed if its first axis is not divided."""
     variable = pieces[0].dataset.variables[name]
     dims, attributes = tuple(map(str, variable.dims)), dict(variable.attrs)
     if _axis(dims[0]) is not None:
@@ -205,7 +205,7 @@ def _joined(pieces: list[_Piece], name: Hashable) -> xr.Variable:
 
 
 def _assembled(pieces: list[_Piece], name: Hashable, records: range | None = None) -> NDArray[Any]:
-    """The variable's numbers; records: those of the first axis, all if None."""
+    """The variable's values at `records` of its first axis; all if None."""
     variable = pieces[0].dataset.variables[name]
     axes = [_axis(dim) for dim in variable.dims]
     size = list(_whole_shape(pieces[0], variable))
@@ -229,7 +229,7 @@ def _whole_shape(piece: _Piece, variable: xr.Variable) -> tuple[int, ...]:
 
 
 def _with_positions(dataset: xr.Dataset) -> xr.Dataset:
-    """Longitude and latitude also where no processor was: land, but positions must be numbers.
+    """Longitude and latitude filled in where land processors wrote no piece.
 
     A longitude is taken from the column's other rows, a latitude from the row's other columns.
     """
@@ -243,9 +243,9 @@ def _with_positions(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _filled(values: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
-    """NaN replaced by the last number before it along `axis`, else the first after it, then across.
+    """NaN replaced by the nearest earlier value along `axis`, else the next later one, then across.
 
-    Numbers next to a gap are the likeliest; no water is there.
+    The cells are land, so a neighbour's position is good enough.
     """
     for along in (axis, 1 - axis):
         for step in (1, -1):

@@ -2,20 +2,25 @@
 
 A snapshot is NetCDF with dimensions `Time, zt, yt, xt`, levels from the sea floor up, depths
 negative, land filled with -1e18, and the grid (`dzt`, `area_t`). A restart is HDF5 with ghost cells
-and three time levels, of which `core/tau` is now, and without a grid (`data.veros_layout`). Veros'
-year has 360 days.
+and three time levels (`core/tau` is the current one) but no grid (`data.veros_layout`). A year has
+360 days.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field
 
+from data.checks import require
 from data.errors import UserError
-from data.readers.cf import Conventions, ModelOutput, Variables, from_dataset, open_dataset
+from data.readers.base import ModelOutput, Reader
+from data.readers.cf import from_dataset, open_dataset
+from data.units import SECONDS_PER_DAY
 from data.veros_layout import INTERIOR, h5py
 
 _NAMES = {
@@ -32,38 +37,35 @@ _VOLUME = ("zt", "yt", "xt")
 _RESTART = ("core/temp", "core/salt", "core/tau", "core/time")
 _FILL_BELOW = -1e17  # the fill value is -1e18
 _CALENDAR = "360_day"
-_SECONDS_PER_DAY = 86400.0
 
 
-def open_veros(
-    path: Path, *, conventions: Conventions, grid_files: Path | None = None
-) -> ModelOutput:
-    """Open a snapshot file, or a restart with the grid of the snapshot file `grid_files`.
+class VerosReader(Reader):
+    """Veros' snapshots and restarts."""
 
-    Raises UserError for a file that is neither, a restart without or of another grid, and as
-    `data.readers.cf.open_cf` does.
-    """
-    dataset = _restart(path, grid_files) if _is_restart(path) else _snapshot(path)
-    dataset["Time"].attrs.setdefault("calendar", _CALENDAR)
-    given = conventions.variables.model_dump(exclude_none=True)
-    conventions = conventions.model_copy(
-        update={"variables": Variables(**(_NAMES | given)), "depth_positive": "up"}
-    )
-    return from_dataset(dataset, path=path, conventions=conventions)
+    name: Literal["veros"] = "veros"
+    grid_files: Path | None = Field(None, description="a snapshot file with the grid, for restarts")
+
+    def open(self, *paths: Path) -> ModelOutput:
+        """Open a snapshot file, or a restart with the grid of `grid_files`.
+
+        Raises UserError for any other file, a restart without its grid or of another one, and as
+        `CfReader.open` does.
+        """
+        (path,) = paths
+        dataset = _restart(path, self.grid_files) if _is_restart(path) else _snapshot(path)
+        dataset["Time"].attrs.setdefault("calendar", _CALENDAR)
+        conventions = self.with_names(_NAMES, depth_positive="up")
+        return from_dataset(dataset, path=path, conventions=conventions)
 
 
 def _snapshot(path: Path) -> xr.Dataset:
     """The file, with its wet mask."""
     dataset = open_dataset(path)
-    missing = [name for name in (*_NAMES.values(), "Time") if name not in dataset.variables]
-    missing.remove("wet")
-    if missing:
-        raise UserError(
-            f"{path} has no {', '.join(missing)}: expected a snapshot file of Veros, or a restart "
-            f"(.h5); found {', '.join(map(str, dataset.variables)) or 'no variables'}."
-        )
+    names = [name for name in (*_NAMES.values(), "Time") if name != "wet"]
+    expected = "a snapshot file of Veros, or a restart (.h5)"
+    require(names, dataset.variables, path=path, expected=expected)
     if not dataset.sizes["Time"]:
-        raise UserError(f"{path} holds no time: Veros had not yet written a snapshot to it.")
+        raise UserError(f"{path} has no time step: Veros has not written a snapshot yet.")
     first = dataset["temp"][0].values
     if first.shape != tuple(dataset.sizes[name] for name in _VOLUME):
         raise UserError(f"temp of {path} has another order of dimensions than Time, zt, yt, xt.")
@@ -74,8 +76,8 @@ def _restart(path: Path, grid_files: Path | None) -> xr.Dataset:
     """The restart's state with the snapshot's grid, in the snapshot's layout."""
     if grid_files is None:
         raise UserError(
-            f"{path} is a restart, which does not hold its grid: give a snapshot file of the same "
-            "set-up as grid_files."
+            f"{path} is a restart, which has no grid: give a snapshot file of the same set-up as "
+            "grid_files."
         )
     with _snapshot(grid_files) as snapshot:
         grid = snapshot[[*_NAMES.values()]].drop_vars(["temp", "salt"]).drop_dims("Time").load()
@@ -86,7 +88,7 @@ def _restart(path: Path, grid_files: Path | None) -> xr.Dataset:
         name.removeprefix("core/"): _from_x_y_z(stored[name], now, path) for name in _RESTART[:2]
     }
     _check_grid(fields["salt"], grid, path, grid_files)
-    days = [float(stored["core/time"]) / _SECONDS_PER_DAY]
+    days = [float(stored["core/time"]) / SECONDS_PER_DAY]
     return grid.assign(
         {name: (("Time", *_VOLUME), values[None]) for name, values in fields.items()}
     ).assign_coords(Time=("Time", days, {"units": "days"}))
@@ -113,7 +115,7 @@ def _check_grid(
     different = int(((salinity != 0) != wet).sum())
     if different:
         raise UserError(
-            f"{path} is of another set-up than {grid_files}: {different} cells are wet in only one "
+            f"{path} has another set-up than {grid_files}: {different} cells are wet in only one "
             "of them; give a snapshot file of the same set-up as grid_files."
         )
 

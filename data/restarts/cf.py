@@ -1,4 +1,4 @@
-"""A state as a CF NetCDF initial-condition file, which any model's tools can regrid and read."""
+"""Write a state as a CF NetCDF file, which the tools of any model can read and regrid."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from data.archive.format import field_attributes, grid_variables
-from data.atomic import whole
+from data.atomic import atomic_write
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
     FLOAT_BYTES,
     InitialCondition,
     Precision,
     Written,
-    checked_fields,
     netcdf_errors,
     reads_differently,
 )
-from data.state import State
 
 FILL_VALUE = 1e20  # CMOR's
 _VOLUME = ("depth", "y", "x")
@@ -41,50 +39,25 @@ class CfFile:
         return (path,)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """`export_cf` of the state."""
-        export_cf(
-            initial.state,
-            initial.grid,
-            path=path,
-            salinity_units=initial.salinity_units,
+        """Write the state, read it back and compare.
+
+        Dimensions are depth, y, x, the surface first; land is `_FillValue`. Raises UserError as
+        `InitialConditionWriter.write` does.
+        """
+        kind = np.dtype(f"f{FLOAT_BYTES[self.precision]}")
+        fields = {name: v.astype(kind) for name, v in initial.fields(land=np.nan).items()}
+        metadata = field_attributes(initial.equation_of_state, initial.salinity_units)
+        dataset = _dataset(fields, initial.grid, metadata).assign_attrs(
+            Conventions="CF-1.11",
+            title="initial condition of the ocean",
             equation_of_state=initial.equation_of_state,
-            attributes=initial.attributes,
-            dtype="float32" if FLOAT_BYTES[self.precision] == 4 else "float64",
+            creation_date=datetime.now(UTC).isoformat(timespec="seconds"),
+            **initial.attributes,
         )
+        with netcdf_errors(path), atomic_write(path) as partial:
+            dataset.to_netcdf(partial, engine="netcdf4", encoding=_encoding(dataset, fields))
+            _check_written(partial, fields)
         return Written((path,))
-
-
-def export_cf(
-    state: State,
-    grid: OceanGrid,
-    *,
-    path: Path,
-    salinity_units: str,
-    equation_of_state: str,
-    attributes: Mapping[str, Any] | None = None,
-    dtype: Literal["float32", "float64"] = "float64",
-) -> None:
-    """Write `state` (batch 1; degC, 1e-3 or g/kg, m) to `path`, then read it back and compare.
-
-    Dimensions are depth, y, x, the surface first; land is `_FillValue`. The file appears whole or
-    not at all. Raises UserError if the state is not one state of this grid, has NaN in a wet cell,
-    or the file cannot be written or reads back differently.
-    """
-    fields = {
-        name: values.astype(dtype)
-        for name, values in checked_fields(state, grid, land=np.nan).items()
-    }
-    metadata = field_attributes(equation_of_state, salinity_units)
-    dataset = _dataset(fields, grid, metadata).assign_attrs(
-        Conventions="CF-1.11",
-        title="initial condition of the ocean",
-        equation_of_state=equation_of_state,
-        creation_date=datetime.now(UTC).isoformat(timespec="seconds"),
-        **(attributes or {}),
-    )
-    with netcdf_errors(path), whole(path) as partial:
-        dataset.to_netcdf(partial, engine="netcdf4", encoding=_encoding(dataset, fields))
-        _check_written(partial, fields)
 
 
 def _dataset(

@@ -25,13 +25,13 @@ _SUFFIXES = {"mitgcm": ".bin", "veros-restart": ".h5"}
 
 
 def default_name(name: str, member: int) -> str:
-    """The file name of a member in the format `name`; formats do not share one."""
+    """The file name of a member in the format `name`; each format has its own."""
     kind = "" if name == "cf" else f"_{name}"
     return f"initial_condition_{member}{kind}{_SUFFIXES.get(name, '.nc')}"
 
 
 def build_writer(name: str, **options: Any) -> InitialConditionWriter:
-    """The writer of the format `name`; None stands for an option that is not set.
+    """The writer of the format `name`; an option that is None is not set.
 
     Raises UserError for an unknown format, an option that does not apply, or a missing one.
     """

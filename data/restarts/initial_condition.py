@@ -1,13 +1,14 @@
 """Input, checks and results that all writers of initial conditions share.
 
-A writer holds what its model needs to know (precision, template) and has two methods:
-`write(initial, path=...)` writes the files, reads them back, compares, and only then puts them in
-place; `files(path)` lists the files that may be written. The arrays are checked here, once for all
-models.
+A writer has the options of its model (precision, template) and two methods:
+`write(initial, path=...)` writes the files under temporary names, reads them back, compares and
+renames them; `files(path)` lists the files that may be written. The arrays are checked here, for
+all models.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,16 +19,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data.atomic import whole_files
+from data.atomic import atomic_files, atomic_write
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
+from data.units import KELVIN_ABOVE
 
 Precision = Literal["single", "double"]
 VelocityChoice = Literal["template", "rest", "balanced"]
 Floats = NDArray[np.floating]
 FLOAT_BYTES: dict[Precision, int] = {"single": 4, "double": 8}
-_KELVIN_ABOVE = 100.0  # no ocean is this warm in degC, none this cold in K
 _KILOGRAMS_BELOW = 1.0  # no ocean is this fresh in 1e-3 or g/kg, none this salty in kg/kg
 _CENTIMETRES_ABOVE = 20.0  # no sea level is anywhere this far from the geoid in m
 
@@ -48,10 +49,10 @@ class InitialCondition:
     """One state with its units and equation of state.
 
     state: batch 1; degC, 1e-3 or g/kg, m
-    equation_of_state: the one whose temperature and salinity these are
+    equation_of_state: name of the equation that defines temperature and salinity
     salinity_units: "1e-3" (practical) or "g/kg" (absolute)
-    attributes: provenance, for formats that hold it
-    velocities: a flow that goes with the state, for formats that hold one
+    attributes: provenance, for formats with attributes
+    velocities: optional, for formats with velocities
     """
 
     state: State
@@ -82,7 +83,7 @@ class InitialConditionWriter(Protocol):
         ...
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Write to `path`, or to several files named after it; each appears complete or not at all.
+        """Write to `path`, or to several files named after it; each is written atomically.
 
         Raises UserError if the state is unfit for the model or a file cannot be written or reads
         back differently.
@@ -93,8 +94,8 @@ class InitialConditionWriter(Protocol):
 def checked_fields(state: State, grid: OceanGrid, *, land: float) -> dict[str, Floats]:
     """`thetao` and `so`, `z y x`, and `zos`, `y x`, if there is one, with `land` on land.
 
-    Raises UserError if the state is not one state of this grid, or if a wet cell holds NaN or a
-    land value, or if the units are not degC, 1e-3 or g/kg, and m.
+    Raises UserError if the state is not one state of this grid, if a wet cell holds NaN or a land
+    value, or if the units are not degC, 1e-3 or g/kg, and m.
     """
     if len(state) != 1 or tuple(state.temperature.shape[1:]) != grid.shape:
         raise UserError(
@@ -114,9 +115,11 @@ def checked_fields(state: State, grid: OceanGrid, *, land: float) -> dict[str, F
 
 
 def checked_velocities(initial: InitialCondition) -> Velocities:
-    """The velocities. Raises UserError if there are none, or not a number for each cell."""
+    """The velocities. Raises UserError if there are none, or if a cell has none."""
     if initial.velocities is None:
-        raise UserError("the initial condition has no velocities: start at rest, or give some.")
+        raise UserError(
+            "the initial condition has no velocities: start at rest, or add velocities."
+        )
     shape = initial.grid.shape
     for name, values in initial.velocities._asdict().items():
         if values.shape != shape or not np.isfinite(values).all():
@@ -144,11 +147,11 @@ def _check_values(name: str, wet_values: Floats) -> None:
 
 
 def _check_units(name: str, wet_values: Floats) -> None:
-    """Test medians, which are robust; for sea level, about 0 in any units, test extremes."""
+    """Test the median, which is robust; for sea level, near 0 in any units, the extreme."""
     median, extreme = float(np.median(wet_values)), float(np.abs(wet_values).max())
     of_median = f"a median of {median:.4g}"
     wrong = {
-        "thetao": (median > _KELVIN_ABOVE, of_median, "degC", "subtract 273.15 from kelvin"),
+        "thetao": (median > KELVIN_ABOVE, of_median, "degC", "subtract 273.15 from kelvin"),
         "so": (median < _KILOGRAMS_BELOW, of_median, "1e-3 or g/kg", "multiply kg/kg by 1000"),
         "zos": (
             extreme > _CENTIMETRES_ABOVE,
@@ -163,7 +166,7 @@ def _check_units(name: str, wet_values: Floats) -> None:
 
 
 def stem(path: Path) -> Path:
-    """`path` without `.nc` or `.bin`: what several files are named after."""
+    """`path` without `.nc` or `.bin`: the common part of the names of several files."""
     return path.with_suffix("") if path.suffix in {".nc", ".bin"} else path
 
 
@@ -174,12 +177,12 @@ def write_compared(
     write: Callable[[Path, str, Floats], object],
     read: Callable[[Path, str], Floats],
 ) -> None:
-    """Write each field to its file and read it back; no file appears before all are the same.
+    """Write each field to its file and read it back; files are renamed once all are verified.
 
-    What `read` returns is compared by type, number and bytes.
+    Fields are compared by type and bytes.
     """
     names = list(fields)
-    with whole_files([files[name] for name in names]) as partials:
+    with atomic_files([files[name] for name in names]) as partials:
         for name, partial in zip(names, partials, strict=True):
             write(partial, name, fields[name])
             if not same_bytes(read(partial, name), fields[name]):
@@ -188,7 +191,7 @@ def write_compared(
 
 @contextmanager
 def netcdf_errors(path: Path) -> Iterator[None]:
-    """NetCDF's and HDF5's own errors in writing `path`, as one sentence for the user."""
+    """Errors of NetCDF and HDF5 in writing `path`, as one sentence for the user."""
     try:
         yield
     except (RuntimeError, TypeError) as error:
@@ -198,10 +201,27 @@ def netcdf_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def refuse_to_replace(template: Path, *, path: Path) -> None:
-    """A template may have cost months: its copy never takes its place."""
+@contextmanager
+def copied_template(template: Path, *, path: Path) -> Iterator[Path]:
+    """A copy of `template` to change; on success it is renamed to `path`.
+
+    Raises UserError if `path` is the template, which may have taken months to compute, or the file
+    cannot be written.
+    """
     if path.exists() and path.samefile(template):
-        raise UserError(f"{path} is the template itself: give another file to write.")
+        raise UserError(f"{path} is the template itself: choose another file to write.")
+    with netcdf_errors(path), atomic_write(path) as partial:
+        shutil.copyfile(template, partial)
+        yield partial
+
+
+def template_velocities(initial: InitialCondition, choice: VelocityChoice) -> Velocities | None:
+    """New velocities by `choice`; None keeps those of the template."""
+    if choice == "template":
+        return None
+    if choice == "balanced":
+        return checked_velocities(initial)
+    return Velocities(np.zeros(initial.grid.shape), np.zeros(initial.grid.shape))
 
 
 def refuse_to_overwrite(writer: InitialConditionWriter, path: Path) -> None:
@@ -214,10 +234,10 @@ def refuse_to_overwrite(writer: InitialConditionWriter, path: Path) -> None:
 
 
 def same_bytes(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Equal type and bytes: NaN and -0.0 too."""
+    """Whether type and bytes are equal, including NaN and -0.0."""
     return one.dtype == other.dtype and one.tobytes() == other.tobytes()
 
 
 def reads_differently(path: Path, name: str) -> UserError:
-    """The error to raise where a file does not hold what was written to it."""
+    """The error for a file that does not contain what was written to it."""
     return UserError(f"{name} reads back differently from {path}: the disk is faulty.")

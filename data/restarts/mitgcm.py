@@ -1,8 +1,8 @@
-"""A state as the raw files that MITgcm starts from (`hydrogThetaFile` and similar).
+"""Write a state as the raw input files of MITgcm (`hydrogThetaFile` and similar).
 
 Big-endian reals without a header, `(Nr, Ny, Nx)` in C order, the surface first; sea level `(Ny,
 Nx)`. MITgcm reads them with `nIter0 = 0` only. Velocities are on the western and southern faces of
-the cells; without their files they start at rest.
+the cells; without velocity files MITgcm starts at rest.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _EQUATIONS = {"jmd95": "JMD95Z", "linear": "LINEAR"}
 class MitgcmFiles:
     """Writes `<path>_theta.bin`, `<path>_salt.bin` and, with sea level [m], `<path>_eta.bin`.
 
-    precision: of the numbers; it must be the model's `readBinaryPrec`
+    precision: equal to the model's `readBinaryPrec`
     velocities: none ("rest"), or the initial condition's ("balanced"), `<path>_uvel.bin` and
         `<path>_vvel.bin` [m/s]
     """
@@ -53,7 +53,7 @@ class MitgcmFiles:
             raise UserError("the format mitgcm has no template: --velocities rest or balanced.")
 
     def files(self, path: Path) -> tuple[Path, ...]:
-        """All files that may be written; sea level and velocities only where there are any."""
+        """All files that may be written, including sea level and velocities."""
         base = stem(path)
         return tuple(base.with_name(f"{base.name}_{end}.bin") for end in _SUFFIXES.values())
 
@@ -77,7 +77,7 @@ class MitgcmFiles:
         return Written(tuple(files.values()), self._namelist(files, initial, at_zero=at_zero))
 
     def _velocity_fields(self, initial: InitialCondition) -> dict[str, Floats]:
-        """Moved from a cell's eastern and northern face to the next cell's western and southern."""
+        """Velocities at western and southern faces, from those at eastern and northern faces."""
         if self.velocities == "rest":
             return {}
         u, v = checked_velocities(initial)
@@ -86,11 +86,11 @@ class MitgcmFiles:
     def _namelist(self, files: dict[str, Path], initial: InitialCondition, *, at_zero: bool) -> str:
         """Fragment of the file `data`; `at_zero`: a wet cell holds 0 degC exactly."""
         lines = [f" {_PARAMETERS[name]}='{file.name}'," for name, file in files.items()]
-        if at_zero:  # which MITgcm would take for a cell that the file forgot
+        if at_zero:  # MITgcm takes 0 degC for a missing value
             lines.append(" checkIniTemp=.FALSE.,")
         return "\n".join(
             [
-                "# MITgcm, file `data`; readBinaryPrec holds for all of its input files",
+                "# MITgcm, file `data`; readBinaryPrec applies to all of its input files",
                 " &PARM01",
                 f" readBinaryPrec={8 * FLOAT_BYTES[self.precision]},",
                 *_equation(initial.equation_of_state),
@@ -106,8 +106,8 @@ class MitgcmFiles:
 
 
 def _equation(name: str) -> list[str]:
-    """Lines of `PARM01` that say which equation of state the state was made for."""
+    """Lines of `PARM01` that name the equation of state."""
     if name not in _EQUATIONS:
-        return [f"# made for the equation of state {name}: no eosType is known to be it"]
+        return [f"# made for the equation of state {name}: MITgcm has no such eosType"]
     remark = ["# made for tAlpha=1.67E-4, sBeta=7.8E-4"] if name == "linear" else []
     return [f" eosType='{_EQUATIONS[name]}',", *remark]

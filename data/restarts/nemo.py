@@ -1,9 +1,9 @@
-"""A state as the temperature and salinity files that NEMO starts from (`namtsd`, `ln_tsd_init`).
+"""Write a state as the initial temperature and salinity of NEMO (`namtsd`, `ln_tsd_init`).
 
-Each holds one variable `(time_counter = 1, deptht, y, x)` over the whole domain without halo, the
-surface first, land 0. NEMO masks what it reads and starts at rest, with sea level 0 and an Euler
-step. With partial steps (`ln_zps`) it moves the lowest cell of each column towards the cell above
-(`dtatsd.F90`), so such a configuration is better started from a restart.
+Each file has one variable `(time_counter = 1, deptht, y, x)` over the whole domain without halo,
+surface first, land 0. NEMO masks the fields and starts at rest, with sea level 0 and an Euler step.
+With partial steps (`ln_zps`) it shifts the lowest cell of each column towards the cell above
+(`dtatsd.F90`), so a restart is the better start for such a configuration.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import netCDF4
 import numpy as np
 
 from data.archive.format import HORIZONTAL_NAMES, field_attributes, grid_variables
+from data.checks import require
 from data.restarts.initial_condition import (
     FLOAT_BYTES,
     Floats,
@@ -26,7 +27,7 @@ from data.restarts.initial_condition import (
     stem,
     write_compared,
 )
-from data.restarts.nemo_domain import check_domain, last_volume, opened, require
+from data.restarts.nemo_domain import check_domain, last_volume, opened
 
 _VARIABLES = {"thetao": "votemper", "so": "vosaline"}
 _SUFFIXES = {"thetao": "T", "so": "S"}
@@ -38,7 +39,7 @@ _SWITCHES = {"nemo-seos": "ln_seos", "nemo-teos10": "ln_teos10", "nemo-eos80": "
 class NemoPair:
     """Writes `<path>_T.nc` (votemper) and `<path>_S.nc` (vosaline).
 
-    mesh_mask: NEMO's mesh mask of the target, to compare the domain with
+    mesh_mask: NEMO's mesh mask of the target domain, which is checked
     """
 
     precision: Precision = "single"
@@ -50,7 +51,7 @@ class NemoPair:
         return tuple(base.with_name(f"{base.name}_{_SUFFIXES[name]}.nc") for name in _VARIABLES)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Write both files. Raises UserError also for a mesh mask of another domain."""
+        """Write both files. Raises UserError, too, for a mesh mask of another domain."""
         if self.mesh_mask is not None:
             _check_mesh(self.mesh_mask, initial)
         kind = np.dtype(f"f{FLOAT_BYTES[self.precision]}")
@@ -63,21 +64,21 @@ class NemoPair:
 
 
 def equation_switch(initial: InitialCondition) -> str:
-    """A comment that says which equation of state the state was made for: its `nameos` switch."""
+    """A comment with the `nameos` switch of the state's equation of state."""
     switch = _SWITCHES.get(initial.equation_of_state)
     if switch is None:
-        return f"! made for {initial.equation_of_state}, which is no equation of NEMO's"
+        return f"! made for {initial.equation_of_state}, which NEMO does not have"
     return f"! made for &nameos {switch} = .true."
 
 
 def _check_mesh(path: Path, initial: InitialCondition) -> None:
     with opened(path) as mesh:
-        require(mesh, ("tmask",), path=path, kind="a NEMO mesh mask")
+        require(("tmask",), mesh.variables, path=path, expected="a NEMO mesh mask")
         check_domain(mesh, last_volume(mesh["tmask"]) > 0, initial.grid, path=path)
 
 
 def _write_file(initial: InitialCondition, path: Path, name: str, values: Floats) -> None:
-    """One variable with its axes. NEMO takes the unlimited dimension for time, so it must be."""
+    """One variable with its axes. NEMO identifies time by its unlimited dimension."""
     grid = initial.grid
     with netCDF4.Dataset(path, "w", format="NETCDF4_CLASSIC") as file:
         for dimension, size in zip(_DIMENSIONS, (None, *grid.shape), strict=True):
@@ -104,20 +105,16 @@ def _write_file(initial: InitialCondition, path: Path, name: str, values: Floats
 def _write_positions(file: netCDF4.Dataset, initial: InitialCondition) -> None:
     grid, described = initial.grid, grid_variables(initial.grid)
     x_name, y_name = HORIZONTAL_NAMES[grid.horizontal_units]
-    flat = grid.latitude.ndim == 1
+    longitude, latitude = grid.positions
     positions = {
-        "nav_lon": (_DIMENSIONS[2:], grid.longitude, described[x_name][2]),
-        "nav_lat": (
-            _DIMENSIONS[2:],
-            grid.latitude[:, None] if flat else grid.latitude,
-            described[y_name][2],
-        ),
+        "nav_lon": (_DIMENSIONS[2:], longitude, described[x_name][2]),
+        "nav_lat": (_DIMENSIONS[2:], latitude, described[y_name][2]),
         "deptht": (_DIMENSIONS[1:2], grid.depth, described["depth"][2]),
     }
     for name, (dimensions, values, attributes) in positions.items():
         variable = file.createVariable(name, "f4", dimensions)
         variable.setncatts(attributes)
-        variable[:] = np.broadcast_to(values, variable.shape)
+        variable[:] = values
 
 
 def _read_file(path: Path, name: str) -> Floats:
@@ -132,7 +129,7 @@ def _namelist(files: dict[str, Path], initial: InitialCondition) -> str:
         f"'{files[name].name}', -12., '{_VARIABLES[name]}', .false., .true., 'yearly', '', '', ''"
         for name in ("thetao", "so")
     )
-    sea_level = "! sea level starts at 0 on this way; a restart carries it"
+    sea_level = "! sea level starts at 0; a restart would include it"
     return "\n".join(
         [
             equation_switch(initial),

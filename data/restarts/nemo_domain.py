@@ -1,4 +1,4 @@
-"""NEMO's files of one domain: opening them and comparing their domain with a grid."""
+"""Open NEMO's files of a domain and compare the domain with a grid."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _RELATIVE_DEPTH = 0.01
 
 @contextmanager
 def opened(path: Path) -> Iterator[netCDF4.Dataset]:
-    """The file at `path`, numbers as they are stored: no masks, no scaling.
+    """The file at `path` with values as stored: no masks, no scaling.
 
-    Raises UserError where it cannot be read.
+    Raises UserError if it cannot be read.
     """
     try:
         dataset = netCDF4.Dataset(path)
@@ -33,16 +33,6 @@ def opened(path: Path) -> Iterator[netCDF4.Dataset]:
     with dataset:
         dataset.set_auto_maskandscale(False)
         yield dataset
-
-
-def require(dataset: netCDF4.Dataset, names: tuple[str, ...], *, path: Path, kind: str) -> None:
-    """Raise UserError if the file lacks one of the variables `names`."""
-    missing = [name for name in names if name not in dataset.variables]
-    if missing:
-        raise UserError(
-            f"{path} has no {', '.join(missing)}: expected {kind}; it has "
-            f"{', '.join(dataset.variables) or 'no variables'}."
-        )
 
 
 def last_volume(variable: netCDF4.Variable[Any]) -> NDArray[Any]:
@@ -72,7 +62,7 @@ def check_domain(
     only_file, only_state = int((wet & ~grid.wet).sum()), int((grid.wet & ~wet).sum())
     if only_file or only_state:
         raise UserError(
-            f"{path} is of another domain: {only_file} of its wet cells are land in the state, and "
+            f"{path} has another domain: {only_file} of its wet cells are land in the state, and "
             f"{only_state} of the state's are land there; give a file with the state's wet mask."
         )
 
@@ -86,14 +76,10 @@ def _check_whole(dataset: netCDF4.Dataset, path: Path) -> None:
 
 
 def _check_positions(dataset: netCDF4.Dataset, grid: OceanGrid, path: Path) -> None:
-    """Longitude and latitude of wet columns, and depth of levels, where the file has them."""
+    """Compare longitude and latitude of wet columns and depth of levels, if the file has them."""
     shape = grid.shape[1:]
     column = grid.wet.any(axis=0)
-    given = {
-        "nav_lon": np.broadcast_to(grid.longitude, shape),
-        "nav_lat": _rows(grid.latitude, shape),
-    }
-    for name, expected in given.items():
+    for name, expected in zip(("nav_lon", "nav_lat"), grid.positions, strict=True):
         if name not in dataset.variables:
             continue
         away = np.abs(dataset[name][...].reshape(shape) - expected)
@@ -109,7 +95,3 @@ def _check_positions(dataset: netCDF4.Dataset, grid: OceanGrid, path: Path) -> N
             f"nav_lev of {path} is {levels[0]:.4g} to {levels[-1]:.4g} m, the state's levels are "
             f"at {grid.depth[0]:.4g} to {grid.depth[-1]:.4g} m: give a file of the same levels."
         )
-
-
-def _rows(latitude: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    return np.broadcast_to(latitude[:, None] if latitude.ndim == 1 else latitude, shape)

@@ -1,14 +1,12 @@
-"""A state in a copy of a NEMO restart: temperature, salinity and what belongs to them replaced.
+"""Write a state into a copy of a NEMO restart.
 
-The copy differs from its template in the replaced variables' wet cells and nowhere else. Both time
-levels, where the restart has both (leap-frog), get the same values. That, and `ln_1st_euler`, make
-the first step an Euler step from the state; where the "before" fields are missing NEMO makes it
-one by itself.
+The copy differs from its template only in the wet cells of the replaced variables. Both time levels
+of a leap-frog restart get the same values; with `ln_1st_euler` the first step is then an Euler step
+from the state. Without "before" fields NEMO makes an Euler step by default.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,64 +16,60 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from data.atomic import whole
+from data.checks import require
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
     Floats,
     InitialCondition,
-    Velocities,
     VelocityChoice,
     Written,
-    checked_velocities,
-    netcdf_errors,
+    copied_template,
     reads_differently,
-    refuse_to_replace,
     same_bytes,
     stem,
+    template_velocities,
 )
 from data.restarts.nemo import equation_switch
-from data.restarts.nemo_domain import check_domain, last_map, last_volume, opened, require
+from data.restarts.nemo_domain import check_domain, last_map, last_volume, opened
 
 _NAMES = {"thetao": "t", "so": "s", "zos": "ssh", "u": "u", "v": "v"}
 _NOW, _BEFORE, _AFTER = "n", "b", "a"
 _LEVELS = {"zos": (_NOW, _BEFORE, _AFTER)}  # ssha: of the Runge-Kutta scheme
-_THICKNESSES = ("e3t_", "fse3t_")  # of levels that move with the sea level; the latter in NEMO 3.6
+_THICKNESSES = ("e3t_", "fse3t_")  # of moving levels; the latter in NEMO 3.6
 _BAROTROPIC = ("uu_n", "vv_n")  # of the Runge-Kutta scheme: depth means of un and vn
-_SUBSTEPS = ("sshbb_e", "ubb_e")  # of the barotropic steps, which go on from them
+_SUBSTEPS = ("sshbb_e", "ubb_e")  # of the barotropic steps, which continue from these
 _KIND = "a NEMO restart"
-_FILL_ABOVE = 1e3  # no sea is this salty
+_FILL_ABOVE = 1e3  # above any salinity
 
 
 @dataclass(frozen=True)
 class NemoRestart:
-    """Writes a restart that differs from `template` in the state alone.
+    """Writes a restart that differs from `template` only in the state.
 
-    velocities: the template's own, none ("rest"), or the initial condition's ("balanced")
+    velocities: those of the template, 0 ("rest"), or those of the initial condition ("balanced")
     """
 
     template: Path
     velocities: VelocityChoice = "template"
 
     def files(self, path: Path) -> tuple[Path, ...]:
-        """One file, which ends in `.nc`: NEMO adds that to the name in its namelist."""
+        """One file with the suffix `.nc`, which NEMO adds to the name in its namelist."""
         return (path.with_name(f"{stem(path).name}.nc"),)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Replace `tn sn tb sb`, with sea level `sshn sshb ssha`, with velocities `un vn ub vb`.
 
-        "Before" and "after" fields (`b`, `a`) are replaced where the template has them. A sea
-        level takes with it the levels' thicknesses `e3t_n e3t_b` where the template has them.
-        Raises UserError also if the template is not a restart of the state's domain, lacks a field,
-        or holds one that would no longer fit.
+        "Before" and "after" fields (`b`, `a`) are replaced if the template has them. A new sea
+        level also changes the thicknesses `e3t_n e3t_b` if the template has them. Raises UserError,
+        too, if the template is not a restart of the state's domain, lacks a field, or contains one
+        that would be inconsistent.
         """
         with opened(self.template) as template:
             patch = self._patch(template, initial)
             step = int(template["kt"][...]) if "kt" in template.variables else None
         (path,) = self.files(path)
-        refuse_to_replace(self.template, path=path)
-        with netcdf_errors(path), whole(path) as partial:
-            shutil.copyfile(self.template, partial)
+        with copied_template(self.template, path=path) as partial:
             _replace(partial, patch)
             self._compare(partial, patch, path)
         return Written((path,), _namelist(path, step, initial))
@@ -85,14 +79,15 @@ class NemoRestart:
     ) -> dict[str, NDArray[Any]]:
         """New values of every variable to replace, in the template's types and shapes."""
         grid, path = initial.grid, self.template
-        require(template, ("tn", "sn"), path=path, kind=_KIND)
-        salt = last_volume(template["sn"])  # 0 on land, or a fill value
+        require(("tn", "sn"), template.variables, path=path, expected=_KIND)
+        salt = last_volume(template["sn"])  # 0 or a fill value on land
         check_domain(template, (salt > 0) & (salt < _FILL_ABOVE), grid, path=path)
         fields = initial.fields() | self._velocity_fields(initial)
         if "zos" in fields or "u" in fields:
             self._refuse_substeps(template)
         now = tuple(f"{_NAMES[name]}{_NOW}" for name in fields)
-        require(template, now, path=path, kind=f"{_KIND} with {', '.join(now)}")
+        expected = f"{_KIND} with {', '.join(now)}"
+        require(now, template.variables, path=path, expected=expected)
         patch = {}
         for name, values in fields.items():
             mask = grid.wet if values.ndim == 3 else grid.wet[0]
@@ -105,7 +100,7 @@ class NemoRestart:
         return patch | self._barotropic(template)
 
     def _refuse_substeps(self, template: netCDF4.Dataset) -> None:
-        """The Runge-Kutta scheme's barotropic steps go on whatever the first step is."""
+        """Raise UserError for barotropic steps of the Runge-Kutta scheme, which would continue."""
         found = [name for name in _SUBSTEPS if name in template.variables]
         if found and _BAROTROPIC[0] in template.variables:
             raise UserError(
@@ -117,15 +112,15 @@ class NemoRestart:
     def _thicknesses(
         self, template: netCDF4.Dataset, sea_level: Floats, grid: OceanGrid
     ) -> dict[str, NDArray[Any]]:
-        """Thicknesses under a new `sea_level` `y x` [m]: z*, each column stretched as a whole."""
+        """Thicknesses under a new `sea_level` `y x` [m]: z*, each column stretched uniformly."""
         names = [name for name in _THICKNESSES if f"{name}{_NOW}" in template.variables]
         if not names:
             return {}
         own = [name for name in template.variables if name.startswith("tilde_e3t_")]
         if own:
             raise UserError(
-                f"{self.template} holds {', '.join(own)}: its levels move by themselves (z-tilde) "
-                "and cannot follow a new sea level; give a restart of a run with z*."
+                f"{self.template} holds {', '.join(own)}: its levels move independently "
+                "(z-tilde) and cannot follow a new sea level; give a restart of a run with z*."
             )
         rise = sea_level - last_map(template["sshn"]).astype(np.float64)
         patch = {}
@@ -139,15 +134,11 @@ class NemoRestart:
         return patch
 
     def _velocity_fields(self, initial: InitialCondition) -> dict[str, Floats]:
-        shape = initial.grid.shape
-        if self.velocities == "template":
-            return {}
-        if self.velocities == "rest":
-            return {name: np.zeros(shape) for name in Velocities._fields}
-        return checked_velocities(initial)._asdict()
+        velocities = template_velocities(initial, self.velocities)
+        return {} if velocities is None else velocities._asdict()
 
     def _barotropic(self, template: netCDF4.Dataset) -> dict[str, NDArray[Any]]:
-        """At rest the Runge-Kutta scheme's depth means are 0; others need the heights of faces."""
+        """Depth means of the Runge-Kutta scheme: 0 at rest, otherwise refused."""
         found = [name for name in _BAROTROPIC if name in template.variables]
         if self.velocities == "template" or not found:
             return {}
@@ -159,7 +150,7 @@ class NemoRestart:
         return {name: np.zeros_like(template[name][...]) for name in found}
 
     def _compare(self, partial: Path, patch: dict[str, NDArray[Any]], path: Path) -> None:
-        """Raise UserError unless `partial` is the template but for `patch`."""
+        """Raise UserError unless `partial` equals the template with `patch` applied."""
         with opened(self.template) as template, opened(partial) as written:
             if _description(template) != _description(written):
                 raise reads_differently(path, "the file's description")
@@ -172,14 +163,14 @@ class NemoRestart:
 def _stretched(thickness: Floats, rise: Floats, wet: NDArray[np.bool_]) -> Floats:
     """Thicknesses `z y x` [m] of wet cells when each column grows by `rise` `y x` [m].
 
-    All cells of a column by the same factor, as NEMO's z* has it: e3t = e3t_0 (1 + ssh / h_0).
+    All cells of a column grow by the same factor, as in NEMO's z*: e3t = e3t_0 (1 + ssh / h_0).
     """
     height = np.sum(thickness, axis=0, where=wet, dtype=np.float64)
     ratio = 1 + np.divide(rise, height, out=np.zeros_like(height), where=wet[0])
     if not (ratio > 0).all():
         raise UserError(
             f"the sea level would lie below the sea floor in {int((~(ratio > 0)).sum())} columns: "
-            "expected one that leaves water in every wet column."
+            "expected water in every wet column."
         )
     return thickness * ratio
 
@@ -187,7 +178,7 @@ def _stretched(thickness: Floats, rise: Floats, wet: NDArray[np.bool_]) -> Float
 def _patched(
     variable: netCDF4.Variable[Any], values: Floats, wet: NDArray[np.bool_], path: Path
 ) -> NDArray[Any]:
-    """The variable's array with `values` in wet cells, in its own type."""
+    """The variable's array with `values` in wet cells, in the type of the variable."""
     if variable.shape != (1, *values.shape):
         raise UserError(
             f"{variable.name} of {path} has shape {variable.shape}: expected one time and the "
@@ -205,7 +196,7 @@ def _replace(path: Path, patch: dict[str, NDArray[Any]]) -> None:
 
 
 def _description(file: netCDF4.Dataset) -> list[Any]:
-    """All but the numbers: dimensions, types and attributes, in the file's order."""
+    """Dimensions, types and attributes, in the order of the file."""
 
     def attributes(
         owner: netCDF4.Dataset | netCDF4.Variable[Any],
@@ -226,7 +217,7 @@ def _description(file: netCDF4.Dataset) -> list[Any]:
 
 
 def _namelist(path: Path, step: int | None, initial: InitialCondition) -> str:
-    """Fragment of `namelist_cfg`; step: the template's `kt`, the last step that it had made."""
+    """Fragment of `namelist_cfg`; step: the template's `kt`, its last time step."""
     first = [f"   nn_it000     = {step + 1}"] if step is not None else []
     return "\n".join(
         [

@@ -1,13 +1,12 @@
-"""A state in a copy of a Veros restart: temperature and salinity replaced at all time levels.
+"""Write a state into a copy of a Veros restart, at all time levels.
 
-Veros keeps `core/temp` and `core/salt` as `(nx + 4, ny + 4, nz, 3)` in HDF5: x first, levels from
-the sea floor up, two ghost cells a side, three time levels. The density stays the template's and is
-new after one tracer step. Velocities also stay the template's by default.
+Veros stores `core/temp` and `core/salt` as `(nx + 4, ny + 4, nz, 3)` in HDF5: x first, levels from
+the sea floor up, two ghost cells on each side, three time levels. The density of the template is
+kept; the first tracer step updates it. By default its velocities are also kept.
 """
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.atomic import whole
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
@@ -25,9 +23,8 @@ from data.restarts.initial_condition import (
     VelocityChoice,
     Written,
     checked_velocities,
-    netcdf_errors,
+    copied_template,
     reads_differently,
-    refuse_to_replace,
     same_bytes,
 )
 from data.restarts.veros_flow import vertical_velocity, with_depth_mean
@@ -35,7 +32,7 @@ from data.veros_layout import GHOSTS, INTERIOR, h5py, upright
 
 _VARIABLES = {"core/temp": "thetao", "core/salt": "so"}
 _FLOW = ("core/u", "core/v", "core/w")
-_TENDENCIES = ("core/du", "core/dv", "core/dpsi", "core/dpsin")  # of the step before
+_TENDENCIES = ("core/du", "core/dv", "core/dpsi", "core/dpsin")  # of the previous step
 _STREAM_FUNCTION = "core/psi"
 _EQUATIONS = {  # by eq_of_state_type
     "veros-linear": 1,
@@ -48,10 +45,10 @@ _EQUATIONS = {  # by eq_of_state_type
 
 @dataclass(frozen=True)
 class VerosRestart:
-    """Writes a restart that differs from `template` in the state alone.
+    """Writes a restart that differs from `template` only in the state.
 
-    velocities: the template's own, none ("rest"), or the initial condition's with the depth mean of
-        the template's ("balanced", see `data.restarts.veros_flow`)
+    velocities: those of the template, 0 ("rest"), or those of the initial condition with the depth
+        mean of the template ("balanced", see `data.restarts.veros_flow`)
     """
 
     template: Path
@@ -62,17 +59,15 @@ class VerosRestart:
         return (path,)
 
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
-        """Write T and S of all time levels into a copy of the template, and velocities if chosen.
+        """Write T and S at all time levels, and velocities if chosen, into a copy of the template.
 
-        Sea level is left out: a rigid lid has none. With new velocities, the tendencies of the
-        step before become 0, and at rest the stream function.
+        A rigid lid has no sea level. With new velocities the tendencies of the previous step are
+        set to 0; at rest also the stream function.
 
-        Raises UserError also if the template is not a restart of the state's domain.
+        Raises UserError, too, if the template is not a restart of the state's domain.
         """
         patch = self._patch(initial)
-        refuse_to_replace(self.template, path=path)
-        with netcdf_errors(path), whole(path) as partial:
-            shutil.copyfile(self.template, partial)
+        with copied_template(self.template, path=path) as partial:
             with h5py().File(partial, "r+") as file:
                 for name, values in patch.items():
                     file[name][...] = values
@@ -130,7 +125,7 @@ class VerosRestart:
             ) from error
 
     def _compare(self, partial: Path, patch: dict[str, Floats], path: Path) -> None:
-        """Raise UserError unless `partial` is the template but for `patch`."""
+        """Raise UserError unless `partial` equals the template with `patch` applied."""
         expected, found = _contents(self.template), _contents(partial)
         expected |= patch
         if expected.keys() != found.keys():
@@ -141,7 +136,7 @@ class VerosRestart:
 
 
 def _contents(path: Path) -> dict[str, NDArray[Any]]:
-    """Every dataset and attribute of the file by its path."""
+    """All datasets and attributes of the file by path."""
     contents: dict[str, NDArray[Any]] = {}
 
     def add(name: str, item: Any) -> None:
@@ -156,26 +151,26 @@ def _contents(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _check_domain(salinity: Floats, grid: OceanGrid, path: Path) -> None:
-    """The template's interior has the grid's shape, and salt where the grid is wet."""
+    """Raise UserError unless the template has the shape and the wet cells of the grid."""
     levels, rows, columns = grid.shape
     expected = (columns + 2 * GHOSTS, rows + 2 * GHOSTS, levels, 3)
     if salinity.shape != expected:
         raise UserError(
-            f"core/salt of {path} has shape {salinity.shape}: the state's grid makes it "
-            f"{expected}, x, y, z and 3 times with 2 ghost cells a side; give a restart of the "
+            f"core/salt of {path} has shape {salinity.shape}: expected {expected}, x, y, z "
+            f"and 3 times with 2 ghost cells on each side; give a restart of the "
             "same domain."
         )
     wet = upright((salinity[INTERIOR] != 0).any(axis=-1))
     different = int((wet != grid.wet).sum())
     if different:
         raise UserError(
-            f"{path} is of another domain: {different} cells are wet in it or in the state but not "
+            f"{path} has another domain: {different} cells are wet in it or in the state but not "
             "in both; give a restart with the state's wet mask."
         )
 
 
 def _filled(stored: Floats, values: Floats, *, periodic_x: bool) -> Floats:
-    """`values`, `z y x`, in the interior at all time levels, and in the ghosts of a periodic x."""
+    """`values` `z y x` in the interior at all time levels, and in ghost cells of a periodic x."""
     filled = stored.copy()
     filled[INTERIOR] = values[::-1].transpose(2, 1, 0)[..., None]
     if periodic_x:
@@ -185,9 +180,9 @@ def _filled(stored: Floats, values: Floats, *, periodic_x: bool) -> Floats:
 
 
 def _settings(path: Path, equation: str) -> str:
-    """Settings that a Veros setup needs; equation: the equation of state of the state."""
+    """Settings of a Veros setup that starts from the restart."""
     number = _EQUATIONS.get(equation)
-    foreign = f"# the state was made for {equation}, which is no equation of Veros'"
+    foreign = f"# the state was made for {equation}, which Veros does not have"
     return "\n".join(
         [
             "# Veros, in set_parameter, with the template's set-up and diagnostics",

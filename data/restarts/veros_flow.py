@@ -1,9 +1,8 @@
-"""A flow for Veros' rigid lid: depth mean from a stream function, w from continuity.
+"""Velocities under the rigid lid of Veros: depth mean from a stream function, w from continuity.
 
-Veros keeps the depth-mean flow as a stream function. Neither sea level nor these velocities
-determine it, so the depth mean stays that of the restart. The initial condition's velocities give
-the change of the flow with depth. There are no partial cells: a level is equally thick in all
-columns.
+Veros stores the depth-mean flow as a stream function. The initial condition does not determine it,
+so the depth mean of the restart is kept and the velocities of the initial condition supply the
+vertical shear. There are no partial cells: a level has the same thickness in all columns.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import UserError
+from data.geometry import edges
 from data.grid import OceanGrid
 from data.restarts.initial_condition import Velocities
 
@@ -32,10 +32,10 @@ def with_depth_mean(flow: Velocities, mean: Velocities, grid: OceanGrid) -> Velo
 def vertical_velocity(flow: Velocities, grid: OceanGrid) -> Array:
     """Upward velocity at the upper face of each cell, `z y x` [m/s], from the sea floor up.
 
-    As Veros sums it: what flows into a cell from the sides and from below leaves at its top.
+    As in Veros, inflow from the sides and from below leaves a cell through its top.
     """
     heights = _face_heights(grid)
-    width, length = _widths(grid)  # of northern and eastern faces, over the Earth's radius
+    width, length = _widths(grid)  # of northern and eastern faces, on a unit sphere
     east = heights[0] * flow.u * length
     north = heights[1] * flow.v * width
     outflow = east - np.roll(east, 1, axis=-1) + north - np.roll(north, 1, axis=-2)
@@ -61,30 +61,24 @@ def _face_heights(grid: OceanGrid) -> tuple[Array, Array]:
 
 def _widths(grid: OceanGrid) -> tuple[Array, Array]:
     """Widths `y x` of the northern and lengths `y 1` of the eastern faces, on a unit sphere."""
-    edges = np.deg2rad(_edges(grid.latitude)[1:])
-    width = np.cos(edges)[:, None] * np.deg2rad(np.diff(_edges(grid.longitude)))
-    return width, np.deg2rad(np.diff(_edges(grid.latitude)))[:, None]
+    northern = np.deg2rad(edges(grid.latitude)[1:])
+    width = np.cos(northern)[:, None] * np.deg2rad(np.diff(edges(grid.longitude)))
+    return width, np.deg2rad(np.diff(edges(grid.latitude)))[:, None]
 
 
 def _unit_area(grid: OceanGrid) -> Array:
-    """Areas of the cells `y x` on a unit sphere, as Veros has them: width times length."""
-    x, y = (np.deg2rad(np.diff(_edges(axis))) for axis in (grid.longitude, grid.latitude))
+    """Areas of the cells `y x` on a unit sphere as in Veros: width times length."""
+    x, y = (np.deg2rad(np.diff(edges(axis))) for axis in (grid.longitude, grid.latitude))
     return np.cos(np.deg2rad(grid.latitude))[:, None] * np.outer(y, x)
 
 
 def _radius(grid: OceanGrid) -> float:
-    """The Earth's radius [m] that makes the grid's areas. Raises UserError if no radius does."""
+    """The radius of the Earth [m] from the cell areas. Raises UserError if they disagree."""
     squared = (grid.area / _unit_area(grid))[grid.wet[0]]
     if np.ptp(squared) > _AREA_TOLERANCE * squared.mean():
         raise UserError(
-            "the areas of the state's cells are not those of Veros' grid of its longitudes and "
-            "latitudes, so a vertical velocity cannot be found: leave the velocities to the "
+            "the cell areas of the state are not those of a Veros grid with its longitudes and "
+            "latitudes, so a vertical velocity cannot be computed: keep the velocities of the "
             "template, or start at rest."
         )
     return float(np.sqrt(squared.mean()))
-
-
-def _edges(centres: Array) -> Array:
-    """Faces midway between the centres, as Veros has them; the outermost as far as the next."""
-    middle = 0.5 * (centres[:-1] + centres[1:])
-    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import torch
 
-from data.archive.format import EquationName
+from data.equations import EQUATIONS
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.provenance import provenance
@@ -21,7 +20,7 @@ from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import parse_shape, synthetic_grid
-from training.log import tell
+from training.log import print_json
 
 PERCENT_UNSTABLE = (0, 10, 100)
 SEED = 0
@@ -47,7 +46,7 @@ def adjust_cost(
             f"unstable_{percent}_percent": _seconds(state, name, grid, meter)
             for percent, state in states.items()
         }
-        for name in get_args(EquationName)
+        for name in EQUATIONS
     }
 
 
@@ -74,4 +73,4 @@ def run(
         "kind": "adjustment_cost",
         "provenance": provenance(seeds={"state": SEED}),
     }
-    tell(result, output)
+    print_json(result, output)

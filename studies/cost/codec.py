@@ -26,7 +26,7 @@ from latent_diffusion.train import build_denoiser
 from studies.cost.meter import PLAIN_METER, Meter, use_threads
 from studies.cost.synthetic import SyntheticArchive, parse_shape, synthetic_grid
 from studies.cost.systems import in_data_space
-from training.log import tell
+from training.log import print_json
 
 TIMESTEP = 500.0  # any: the cost does not depend on it
 
@@ -173,4 +173,4 @@ def run(
         meter=Meter(repeats, device),
     )
     made_by = provenance(seeds={})
-    tell({"kind": "codec_cost", "grid": grid, "cost": cost, "provenance": made_by}, output)
+    print_json({"kind": "codec_cost", "grid": grid, "cost": cost, "provenance": made_by}, output)

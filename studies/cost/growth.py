@@ -42,7 +42,7 @@ from studies.cost.counting import counted
 from studies.cost.guidance import pipeline_around
 from studies.cost.synthetic import parse_shape
 from studies.cost.systems import DATA_SPACE, LATENT, in_data_space
-from training.log import tell
+from training.log import print_json
 
 Shape = tuple[int, int, int]
 
@@ -96,15 +96,15 @@ def costs_on(experiment: Experiment, shape: Shape) -> dict[str, float]:
 def meta_pipeline(experiment: Experiment, shape: Shape) -> StatePipeline:
     """The experiment's networks on a grid `z y x`, without numbers."""
     levels, rows, columns = shape
-    told = experiment.benchmark
+    benchmark = experiment.benchmark
     ocean = {
         "levels": levels,
         "rows": rows,
         "columns": columns,
-        "sea_level": told is not None and told.sea_level,
+        "sea_level": benchmark is not None and benchmark.sea_level,
         "equation_of_state": "nemo-seos",
         "salinity_units": "1e-3",
-        "periodic_x": told is None or told.periodic_x,
+        "periodic_x": benchmark is None or benchmark.periodic_x,
         "horizontal_units": "degrees",
         "curvilinear": False,
         "grid_digest": "",
@@ -242,8 +242,8 @@ def _named(stage: str, cost: tuple[float, float]) -> dict[str, float]:
 
 
 def _channels(experiment: Experiment, shape: Shape) -> int:
-    told = experiment.benchmark
-    return 2 * shape[0] + (told is not None and told.sea_level)
+    benchmark = experiment.benchmark
+    return 2 * shape[0] + (benchmark is not None and benchmark.sea_level)
 
 
 def _megabytes(numbers: float) -> float:
@@ -261,4 +261,4 @@ def run(experiment: Experiment, *, grid: Sequence[str] = GRIDS, output: Path | N
         "kind": "growth",
         "provenance": provenance(seeds={}),
     }
-    tell(result, output)
+    print_json(result, output)

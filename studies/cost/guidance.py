@@ -35,7 +35,7 @@ from latent_diffusion.sample import member_generator
 from latent_diffusion.train import build_denoiser
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import NOISE, SyntheticArchive, parse_shape, synthetic_grid
-from training.log import tell
+from training.log import print_json
 
 # Settings of the section guidance, laid over the experiment's own.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -148,4 +148,4 @@ def run(
         "kind": "guidance_cost",
         "provenance": provenance(seeds={"sampling": 0}),
     }
-    tell(result, output)
+    print_json(result, output)

@@ -36,7 +36,7 @@ from studies.cost.synthetic import SyntheticArchive
 from studies.cost.systems import synthetic_archive
 from studies.cost.training import training_cost
 from training.launch import launched_processes
-from training.log import tell
+from training.log import print_json
 
 LAUNCHER_FILE = Path(configs.__file__).parent / "accelerate" / "two_cpu_processes.yaml"
 REPEATS = 3  # timed batches of sampling
@@ -132,9 +132,9 @@ def run(
     if processes:
         rows = rows_by_processes(experiment, processes, threads=threads or 1, steps=steps)
         made_by = provenance(seeds={})
-        tell({"kind": "processes", "processes": rows, "provenance": made_by}, output)
+        print_json({"kind": "processes", "processes": rows, "provenance": made_by}, output)
         return
     use_threads(threads)
     result = measure(experiment, steps=steps)
     if launched_processes().is_main_process:
-        tell(result, output)
+        print_json(result, output)

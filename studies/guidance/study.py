@@ -186,8 +186,8 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
 def _over_seeds(row: dict[str, Any], rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A row's metrics as mean and standard deviation over its seeds."""
     results = list(row["results"].values())
-    told = {name: row[name] for name in ("space", "method", "label")}
-    return told | {
+    labels = {name: row[name] for name in ("space", "method", "label")}
+    return labels | {
         "seeds": len(results),
         "seconds_per_member": _spread([result["seconds_per_member"] for result in results]),
         **{

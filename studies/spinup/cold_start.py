@@ -27,7 +27,7 @@ from integration.integrate import (
 )
 from integration.member_run import MemberRun
 from integration.study import first_free_year, integration_settings, member_parameters, starts_of
-from training.log import tell
+from training.log import print_json
 
 RECORD_DAYS = 2.0  # the quickstart's tracer step
 
@@ -123,4 +123,4 @@ def run(run: Run, *, states: int = 2, days: float = 60.0, output: Path | None = 
         "kind": "cold_starts",
         "provenance": provenance(seeds={"integration": integration_settings(run).seed}),
     }
-    tell(result, output)
+    print_json(result, output)

@@ -118,9 +118,11 @@ def figures_of(run: MemberRun, found: Findings) -> dict[str, float]:
         figures |= _paired(run, truth.until(run.years))
     for window, criterion in found.criteria.items():
         settled = criterion.years_of(run)
-        told = criterion.can_tell(run)
+        decidable = criterion.can_tell(run)
         figures[f"settled_{window}"] = np.nan if settled is None else settled
-        figures[f"settled_{window}_percent"] = 100.0 * (settled is not None) if told else np.nan
+        figures[f"settled_{window}_percent"] = (
+            100.0 * (settled is not None) if decidable else np.nan
+        )
     return figures
 
 

@@ -22,7 +22,7 @@ from data.state import State
 from evaluation.provenance import provenance
 from guidance.balance import Reference, Velocities, balanced_velocities
 from guidance.seawater import EquationOfState, equation_of_state
-from training.log import tell
+from training.log import print_json
 
 REFERENCES: tuple[Reference, ...] = ("sea_level", "floor", 2000.0, 1000.0)
 DEPTHS = (0.0, 1000.0, 3000.0)  # m, of which the nearest levels are shown
@@ -119,4 +119,4 @@ def run(run: Run, *, states: int = 16, output: Path | None = None) -> None:
         "kind": "flow_references",
         "provenance": provenance(seeds={"sampling": run.settings.sampling.seed}),
     }
-    tell(result, output)
+    print_json(result, output)

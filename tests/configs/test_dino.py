@@ -82,9 +82,10 @@ def build(monkeypatch) -> Callable[[Experiment, OceanGrid], Codec]:
 @pytest.mark.parametrize("name", SHAPES)
 def test_what_dino_is(name):
     settings = load_experiment(CONFIGS / f"{name}.yaml").data.ingest
-    assert settings.reader == "nemo" and settings.equation_of_state == "nemo-seos"
-    assert settings.variables.sea_level == "ssh"
-    assert settings.periodic_x and settings.one_member and settings.mesh_mask is not None
+    reader = settings.reader
+    assert reader.name == "nemo" and settings.equation_of_state == "nemo-seos"
+    assert reader.variables.sea_level == "ssh"
+    assert reader.periodic_x and settings.one_member and reader.mesh_mask is not None
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -11,8 +11,8 @@ import torch
 
 from data.archive.reader import ArchiveWriter
 from data.grid import OceanGrid
-from data.readers.cf import Conventions, ModelOutput
-from data.readers.nemo import open_nemo
+from data.readers.base import ModelOutput
+from data.readers.nemo import NemoReader
 from data.state import State
 
 LEVELS, ROWS, COLUMNS = 4, 6, 5
@@ -22,10 +22,8 @@ LEVELS, ROWS, COLUMNS = 4, 6, 5
 def dino_output(shared_data) -> ModelOutput:
     """The real output of NEMO in the DINO configuration, on its own mesh."""
     folder = shared_data / "nemo_dino4deg"
-    return open_nemo(
-        folder / "nemo_dino_4deg.nc",
-        conventions=Conventions(periodic_x=True),
-        mesh_mask=folder / "mesh_mask.nc",
+    return NemoReader(periodic_x=True, mesh_mask=folder / "mesh_mask.nc").open(
+        folder / "nemo_dino_4deg.nc"
     )
 
 

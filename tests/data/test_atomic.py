@@ -7,7 +7,7 @@ import errno
 import pytest
 from safetensors import SafetensorError
 
-from data.atomic import whole, whole_files
+from data.atomic import atomic_files, atomic_write
 from data.errors import UserError
 
 
@@ -17,7 +17,7 @@ def names(folder):
 
 def test_a_file_takes_its_name_when_it_is_complete(tmp_path):
     path = tmp_path / "new" / "a.b.txt"
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("content")
         assert not path.exists()
     assert path.read_text() == "content"
@@ -32,7 +32,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("before")
     sentence = r"a.txt could not be written \(No space left on device\): nothing was left"
-    with pytest.raises(UserError, match=sentence), whole(path) as partial:
+    with pytest.raises(UserError, match=sentence), atomic_write(path) as partial:
         partial.write_text("half")
         raise error
     assert path.read_text() == "before"
@@ -41,7 +41,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, error):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_other_errors_pass_and_leave_nothing(tmp_path, error):
-    with pytest.raises(error), whole(tmp_path / "a.txt") as partial:
+    with pytest.raises(error), atomic_write(tmp_path / "a.txt") as partial:
         partial.write_text("half")
         raise error
     assert names(tmp_path) == []
@@ -49,11 +49,11 @@ def test_other_errors_pass_and_leave_nothing(tmp_path, error):
 
 def test_files_that_belong_together_appear_together_or_not_at_all(tmp_path):
     paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
-    with pytest.raises(KeyboardInterrupt), whole_files(paths) as partials:
+    with pytest.raises(KeyboardInterrupt), atomic_files(paths) as partials:
         partials[0].write_text("a")
         raise KeyboardInterrupt
     assert names(tmp_path) == []
-    with whole_files(paths) as partials:
+    with atomic_files(paths) as partials:
         for partial in partials:
             partial.write_text("content")
         assert not any(path.exists() for path in paths)
@@ -62,6 +62,6 @@ def test_files_that_belong_together_appear_together_or_not_at_all(tmp_path):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    target = whole(tmp_path / "file" / "a.txt")
+    target = atomic_write(tmp_path / "file" / "a.txt")
     with pytest.raises(UserError, match=r"file/a.txt could not be written"), target:
         pass

@@ -11,18 +11,24 @@ import xarray as xr
 
 from data.archive.format import field_attributes
 from data.errors import UserError
-from data.readers.cf import Conventions, open_cf
+from data.readers.cf import CfReader
 from data.restarts import cf
-from data.restarts.cf import export_cf
+from data.restarts.cf import CfFile
+from data.restarts.initial_condition import InitialCondition
 
 TEOS10 = {"salinity_units": "g/kg", "equation_of_state": "nemo-teos10"}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_file_is_cf_and_holds_the_state(dtype, tmp_path, small_grid, random_state):
+def write(state, grid, *, path, precision="double", **described):
+    initial = InitialCondition(state=state, grid=grid, **(TEOS10 | described))
+    return CfFile(precision).write(initial, path=path)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("single", "float32"), ("double", "float64")])
+def test_file_is_cf_and_holds_the_state(precision, dtype, tmp_path, small_grid, random_state):
     state = random_state(small_grid, seed=0)
     path = tmp_path / "start.nc"
-    export_cf(state, small_grid, path=path, dtype=dtype, attributes={"seed": 3}, **TEOS10)
+    write(state, small_grid, path=path, precision=precision, attributes={"seed": 3})
     with xr.open_dataset(path) as written:
         assert written.thetao.dims == ("depth", "y", "x")
         assert written.thetao.dtype == dtype
@@ -51,8 +57,8 @@ def test_the_equation_of_state_says_which_temperature_it_is(equation, kind):
 
 def test_reader_takes_it_back(tmp_path, small_grid, random_state):
     state = random_state(small_grid, seed=0)
-    export_cf(state, small_grid, path=tmp_path / "start.nc", **TEOS10)
-    output = open_cf(tmp_path / "start.nc", conventions=Conventions(periodic_x=True))
+    write(state, small_grid, path=tmp_path / "start.nc")
+    output = CfReader(periodic_x=True).open(tmp_path / "start.nc")
     assert output.grid.digest == small_grid.digest
     again = output.read(slice(0, 1))
     assert torch.equal(again.to_channels(), state.to_channels())
@@ -62,14 +68,14 @@ def test_wrong_states(tmp_path, small_grid, random_state):
     state = random_state(small_grid, seed=0)
     path = tmp_path / "start.nc"
     with pytest.raises(UserError, match=r"shape \(2, 4, 6, 5\) cannot be exported"):
-        export_cf(random_state(small_grid, seed=0, batch=2), small_grid, path=path, **TEOS10)
+        write(random_state(small_grid, seed=0, batch=2), small_grid, path=path)
     broken = replace(state, salinity=state.salinity.clone())
     broken.salinity[0, 1, 1, :2] = torch.nan
     with pytest.raises(UserError, match=r"so has NaN in 2 wet cells"):
-        export_cf(broken, small_grid, path=path, **TEOS10)
+        write(broken, small_grid, path=path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"could not be written"):
-        export_cf(state, small_grid, path=tmp_path / "file" / "start.nc", **TEOS10)
+        write(state, small_grid, path=tmp_path / "file" / "start.nc")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
@@ -79,5 +85,5 @@ def test_full_disk_leaves_nothing(tmp_path, small_grid, random_state, monkeypatc
 
     monkeypatch.setattr(cf, "_check_written", full)
     with pytest.raises(UserError, match=r"could not be written .No space left"):
-        export_cf(random_state(small_grid, seed=0), small_grid, path=tmp_path / "a.nc", **TEOS10)
+        write(random_state(small_grid, seed=0), small_grid, path=tmp_path / "a.nc")
     assert list(tmp_path.iterdir()) == []

@@ -8,9 +8,8 @@ import numpy as np
 import xarray as xr
 
 from data.grid import OceanGrid
-from data.readers.cf import Conventions
-from data.readers.mitgcm import open_mitgcm
-from data.readers.nemo import open_nemo
+from data.readers.mitgcm import MitgcmReader
+from data.readers.nemo import NemoReader
 
 
 def column_grid(depth: list[float], thickness: list[list[float]]) -> OceanGrid:
@@ -47,14 +46,14 @@ def test_faces_stay_between_the_centres():
 
 def test_faces_of_mitgcm(shared_data):
     path = shared_data / "mitgcm_global4deg" / "mitgcm_global4deg_k1000.nc"
-    grid = open_mitgcm(path, conventions=Conventions()).grid
+    grid = MitgcmReader().open(path).grid
     with xr.open_dataset(path, decode_times=False) as raw:
         np.testing.assert_allclose(grid.faces, np.abs(raw.depth_iface), atol=0.01)
 
 
 def test_faces_of_nemo(shared_data):
     folder = shared_data / "nemo_dino4deg"
-    grid = open_nemo(folder / "nemo_dino_4deg.nc", conventions=Conventions()).grid
+    grid = NemoReader().open(folder / "nemo_dino_4deg.nc").grid
     with xr.open_dataset(folder / "mesh_mask.nc", decode_times=False) as mesh:
         wet = mesh.tmask.values.squeeze() > 0
         heights = np.where(wet, mesh.e3t_0.values.squeeze(), 0).max(axis=(1, 2))[:-1]

@@ -11,9 +11,10 @@ from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.geometry import EARTH_RADIUS, cell_area, centre_distances, layer_thickness
 from data.ingest import IngestSettings, ingest
-from data.readers.cf import Conventions, Variables, open_cf
-from data.readers.mitgcm import open_mitgcm
-from data.readers.nemo import open_nemo
+from data.readers.base import Variables
+from data.readers.cf import CfReader
+from data.readers.mitgcm import MitgcmReader
+from data.readers.nemo import NemoReader
 
 DEPTH = [5.0, 20.0, 60.0]
 
@@ -79,7 +80,7 @@ def test_members_with_parameters(tmp_path):
 
 def test_zarr_is_read_like_netcdf(tmp_path):
     model_file(None).to_zarr(tmp_path / "a.zarr", zarr_format=2)
-    output = open_cf(tmp_path / "a.zarr", conventions=Conventions())
+    output = CfReader().open(tmp_path / "a.zarr")
     assert len(output) == 12
     assert output.grid.shape == (3, 4, 5)
 
@@ -91,8 +92,8 @@ def test_bottom_first_and_upward_depth(tmp_path):
     )
     upward.to_netcdf(tmp_path / "up.nc")
     with pytest.raises(UserError, match=r"positive upward .-60 to -5 m.*depth_positive: up"):
-        open_cf(tmp_path / "up.nc", conventions=Conventions())
-    output = open_cf(tmp_path / "up.nc", conventions=Conventions(depth_positive="up"))
+        CfReader().open(tmp_path / "up.nc")
+    output = CfReader(depth_positive="up").open(tmp_path / "up.nc")
     np.testing.assert_array_equal(output.grid.depth, DEPTH)
     read = output.read(slice(0, 1)).temperature[0]
     np.testing.assert_array_equal(read, np.nan_to_num(source.votemper.values[0]))
@@ -103,8 +104,8 @@ def test_kelvin_is_refused_or_converted(tmp_path):
     warm = source.assign(votemper=(source.votemper + 273.15).assign_attrs(source.votemper.attrs))
     warm.to_netcdf(tmp_path / "k.nc")
     with pytest.raises(UserError, match=r"in kelvin .*temperature_units: K to convert"):
-        open_cf(tmp_path / "k.nc", conventions=Conventions())
-    read = open_cf(tmp_path / "k.nc", conventions=Conventions(temperature_units="K"))
+        CfReader().open(tmp_path / "k.nc")
+    read = CfReader(temperature_units="K").open(tmp_path / "k.nc")
     np.testing.assert_allclose(
         read.read(slice(0, 1)).temperature[0], np.nan_to_num(source.votemper.values[0]), atol=5e-5
     )
@@ -113,10 +114,9 @@ def test_kelvin_is_refused_or_converted(tmp_path):
 def test_missing_variables_are_named(tmp_path):
     model_file(None).drop_vars("so").to_netcdf(tmp_path / "a.nc")
     with pytest.raises(UserError, match=r"has no salinity: expected .* found votemper, depth"):
-        open_cf(tmp_path / "a.nc", conventions=Conventions())
-    wrong = Conventions(variables=Variables(salinity="salt"))
+        CfReader().open(tmp_path / "a.nc")
     with pytest.raises(UserError, match=r"has no variable salt for salinity: found votemper"):
-        open_cf(tmp_path / "a.nc", conventions=wrong)
+        CfReader(variables=Variables(salinity="salt")).open(tmp_path / "a.nc")
 
 
 def test_nan_in_a_wet_cell_leaves_no_archive(tmp_path):
@@ -131,7 +131,7 @@ def test_nan_in_a_wet_cell_leaves_no_archive(tmp_path):
 def test_land_as_zero_is_noticed(tmp_path):
     model_file(None).fillna(0.0).to_netcdf(tmp_path / "a.nc")
     with pytest.raises(UserError, match=r"no mask and a salinity of exactly 0 in 5 cells"):
-        open_cf(tmp_path / "a.nc", conventions=Conventions())
+        CfReader().open(tmp_path / "a.nc")
 
 
 def test_files_of_different_grids(tmp_path):
@@ -159,8 +159,28 @@ def test_settings_refuse_unknown_keys_and_missing_attributes(tmp_path):
     model_file(tmp_path / "a.nc")
     with pytest.raises(UserError, match=r"no global attribute wind: correct `parameters`"):
         ingest(settings(tmp_path / "a.nc", parameters=["wind"]), output=tmp_path / "o.zarr")
-    with pytest.raises(UserError, match=r"no variable split, which the settings ask for"):
+    with pytest.raises(UserError, match=r"no variable split, which the settings require"):
         ingest(settings(tmp_path / "a.nc", split="from_file"), output=tmp_path / "o.zarr")
+
+
+def test_options_belong_to_their_reader():
+    options = {"mesh_mask": "mesh_mask.nc", "periodic_x": True}
+    given = settings("a.nc", reader="nemo", time_step=None, **options)
+    assert given.reader.name == "nemo" and given.reader.periodic_x
+    assert given.reader.mesh_mask.name == "mesh_mask.nc"
+    assert IngestSettings(**given.model_dump(mode="json")) == given
+    with pytest.raises(ValidationError, match=r"mitgcm\.mesh_mask\s+Extra inputs"):
+        settings("a.nc", reader="mitgcm", mesh_mask="mesh_mask.nc")
+    with pytest.raises(ValidationError, match=r"'cf', 'mitgcm', 'mitgcm-mds', 'nemo', 'veros'"):
+        settings("a.nc", reader="roms")
+
+
+def test_the_archive_records_how_it_was_read_without_local_paths(tmp_path):
+    model_file(tmp_path / "a.nc")
+    ingest(settings(tmp_path / "a.nc", periodic_x=True), output=tmp_path / "out.zarr")
+    recorded = StateArchive.open(tmp_path / "out.zarr").attributes["ingest_settings"]
+    assert recorded["reader"] == "cf" and recorded["periodic_x"]
+    assert "files" not in recorded
 
 
 def test_areas_cover_the_sphere():
@@ -198,7 +218,7 @@ def test_thickness_from_bounds_and_centres():
 
 def test_mitgcm_partial_cells(shared_data):
     path = shared_data / "mitgcm_global4deg" / "mitgcm_global4deg_k1000.nc"
-    output = open_mitgcm(path, conventions=Conventions(periodic_x=True))
+    output = MitgcmReader(periodic_x=True).open(path)
     with xr.open_dataset(path, decode_times=False) as raw:
         expected = (raw.drf * raw.hfac).transpose("z", "y", "x").values
         np.testing.assert_allclose(
@@ -236,21 +256,21 @@ def test_mitgcm_channel_keeps_its_split(shared_data, tmp_path):
 def test_nemo_with_and_without_its_mesh_mask(shared_data):
     folder = shared_data / "nemo_dino4deg"
     path = folder / "nemo_dino_4deg.nc"
-    own = open_nemo(path, conventions=Conventions())
-    mesh = open_nemo(path, conventions=Conventions(), mesh_mask=folder / "mesh_mask.nc")
+    own = NemoReader().open(path)
+    mesh = NemoReader(mesh_mask=folder / "mesh_mask.nc").open(path)
     np.testing.assert_array_equal(own.grid.wet, mesh.grid.wet)
     np.testing.assert_allclose(own.grid.volume, mesh.grid.volume, rtol=1e-5)
     assert own.grid.longitude.shape == (51, 14)
     assert own.sea_level is None
     with pytest.raises(UserError, match=r"expected a NEMO mesh mask"):
-        open_nemo(path, conventions=Conventions(), mesh_mask=path)
+        NemoReader(mesh_mask=path).open(path)
 
 
 def test_metres_become_kilometres(tmp_path):
     source = model_file(None)
     source["lon"].attrs["units"] = source["lat"].attrs["units"] = "m"
     source.assign_coords(lon=source.lon * 1e3, lat=source.lat * 1e3).to_netcdf(tmp_path / "m.nc")
-    grid = open_cf(tmp_path / "m.nc", conventions=Conventions()).grid
+    grid = CfReader().open(tmp_path / "m.nc").grid
     assert grid.horizontal_units == "km"
     np.testing.assert_allclose(grid.longitude, 10.0 * np.arange(5))
     np.testing.assert_allclose(grid.area, 1e8)
@@ -261,7 +281,7 @@ def test_latitude_beyond_the_poles_needs_units(tmp_path):
     source["lat"].attrs["units"] = "furlong"
     source.assign_coords(lat=source.lat * 10).to_netcdf(tmp_path / "a.nc")
     with pytest.raises(UserError, match=r'lat of .*a.nc reaches 300 in "furlong"'):
-        open_cf(tmp_path / "a.nc", conventions=Conventions())
+        CfReader().open(tmp_path / "a.nc")
 
 
 def test_area_does_not_care_about_the_date_line():
@@ -280,7 +300,7 @@ def test_missing_areas_and_moving_layers(tmp_path):
         cell_area=(("y", "x"), area), e3t=(source.votemper.dims, e3t, {"units": "m"})
     )
     moving.where(source.lat != 10.0).transpose(*source.votemper.dims).to_netcdf(tmp_path / "a.nc")
-    grid = open_cf(tmp_path / "a.nc", conventions=Conventions()).grid
+    grid = CfReader().open(tmp_path / "a.nc").grid
     np.testing.assert_array_equal(grid.area[:3, 0], [1e9, 0, 1e9])
     np.testing.assert_allclose(grid.thickness[:, 0, 0], [10, 20, 40])
     assert not grid.thickness[:, 1].any()
@@ -301,9 +321,7 @@ def test_time_comes_in_years(tmp_path, units, interval):
     source = model_file(None)
     clock = ("time", interval * np.arange(12), {"units": units, "calendar": "360_day"})
     source.assign_coords(time=clock).to_netcdf(tmp_path / "a.nc")
-    np.testing.assert_allclose(
-        open_cf(tmp_path / "a.nc", conventions=Conventions()).years, np.arange(12)
-    )
+    np.testing.assert_allclose(CfReader().open(tmp_path / "a.nc").years, np.arange(12))
 
 
 def test_unknown_time_units(tmp_path):
@@ -311,7 +329,7 @@ def test_unknown_time_units(tmp_path):
     source["time"].attrs["units"] = "fortnights since 0001-01-01"
     source.to_netcdf(tmp_path / "a.nc")
     with pytest.raises(UserError, match=r'units "fortnights since .*expected seconds, minutes'):
-        open_cf(tmp_path / "a.nc", conventions=Conventions())
+        CfReader().open(tmp_path / "a.nc")
 
 
 def test_files_of_one_member_continue_each_other(tmp_path):
@@ -354,8 +372,7 @@ def test_an_equation_of_state_that_is_not_known_is_refused_at_once():
 def test_files_of_one_state_with_and_without_a_time(tmp_path):
     for number, name in enumerate("ab"):
         model_file(None).isel(time=number).to_netcdf(tmp_path / f"{name}.nc")
-    conventions = Conventions()
-    years = [open_cf(tmp_path / f"{name}.nc", conventions=conventions).years for name in "ab"]
+    years = [CfReader().open(tmp_path / f"{name}.nc").years for name in "ab"]
     np.testing.assert_allclose(years, [[0], [1]])
     for name in "cd":
         model_file(None).isel(time=0, drop=True).to_netcdf(tmp_path / f"{name}.nc")

@@ -73,7 +73,7 @@ def test_quiet_levels_are_floored_and_dry_levels_are_neutral(tmp_path, small_gri
 
 
 def test_one_state_has_no_statistics(archive):
-    with pytest.raises(UserError, match=r"offers 1 states for the statistics"):
+    with pytest.raises(UserError, match=r"has 1 states for the statistics"):
         Statistics.from_archive(archive, indices=[0])
 
 

@@ -11,9 +11,9 @@ import yaml
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid
-from data.readers.cf import Conventions, Variables
+from data.readers.base import Variables
 from data.readers.mds import MdsFolder
-from data.readers.mitgcm import open_mds, open_mitgcm
+from data.readers.mitgcm import MdsReader, MitgcmReader
 from halocline import main
 
 LEVELS, ROWS, COLUMNS = 4, 6, 8
@@ -106,8 +106,8 @@ def write_run(folder: Path, grid, *, tiles=(1, 1)) -> Path:
 
 
 def read(folder, **options):
-    options.setdefault("conventions", Conventions(periodic_x=True, calendar="360_day"))
-    return open_mds(folder, **options)
+    conventions = {"periodic_x": True, "calendar": "360_day"}
+    return MdsReader(**(conventions | options)).open(folder)
 
 
 @pytest.mark.parametrize("tiles", [(1, 1), (2, 2), (3, 1)], ids=["whole", "4 tiles", "3 tiles"])
@@ -140,14 +140,14 @@ def test_diagnostics_with_times_and_a_grid_elsewhere(tmp_path, grid):
     np.testing.assert_allclose(output.years, [1, 2, 3])
     np.testing.assert_array_equal(output.read(slice(2, 3)).salinity, s[2:])
     np.testing.assert_array_equal(output.read(slice(2, 3)).sea_level, eta[2:])
-    named = Conventions(variables=Variables(temperature="SALT", salinity="THETA"))
-    swapped = read(tmp_path / "run", grid_files=tmp_path / "grid", conventions=named)
+    named = Variables(temperature="SALT", salinity="THETA")
+    swapped = read(tmp_path / "run", grid_files=tmp_path / "grid", variables=named)
     np.testing.assert_array_equal(swapped.read(slice(0, 1)).temperature, s[:1])
     with pytest.raises(UserError, match=r"no salinity S4: it has ETAN, SALT, THETA; name it"):
         read(
             tmp_path / "run",
             grid_files=tmp_path / "grid",
-            conventions=Conventions(variables=Variables(salinity="S4")),
+            variables=Variables(salinity="S4"),
         )
 
 
@@ -172,7 +172,7 @@ def test_a_plane_is_told_by_its_size(tmp_path, grid):
 
 def test_what_is_missing_is_said(tmp_path, grid):
     folder = write_run(tmp_path / "run", grid, tiles=(2, 2))
-    with pytest.raises(UserError, match=r"do not tell the model time: give .* as time_step"):
+    with pytest.raises(UserError, match=r"do not state the model time: give .* as time_step"):
         read(folder)
     lost = folder / "T.0000000720.002.001.meta"
     kept = lost.read_text()
@@ -211,8 +211,8 @@ def test_a_grid_of_another_run_and_names_of_grid_variables(tmp_path, grid):
     write_grid(tmp_path / "other", grid.part(slice(1, ROWS)))
     with pytest.raises(UserError, match=r"has \(4, 6, 8\) cells, the grid \(4, 5, 8\)"):
         read(folder, time_step=DAY, grid_files=tmp_path / "other")
-    with pytest.raises(UserError, match=r"variables.mask cannot be named"):
-        read(folder, conventions=Conventions(variables=Variables(mask="maskC")))
+    with pytest.raises(UserError, match=r"variables.mask cannot be set"):
+        read(folder, variables=Variables(mask="maskC"))
 
 
 def test_kelvin_is_refused(tmp_path, grid):
@@ -256,7 +256,7 @@ def test_from_tiles_to_initial_files(tmp_path, grid, tiny_config):
 
 def test_the_real_world_as_mitgcm_would_have_written_it(shared_data, tmp_path):
     source = shared_data / "mitgcm_global4deg" / "mitgcm_global4deg_k1000.nc"
-    output = open_mitgcm(source, conventions=Conventions(periodic_x=True))
+    output = MitgcmReader(periodic_x=True).open(source)
     state = output.read(slice(0, 1))
     write_grid(tmp_path, output.grid, tiles=(2, 3))
     named = {"T": state.temperature, "S": state.salinity, "Eta": state.sea_level}

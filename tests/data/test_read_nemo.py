@@ -14,8 +14,7 @@ from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.ingest import IngestSettings, ingest
-from data.readers.cf import Conventions
-from data.readers.nemo import open_nemo
+from data.readers.nemo import NemoReader
 from halocline import main
 
 LEVELS, ROWS, COLUMNS, TIMES = 4, 6, 5, 3
@@ -175,7 +174,7 @@ def _settings(*files, **changes):
 
 
 def _read(run, pattern="R_1y_grid_T*.nc", mesh="mesh_mask*.nc"):
-    return open_nemo(*sorted(run.glob(pattern)), conventions=Conventions(), mesh_mask=run / mesh)
+    return NemoReader(mesh_mask=run / mesh).open(*sorted(run.glob(pattern)))
 
 
 def _fields(state):
@@ -232,7 +231,7 @@ def test_a_whole_mesh_mask_serves_pieces_and_the_other_way(run):
 
 def test_without_a_mesh_mask_land_is_what_xios_filled(run, grid):
     _cut(run / "R_1y_grid_T.nc", halo=1)
-    output = open_nemo(*sorted(run.glob("R_1y_grid_T_*.nc")), conventions=Conventions())
+    output = NemoReader().open(*sorted(run.glob("R_1y_grid_T_*.nc")))
     np.testing.assert_array_equal(output.grid.wet, grid.wet)
 
 
@@ -255,33 +254,33 @@ def test_restarts_in_pieces_are_read_on_their_own_clock(run):
     expected = _read(run).read(slice(2, 3))
     for mine, theirs in zip(_fields(output.read(slice(None))), _fields(expected), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-6)
-    years = open_nemo(
-        *sorted(run.glob("R_*_restart_*.nc")),
-        conventions=Conventions(calendar="360_day"),
-        mesh_mask=run / "mesh_mask.nc",
-    ).years
+    years = (
+        NemoReader(calendar="360_day", mesh_mask=run / "mesh_mask.nc")
+        .open(*sorted(run.glob("R_*_restart_*.nc")))
+        .years
+    )
     np.testing.assert_allclose(years, 3)
-    with pytest.raises(UserError, match="is a restart, which does not say where land is"):
-        open_nemo(*sorted(run.glob("R_*_restart_*.nc")), conventions=Conventions())
+    with pytest.raises(UserError, match="is a restart, which has no land mask"):
+        NemoReader().open(*sorted(run.glob("R_*_restart_*.nc")))
 
 
 def test_pieces_that_do_not_make_a_whole(run):
     files = _cut(run / "R_1y_grid_T.nc")
     with pytest.raises(UserError, match=r"in 3 pieces, of which 1 are missing \(number 1\)"):
-        open_nemo(files[0], files[2], conventions=Conventions())
+        NemoReader().open(files[0], files[2])
     with netCDF4.Dataset(files[1], "r+") as file:
         file.DOMAIN_number_total = 4
     with pytest.raises(UserError, match=r"0001.nc is one of 4 pieces of .* the pieces of one run"):
-        open_nemo(*files, conventions=Conventions())
+        NemoReader().open(*files)
     with netCDF4.Dataset(files[1], "r+") as file:
         file.DOMAIN_number_total = 3
         file.DOMAIN_position_last = np.array([2, 5])
     with pytest.raises(UserError, match=r"by its DOMAIN attributes 2 and 2, so its halo is unkn"):
-        open_nemo(*files, conventions=Conventions())
+        NemoReader().open(*files)
     with netCDF4.Dataset(files[1], "r+") as file:
         file.delncattr("DOMAIN_halo_size_start")
     with pytest.raises(UserError, match=r"without DOMAIN_halo_size_start .* rebuild_nemo"):
-        open_nemo(*files, conventions=Conventions())
+        NemoReader().open(*files)
 
 
 def test_a_piece_of_fewer_times(run):
@@ -290,7 +289,7 @@ def test_a_piece_of_fewer_times(run):
         short = piece.isel(time_counter=slice(2)).load()
     _save(short, files[2])
     with pytest.raises(UserError, match=r"0002.nc has 2 time_counter, .* not written to its end"):
-        open_nemo(*files, conventions=Conventions())
+        NemoReader().open(*files)
 
 
 def test_from_output_in_pieces_to_a_restart_and_a_pair(run, grid, tiny_config):
@@ -333,12 +332,10 @@ def _to_archive(run: Path, config: Path) -> None:
 
 def test_the_real_restart_is_the_last_state_of_its_run(shared_data):
     folder = shared_data / "nemo_dino4deg"
-    conventions = Conventions(periodic_x=True, calendar="360_day")
+    conventions = {"periodic_x": True, "calendar": "360_day"}
     mesh = folder / "mesh_mask.nc"
-    restart = open_nemo(
-        folder / "DINO_00057600_restart.nc", conventions=conventions, mesh_mask=mesh
-    )
-    output = open_nemo(folder / "nemo_dino_4deg.nc", conventions=conventions, mesh_mask=mesh)
+    restart = NemoReader(**conventions, mesh_mask=mesh).open(folder / "DINO_00057600_restart.nc")
+    output = NemoReader(**conventions, mesh_mask=mesh).open(folder / "nemo_dino_4deg.nc")
     assert restart.grid.digest == output.grid.digest
     np.testing.assert_allclose(restart.years, 10)
     one, other = restart.read(slice(None)), output.read(slice(-1, None))

@@ -14,8 +14,7 @@ import yaml
 from data.archive.reader import StateArchive
 from data.basin.forcing import BasinParameters
 from data.errors import UserError
-from data.readers.cf import Conventions
-from data.readers.veros import open_veros
+from data.readers.veros import VerosReader
 from data.state import State
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
@@ -23,7 +22,7 @@ from halocline import main
 
 pytest.importorskip("veros", reason="Veros' files need the extra: pip install halocline[basin]")
 h5py = pytest.importorskip("h5py")
-CONVENTIONS = Conventions(periodic_x=True)
+CONVENTIONS = {"periodic_x": True}
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +79,8 @@ def _assert_state_of(run, output):
 
 
 def test_snapshots(run, tmp_path):
-    output = open_veros(
-        write_snapshots(run, tmp_path / "b.snapshot.nc", days=(30.0, 390.0)),
-        conventions=CONVENTIONS,
+    output = VerosReader(**CONVENTIONS).open(
+        write_snapshots(run, tmp_path / "b.snapshot.nc", days=(30.0, 390.0))
     )
     _assert_state_of(run, output)
     expected = run.grid()
@@ -97,12 +95,12 @@ def test_snapshots(run, tmp_path):
 def test_a_restart_takes_its_grid_from_a_snapshot(run, tmp_path):
     grid_files = write_snapshots(run, tmp_path / "b.snapshot.nc")
     restart = write_restart(run, tmp_path / "b.restart.h5")
-    output = open_veros(restart, conventions=CONVENTIONS, grid_files=grid_files)
+    output = VerosReader(**CONVENTIONS, grid_files=grid_files).open(restart)
     _assert_state_of(run, output)
     assert output.grid.digest == run.grid().digest
     np.testing.assert_allclose(output.years, run.year)
-    with pytest.raises(UserError, match="does not hold its grid: give a snapshot file"):
-        open_veros(restart, conventions=CONVENTIONS)
+    with pytest.raises(UserError, match="is a restart, which has no grid: give a snapshot file"):
+        VerosReader(**CONVENTIONS).open(restart)
 
 
 def test_files_that_do_not_fit(run, tmp_path):
@@ -114,22 +112,21 @@ def test_files_that_do_not_fit(run, tmp_path):
         source.isel(Time=slice(0)).to_netcdf(tmp_path / "empty.nc")
         wetter = source.assign(temp=source.temp.fillna(4.0))
         wetter.to_netcdf(tmp_path / "wetter.nc")
-    read = {"conventions": CONVENTIONS}
     with pytest.raises(UserError, match=r"has no temp, dzt: expected a snapshot file of Veros"):
-        open_veros(tmp_path / "poor.nc", **read)
-    with pytest.raises(UserError, match="holds no time"):
-        open_veros(tmp_path / "empty.nc", **read)
+        VerosReader(**CONVENTIONS).open(tmp_path / "poor.nc")
+    with pytest.raises(UserError, match="has no time step"):
+        VerosReader(**CONVENTIONS).open(tmp_path / "empty.nc")
     with pytest.raises(UserError, match=r"has \(15, 28, 10\) cells .* \(15, 17, 10\): give a sn"):
-        open_veros(restart, grid_files=tmp_path / "short.nc", **read)
-    with pytest.raises(UserError, match=r"is of another set-up than .*wetter.nc: \d+ cells"):
-        open_veros(restart, grid_files=tmp_path / "wetter.nc", **read)
+        VerosReader(grid_files=tmp_path / "short.nc", **CONVENTIONS).open(restart)
+    with pytest.raises(UserError, match=r"has another set-up than .*wetter.nc: \d+ cells"):
+        VerosReader(grid_files=tmp_path / "wetter.nc", **CONVENTIONS).open(restart)
     with h5py.File(restart, "r+") as file:
         del file["core/salt"]
     with pytest.raises(UserError, match=r"restart.h5 has no core/salt: expected a restart of Ve"):
-        open_veros(restart, grid_files=snapshot, **read)
+        VerosReader(grid_files=snapshot, **CONVENTIONS).open(restart)
     restart.write_text("no HDF5")
     with pytest.raises(UserError, match=r"restart.h5 cannot be read"):
-        open_veros(restart, grid_files=snapshot, **read)
+        VerosReader(grid_files=snapshot, **CONVENTIONS).open(restart)
 
 
 def test_land_is_known_by_its_fill_value_though_not_declared(run, tmp_path):
@@ -141,7 +138,7 @@ def test_land_is_known_by_its_fill_value_though_not_declared(run, tmp_path):
     bare.to_netcdf(path, encoding={str(name): {"_FillValue": None} for name in bare.variables})
     with netCDF4.Dataset(path) as file:
         assert not hasattr(file["temp"], "_FillValue") and file["temp"][:].min() < -1e17
-    _assert_state_of(run, open_veros(path, conventions=CONVENTIONS))
+    _assert_state_of(run, VerosReader(**CONVENTIONS).open(path))
 
 
 def test_from_snapshots_to_a_restart(run, tmp_path, tiny_config):

@@ -11,8 +11,7 @@ import pytest
 import xarray as xr
 
 from data.errors import UserError
-from data.readers.cf import Conventions
-from data.readers.mitgcm import open_mitgcm
+from data.readers.mitgcm import MitgcmReader
 from data.restarts import initial_condition
 from data.restarts.initial_condition import InitialCondition, Velocities
 from data.restarts.mitgcm import MitgcmFiles
@@ -52,7 +51,7 @@ def test_layout(initial, tmp_path, precision, kind, bits):
     [
         ("jmd95", " eosType='JMD95Z',"),
         ("linear", " eosType='LINEAR',"),
-        ("nemo-seos", "# made for the equation of state nemo-seos: no eosType is known to be it"),
+        ("nemo-seos", "# made for the equation of state nemo-seos: MITgcm has no such eosType"),
     ],
 )
 def test_the_equation_of_state_is_named(initial, tmp_path, equation, line):
@@ -64,8 +63,8 @@ def test_the_equation_of_state_is_named(initial, tmp_path, equation, line):
 
 def test_the_linear_equation_is_named_with_its_slopes(initial, tmp_path):
     linear = replace(initial, equation_of_state="linear")
-    told = MitgcmFiles().write(linear, path=tmp_path / "start").namelist
-    slopes = re.search("tAlpha=(.*), sBeta=(.*)", told).groups()
+    namelist = MitgcmFiles().write(linear, path=tmp_path / "start").namelist
+    slopes = re.search("tAlpha=(.*), sBeta=(.*)", namelist).groups()
     expected = Linear().thermal_expansion, Linear().haline_contraction
     assert tuple(map(float, slopes)) == expected
 
@@ -163,7 +162,7 @@ def test_a_state_with_gradient_is_written(initial, tmp_path):
 
 def test_a_real_state_of_the_4_degree_world(shared_data, tmp_path):
     source = shared_data / "mitgcm_global4deg" / "mitgcm_global4deg_k1000.nc"
-    output = open_mitgcm(source, conventions=Conventions(periodic_x=True))
+    output = MitgcmReader(periodic_x=True).open(source)
     initial = InitialCondition(output.read(slice(-1, None)), output.grid, "jmd95")
     written = MitgcmFiles().write(initial, path=tmp_path / "ic.bin")
     with xr.open_dataset(source, decode_times=False) as data:

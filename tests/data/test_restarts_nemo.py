@@ -56,12 +56,14 @@ def test_layout(initial, tmp_path, precision, kind):
 
 def test_the_namelist_names_files_and_variables(initial, tmp_path):
     lines = NemoPair().write(initial, path=tmp_path / "start.nc").namelist.splitlines()
-    told = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+    namelist = {
+        key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)
+    }
     record = "-12., '{}', .false., .true., 'yearly', '', '', ''"
-    assert told["sn_tem"] == f"'start_T.nc', {record.format('votemper')}"
-    assert told["sn_sal"] == f"'start_S.nc', {record.format('vosaline')}"
-    assert told["ln_tsd_init"] == ".true."
-    assert told["ln_tsd_dmp"] == told["ln_rstart"] == ".false."
+    assert namelist["sn_tem"] == f"'start_T.nc', {record.format('votemper')}"
+    assert namelist["sn_sal"] == f"'start_S.nc', {record.format('vosaline')}"
+    assert namelist["ln_tsd_init"] == ".true."
+    assert namelist["ln_tsd_dmp"] == namelist["ln_rstart"] == ".false."
     assert "! made for &nameos ln_teos10 = .true." in lines
     assert any("sea level starts at 0" in line for line in lines)
 
@@ -69,7 +71,7 @@ def test_the_namelist_names_files_and_variables(initial, tmp_path):
 def test_a_foreign_equation_of_state_is_named(initial, tmp_path):
     foreign = replace(initial, equation_of_state="veros-gsw")
     lines = NemoPair().write(foreign, path=tmp_path / "start").namelist.splitlines()
-    assert "! made for veros-gsw, which is no equation of NEMO's" in lines
+    assert "! made for veros-gsw, which NEMO does not have" in lines
 
 
 def _dino_grid() -> OceanGrid:

@@ -212,30 +212,29 @@ def test_levels_that_cannot_follow_a_sea_level_are_refused(template, initial, tm
     with pytest.raises(UserError, match="sea level would lie below the sea floor in"):
         write(replace(initial, state=replace(initial.state, sea_level=low)), path=tmp_path / "a.nc")
     _add(template, "tilde_e3t_n", np.zeros(initial.grid.shape))
-    with pytest.raises(UserError, match=r"holds tilde_e3t_n: its levels move by themselves"):
+    with pytest.raises(UserError, match=r"holds tilde_e3t_n: its levels move independently"):
         write(initial, path=tmp_path / "a.nc")
     assert not (tmp_path / "a.nc").exists()
 
 
 def test_the_namelist_goes_on_from_the_template_with_an_euler_step(template, initial, tmp_path):
     namelist = NemoRestart(template).write(initial, path=tmp_path / "start.nc").namelist
-    told = {
+    namelist = {
         key.strip(): value.split("!")[0].strip()
         for key, _, value in (line.partition("=") for line in namelist.splitlines())
     }
-    assert told["ln_1st_euler"] == told["ln_rstart"] == ".true."
-    assert told["nn_it000"] == "57601"
-    assert told["nn_rstctl"] == "2"
-    assert told["cn_ocerst_in"] == "'start'"
+    assert namelist["ln_1st_euler"] == namelist["ln_rstart"] == ".true."
+    assert namelist["nn_it000"] == "57601"
+    assert namelist["nn_rstctl"] == "2"
+    assert namelist["cn_ocerst_in"] == "'start'"
 
 
 @pytest.mark.parametrize("name", ["start", "start.nc", "year.0100"])
 def test_nemo_finds_the_file_by_the_namelists_name(template, initial, tmp_path, name):
     written = NemoRestart(template).write(initial, path=tmp_path / name)
-    told = written.namelist.split("cn_ocerst_in = '")[1].split("'")[0]
-    assert (
-        written.files == (tmp_path / f"{told}.nc",) == NemoRestart(template).files(tmp_path / name)
-    )
+    name_in_namelist = written.namelist.split("cn_ocerst_in = '")[1].split("'")[0]
+    assert written.files == (tmp_path / f"{name_in_namelist}.nc",)
+    assert written.files == NemoRestart(template).files(tmp_path / name)
     assert written.files[0].exists()
 
 

@@ -79,8 +79,8 @@ def test_veros_reads_the_state_and_the_rest_as_it_was(run, template, initial, tm
     assert 'settings.restart_input_filename = "start.h5"' in written.namelist
     assert "settings.eq_of_state_type = 3" in written.namelist.splitlines()
     foreign = replace(initial, equation_of_state="jmd95")
-    told = VerosRestart(template).write(foreign, path=tmp_path / "foreign.h5").namelist
-    assert "made for jmd95" in told and "eq_of_state_type" not in told
+    namelist = VerosRestart(template).write(foreign, path=tmp_path / "foreign.h5").namelist
+    assert "made for jmd95" in namelist and "eq_of_state_type" not in namelist
 
 
 def _flow(run, random) -> Velocities:
@@ -168,7 +168,7 @@ def test_areas_that_are_not_veros_have_no_vertical_velocity(run, template, initi
     growing = np.linspace(1, 2, initial.grid.shape[1])[:, None]
     odd = replace(initial.grid, area=initial.grid.area * growing)
     flow = _flow(run, np.random.default_rng(0))
-    with pytest.raises(UserError, match="areas of the state's cells are not those of Veros' grid"):
+    with pytest.raises(UserError, match="cell areas of the state are not those of a Veros grid"):
         VerosRestart(template, velocities="balanced").write(
             replace(initial, grid=odd, velocities=flow), path=tmp_path / "start.h5"
         )
@@ -198,7 +198,7 @@ def test_templates_that_do_not_fit(template, initial, tmp_path):
         grid=initial.grid.part(slice(3, 9)),
         state=initial.state.map(lambda field: field[..., 3:9, :]),
     )
-    with pytest.raises(UserError, match=r"core/salt of .* the state's grid makes it \(14, 10, 15"):
+    with pytest.raises(UserError, match=r"core/salt of .* expected \(14, 10, 15"):
         write(rows, path=path)
     with pytest.raises(UserError, match="is the template itself"):
         write(initial, path=template)

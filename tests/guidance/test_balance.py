@@ -262,14 +262,14 @@ def test_the_flow_of_nemo_is_found_again(shared_data: Path) -> None:
     there, which no balance has; smoothing takes them out of the truth.
     """
     xarray = pytest.importorskip("xarray")
-    from data.readers.cf import Conventions
-    from data.readers.nemo import open_nemo
+    from data.readers.nemo import NemoReader
 
     folder = shared_data / "nemo_dino4deg"
-    conventions = Conventions(periodic_x=True)
-    grid = open_nemo(
-        folder / "nemo_dino_4deg.nc", conventions=conventions, mesh_mask=folder / "mesh_mask.nc"
-    ).grid
+    grid = (
+        NemoReader(periodic_x=True, mesh_mask=folder / "mesh_mask.nc")
+        .open(folder / "nemo_dino_4deg.nc")
+        .grid
+    )
     with xarray.open_dataset(folder / "DINO_00057600_restart.nc", decode_times=False) as restart:
         names = ("tn", "sn", "sshn", "un", "vn")
         temperature, salinity, level, *truth = (torch.from_numpy(restart[n].values) for n in names)
@@ -292,10 +292,9 @@ def test_the_flow_of_nemo_is_found_again(shared_data: Path) -> None:
 )
 def test_the_sea_level_of_mitgcm_is_found_again(shared_data: Path, name: str) -> None:
     xarray = pytest.importorskip("xarray")
-    from data.readers.cf import Conventions
-    from data.readers.mitgcm import open_mitgcm
+    from data.readers.mitgcm import MitgcmReader
 
-    grid = open_mitgcm(shared_data / name, conventions=Conventions(periodic_x=True)).grid
+    grid = MitgcmReader(periodic_x=True).open(shared_data / name).grid
     with xarray.open_dataset(shared_data / name, decode_times=False) as raw:
         last = raw[["thetao", "so", "zos"]].isel(time=[-1]).fillna(0.0).load()
     temperature, salinity, truth = (

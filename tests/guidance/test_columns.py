@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from data.archive.format import EquationName
+from data.equations import EQUATIONS
 from data.grid import OceanGrid
 from data.state import State
 from guidance import compiled, stratification
@@ -19,7 +19,7 @@ from guidance.columns import group_means
 from guidance.seawater import Depth, EquationOfState, equation_of_state
 from guidance.stratification import adjust, adjust_with_gradient
 
-NAMES = get_args(EquationName)
+NAMES = EQUATIONS
 Build = Callable[..., State]
 
 

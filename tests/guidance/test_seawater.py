@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import get_args
 
 import gsw
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.archive.format import EquationName
+from data.equations import EQUATIONS
 from data.errors import UserError
 from guidance import seawater
 from guidance.seawater import (
@@ -22,7 +21,6 @@ from guidance.seawater import (
     NemoTeos10,
     VerosGsw,
     equation_of_state,
-    expansion_coefficients,
     freezing_temperature,
     sigma0,
 )
@@ -37,7 +35,7 @@ FULL_SEOS = NemoSimplified(
     mu2=1.1090e-5,
     nu=2.4341e-3,
 )
-NAMES = get_args(EquationName)
+NAMES = EQUATIONS
 
 
 def number(value: float) -> Tensor:
@@ -146,15 +144,6 @@ def test_veros_gsw_close_to_gsw() -> None:
     np.testing.assert_allclose(by_salinity.numpy(), rho * beta, atol=2e-4)
 
 
-def test_expansion_coefficients_close_to_gsw() -> None:
-    temperature, salinity, depth = ocean_points()
-    _, *expected = gsw.rho_alpha_beta(salinity.numpy(), temperature.numpy(), depth.numpy())
-    for eos in (NemoTeos10(), VerosGsw()):
-        coefficients = expansion_coefficients(eos, temperature, salinity, depth)
-        for ours, theirs in zip(coefficients, expected, strict=True):
-            np.testing.assert_allclose(ours.numpy(), theirs, atol=4e-7)
-
-
 def test_nemo_eos80_close_to_unesco() -> None:
     """UNESCO's EOS-80 in potential temperature, as Jackett and McDougall 1995 give it."""
     unesco = JackettMcDougall(rho_const=1e4 / 9.81)  # 1 m is 1 dbar
@@ -252,4 +241,4 @@ def test_unknown_equation_lists_the_known() -> None:
 
 
 def test_archives_may_name_exactly_the_equations_that_are_known():
-    assert set(get_args(EquationName)) == set(seawater._KNOWN)
+    assert set(EQUATIONS) == set(seawater._IMPLEMENTATIONS)

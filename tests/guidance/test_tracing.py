@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
-from data.archive.format import EquationName
+from data.equations import EQUATIONS
 from guidance.seawater import Depth, EquationOfState, Linear, NemoSimplified, equation_of_state
 from guidance.tracing import compiled_density_step
 
 EQUATIONS = [
-    *map(equation_of_state, get_args(EquationName)),
+    *map(equation_of_state, EQUATIONS),
     NemoSimplified(lambda2=7.4914e-4, mu2=1.1090e-5, nu=2.4341e-3),
 ]
 

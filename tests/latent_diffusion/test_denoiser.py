@@ -39,9 +39,9 @@ def test_the_network_is_given_the_static_maps():
     scaled, maps = torch.randn(2, 3, 8, 8), torch.zeros(2, 8, 8)
     with torch.no_grad():
         plain = predict(unet, scaled, torch.tensor(10), maps)
-        told = predict(unet, scaled, torch.tensor(10), maps + 1)
+        with_maps = predict(unet, scaled, torch.tensor(10), maps + 1)
     assert plain.shape == scaled.shape
-    assert not torch.allclose(plain, told)
+    assert not torch.allclose(plain, with_maps)
 
 
 def test_attention_sits_in_the_lowest_stage_alone():

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import get_args
 
 import pytest
 import torch
 
-from data.archive.format import EquationName
+from data.equations import EQUATIONS
 from guidance.seawater import equation_of_state
 from guidance.stratification import density_steps
 from halocline import main
@@ -16,7 +15,7 @@ from studies.cost.adjustment import overturning_state
 from studies.cost.synthetic import synthetic_grid
 
 
-@pytest.mark.parametrize("name", get_args(EquationName))
+@pytest.mark.parametrize("name", EQUATIONS)
 @pytest.mark.parametrize("percent", [0, 10, 100])
 def test_states_overturn_in_the_share_of_columns_asked_for(name, percent):
     grid = synthetic_grid(36, 30, 40, periodic_x=True)
@@ -33,7 +32,7 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     main(["study", "cost", "adjustment", *words])
     printed = json.loads(capsys.readouterr().out)
     assert printed["grid"] == "3x4x5"
-    assert set(printed["adjustment_seconds"]) == set(get_args(EquationName))
+    assert set(printed["adjustment_seconds"]) == set(EQUATIONS)
     for seconds in printed["adjustment_seconds"].values():
         assert set(seconds) == {f"unstable_{p}_percent" for p in (0, 10, 100)}
         assert min(seconds.values()) > 0

@@ -21,8 +21,8 @@ SHAPE = (5, 24, 16)
 
 @pytest.fixture
 def experiment(tiny_experiment):
-    told = BenchmarkSettings(grid=SHAPE, sea_level=True)
-    return tiny_experiment().model_copy(update={"benchmark": told})
+    benchmark = BenchmarkSettings(grid=SHAPE, sea_level=True)
+    return tiny_experiment().model_copy(update={"benchmark": benchmark})
 
 
 @pytest.fixture

@@ -42,8 +42,8 @@ def test_data_space_has_no_autoencoder_and_the_seed_paper_a_thousand_steps(exper
 
 def test_variants_are_systems_beside_the_experiments_own(experiment):
     variants = {"in 2 steps": {"sampling": {"steps": 2}}, "wide": {"diffusion": {"channels": [16]}}}
-    told = GRID.model_copy(update={"variants": variants})
-    systems = systems_of(experiment.model_copy(update={"benchmark": told}))
+    benchmark = GRID.model_copy(update={"variants": variants})
+    systems = systems_of(experiment.model_copy(update={"benchmark": benchmark}))
     names = [LATENT, "latent, in 2 steps", "latent, wide", DATA_SPACE, SEED_PAPER]
     assert list(systems) == names
     assert systems["latent, in 2 steps"].sampling.steps == 2
@@ -52,9 +52,9 @@ def test_variants_are_systems_beside_the_experiments_own(experiment):
 
 
 def test_a_variant_that_is_no_experiment_is_refused(experiment):
-    told = GRID.model_copy(update={"variants": {"odd": {"sampling": {"paces": 2}}}})
+    benchmark = GRID.model_copy(update={"variants": {"odd": {"sampling": {"paces": 2}}}})
     with pytest.raises(UserError, match=r"benchmark\.variants\.odd.*paces"):
-        systems_of(experiment.model_copy(update={"benchmark": told}))
+        systems_of(experiment.model_copy(update={"benchmark": benchmark}))
 
 
 @pytest.mark.parametrize("name", ["dino_quarter", "dino_1deg"])
