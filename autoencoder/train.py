@@ -33,9 +33,9 @@ CODECS: dict[str, type[Codec]] = {codec.__name__: codec for codec in (VolumeCode
 def train_codec(
     stage: Stage, settings: AutoencoderSettings, *, archive: StateArchive, diffusion_stages: int
 ) -> None:
-    """Fit statistics, train the VAE (if there is one) and publish the codec; resumes by itself.
+    """Fit statistics, train the VAE (if any) and publish the codec; an interrupted run resumes.
 
-    diffusion_stages: of the denoiser, which halves the latent grid between two of them
+    diffusion_stages: stages of the denoiser, which halves the latent grid between stages
     """
     if stage.is_done:
         return
@@ -58,7 +58,7 @@ def train_codec(
 
 
 def build_codec(settings: AutoencoderSettings, archive: Archive, *, diffusion_stages: int) -> Codec:
-    """An untrained codec that knows the grid and the statistics of the training states."""
+    """An untrained codec with the grid and the statistics of the training states."""
     codec = design_codec(settings, describe_ocean(archive), diffusion_stages=diffusion_stages)
     statistics = Statistics.from_archive(archive, indices=archive.indices("train"))
     codec.adopt(archive.grid, statistics)
@@ -71,12 +71,12 @@ def build_codec(settings: AutoencoderSettings, archive: Archive, *, diffusion_st
 def design_codec(
     settings: AutoencoderSettings, ocean: dict[str, Any], *, diffusion_stages: int
 ) -> Codec:
-    """A codec of this design that knows nothing of the data yet.
+    """An untrained codec without statistics.
 
-    ocean: as `autoencoder.ocean.describe_ocean` gives it
+    ocean: from `autoencoder.ocean.describe_ocean`
     """
     halvings = 2 ** (diffusion_stages - 1)
-    # Every process starts from the same weights; distributed wrappers broadcast them once more.
+    # The same initial weights in every process, and in every run with this seed.
     torch.manual_seed(settings.training.seed)
     if settings.kind == "identity":
         return IdentityCodec(ocean=ocean, multiple=halvings)
@@ -95,7 +95,7 @@ def build_trainer(
     directory: Path,
     diffusion_stages: int,
 ) -> Trainer:
-    """Everything that the autoencoder's training needs, assembled."""
+    """The trainer of the autoencoder."""
     objective = AutoencoderObjective(
         codec,
         eos=equation_of_state(archive.equation_of_state),
@@ -131,7 +131,7 @@ def load_codec(folder: Path) -> Codec:
 
 
 def _design(settings: AutoencoderSettings) -> dict[str, object]:
-    """What is trained, beside how: a checkpoint of another network or loss is not resumed."""
+    """Network and loss settings; only checkpoints with the same ones are resumed."""
     design = settings.model_dump(mode="json", exclude={"training", "losses"})
     losses = settings.losses.model_dump()
     return design | {f"losses.{name}": value for name, value in losses.items()}

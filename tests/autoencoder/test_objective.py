@@ -159,7 +159,7 @@ def test_jitter_without_terms_to_repeat_is_refused(tiny_run):
         "--autoencoder.losses.latent_jitter",
         "0.1",
     )
-    with pytest.raises(UserError, match="latent_jitter repeats"):
+    with pytest.raises(UserError, match="latent_jitter repeats the terms"):
         tiny_run(*words)
 
 
