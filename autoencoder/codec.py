@@ -40,9 +40,9 @@ class Codec(OceanMemory, ModelMixin, ABC):
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, rows and columns of a latent."""
 
-    @abstractmethod
     def encode(self, state: State) -> Tensor:
         """The mean of a state's latents, standardised, `b c h w`."""
+        return self.encode_distribution(state)[0]
 
     @abstractmethod
     def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
@@ -74,11 +74,6 @@ class Codec(OceanMemory, ModelMixin, ABC):
     @abstractmethod
     def decode_strip(self, cut: Features, strip: Strip) -> State:
         """The rows of the state in `strip`, from the features that `cut` returns."""
-
-    @property
-    def has_linear_decoder(self) -> bool:
-        """Whether `decode_linearly` is available."""
-        return True
 
     @abstractmethod
     def decode_linearly(self, latents: Tensor) -> State:
@@ -139,13 +134,9 @@ class IdentityCodec(Codec):
         """Channels, rows and columns of the padded state."""
         return (len(self.statistics.std), *self.padding.padded_shape)
 
-    def encode(self, state: State) -> Tensor:
-        """The normalised, padded state `b c y x`."""
-        return self.network_input(state)
-
     def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
         """The normalised, padded state `b c y x`, and a standard deviation of 0."""
-        mean = self.encode(state)
+        mean = self.network_input(state)
         return mean, torch.zeros_like(mean)
 
     def features(self, latents: Tensor) -> Features:
@@ -214,10 +205,6 @@ class VolumeCodec(Codec):
         factor = self.design.factor
         return self.design.latent_channels, rows // factor, columns // factor
 
-    def encode(self, state: State) -> Tensor:
-        """The mean of the VAE's posterior, standardised, `b l h w`."""
-        return self.encode_distribution(state)[0]
-
     def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the posterior, standardised, each `b l h w`."""
         mean, log_variance = self.vae.encode(self.network_input(state))
@@ -238,11 +225,6 @@ class VolumeCodec(Codec):
         """The strip's rows in physical units, after mixing."""
         decoded = self.vae.decode_rows(*cut, first=strip.first)
         return self.reconstruct(decoded, first=strip.first * self.design.factor)
-
-    @property
-    def has_linear_decoder(self) -> bool:
-        """Whether the VAE has a linear path."""
-        return self.vae.linear is not None
 
     def decode_linearly(self, latents: Tensor) -> State:
         """The linear path alone, without the network and without mixing.

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -138,10 +137,7 @@ def _design(settings: AutoencoderSettings) -> dict[str, object]:
 
 
 def _states(archive: Archive, codec: Codec, *, batch_size: int) -> Iterator[State]:
-    device = codec.grid_depth.device
-    for part in _parts(archive.indices("train"), batch_size):
-        yield archive.read(part).map(lambda field: field.to(device))
-
-
-def _parts(indices: np.ndarray, size: int) -> list[np.ndarray]:
-    return [indices[start : start + size] for start in range(0, len(indices), size)]
+    indices, device = archive.indices("train"), codec.grid_depth.device
+    for start in range(0, len(indices), batch_size):
+        batch = archive.read(indices[start : start + batch_size])
+        yield batch.map(lambda field: field.to(device))

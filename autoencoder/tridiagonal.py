@@ -14,7 +14,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from guidance.compiled import arrays, in_stretches, kernel
+from guidance.compiled import arrays, in_threads, kernel
 
 Array = NDArray[Any]
 COLUMNS_TOGETHER = 512
@@ -27,8 +27,8 @@ def solve(before: Tensor, exchange: Tensor, height: Tensor) -> Tensor:
     """
     mixed = torch.empty(before.shape, dtype=before.dtype)
     fields = _as_columns(before, *_matching(before, exchange, height), mixed)
-    in_stretches(
-        lambda first, last: _solve_stretch(first, last, *fields),
+    in_threads(
+        lambda first, last: _solve_range(first, last, *fields),
         fields[-1].shape[-1],
         cells=mixed.numel(),
     )
@@ -46,8 +46,8 @@ def adjoint(
     by_exchange = torch.empty(exchange.shape, dtype=mixed.dtype)
     coefficients = _matching(mixed, exchange, height)
     fields = _as_columns(gradient, mixed, *coefficients, by_tracers, by_exchange)
-    in_stretches(
-        lambda first, last: _adjoint_stretch(first, last, *fields),
+    in_threads(
+        lambda first, last: _adjoint_range(first, last, *fields),
         fields[-1].shape[-1],
         cells=mixed.numel(),
     )
@@ -68,7 +68,7 @@ def _as_columns(*fields: Tensor) -> list[Array]:
 
 
 @kernel
-def _solve_stretch(
+def _solve_range(
     first: int, last: int, before: Array, exchange: Array, height: Array, mixed: Array
 ) -> None:
     """Solve columns `first` to `last` - 1 of all samples."""
@@ -83,7 +83,7 @@ def _solve_stretch(
 
 
 @kernel
-def _adjoint_stretch(
+def _adjoint_range(
     first: int,
     last: int,
     gradient: Array,

@@ -127,12 +127,12 @@ def test_threads_share_the_rows(deep: OceanGrid, monkeypatch: pytest.MonkeyPatch
 def test_stretches_make_up_all_rows_and_errors_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     stretches: list[tuple[int, int]] = []
-    compiled.in_stretches(lambda *rows: stretches.append(rows), 10, cells=10**9)
+    compiled.in_threads(lambda *rows: stretches.append(rows), 10, cells=10**9)
     assert sorted(stretches) == [(0, 3), (3, 6), (6, 10)]
-    compiled.in_stretches(lambda *rows: stretches.append(rows), 10, cells=10)
+    compiled.in_threads(lambda *rows: stretches.append(rows), 10, cells=10)
     assert stretches[3:] == [(0, 10)]
     with pytest.raises(ZeroDivisionError):
-        compiled.in_stretches(lambda first, last: first // 0, 10, cells=10**9)
+        compiled.in_threads(lambda first, last: first // 0, 10, cells=10**9)
 
 
 def test_the_gradient_is_that_of_torch(deep: OceanGrid) -> None:

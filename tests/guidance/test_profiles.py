@@ -73,5 +73,5 @@ def test_the_climatology_knows_the_spread_and_the_data_s_own_inversions(
     assert noisy.step_std[0] == pytest.approx(np.sqrt(2) * float(noisy.density_std[0]), rel=0.2)
     saved = json.loads(json.dumps(noisy.as_dict()))
     assert Climatology.from_dict(saved).as_dict() == noisy.as_dict()
-    with pytest.raises(UserError, match="needs 2 states"):
+    with pytest.raises(UserError, match="needs at least 2 training states"):
         climatology([noisy_state(batch=1)], grid=grid, eos=EOS)

@@ -22,7 +22,6 @@ from guidance.seawater import (
     NemoTeos10,
     VerosGsw,
     equation_of_state,
-    expansion_coefficients,
     freezing_temperature,
     sigma0,
 )
@@ -144,15 +143,6 @@ def test_veros_gsw_close_to_gsw() -> None:
     by_temperature, by_salinity = VerosGsw().slopes(temperature, salinity, depth)
     np.testing.assert_allclose(by_temperature.numpy(), -rho * alpha, atol=2e-4)
     np.testing.assert_allclose(by_salinity.numpy(), rho * beta, atol=2e-4)
-
-
-def test_expansion_coefficients_close_to_gsw() -> None:
-    temperature, salinity, depth = ocean_points()
-    _, *expected = gsw.rho_alpha_beta(salinity.numpy(), temperature.numpy(), depth.numpy())
-    for eos in (NemoTeos10(), VerosGsw()):
-        coefficients = expansion_coefficients(eos, temperature, salinity, depth)
-        for ours, theirs in zip(coefficients, expected, strict=True):
-            np.testing.assert_allclose(ours.numpy(), theirs, atol=4e-7)
 
 
 def test_nemo_eos80_close_to_unesco() -> None:

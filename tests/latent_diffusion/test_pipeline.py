@@ -294,8 +294,8 @@ def test_sampled_states_are_in_physical_units_with_land_0(trained, make_pipeline
         ("UNet2DModel", {}, "'UNet2DModel' cannot sample"),
         ("FlowMatchEulerDiscreteScheduler", {}, "use one of .*DDIMScheduler"),
         ("EDMEulerScheduler", {}, "use one of"),
-        ("DDIMScheduler", {"solver_order": 2}, "takes no option 'solver_order'"),
-        ("DDIMScheduler", {"prediction_type": "epsilon"}, "takes no option 'prediction_type'"),
+        ("DDIMScheduler", {"solver_order": 2}, "has no option 'solver_order'"),
+        ("DDIMScheduler", {"prediction_type": "epsilon"}, "has no option 'prediction_type'"),
         ("DPMSolverMultistepScheduler", {"algorithm_type": "x"}, "does not work with the options"),
     ],
 )
@@ -311,5 +311,5 @@ def test_a_scheduler_that_does_not_fit_is_refused(trained, name, options, named)
 )
 def test_a_scheduler_that_comes_to_nothing_in_so_few_steps_says_so(make_pipeline, name):
     pipeline = make_pipeline(name, {}, oracle=False)
-    with pytest.raises(UserError, match=f"{name} gives no numbers with 4 steps"):
+    with pytest.raises(UserError, match=f"{name} does not yield finite samples with 4 steps"):
         pipeline(generators=_generators(1), steps=4)
