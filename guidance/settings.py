@@ -12,7 +12,7 @@ from guidance.steps import LAST_STEP
 from guidance.terms import TermSettings
 
 # Mix unstable layers first; the last step restratifies the remaining inversions.
-IN_TURN = (
+DEFAULT_TERMS = (
     NearestStableStateSettings(until=LAST_STEP),
     UnstablePairsSettings(start=LAST_STEP),
 )
@@ -79,7 +79,7 @@ class GuidanceSettings(Steering):
 
     enabled: bool = True
     terms: tuple[SerializeAsAny[TermSettings], ...] = Field(
-        IN_TURN, description="constraints, each a name or {name: {option: value}}"
+        DEFAULT_TERMS, description="constraints, each a name or {name: {option: value}}"
     )
     adjust: bool = Field(True, description="exact convective adjustment as the last step")
 

@@ -1,4 +1,4 @@
-"""Convolutions on an ocean that closes on itself in x."""
+"""Convolutions on an ocean that is periodic in x."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of guidance: the list of constraints, and what does not fit together."""
+"""Settings of guidance: the list of constraints, and inconsistent options."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_settings_that_do_not_fit_together_are_refused(settings, message):
         GuidanceSettings.model_validate(settings)
 
 
-def test_an_unknown_constraint_is_refused_in_one_sentence_with_those_that_are_known():
+def test_an_unknown_constraint_is_refused_in_one_sentence_with_all_names():
     assert TermSettings.known.keys() >= KNOWN
     with pytest.raises(UserError) as caught:
         load_experiment(QUICKSTART, ["--guidance.terms", "[hinge]"])
@@ -88,7 +88,7 @@ def test_constraints_have_names_or_names_with_options():
     assert settings.terms[2].per == "ensemble"
 
 
-def test_what_is_written_is_read_again():
+def test_written_settings_are_read_back():
     for settings in (
         GuidanceSettings(),
         GuidanceSettings(terms=["mean_profile", {"unstable_pairs": {"start": 0.5, "weight": 2}}]),
