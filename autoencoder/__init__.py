@@ -1,1 +1,1 @@
-"""From a volume of temperature and salinity to a latent grid and back."""
+"""Codecs between ocean states and latents: networks, losses, training and the saved format."""

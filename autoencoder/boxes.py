@@ -1,4 +1,4 @@
-"""Rectangles of ocean without land, for what needs a regular field: horizontal spectra."""
+"""Land-free rectangles of ocean, on which horizontal spectra are computed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from data.grid import OceanGrid
 
-SMALLEST_SIDE = 8  # cells; fewer do not resolve bands of wavenumbers
+SMALLEST_SIDE = 8  # [cells]; shorter sides do not resolve the wavenumber bands
 DEPTHS = (0.0, 100.0, 400.0, 1000.0)  # m
 
 
 class Box(NamedTuple):
-    """A rectangle of cells; on a periodic x axis it may cross the seam."""
+    """A rectangle of cells; it may cross the seam of a periodic x axis."""
 
     top: int
     left: int
@@ -24,13 +24,13 @@ class Box(NamedTuple):
     columns: int
 
     def cut(self, field: Tensor) -> Tensor:
-        """`... y x` to `... rows columns`."""
+        """The part of a field `... y x` inside the box, `... rows columns`."""
         band = field[..., self.top : self.top + self.rows, :]
         return band.roll(-self.left, -1)[..., : self.columns]
 
 
 def boxes_at_depths(grid: OceanGrid) -> dict[int, Box]:
-    """The largest all-wet box by level, at the levels nearest to `DEPTHS` that have one."""
+    """The largest land-free box of each level nearest to one of `DEPTHS`, where there is one."""
     levels = sorted({int(np.abs(grid.depth - depth).argmin()) for depth in DEPTHS})
     found = {
         level: largest_wet_box(grid.wet[level], periodic_x=grid.periodic_x) for level in levels
@@ -41,7 +41,7 @@ def boxes_at_depths(grid: OceanGrid) -> dict[int, Box]:
 def largest_wet_box(
     wet: NDArray[np.bool_], *, periodic_x: bool, smallest: int = SMALLEST_SIDE
 ) -> Box | None:
-    """The all-True rectangle of `wet` `y x` with most cells; None if no side reaches `smallest`."""
+    """The largest all-True rectangle of `wet` `y x`; None if all have a side below `smallest`."""
     columns = wet.shape[1]
     wet = np.concatenate([wet, wet], axis=1) if periodic_x else wet
     height = np.zeros(wet.shape[1], dtype=int)
@@ -56,8 +56,8 @@ def largest_wet_box(
 
 
 def _rectangles(heights: list[int]) -> Iterator[tuple[int, int, int]]:
-    """Widest rectangles (left, height, width) that stand under a row of columns of `heights`."""
-    rising: list[tuple[int, int]] = []  # (left, height) of those still open, heights increasing
+    """The maximal rectangles (left, height, width) of a histogram with bars of `heights`."""
+    rising: list[tuple[int, int]] = []  # (left, height) of open rectangles, by increasing height
     for right, height in enumerate([*heights, 0]):
         left = right
         while rising and rising[-1][1] >= height:

@@ -1,4 +1,4 @@
-"""The seam between physical states and what the diffusion model sees."""
+"""Codecs: the interface between physical states and the latents of the diffusion model."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Features = tuple[Tensor, ...]
 
 
 class Codec(OceanMemory, ModelMixin, ABC):
-    """Turns states in physical units into standardised latents `b c h w` and back.
+    """Converts states in physical units to standardised latents `b c h w` and back.
 
-    A codec carries everything that its states need. It is saved with `save_pretrained` as
-    safetensors and JSON. Codecs are in this module, where pipelines of diffusers look for the class
-    and for `ModelMixin`.
+    A codec is self-contained: it holds the grid and the statistics of its states.
+    `save_pretrained` writes safetensors and JSON. All codecs are defined in this module because
+    diffusers pipelines look here for the class and for `ModelMixin`.
     """
 
     _static_maps: Tensor | None = None
@@ -40,16 +40,16 @@ class Codec(OceanMemory, ModelMixin, ABC):
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, rows and columns of a latent."""
 
-    @abstractmethod
     def encode(self, state: State) -> Tensor:
-        """A state to the mean of its latents, standardised `b c h w`."""
+        """The mean of a state's latents, standardised, `b c h w`."""
+        return self.encode_distribution(state)[0]
 
     @abstractmethod
     def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
-        """A state to mean and standard deviation of its latents, each `b c h w`."""
+        """Mean and standard deviation of a state's latents, standardised, each `b c h w`."""
 
     def decode(self, latents: Tensor) -> State:
-        """Standardised latents `b c h w` to a state in physical units, land 0."""
+        """The state of standardised latents `b c h w`, in physical units; 0 on land."""
         features = self.features(latents)
         parts = (
             self.decode_strip(self.cut(features, strip), strip)
@@ -61,30 +61,26 @@ class Codec(OceanMemory, ModelMixin, ABC):
 
     @abstractmethod
     def features(self, latents: Tensor) -> Features:
-        """The part of the work of `decode` that needs all latents, tensors `b f h w`.
+        """The part of `decode` that needs all latents: tensors `b f h w`.
 
-        Differentiable, and small beside a state: to be kept while the state is made in strips.
+        Differentiable. Features are small compared with a state, so they stay in memory while the
+        state is decoded in strips.
         """
 
     @abstractmethod
     def cut(self, features: Features, strip: Strip) -> Features:
-        """Views of what a strip needs of the features of all latents."""
+        """Views of the features that a strip needs."""
 
     @abstractmethod
     def decode_strip(self, cut: Features, strip: Strip) -> State:
-        """The rows of the state that `strip` says, from what `cut` gives for it."""
-
-    @property
-    def has_linear_decoder(self) -> bool:
-        """Whether there is a `decode_linearly`."""
-        return True
+        """The rows of the state in `strip`, from the features that `cut` returns."""
 
     @abstractmethod
     def decode_linearly(self, latents: Tensor) -> State:
-        """A linear stand-in for `decode`, cheap to differentiate: `b c h w` to a whole state."""
+        """A linear approximation of `decode`, cheap to differentiate; latents `b c h w`."""
 
     def strips(self, batch: int) -> list[Strip]:
-        """Strips of rows that make up the ocean, for `batch` states at a time."""
+        """The strips that cover the ocean when `batch` states are decoded together."""
         return strips_of_rows(
             self.padding,
             latent_rows=self.latent_shape[1],
@@ -95,18 +91,18 @@ class Codec(OceanMemory, ModelMixin, ABC):
     @property
     @abstractmethod
     def latent_weight(self) -> Tensor:
-        """Weight of each latent number in the denoising loss, `c h w`: 0 where nothing is wet."""
+        """Weight of each latent value in the denoising loss, `c h w`; 0 without wet cells."""
 
     @property
     def compression(self) -> float:
-        """Numbers in a state (its wet cells) per number in a latent."""
+        """Wet-cell values of a state per latent value."""
         return float(self.statistics.wet.sum()) / float(np.prod(self.latent_shape))
 
     @property
     def static_maps(self) -> Tensor:
-        """What the denoiser knows of each latent cell, `5 h w`; see `land_and_position`."""
+        """Inputs of the denoiser for each latent cell, `5 h w`; see `land_and_position`."""
         if self._static_maps is None:
-            with torch.inference_mode(False):  # they may be met again where gradients are
+            with torch.inference_mode(False):  # so that training can use the maps later
                 self._static_maps = self._make_static_maps()
         return self._static_maps.to(self.grid_wet.device)
 
@@ -116,7 +112,7 @@ class Codec(OceanMemory, ModelMixin, ABC):
         return land_and_position(self.padding.pad(wet), rows=rows, columns=columns)
 
     def adopt(self, grid: OceanGrid, statistics: Statistics) -> None:
-        """Take over the grid and the statistics of the training data."""
+        """Copy the grid and the statistics of the training data."""
         super().adopt(grid, statistics)
         self._static_maps = None
 
@@ -124,8 +120,8 @@ class Codec(OceanMemory, ModelMixin, ABC):
 class IdentityCodec(Codec):
     """Data space: the latents are the normalised state, padded for the network.
 
-    ocean: as `describe_ocean` gives it
-    multiple: of which the network's rows and columns are multiples
+    ocean: from `describe_ocean`
+    multiple: the padded rows and columns are multiples of this
     """
 
     @register_to_config
@@ -138,13 +134,9 @@ class IdentityCodec(Codec):
         """Channels, rows and columns of the padded state."""
         return (len(self.statistics.std), *self.padding.padded_shape)
 
-    def encode(self, state: State) -> Tensor:
-        """The normalised, padded state `b c y x`."""
-        return self.network_input(state)
-
     def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
         """The normalised, padded state `b c y x`, and a standard deviation of 0."""
-        mean = self.encode(state)
+        mean = self.network_input(state)
         return mean, torch.zeros_like(mean)
 
     def features(self, latents: Tensor) -> Features:
@@ -161,7 +153,7 @@ class IdentityCodec(Codec):
         return self.statistics.denormalise(cropped, rows=strip.rows)
 
     def decode_linearly(self, latents: Tensor) -> State:
-        """As `decode`, which is linear here."""
+        """Same as `decode`, which is linear."""
         return self.decode(latents)
 
     @property
@@ -173,12 +165,12 @@ class IdentityCodec(Codec):
 class VolumeCodec(Codec):
     """Latent space: a `VolumeVAE` between the normalised state and the latents.
 
-    Latents are standardised per channel over the whole training set, which
-    `autoencoder.fitting.standardise_latents` does once the VAE is trained.
+    Latents are standardised per channel over the whole training set by
+    `autoencoder.fitting.standardise_latents` after the training of the VAE.
 
-    ocean: as `describe_ocean` gives it
-    multiple: of which the network's rows and columns are multiples
-    design: as `CodecDesign` has it
+    ocean: from `describe_ocean`
+    multiple: the padded rows and columns are multiples of this
+    design: the fields of `CodecDesign`
     """
 
     @register_to_config
@@ -188,17 +180,17 @@ class VolumeCodec(Codec):
         self._register_ocean(ocean)
         self.vae = VolumeVAE(
             in_channels=ocean_channels(ocean),
-            further_channels=self.design.mixing * (ocean["levels"] - 1),
+            exchange_channels=self.design.mixing * (ocean["levels"] - 1),
             periodic_x=ocean["periodic_x"],
             design=design,
         )
-        # A raw latent number is `latent_mean` plus `latent_unit` times the standardised one.
+        # raw latent = latent_mean + latent_unit * standardised latent
         self.register_buffer("latent_mean", torch.zeros(self.design.latent_channels))
         self.register_buffer("latent_unit", torch.ones(self.design.latent_channels))
 
     @classmethod
     def from_config(cls, config: Any, **options: Any) -> Any:
-        """As in diffusers. Raises `UserError` for a codec that an earlier version wrote."""
+        """As in diffusers. Raises `UserError` for a codec written by an earlier version."""
         if "design" not in config:
             raise UserError(
                 "an earlier version of Halocline wrote this codec, and its config.json has no "
@@ -213,38 +205,29 @@ class VolumeCodec(Codec):
         factor = self.design.factor
         return self.design.latent_channels, rows // factor, columns // factor
 
-    def encode(self, state: State) -> Tensor:
-        """A state to the mean of the VAE's posterior, standardised `b l h w`."""
-        return self.encode_distribution(state)[0]
-
     def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
-        """A state to mean and standard deviation of the posterior, standardised `b l h w`."""
+        """Mean and standard deviation of the posterior, standardised, each `b l h w`."""
         mean, log_variance = self.vae.encode(self.network_input(state))
         shift, scale = self._standardisation()
         return (mean - shift) / scale, torch.exp(0.5 * log_variance) / scale
 
     def features(self, latents: Tensor) -> Features:
-        """What the VAE's trunk makes of standardised latents, and the raw latents."""
+        """The output of the VAE's trunk for standardised latents, and the raw latents."""
         shift, scale = self._standardisation()
         latents = latents * scale + shift
         return self.vae.features(latents), latents
 
     def cut(self, features: Features, strip: Strip) -> Features:
-        """The strip's own rows, and the raw latents of one more row on each side."""
+        """The strip's own rows of features, and its raw latents with one more row on each side."""
         return self.vae.cut(*features, strip.first, strip.last)
 
     def decode_strip(self, cut: Features, strip: Strip) -> State:
-        """The strip's rows in physical units, mixed."""
+        """The strip's rows in physical units, after mixing."""
         decoded = self.vae.decode_rows(*cut, first=strip.first)
         return self.reconstruct(decoded, first=strip.first * self.design.factor)
 
-    @property
-    def has_linear_decoder(self) -> bool:
-        """Whether the VAE has a linear path."""
-        return self.vae.linear is not None
-
     def decode_linearly(self, latents: Tensor) -> State:
-        """The linear path alone, without the network's part and without mixing.
+        """The linear path alone, without the network and without mixing.
 
         Raises `UserError` for an autoencoder without a linear path.
         """
@@ -257,11 +240,11 @@ class VolumeCodec(Codec):
         return self.statistics.denormalise(self.padding.crop(fields))
 
     def reconstruct(self, decoded: Decoded, *, first: int = 0) -> State:
-        """What the VAE's decoder put out, padded, as a state; the mixing comes last.
+        """The state of the VAE decoder's padded output, mixed last.
 
-        `decoded` holds the padded rows from `first` on, or some of them.
+        first: the first padded row in `decoded`
         """
-        fields, raw = (self.padding.crop(made.float(), first=first) for made in decoded)
+        fields, raw = (self.padding.crop(part.float(), first=first) for part in decoded)
         rows = self.padding.ocean_rows(first, first + decoded[0].shape[2])
         physical = self.statistics.to_physical(fields, rows=rows)
         levels = self.statistics.levels

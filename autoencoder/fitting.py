@@ -1,4 +1,4 @@
-"""What a codec takes from its training states, before and after the training of its network."""
+"""Fits of a codec to its training states, before and after the training of its network."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from autoencoder.codec import VolumeCodec
 from autoencoder.linear import fit
 from data.state import State
 
-EFFECT_PROBE = 0.3  # standard deviations by which latents are moved to measure their effect
+EFFECT_PROBE = 0.3  # standard deviations of the latent perturbation that measures effects
 
 
 def fit_linear_maps(codec: VolumeCodec, states: Callable[[], Iterable[State]]) -> None:
-    """Set the VAE's vertical modes and linear path, where it has them, to the states' own."""
+    """Fit the VAE's vertical modes and linear path, where it has them, to the states.
+
+    states: an iterator over the training states, called once for each fit
+    """
 
     def inputs() -> Iterator[Tensor]:
         return (codec.network_input(state) for state in states())
@@ -24,23 +27,24 @@ def fit_linear_maps(codec: VolumeCodec, states: Callable[[], Iterable[State]]) -
     if vae.modes is not None:
         fit(vae.modes, inputs, design.vertical_modes)
     if vae.linear is not None:
-        fit(vae.linear, lambda: map(vae.seen, inputs()), design.latent_channels)
+        fit(vae.linear, lambda: map(vae.amplitudes, inputs()), design.latent_channels)
 
 
 @torch.no_grad()
 def standardise_latents(codec: VolumeCodec, states: Iterable[State]) -> None:
-    """Measure what the latents are standardised by, over the training states in batches.
+    """Set the codec's standardisation of latents from the training states, in batches.
 
-    Mean 0, and a standard deviation in proportion to the channel's effect on the decoded state,
-    with a mean square over channels of 1. A change of any latent number then changes the state by
-    as much, so the noise of diffusion hides what matters least first, as it does in data space.
+    Standardised latents have mean 0 and, in each channel, a standard deviation proportional to the
+    channel's effect on the decoded state (mean square over channels 1). Equal changes of any two
+    latent values then change the state equally, so diffusion noise hides the least important
+    details first, as in data space.
     """
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for state in states:
         mean, log_variance = codec.vae.encode(codec.network_input(state))
         count += mean[:, 0].numel()
         total = total + mean.double().sum(dim=(0, 2, 3))
-        # The variance of the draws: that of the means plus the posterior's own.
+        # Variance of posterior draws: variance of the means plus the posterior variance.
         draws = mean.double().square() + log_variance.double().exp()
         squares = squares + draws.sum(dim=(0, 2, 3))
     std = (squares / count - (total / count).square()).clamp_min(1e-12).sqrt().float()
@@ -51,9 +55,9 @@ def standardise_latents(codec: VolumeCodec, states: Iterable[State]) -> None:
 
 
 def _effects(codec: VolumeCodec, state: State) -> Tensor:
-    """Rms change of the decoded states, normalised, when one channel of the latents is moved.
+    """Change of the normalised decoded states when each latent channel is perturbed alone, `l`.
 
-    By a random part of its own standard deviation everywhere, `l`; latents have variance 1.
+    The perturbation is white noise of `EFFECT_PROBE` standard deviations; latents have variance 1.
     """
     latents, generator = codec.encode(state), torch.Generator().manual_seed(0)
     before, effects = codec.statistics.normalise(codec.decode(latents)), []

@@ -1,8 +1,7 @@
-"""Layers whose every output cell depends on near cells only.
+"""Layers in which each output cell depends only on nearby cells.
 
-No layer here takes a mean over the whole field, as group normalisation does. So a decoder made of
-them has a finite reach, and a piece of the ocean decoded on its own, with that much around it, is
-the same as in the whole.
+No layer averages over the whole field, as group normalisation does. A decoder built from them has
+a finite reach: a strip decoded with that much surrounding ocean equals the same rows of the whole.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 class NormalisedActivation(nn.Module):
     """SiLU of each cell's channels `c` divided by their root mean square (Zhang and Sennrich 2019).
 
-    `b c h w` to the same.
+    Input and output `b c h w`.
     """
 
     def __init__(self, width: int, *, eps: float = 1e-5) -> None:
@@ -35,10 +34,10 @@ class NormalisedActivation(nn.Module):
 
 
 class _NormalisedSiLU(torch.autograd.Function):
-    """silu(w n) with n = x / sqrt(mean of x^2 over channels + eps), computed once more backwards.
+    """silu(w n) with n = x / sqrt(mean of x^2 over channels + eps); the backward pass recomputes n.
 
-    Left to automatic differentiation it would keep four fields where it keeps one, which is what
-    decides the memory of a guided step.
+    Automatic differentiation would keep four fields instead of one; these fields dominate the
+    memory of a guided step.
     """
 
     @staticmethod
@@ -62,7 +61,7 @@ class _NormalisedSiLU(torch.autograd.Function):
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut; the identity at start. `b c h w` to the same."""
+    """Two 3 x 3 convolutions with a shortcut, initially the identity; `b c h w` to the same."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -74,18 +73,17 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the body makes of `b c h w`."""
+        """`x + body(x)` for `b c h w`."""
         if self.training or not torch.is_grad_enabled():
             return x + self.body(x)
-        # Guidance wants the gradient of a finished network in little memory, at the price of
-        # computing the body once more.
+        # Guidance differentiates the trained network: recomputing the body saves memory.
         return x + checkpoint(self.body, x, use_reentrant=False)
 
 
 class Fold(nn.Module):
-    """Halves rows and columns: 2 x 2 cells become channels, then `width_out` of them.
+    """Halves rows and columns: folds 2 x 2 cells into channels and maps them to `width_out`.
 
-    Where widths allow, the result is learnt as a change of group means of the folded channels
+    Where the widths allow, group means of the folded channels are the shortcut of the learnt map
     (DC-AE, Chen et al. 2024, section 3.2).
     """
 
@@ -104,7 +102,7 @@ class Fold(nn.Module):
 
 
 class Unfold(nn.Module):
-    """Doubles rows and columns: the mirror of `Fold`, with repeated channels as the shortcut."""
+    """Doubles rows and columns: the inverse of `Fold`, with repeated channels as shortcut."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
@@ -126,7 +124,7 @@ def residuals(width: int, count: int) -> nn.Sequential:
 
 
 def fold_stages(channels: tuple[int, ...], blocks: int) -> nn.Sequential:
-    """Residual blocks at the first width, then a fold and blocks for each further one."""
+    """Residual blocks at the first width, then a fold and blocks for each following width."""
     stages: list[nn.Module] = [residuals(channels[0], blocks)]
     for before, width in pairwise(channels):
         stages += [Fold(before, width), residuals(width, blocks)]
@@ -134,7 +132,7 @@ def fold_stages(channels: tuple[int, ...], blocks: int) -> nn.Sequential:
 
 
 def unfold_stages(channels: tuple[int, ...], blocks: int) -> nn.Sequential:
-    """The mirror of `fold_stages`, from the last width to the first."""
+    """`fold_stages` in reverse order, from the last width to the first."""
     widths = tuple(reversed(channels))
     stages: list[nn.Module] = [residuals(widths[0], blocks)]
     for before, width in pairwise(widths):
@@ -143,13 +141,13 @@ def unfold_stages(channels: tuple[int, ...], blocks: int) -> nn.Sequential:
 
 
 def head(width: int, outputs: int, *, kernel: int) -> nn.Sequential:
-    """Normalisation, activation and the last convolution, `kernel` cells a side."""
+    """Normalisation, activation and an output convolution with `kernel` x `kernel` cells."""
     last = nn.Conv2d(width, outputs, kernel, padding=kernel // 2)
     return nn.Sequential(NormalisedActivation(width), last)
 
 
 def zero(convolution: nn.Conv2d) -> nn.Conv2d:
-    """The convolution, with all its parameters 0."""
+    """The convolution with all parameters set to 0."""
     for parameter in convolution.parameters():
         nn.init.zeros_(parameter)
     return convolution

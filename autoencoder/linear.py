@@ -1,7 +1,7 @@
-"""Linear maps of columns and of windows of columns, fitted to the training states.
+"""Linear maps of water columns and of windows of columns, fitted to the training states.
 
-Principal components of what a map sees: no others lose less variance of a column or a weighted
-window. Amplitudes are scaled to variance 1.
+Both use principal components, which retain the most variance of a column or a weighted window.
+Amplitudes are scaled to variance 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from data.errors import UserError
 
 
 class ColumnModes(nn.Module):
-    """Vertical modes: the levels of each column as a few amplitudes, by one linear map."""
+    """Vertical modes: a linear map from each column's `c` channels to `m` amplitudes, and back."""
 
     def __init__(self, fields: int, modes: int) -> None:
         super().__init__()
@@ -39,19 +39,19 @@ class ColumnModes(nn.Module):
         return rearrange(x, "b c y x -> (b y x) c")
 
     def adopt(self, analysis: Tensor, synthesis: Tensor) -> None:
-        """Take over maps of columns, each `m c`."""
+        """Copy the maps of columns, each `m c`."""
         self.analysis.weight.copy_(analysis[..., None, None])
         self.synthesis.weight.copy_(synthesis.T[..., None, None])
 
 
 class LappedMap(nn.Module):
-    """A linear map of overlapping square windows of columns to latent cells, and back.
+    """A linear map from overlapping square windows of columns to latent cells, and back.
 
-    Windows are two latent cells a side and one apart, weighted by a root of Hann's window on the
-    way in and on the way out, so that what is decoded has no edges where windows end (lapped
-    transforms, Malvar and Staelin 1989). Cells at a closed edge, which lie in one window where
-    others lie in two, are scaled up by what they lack. `patch` is the number of cells a side of a
-    latent cell. Everything is in float32, whatever the precision of the networks around it.
+    Windows are two latent cells wide and one apart. Encoding and decoding both weight them by the
+    square root of a Hann window, so decoded fields have no seams at window edges (lapped
+    transforms, Malvar and Staelin 1989). Cells near a closed edge lie in fewer windows and are
+    rescaled accordingly. `patch` is the width of a latent cell in grid cells. Computed in float32,
+    independent of the precision of the networks.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class LappedMap(nn.Module):
         return vectors * self._weights().flatten().repeat(x.shape[1])
 
     def adopt(self, analysis: Tensor, synthesis: Tensor) -> None:
-        """Take over maps of weighted windows, each `l (c p q)`."""
-        for mine, theirs in ((self.analysis, analysis), (self.synthesis, synthesis)):
-            mine.copy_(theirs.reshape(mine.shape) * self._weights())
+        """Copy the maps of weighted windows, each `l (c p q)`."""
+        for weights, fitted in ((self.analysis, analysis), (self.synthesis, synthesis)):
+            weights.copy_(fitted.reshape(weights.shape) * self._weights())
 
     def _half_a_window_wider(self, x: Tensor) -> Tensor:
-        """`x` with the cells around it that the outermost windows reach."""
+        """`x` padded to the extent of the outermost windows."""
         return self._padded(x, self.patch // 2, self.patch - self.patch // 2)
 
     def _padded(self, x: Tensor, before: int, after: int) -> Tensor:
@@ -101,14 +101,14 @@ class LappedMap(nn.Module):
         return F.pad(F.pad(x, (before, after, 0, 0), mode=mode), (0, 0, before, after))
 
     def _coverage(self, cells: int) -> Tensor:
-        """Sum of the squared windows over each of the `cells` between two closed edges."""
+        """Sum of the squared windows at each of `cells` between two closed edges."""
         squares, half = self._root().square(), self.patch // 2
         first, last = squares[half : self.patch], squares[self.patch : self.patch + half]
         inner = torch.ones(cells - self.patch, device=squares.device)
         return torch.cat([first, inner, last])
 
     def _weights(self) -> Tensor:
-        """Root of Hann's window, `p q`: the squares of overlapping windows add up to 1."""
+        """Square root of a Hann window, `p q`: the squares of overlapping windows add up to 1."""
         root = self._root()
         return root[:, None] * root
 
@@ -118,7 +118,7 @@ class LappedMap(nn.Module):
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """No lower precision than the tensors' own; the meta device has none."""
+    """A context without autocast; the meta device has no autocast."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
@@ -126,14 +126,14 @@ def _full_precision(device: torch.device) -> AbstractContextManager[object]:
 
 @torch.no_grad()
 def fit(map_: ColumnModes | LappedMap, inputs: Callable[[], Iterable[Tensor]], count: int) -> None:
-    """Set the map to the `count` leading principal components of `inputs`, batches `b c y x`.
+    """Set the map to the leading `count` principal components of `inputs`, batches `b c y x`.
 
-    Raises `UserError` if a column or window has fewer numbers than that.
+    Raises `UserError` if a column or window has fewer than `count` values.
     """
     values, vectors = torch.linalg.eigh(_covariance(map_.windows(x) for x in inputs()))
     if count > len(values):
         raise UserError(
-            f"{count} components were asked for, of columns or windows of {len(values)} numbers; "
+            f"cannot compute {count} components from columns or windows of {len(values)} values; "
             "lower autoencoder.vertical_modes or latent_channels"
         )
     scale = values[-count:].flip(0).clamp_min(values[-1] * 1e-9).sqrt()
@@ -142,7 +142,7 @@ def fit(map_: ColumnModes | LappedMap, inputs: Callable[[], Iterable[Tensor]], c
 
 
 def _covariance(vectors: Iterable[Tensor]) -> Tensor:
-    """Mean outer product of vectors `n k`, float64; normalised fields have no mean to remove."""
+    """Mean outer product of vectors `n k`, float64; normalised fields have mean 0."""
     count, total = 0, None
     for part in vectors:
         products = (part.T @ part).double()

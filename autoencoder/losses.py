@@ -1,15 +1,15 @@
-"""Named terms of the autoencoder's loss. Each returns a scalar over a batch."""
+"""Functions behind the terms of the autoencoder's loss. Each returns a scalar for a batch."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-NEUTRAL = 1e-3  # kg/m3: density steps below it count as those of a mixed layer
+NEUTRAL = 1e-3  # [kg/m3] density steps below this count as neutral (a mixed layer)
 
 
 def reconstruction_error(reconstruction: Tensor, target: Tensor, wet: Tensor) -> Tensor:
-    """Mean squared error over wet cells, in units of the levels' standard deviations.
+    """Mean squared error over wet cells, in standard deviations of each level.
 
     reconstruction, target: normalised `b c y x`; wet: `c y x`, 1 in the ocean
     """
@@ -18,18 +18,18 @@ def reconstruction_error(reconstruction: Tensor, target: Tensor, wet: Tensor) ->
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence of the posterior `b l h w` from a standard normal, mean over latent numbers."""
+    """KL divergence of the posterior `b l h w` from a standard normal, mean over latent values."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
 
 
 def stratification_error(
     steps: Tensor, true_steps: Tensor, wet_pairs: Tensor, *, neutral: float = NEUTRAL
 ) -> Tensor:
-    """Two-sided error of the density steps between neighbouring levels, sharp where they are small.
+    """Error of the density steps between neighbouring levels, most sensitive near neutral.
 
-    Steps [kg/m3] are compressed by `asinh(step / neutral)`, so that an error of one `neutral` in a
-    mixed column weighs as much as a tenfold error in a stratified one. Both signs count: turning
-    a neutral pair stable costs as much as turning it unstable, so mixed layers stay mixed.
+    Steps [kg/m3] are compressed as `asinh(step / neutral)`, so that an error of one `neutral` in a
+    mixed column weighs as much as a tenfold error in a stratified one. The error is symmetric:
+    making a neutral pair stable costs as much as making it unstable, so mixed layers stay mixed.
 
     steps, true_steps: `b z-1 y x`, positive when stable; wet_pairs: `z-1 y x`
     """
@@ -40,10 +40,10 @@ def stratification_error(
 def created_instability(
     steps: Tensor, true_steps: Tensor, wet_pairs: Tensor, *, neutral: float = NEUTRAL
 ) -> Tensor:
-    """How much less stable pairs are than the truth allows: than neutral, or than its inversion.
+    """Instability beyond that of the truth.
 
-    The one-sided part of `stratification_error` below `min(true step, 0)`: a pair that the truth
-    overturns may overturn as far, and no pair is asked to be more than neutral.
+    The one-sided part of `stratification_error` below `min(true step, 0)`: a pair that is unstable
+    in the truth may be equally unstable, and no pair needs to be more stable than neutral.
 
     steps, true_steps: `b z-1 y x` [kg/m3], positive when stable; wet_pairs: `z-1 y x`
     """
@@ -61,31 +61,32 @@ def censored_error(
     width: float = 0.1,
     tolerance: float = 0.01,
 ) -> Tensor:
-    """Likelihood of a Gaussian that is cut off at a lower bound (Tobin 1958, Econometrica 26).
+    """Negative log-likelihood, censored at a lower bound (Tobin 1958, Econometrica 26).
 
-    Where the truth lies at its bound, all that is known of the uncensored value mu is that it is
-    no higher: the cost is -2 sigma**2 log Phi((bound - mu) / sigma). Elsewhere it is
-    (mu - x)**2, which is 2 sigma**2 times the Gaussian's -log up to a constant. So a value that is
-    to be cut off at its bound may lie below it, and above it costs nearly its squared distance.
+    Where the truth is at its bound, the uncensored value mu is only known to be no higher, and the
+    cost is -2 sigma**2 log Phi((bound - mu) / sigma). Elsewhere it is (mu - x)**2, which is
+    2 sigma**2 times the Gaussian's -log up to a constant. At the bound, values below it cost
+    little and values above it nearly their squared distance.
 
     reconstruction (mu), target (x), bound: normalised `b c y x`; wet: `c y x`, 1 in the ocean
-    width (sigma), tolerance: of "at its bound"; both in units of the levels' standard deviations
+    width (sigma), tolerance: the truth is at its bound if at most this far above it; both in
+        standard deviations of each level
     """
     at_bound = target <= bound + tolerance
-    # In float64: in float32 the gradient of log Phi goes wrong a hundred widths above the bound.
-    # Only where it counts: elsewhere it may overflow, and 0 * inf would spoil the gradient.
-    room = torch.where(at_bound, (bound - reconstruction) / width, 0).double()
-    hidden = -2 * width**2 * torch.special.log_ndtr(room).to(target.dtype)
-    cost = torch.where(at_bound, hidden, (reconstruction - target).square())
+    # float64: in float32 the gradient of log Phi fails a hundred widths above the bound.
+    # Masked before the function: elsewhere it may overflow, and 0 * inf gives NaN gradients.
+    distance = torch.where(at_bound, (bound - reconstruction) / width, 0).double()
+    censored = -2 * width**2 * torch.special.log_ndtr(distance).to(target.dtype)
+    cost = torch.where(at_bound, censored, (reconstruction - target).square())
     return torch.where(wet > 0, cost, 0).sum() / (len(target) * wet.sum())
 
 
 def band_energies(field: Tensor, *, bands: int = 6) -> Tensor:
-    """Energy of `field` `b c h w` in rings of horizontal wavenumber, `b c k`, [units of field]**2.
+    """Energy of `field` `b c h w` in bands of horizontal wavenumber, `b c k`, [units of field]**2.
 
-    Of the anomaly from the mean of h and w under a Hann window in both directions; all rings
-    together hold its variance under the window. Rings are equally wide up to half a cycle per cell,
-    the shortest wave along an axis; the corners beyond belong to the last. Computed in float32.
+    Computed in float32 from the anomaly from the horizontal mean, under a Hann window in both
+    directions; the bands add up to the variance under the window. Bands are equally wide up to half
+    a cycle per cell; the last also contains the higher wavenumbers of diagonal waves.
     """
     field = field.float()
     rows, columns = field.shape[-2:]
@@ -94,22 +95,21 @@ def band_energies(field: Tensor, *, bands: int = 6) -> Tensor:
     power = torch.fft.fft2(anomaly).abs().square() / (rows * columns * window.square().sum())
     frequencies = (torch.fft.fftfreq(size, device=field.device) for size in (rows, columns))
     wavenumber = torch.hypot(*torch.meshgrid(*frequencies, indexing="ij"))
-    ring = (wavenumber * 2 * bands).ceil().clamp(max=bands)  # 0 holds the mean alone
-    # Not a matrix product, which mixed precision would round.
-    return torch.stack([(power * (ring == k)).sum(dim=(-2, -1)) for k in range(1, bands + 1)], -1)
+    band = (wavenumber * 2 * bands).ceil().clamp(max=bands)  # band 0 is the mean
+    # A matrix product would be rounded in mixed precision.
+    return torch.stack([(power * (band == k)).sum(dim=(-2, -1)) for k in range(1, bands + 1)], -1)
 
 
 def _hann(size: int, like: Tensor) -> Tensor:
-    """A Hann window without its two zeros."""
+    """A Hann window without its zeros at both ends."""
     window = torch.hann_window(size + 2, periodic=False, dtype=like.dtype, device=like.device)
     return window[1:-1]
 
 
 def spectral_error(energies: Tensor, true_energies: Tensor, *, floor: float = 1e-5) -> Tensor:
-    """Mean difference of the logarithms of band energies `b c k`, whatever their phases.
+    """Mean absolute difference of the log energies of bands `b c k`; 1 is a factor e.
 
-    1 is a factor e. Smoothing leaves the squared error nearly alone and costs here. Energies far
-    below `floor` (in units of the levels' variance) count as equal, so bands without waves or with
-    only rounding are harmless.
+    It penalises smoothing, which barely changes the squared error. Energies far below `floor` (in
+    variances of each level) count as equal, so empty bands and rounding errors have no effect.
     """
     return ((energies + floor).log() - (true_energies + floor).log()).abs().mean()

@@ -1,10 +1,9 @@
-"""The last layer of the decoder: vertical mixing, as an ocean model does it.
+"""The last layer of the decoder: vertical mixing, as in an ocean model.
 
-Mixed layers are uniform to a thousandth of a kelvin, which no convolution reproduces: what it
-leaves in them is noise, half of it statically unstable. So the network predicts, beside temperature
-and salinity, how strongly neighbouring levels exchange water, and one implicit step of vertical
-diffusion mixes them. Where it predicts strong exchange the column comes out uniform, whatever the
-noise; where it predicts none, nothing changes. Heat and salt of the column are conserved.
+Mixed layers are uniform to a thousandth of a kelvin. Convolutions cannot reproduce this: they leave
+noise, and half of it is statically unstable. The network therefore also predicts the exchange of
+water between neighbouring levels, and one implicit step of vertical diffusion applies it. Strong
+exchange makes a layer uniform; zero exchange changes nothing. Column heat and salt are conserved.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ INITIAL_LOG_EXCHANGE = -4.0
 
 
 def exchange_thickness(raw: Tensor, thickness: Tensor, wet_pairs: Tensor) -> Tensor:
-    """Water exchanged across each interface [m], `b z-1 y x`, 0 at the sea floor and on land.
+    """Water exchanged across each interface [m], `b z-1 y x`; 0 at the sea floor and on land.
 
     raw: the network's output `b z-1 y x`; thickness: `z y x` [m]; wet_pairs: `z-1 y x`
     """
@@ -34,7 +33,7 @@ def exchange_thickness(raw: Tensor, thickness: Tensor, wet_pairs: Tensor) -> Ten
 
 
 def mix(tracers: Tensor, exchange: Tensor, thickness: Tensor) -> Tensor:
-    """One implicit step of vertical diffusion of tracers `b t z y x`, temperature and salinity.
+    """Temperature and salinity `b t z y x` after one implicit step of vertical diffusion.
 
     Solves `h_k (x_k - d_k) = c_{k-1} (x_{k-1} - x_k) + c_k (x_{k+1} - x_k)` for each column, with
     `h` the thickness `z y x` [m], `c` the exchange `b z-1 y x` [m] and `d` the tracers before.
@@ -43,11 +42,11 @@ def mix(tracers: Tensor, exchange: Tensor, thickness: Tensor) -> Tensor:
 
 
 class _ImplicitDiffusion(torch.autograd.Function):
-    """Solution x of `M x = h d`, `M` symmetric tridiagonal, of tracers `b t z y x` at once.
+    """Solves `M x = h d`, `M` symmetric tridiagonal, for all tracers `b t z y x`.
 
-    Its gradient takes one more solution of the same system, `M l = g`: `dE/dd = h l` and
-    `dE/dc_k = -(l_k - l_{k+1}) (x_k - x_{k+1})`, summed over tracers. Left to automatic
-    differentiation, each level's elimination would keep fields of its own.
+    The gradient needs one more solution of the same system, `M l = g`: `dE/dd = h l` and
+    `dE/dc_k = -(l_k - l_{k+1}) (x_k - x_{k+1})`, summed over tracers. Automatic differentiation
+    would keep the intermediate fields of every level.
     """
 
     @staticmethod
@@ -71,15 +70,15 @@ class _ImplicitDiffusion(torch.autograd.Function):
 def _adjoint(
     gradient: Tensor, mixed: Tensor, exchange: Tensor, height: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients with respect to the tracers before and to the exchange, on any device."""
+    """Gradients with respect to the initial tracers and the exchange, on any device."""
     adjoint = _solve(gradient, exchange, height)
     return adjoint * height, -(adjoint.diff(dim=2) * mixed.diff(dim=2)).sum(dim=1)
 
 
 def _solve(right: Tensor, exchange: Tensor, height: Tensor, *, content: bool = False) -> Tensor:
-    """Gaussian elimination of the system for right-hand sides `b t z y x`, on any device.
+    """Gaussian elimination for right-hand sides `b t z y x`, on any device.
 
-    With `content`, `right` is still to be multiplied with the height.
+    content: multiply `right` by the layer thickness first
     """
     right = rearrange(right, "b t z y x -> z t b y x")
     c = rearrange(exchange, "b z y x -> z b y x")
@@ -89,7 +88,7 @@ def _solve(right: Tensor, exchange: Tensor, height: Tensor, *, content: bool = F
     ratios = torch.empty(c.shape, dtype=c.dtype, device=c.device)
     for k in range(1, levels):
         torch.div(c[k - 1], pivots[k - 1] + c[k - 1], out=ratios[k - 1])
-        # c - c * ratio would be the same, but strong exchange leaves no digits in it.
+        # Equal to c - c * ratio, without its cancellation for strong exchange.
         pivots[k].addcmul_(pivots[k - 1], ratios[k - 1])
         pivots[k - 1] += c[k - 1]
         x[k].addcmul_(ratios[k - 1], x[k - 1])

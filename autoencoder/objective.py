@@ -1,7 +1,7 @@
-"""The autoencoder and its loss as one module, so that distributed training wraps both.
+"""The autoencoder and its loss in one module, so that distributed training wraps both.
 
-A term of the loss is a function of a `Comparison`, with a name in `TERMS` and a weight of that name
-in `autoencoder.settings.LossSettings`.
+To add a loss term, write a function of a `Comparison`, register it in `TERMS`, and give
+`autoencoder.settings.LossSettings` a weight of the same name.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from data.state import State
 from guidance.seawater import EquationOfState, freezing_temperature
 from guidance.stratification import density_steps, wet_pairs
 
-# Of these terms another one counts, `jittered_NAME`, where latents are jittered.
+# With latent jitter, each of these terms has a second version, `jittered_NAME`.
 JITTERED = ("stratification", "created_instability")
 
-# Rectangles of ocean with the channels of a state whose spectra are compared there.
+# Land-free boxes, each with the channels of a state whose spectra are compared there.
 SpectralBoxes = Sequence[tuple[Box, list[int]]]
 
 
 @dataclass(frozen=True)
 class Stratification:
-    """How density steps are computed.
+    """Computes density steps with a fixed equation of state and grid.
 
     interface_depth: `z-1` [m]; wet_pairs: `z-1 y x`, True between two wet cells
     """
@@ -43,8 +43,8 @@ class Stratification:
     def steps(self, state: State) -> Tensor:
         """Density steps `b z-1 y x` [kg/m3].
 
-        State by state, which keeps an equation's many intermediate fields in the cache. Gradients
-        leave out how expansion coefficients change, by a part of what a step itself is of them.
+        One state at a time, to keep the intermediate fields in cache. The gradient takes the
+        expansion coefficients as constants.
         """
         depth = self.interface_depth
         parts = [
@@ -56,11 +56,11 @@ class Stratification:
 
 @dataclass(frozen=True)
 class Comparison:
-    """True states and what the codec made of them; what terms share is computed once, if at all.
+    """True states and their reconstruction; quantities shared by terms are computed on demand.
 
     decoded: the network's output, padded; mean, log_variance: of the latents, `b l h w`
-    jitter: what is added to `mean` for another decode, in units of its spread `b l h w`
-    boxes: where spectra are compared
+    jitter: noise on `mean` for a second decode, in units of its spread, `b l h w`
+    boxes: the boxes in which spectra are compared
     """
 
     codec: VolumeCodec
@@ -79,7 +79,7 @@ class Comparison:
 
     @property
     def wet_pairs(self) -> Tensor:
-        """Pairs of wet cells one above the other `z-1 y x`."""
+        """Interfaces between two wet cells, `z-1 y x`."""
         return self.stratification.wet_pairs
 
     @cached_property
@@ -109,9 +109,9 @@ class Comparison:
 
     @cached_property
     def jittered_steps(self) -> Tensor:
-        """Density steps `b z-1 y x` [kg/m3] of what perturbed latents decode to."""
+        """Density steps `b z-1 y x` [kg/m3] of the states decoded from jittered latents."""
         if self.jitter is None:
-            raise ValueError("no jitter was drawn for this comparison")
+            raise ValueError("this comparison has no latent jitter")
         spread = self.mean.detach().std(dim=(0, 2, 3), correction=0)[:, None, None]
         latents = self.mean + spread * self.jitter
         return self.stratification.steps(self.codec.reconstruct(self.codec.vae.decode(latents)))
@@ -145,7 +145,7 @@ def _jittered_created_instability(c: Comparison) -> Tensor:
 
 
 def _censored(c: Comparison) -> Tensor:
-    """Temperature is no lower than the freezing point of the truth's salinity, salinity than 0."""
+    """Temperature is bounded by the freezing point at the true salinity, salinity by 0."""
     truth, depth = c.truth, c.codec.grid_depth.to(c.truth.temperature)[:, None, None]
     freezing = freezing_temperature(truth.salinity, depth)
     bounds = State(freezing, torch.zeros_like(freezing), truth.sea_level)
@@ -179,15 +179,15 @@ TERMS: dict[str, Term] = {
 
 
 class AutoencoderObjective(nn.Module):
-    """Named losses of a batch of states.
+    """The loss of a batch of states, by term and in total.
 
-    codec: whose VAE is trained; its statistics normalise the states
-    eos: the data's equation of state, for the terms of static stability
-    losses: weight of each term of `TERMS` beside the reconstruction error; 0 leaves it out
-    latent_jitter: standard deviation of noise on the latents, in units of each latent channel's
-        over the batch, under which the terms of the density steps are judged a second time; 0: not
+    codec: the codec to train; its statistics normalise the states
+    eos: the data's equation of state, for the density steps
+    losses: weight of each term of `TERMS`, relative to the reconstruction error; 0 disables it
+    latent_jitter: standard deviation of noise on the latents, relative to each channel's spread in
+        the batch; the density-step terms are also computed from the noisy latents; 0 disables it
 
-    Raises UserError if a term cannot be had on the codec's grid.
+    Raises UserError if the codec's grid does not support a term.
     """
 
     _interface_depth: Tensor
@@ -211,14 +211,14 @@ class AutoencoderObjective(nn.Module):
         self._boxes = _spectral_boxes(codec) if "spectral" in self._weights else ()
 
     def forward(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses of `batch` `b c y x` (physical units) under noise from `generator`."""
+        """Losses of `batch` `b c y x` (physical units); `generator` draws the latent noise."""
         comparison = self.compare(batch, generator)
         losses = {name: TERMS[name](comparison) for name in self._weights}
         weighted = [weight * losses[name] for name, weight in self._weights.items()]
         return losses | {"loss": torch.stack(weighted).sum()}
 
     def compare(self, batch: Tensor, generator: torch.Generator) -> Comparison:
-        """The states of `batch` `b c y x` (physical units) with what the codec makes of them."""
+        """Compare the states of `batch` `b c y x` (physical units) with their reconstruction."""
         codec = self.codec
         state = State.from_channels(batch, levels=codec.statistics.levels)
         shape = (len(batch), *codec.latent_shape)
@@ -235,7 +235,7 @@ class AutoencoderObjective(nn.Module):
 
 
 def _active(losses: Mapping[str, float], *, jitter: bool) -> dict[str, float]:
-    """The terms that count, with their weights."""
+    """The terms with a non-zero weight, and their weights."""
     active = {name: weight for name, weight in losses.items() if weight}
     if jitter:
         active |= {f"jittered_{name}": active[name] for name in JITTERED if name in active}
@@ -243,7 +243,7 @@ def _active(losses: Mapping[str, float], *, jitter: bool) -> dict[str, float]:
 
 
 def _spectral_boxes(codec: VolumeCodec) -> SpectralBoxes:
-    """The largest box of ocean at a few levels with their channels, sea level at the surface."""
+    """The largest land-free box at a few levels, with its channels; sea level at the surface."""
     grid = codec.grid
     levels, channels = grid.shape[0], codec.statistics.channels
     boxes = [
@@ -253,7 +253,7 @@ def _spectral_boxes(codec: VolumeCodec) -> SpectralBoxes:
     if not boxes:
         side = f"{SMALLEST_SIDE} x {SMALLEST_SIDE}"
         raise UserError(
-            f"the spectral loss needs a rectangle of {side} cells without land, and this grid "
+            f"the spectral loss needs a rectangle of {side} cells without land, but this grid "
             f"of {grid.shape[1]} x {grid.shape[2]} cells has none; set "
             "autoencoder.losses.spectral to 0"
         )

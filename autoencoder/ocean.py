@@ -1,4 +1,4 @@
-"""What a model remembers of the ocean that it was trained on, and what it refuses."""
+"""The ocean on which a model was trained: its grid, statistics and conventions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GRID_FIELDS = ("depth", "thickness", "area", "wet", "longitude", "latitude")
 
 
 def describe_ocean(archive: Archive) -> dict[str, Any]:
-    """What a model's configuration says of the ocean that it was made for."""
+    """The ocean's entry in a model's configuration: sizes, conventions and grid digest."""
     levels, rows, columns = archive.grid.shape
     return {
         "levels": levels,
@@ -40,19 +40,18 @@ def describe_ocean(archive: Archive) -> dict[str, Any]:
 
 
 def ocean_channels(ocean: dict[str, Any]) -> int:
-    """Channels of a state: all levels of temperature and salinity, and sea level if there is one.
+    """Channels of a state: all levels of temperature and salinity, and sea level if present.
 
-    ocean: as `describe_ocean` gives it
+    ocean: from `describe_ocean`
     """
     return 2 * ocean["levels"] + ocean["sea_level"]
 
 
 class OceanMemory(ModelMixin, ConfigMixin):
-    """A model that knows its ocean: statistics, grid, equation of state, kind of salinity.
+    """A model that stores its ocean: statistics, grid, equation of state, salinity units.
 
-    Its configuration has `ocean`, as `describe_ocean` gives it, and `multiple`, of which the rows
-    and columns of the network's input are multiples. The arrays are buffers, so they are saved as
-    safetensors with the weights.
+    Its configuration has `ocean`, from `describe_ocean`, and `multiple`: the rows and columns of
+    the network's input are padded to multiples of it. Arrays are buffers, saved with the weights.
     """
 
     def _register_ocean(self, ocean: dict[str, Any]) -> None:
@@ -77,7 +76,7 @@ class OceanMemory(ModelMixin, ConfigMixin):
             self.register_buffer(f"grid_{name}", torch.zeros(shapes[name], dtype=torch.float64))
 
     def adopt(self, grid: OceanGrid, statistics: Statistics) -> None:
-        """Take over the grid and the statistics of the training data."""
+        """Copy the grid and the statistics of the training data."""
         self.statistics.load_state_dict(statistics.state_dict())
         for name in GRID_FIELDS:
             values = np.asarray(getattr(grid, name), dtype=np.float64)
@@ -85,7 +84,7 @@ class OceanMemory(ModelMixin, ConfigMixin):
 
     @property
     def grid(self) -> OceanGrid:
-        """The grid that the model was trained on."""
+        """The grid of the training data."""
         arrays = {name: getattr(self, f"grid_{name}").cpu().numpy() for name in GRID_FIELDS}
         return OceanGrid(
             **arrays | {"wet": arrays["wet"] > 0},
@@ -95,7 +94,7 @@ class OceanMemory(ModelMixin, ConfigMixin):
 
     @property
     def padding(self) -> Padding:
-        """Between the ocean's rows and columns and those of the network."""
+        """Padding from the ocean's rows and columns to the network's."""
         _, rows, columns = self.grid_wet.shape
         return Padding(
             rows, columns, self.config.multiple, periodic_x=self.config.ocean["periodic_x"]
@@ -107,18 +106,18 @@ class OceanMemory(ModelMixin, ConfigMixin):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with any weight or statistic: tells whose latents a cache holds."""
+        """Digest of all weights and statistics; it identifies the codec of cached latents."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def check_grid(self, grid: OceanGrid) -> None:
-        """Raise `UserError` unless `grid` is the one that the model was trained on."""
+        """Raise `UserError` unless `grid` is the grid of the training data."""
         self.statistics.check_grid(grid)
 
     def check_archive(self, archive: StateArchive) -> None:
-        """Raise `UserError`, naming the first difference, unless the model fits the archive.
+        """Raise `UserError`, naming the first difference, unless the archive fits the model.
 
         It must have the grid, variables, units and equation of state of the training data.
         """
@@ -128,17 +127,17 @@ class OceanMemory(ModelMixin, ConfigMixin):
             if found[name] != self.config.ocean[name]:
                 raise UserError(
                     f"the archive has {name.replace('_', ' ')} {found[name]}, but the model was "
-                    f"trained with {self.config.ocean[name]}: use a model of such data, or train "
-                    "one."
+                    f"trained with {self.config.ocean[name]}: use or train a model for these data."
                 )
 
 
 def land_and_position(shares: Tensor, *, rows: int, columns: int) -> Tensor:
     """Maps of land and position for each latent cell, `5 h w`.
 
-    shares: of the surface and of the column that are wet, padded `2 y x`; rows, columns: h, w
-    The maps are these shares, the distance north (-1 to 1), and the cosine and sine of the position
-    in x. Without them a network with periodic convolutions cannot know where it is.
+    shares: wet fraction of the surface and of the column, padded, `2 y x`; rows, columns: h, w
+
+    The maps are these fractions, the position in y (-1 to 1), and cosine and sine of the position
+    in x. Without them, periodic convolutions have no information about position.
     """
     surface, column = F.adaptive_avg_pool2d(shares, (rows, columns))
     north = torch.linspace(-1, 1, rows, device=shares.device)[:, None].expand(rows, columns)

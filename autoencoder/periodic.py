@@ -1,4 +1,4 @@
-"""Convolutions that continue around a periodic x axis."""
+"""Convolutions on a periodic x axis."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class PeriodicConv2d(nn.Conv2d):
 
 
 def make_periodic(network: nn.Module) -> None:
-    """Turn every padded convolution of `network` into a periodic one, in place.
+    """Make every padded convolution of `network` periodic in x, in place.
 
-    For networks from elsewhere, whose layers offer no padding mode for one axis alone.
+    Needed for diffusers networks, whose padding modes apply to both axes.
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and module.padding not in {0, (0, 0), "valid"}:

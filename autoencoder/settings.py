@@ -1,4 +1,4 @@
-"""What a configuration says of the codec: its design, its loss and its training."""
+"""Settings of the codec: design, loss and training."""
 
 from __future__ import annotations
 
@@ -11,42 +11,57 @@ from training.plan import TrainingPlan
 
 
 class CodecDesign(Section):
-    """The networks of a latent-space codec, whatever the ocean that they are for."""
+    """The networks of a latent-space codec, independent of the ocean."""
 
     latent_channels: int = Field(16, gt=0)
-    patch: int = Field(1, gt=0, description="cells a side that the first layer folds into channels")
+    patch: int = Field(
+        1, gt=0, description="the first layer folds patches of N x N cells into channels; this is N"
+    )
     channels: Widths = (96, 128)
-    blocks: int = Field(2, gt=0, description="residual blocks in a stage")
-    mixing: bool = Field(True, description="the decoder ends in predicted vertical mixing")
-    vertical_modes: int = Field(0, ge=0, description="column modes around the network; 0: none")
-    linear_path: bool = Field(False, description="principal components beside the network")
+    blocks: int = Field(2, gt=0, description="residual blocks per stage")
+    mixing: bool = Field(True, description="end the decoder with predicted vertical mixing")
+    vertical_modes: int = Field(
+        0, ge=0, description="number of vertical modes around the network; 0: none"
+    )
+    linear_path: bool = Field(
+        False, description="add a linear map (principal components) in parallel to the network"
+    )
 
     @property
     def factor(self) -> int:
-        """How many cells a side one latent cell covers."""
+        """Width of a latent cell in grid cells."""
         return self.patch * 2 ** (len(self.channels) - 1)
 
 
 class LossSettings(Section):
-    """Weights of the autoencoder's loss terms beside the reconstruction error; 0 leaves one out."""
+    """Weights of the loss terms relative to the reconstruction error; 0 disables a term."""
 
-    kl: float = Field(1e-6, ge=0, description="per latent number")
-    stratification: float = Field(0.0, ge=0, description="density steps, both signs of error")
-    created_instability: float = Field(0.0, ge=0, description="density steps, only overturning")
-    spectral: float = Field(0.0, ge=0, description="band energies of horizontal spectra")
-    censored: float = Field(0.0, ge=0, description="likelihood at freezing point and salinity 0")
+    kl: float = Field(1e-6, ge=0, description="KL divergence, mean over latent values")
+    stratification: float = Field(0.0, ge=0, description="error of the density steps, both signs")
+    created_instability: float = Field(
+        0.0, ge=0, description="error of the density steps, only instability"
+    )
+    spectral: float = Field(
+        0.0, ge=0, description="error of horizontal spectra, in wavenumber bands"
+    )
+    censored: float = Field(
+        0.0,
+        ge=0,
+        description="error with temperature censored at the freezing point and salinity at 0",
+    )
     latent_jitter: float = Field(
         0.0,
         ge=0,
-        description="no weight, but noise in units of the latents' spread: under it the terms of "
-        "the density steps count once more",
+        description="standard deviation of noise on the latents, relative to their spread (not a "
+        "weight): the density-step terms are also computed from the noisy latents; 0: off",
     )
 
     @model_validator(mode="after")
     def _jitter_has_terms(self) -> Self:
         if self.latent_jitter and not (self.stratification or self.created_instability):
             raise ValueError(
-                "latent_jitter repeats stratification and created_instability, and both are 0"
+                "latent_jitter repeats the terms stratification and created_instability, but both "
+                "are 0"
             )
         return self
 
@@ -57,7 +72,7 @@ class LossSettings(Section):
 
 
 class AutoencoderSettings(CodecDesign):
-    """The codec: a VAE, or the identity, which makes the diffusion a data-space model."""
+    """The codec: a VAE, or the identity for diffusion in data space."""
 
     kind: Literal["vae", "identity"] = "vae"
     losses: LossSettings = LossSettings()
@@ -65,5 +80,5 @@ class AutoencoderSettings(CodecDesign):
 
     @property
     def design(self) -> CodecDesign:
-        """The design alone."""
+        """The fields of `CodecDesign`."""
         return CodecDesign(**{name: getattr(self, name) for name in CodecDesign.model_fields})

@@ -1,9 +1,8 @@
-"""Strips of rows, in which a codec decodes.
+"""Strips of rows, the units in which a codec decodes.
 
-A strip is so small that what its states need stays in a processor's cache. The codec computes what
-needs all latents once (`features`), takes from it what a strip needs (`cut`) and makes the strip's
-rows (`decode_strip`). Guidance takes the gradient of each strip on its own, which keeps its memory
-small.
+Strips are small enough to stay in a processor's cache. The codec computes the part that needs all
+latents once (`features`), selects each strip's input (`cut`) and decodes its rows (`decode_strip`).
+Guidance differentiates one strip at a time, which limits its memory.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ import torch
 
 from data.grid import Padding
 
-# Numbers of a state in a strip: 1 MB in float32, which stays in a processor's cache; on an
-# accelerator what is large enough to fill it (not measured).
+# Values of a state in a strip: 1 MB in float32, which fits in a processor's cache; on an
+# accelerator, enough to occupy it (not measured).
 STRIP_NUMBERS, ACCELERATOR_STRIP_NUMBERS = 2**18, 2**26
 
 
 class Strip(NamedTuple):
-    """Latent rows `first` to `last` - 1, and the rows of the ocean that they decode to."""
+    """Latent rows `first` to `last` - 1, and the corresponding rows of the ocean."""
 
     first: int
     last: int
@@ -30,15 +29,15 @@ class Strip(NamedTuple):
 def strips_of_rows(
     padding: Padding, *, latent_rows: int, channels: int, device: torch.device
 ) -> list[Strip]:
-    """Strips that make up the ocean.
+    """The strips that cover the ocean.
 
-    channels: of all the states that are decoded together
-    device: on which they are decoded
+    channels: total channels of the states decoded together
+    device: the device of the decoder
     """
     padded_rows, columns = padding.padded_shape
     cells = padded_rows // latent_rows
-    most = STRIP_NUMBERS if device.type in ("cpu", "meta") else ACCELERATOR_STRIP_NUMBERS
-    size = max(1, most // (channels * columns * cells))
+    values = STRIP_NUMBERS if device.type in ("cpu", "meta") else ACCELERATOR_STRIP_NUMBERS
+    size = max(1, values // (channels * columns * cells))
     spans = [(first, min(first + size, latent_rows)) for first in range(0, latent_rows, size)]
     strips = [
         Strip(first, last, padding.ocean_rows(first * cells, last * cells)) for first, last in spans

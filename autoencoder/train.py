@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -33,9 +32,9 @@ CODECS: dict[str, type[Codec]] = {codec.__name__: codec for codec in (VolumeCode
 def train_codec(
     stage: Stage, settings: AutoencoderSettings, *, archive: StateArchive, diffusion_stages: int
 ) -> None:
-    """Fit statistics, train the VAE (if there is one) and publish the codec; resumes by itself.
+    """Fit statistics, train the VAE (if any) and publish the codec; an interrupted run resumes.
 
-    diffusion_stages: of the denoiser, which halves the latent grid between two of them
+    diffusion_stages: stages of the denoiser, which halves the latent grid between stages
     """
     if stage.is_done:
         return
@@ -58,7 +57,7 @@ def train_codec(
 
 
 def build_codec(settings: AutoencoderSettings, archive: Archive, *, diffusion_stages: int) -> Codec:
-    """An untrained codec that knows the grid and the statistics of the training states."""
+    """An untrained codec with the grid and the statistics of the training states."""
     codec = design_codec(settings, describe_ocean(archive), diffusion_stages=diffusion_stages)
     statistics = Statistics.from_archive(archive, indices=archive.indices("train"))
     codec.adopt(archive.grid, statistics)
@@ -71,12 +70,12 @@ def build_codec(settings: AutoencoderSettings, archive: Archive, *, diffusion_st
 def design_codec(
     settings: AutoencoderSettings, ocean: dict[str, Any], *, diffusion_stages: int
 ) -> Codec:
-    """A codec of this design that knows nothing of the data yet.
+    """An untrained codec without statistics.
 
-    ocean: as `autoencoder.ocean.describe_ocean` gives it
+    ocean: from `autoencoder.ocean.describe_ocean`
     """
     halvings = 2 ** (diffusion_stages - 1)
-    # Every process starts from the same weights; distributed wrappers broadcast them once more.
+    # The same initial weights in every process, and in every run with this seed.
     torch.manual_seed(settings.training.seed)
     if settings.kind == "identity":
         return IdentityCodec(ocean=ocean, multiple=halvings)
@@ -95,7 +94,7 @@ def build_trainer(
     directory: Path,
     diffusion_stages: int,
 ) -> Trainer:
-    """Everything that the autoencoder's training needs, assembled."""
+    """The trainer of the autoencoder."""
     objective = AutoencoderObjective(
         codec,
         eos=equation_of_state(archive.equation_of_state),
@@ -131,17 +130,14 @@ def load_codec(folder: Path) -> Codec:
 
 
 def _design(settings: AutoencoderSettings) -> dict[str, object]:
-    """What is trained, beside how: a checkpoint of another network or loss is not resumed."""
+    """Network and loss settings; only checkpoints with the same ones are resumed."""
     design = settings.model_dump(mode="json", exclude={"training", "losses"})
     losses = settings.losses.model_dump()
     return design | {f"losses.{name}": value for name, value in losses.items()}
 
 
 def _states(archive: Archive, codec: Codec, *, batch_size: int) -> Iterator[State]:
-    device = codec.grid_depth.device
-    for part in _parts(archive.indices("train"), batch_size):
-        yield archive.read(part).map(lambda field: field.to(device))
-
-
-def _parts(indices: np.ndarray, size: int) -> list[np.ndarray]:
-    return [indices[start : start + size] for start in range(0, len(indices), size)]
+    indices, device = archive.indices("train"), codec.grid_depth.device
+    for start in range(0, len(indices), batch_size):
+        batch = archive.read(indices[start : start + batch_size])
+        yield batch.map(lambda field: field.to(device))

@@ -1,7 +1,7 @@
 """Tridiagonal systems of water columns, compiled for the CPU: implicit diffusion and its adjoint.
 
-Some hundred columns `n` are solved together, level by level: few enough for what is on the way to
-stay in cache, and side by side, so that several are computed by one instruction.
+A few hundred columns `n` are solved together, level by level: few enough to stay in cache, and
+contiguous in memory, so that the loops are vectorised.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from guidance.compiled import arrays, in_stretches, kernel
+from guidance.compiled import arrays, in_threads, kernel
 
 Array = NDArray[Any]
 COLUMNS_TOGETHER = 512
 
 
 def solve(before: Tensor, exchange: Tensor, height: Tensor) -> Tensor:
-    """Tracers `b t z y x` after one implicit step of diffusion (see `autoencoder.mixing.mix`).
+    """Tracers `b t z y x` after one implicit step of diffusion; see `autoencoder.mixing.mix`.
 
     exchange: `b z-1 y x` [m]; height: `z y x` [m], nowhere 0
     """
     mixed = torch.empty(before.shape, dtype=before.dtype)
     fields = _as_columns(before, *_matching(before, exchange, height), mixed)
-    in_stretches(
-        lambda first, last: _solve_stretch(first, last, *fields),
+    in_threads(
+        lambda first, last: _solve_range(first, last, *fields),
         fields[-1].shape[-1],
         cells=mixed.numel(),
     )
@@ -38,16 +38,16 @@ def solve(before: Tensor, exchange: Tensor, height: Tensor) -> Tensor:
 def adjoint(
     gradient: Tensor, mixed: Tensor, exchange: Tensor, height: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradient with respect to the tracers before, and with respect to the exchange.
+    """Gradients with respect to the initial tracers and to the exchange.
 
-    gradient: that with respect to the `mixed` tracers, `b t z y x` both
+    gradient: the gradient with respect to `mixed`; both `b t z y x`
     """
     by_tracers = torch.empty(mixed.shape, dtype=mixed.dtype)
     by_exchange = torch.empty(exchange.shape, dtype=mixed.dtype)
     coefficients = _matching(mixed, exchange, height)
     fields = _as_columns(gradient, mixed, *coefficients, by_tracers, by_exchange)
-    in_stretches(
-        lambda first, last: _adjoint_stretch(first, last, *fields),
+    in_threads(
+        lambda first, last: _adjoint_range(first, last, *fields),
         fields[-1].shape[-1],
         cells=mixed.numel(),
     )
@@ -55,9 +55,9 @@ def adjoint(
 
 
 def _matching(tracers: Tensor, exchange: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
-    """Exchange and height of the tracers' columns; raises an error if they are of others.
+    """Exchange and height expanded to the tracers' columns; raises an error if they do not fit.
 
-    Kernels do not notice when they read beyond an array.
+    Kernels do not check array bounds.
     """
     samples, _, levels, *plane = tracers.shape
     return exchange.expand(samples, levels - 1, *plane), height.expand(levels, *plane)
@@ -68,7 +68,7 @@ def _as_columns(*fields: Tensor) -> list[Array]:
 
 
 @kernel
-def _solve_stretch(
+def _solve_range(
     first: int, last: int, before: Array, exchange: Array, height: Array, mixed: Array
 ) -> None:
     """Solve columns `first` to `last` - 1 of all samples."""
@@ -83,7 +83,7 @@ def _solve_stretch(
 
 
 @kernel
-def _adjoint_stretch(
+def _adjoint_range(
     first: int,
     last: int,
     gradient: Array,
@@ -107,13 +107,13 @@ def _adjoint_stretch(
 
 
 class _Work(NamedTuple):
-    """Of the columns that are solved together, level by level and therefore close in memory.
+    """Work arrays of the columns that are solved together.
 
-    pivots: of the elimination, `z n`; ratios: of the exchange across the upper interface of a level
-    to the pivot above it, and 0 at the surface and at the floor, `z+1 n`; x: the solution, `z n`;
-    carried: what goes from a level to the next, `n`. The last is an array of its own because a loop
-    that reads one level of a field and writes another is not vectorised, nor one that works on many
-    arrays.
+    pivots: pivots of the elimination, `z n`
+    ratios: exchange across a level's upper interface over the pivot above, `z+1 n`; 0 at both ends
+    x: the solution, `z n`
+    carried: values passed from one level to the next, `n`. A separate array, because loops that
+        read one level and write another, or use many arrays, are not vectorised.
     """
 
     pivots: Array
@@ -135,16 +135,16 @@ def _work_space(height: Array) -> _Work:
 
 @kernel
 def _unsigned(start: int, last: int) -> tuple[Any, Any]:
-    """The first column and the number of them, in a type that cannot count from the end.
+    """First column and number of columns as unsigned integers.
 
-    Whether an index does would otherwise be asked at each access, and no loop be vectorised.
+    Signed indices are checked for negative values at each access, which prevents vectorisation.
     """
     return np.uint64(start), np.uint64(min(COLUMNS_TOGETHER, last - start))
 
 
 @kernel
 def _factorise(exchange: Array, height: Array, n: Any, width: Any, work: _Work) -> None:
-    """Set pivots and ratios."""
+    """Compute pivots and ratios of the elimination."""
     pivots, ratios, carried = work.pivots, work.ratios, work.carried
     levels = height.shape[0]
     carried[:] = 0
@@ -155,7 +155,7 @@ def _factorise(exchange: Array, height: Array, n: Any, width: Any, work: _Work) 
             pivot = without + c
             ratio = c / pivot
             pivots[k, i], ratios[k + 1, i] = pivot, ratio
-            # c - c * ratio would be the same, but strong exchange leaves no digits in it.
+            # Equal to c - c * ratio, without its cancellation for strong exchange.
             carried[i] = without * ratio
     for i in range(width):
         pivots[levels - 1, i] = height[levels - 1, n + i] + carried[i]
@@ -163,7 +163,7 @@ def _factorise(exchange: Array, height: Array, n: Any, width: Any, work: _Work) 
 
 @kernel
 def _descend(right: Array, height: Array, weighted: bool, n: Any, width: Any, work: _Work) -> None:
-    """Eliminate downwards from the right-hand side, which `weighted` is first to be by height."""
+    """Forward elimination of the right-hand side, multiplied by height first if `weighted`."""
     ratios, x, carried = work.ratios, work.x, work.carried
     carried[:] = 0
     for k in range(x.shape[0]):
@@ -176,11 +176,11 @@ def _descend(right: Array, height: Array, weighted: bool, n: Any, width: Any, wo
 
 @kernel
 def _ascend(height: Array, weighted: bool, n: Any, width: Any, work: _Work, result: Array) -> None:
-    """Substitute upwards; the result is the solution, or `weighted`, height times it."""
+    """Back substitution; the result is the solution, multiplied by height if `weighted`."""
     pivots, ratios, x, carried = work.pivots, work.ratios, work.x, work.carried
     carried[:] = 0
     levels = x.shape[0]
-    for done in range(levels):  # a range that counts down is not vectorised
+    for done in range(levels):  # loops over descending ranges are not vectorised
         k = levels - 1 - done
         for i in range(width):
             carried[i] = x[k, i] / pivots[k, i] + ratios[k + 1, i] * carried[i]
@@ -194,7 +194,7 @@ def _ascend(height: Array, weighted: bool, n: Any, width: Any, work: _Work, resu
 def _products_of_steps(
     adjoint: Array, mixed: Array, add: bool, n: Any, width: Any, total: Array
 ) -> None:
-    """Minus the products of both fields' steps between levels, `z-1 n`; `add` them or set them."""
+    """Minus the product of both fields' vertical differences, `z-1 n`; added if `add`, else set."""
     for k in range(total.shape[0]):
         for i in range(width):
             step = mixed[k + 1, n + i] - mixed[k, n + i]

@@ -1,4 +1,4 @@
-"""The VAE of ocean volumes: levels and variables are channels, rows and columns are compressed."""
+"""The VAE of ocean volumes: levels and variables are channels; rows and columns are compressed."""
 
 from __future__ import annotations
 
@@ -17,92 +17,94 @@ from autoencoder.settings import CodecDesign
 
 LOG_VARIANCE_RANGE = (-30.0, 10.0)
 EXCHANGE_MODES = 8
-INITIAL_LOG_VARIANCE = -4.0  # beside a linear path, whose latents have variance 1
+INITIAL_LOG_VARIANCE = -4.0  # with a linear path, whose latents have variance 1
 
-# Normalised fields `b c y x` and the further channels `b d y x`, of which there may be none.
+# Normalised fields `b c y x` and the raw vertical exchange `b d y x` (d may be 0).
 Decoded = tuple[Tensor, Tensor]
 
 
 class VolumeVAE(ModelMixin, ConfigMixin):
-    """Encodes `b c y x` (normalised) to a Gaussian over `b l h w`.
+    """Encodes normalised fields `b c y x` to a Gaussian over latents `b l h w`.
 
     y and x are multiples of the design's `factor`.
 
     in_channels: c, all levels of all variables
-    further_channels: of what is decoded, beside c
-    periodic_x: whether the x axis closes on itself
-    design: as `CodecDesign` has it; l is its latent_channels. Vertical modes are between the fields
-        and all that follows, network and linear path. Beside a linear path the network learns what
-        that leaves.
+    exchange_channels: d, decoded in addition to c; the raw exchange of `autoencoder.mixing`
+    periodic_x: whether the x axis is periodic
+    design: the fields of `CodecDesign`; l is its latent_channels. Vertical modes are applied before
+        both network and linear path. With a linear path the network learns the residual.
     """
 
     @register_to_config
     def __init__(
         self,
         in_channels: int,
-        further_channels: int,
+        exchange_channels: int,
         periodic_x: bool,
         design: dict[str, Any],
     ) -> None:
         super().__init__()
         self.design = d = CodecDesign(**design)
-        self._seen, made = in_channels, further_channels
-        self.modes = self.further = self.linear = None
+        self._inputs, exchanges = in_channels, exchange_channels
+        self.modes = self.exchange = self.linear = None
         if d.vertical_modes:
             self.modes = ColumnModes(in_channels, d.vertical_modes)
-            self._seen, made = d.vertical_modes, min(further_channels, EXCHANGE_MODES)
-            self.further = nn.Conv2d(made, further_channels, 1) if further_channels else None
-        self.encoder = _encoder(d, inputs=self._seen)
+            self._inputs, exchanges = d.vertical_modes, min(exchange_channels, EXCHANGE_MODES)
+            if exchange_channels:
+                self.exchange = nn.Conv2d(exchanges, exchange_channels, 1)
+        self.encoder = _encoder(d, inputs=self._inputs)
         self.trunk = _trunk(d)
-        self.head = _patches(d, outputs=self._seen + made)
+        self.head = _patches(d, outputs=self._inputs + exchanges)
         if d.linear_path:
-            self.linear = LappedMap(self._seen, d.latent_channels, d.factor, periodic_x=periodic_x)
-            self._leave_all_to_linear_path()
+            self.linear = LappedMap(
+                self._inputs, d.latent_channels, d.factor, periodic_x=periodic_x
+            )
+            self._start_at_linear_path()
         if periodic_x:
             make_periodic(self)
 
     @property
     def reach(self) -> int:
-        """How many latent cells away a decoded cell may depend on.
+        """Radius, in latent cells, of the latents on which a decoded cell depends.
 
-        The first convolution and the deepest blocks (or the linear path, which reaches 1), then
-        blocks at finer stages.
+        The first convolution reaches 1 (as does the linear path); each block adds two cells of its
+        stage, which are half as wide from stage to stage.
         """
         blocks, stages = self.design.blocks, len(self.design.channels)
         return math.ceil(1 + sum(2 * blocks / 2**stage for stage in range(stages)))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the posterior, each `b l h w`."""
-        seen = self.seen(x)
-        mean, log_variance = self.encoder(seen).float().chunk(2, dim=1)
+        amplitudes = self.amplitudes(x)
+        mean, log_variance = self.encoder(amplitudes).float().chunk(2, dim=1)
         if self.linear is not None:
-            mean = mean + self.linear.encode(seen).float()
+            mean = mean + self.linear.encode(amplitudes).float()
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def seen(self, x: Tensor) -> Tensor:
-        """What network and linear path see of normalised fields: the fields, or their modes."""
+    def amplitudes(self, x: Tensor) -> Tensor:
+        """Amplitudes of vertical modes `b m y x` of fields `b c y x`; the fields without modes."""
         return x if self.modes is None else self.modes.encode(x)
 
-    def fields(self, seen: Tensor) -> Tensor:
-        """The normalised fields `b c y x` of what network and linear path put out."""
-        return seen if self.modes is None else self.modes.decode(seen)
+    def fields(self, amplitudes: Tensor) -> Tensor:
+        """The inverse of `amplitudes`: `b m y x` to normalised fields `b c y x`."""
+        return amplitudes if self.modes is None else self.modes.decode(amplitudes)
 
     def decode(self, latents: Tensor) -> Decoded:
-        """Latents `b l h w` to normalised fields `b c y x` and the further channels."""
+        """Latents `b l h w` to normalised fields `b c y x` and the raw exchange `b d y x`."""
         return self.decode_rows(self.features(latents), latents, first=0)
 
     def features(self, latents: Tensor) -> Tensor:
-        """What the decoder knows before its last layer, `b f v u`."""
+        """The decoder's features before its last layer, `b f v u`."""
         return self.trunk(latents)
 
     def cut(
         self, features: Tensor, latents: Tensor, first: int, last: int
     ) -> tuple[Tensor, Tensor]:
-        """Views of what the cells of latent rows `first` to `last` - 1 need of both.
+        """Views of the features and latents needed to decode latent rows `first` to `last` - 1.
 
-        The head reads its own rows of the features; the linear path one more latent on each side.
+        The head needs only these rows; the linear path one more latent row on each side.
         """
-        rows = self.design.factor // self.design.patch  # of the features, for each latent's
+        rows = self.design.factor // self.design.patch  # feature rows per latent row
         around = int(self.linear is not None)
         return (
             features[:, :, first * rows : last * rows],
@@ -110,24 +112,24 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         )
 
     def decode_rows(self, features: Tensor, latents: Tensor, *, first: int) -> Decoded:
-        """The cells of latent rows from `first` on, from what `cut` gives."""
-        made = self.head(features).float()
-        fields, further = made.split([self._seen, made.shape[1] - self._seen], dim=1)
+        """The cells of the latent rows from `first` on, from the output of `cut`."""
+        output = self.head(features).float()
+        fields, exchange = output.split([self._inputs, output.shape[1] - self._inputs], dim=1)
         if self.linear is not None:
             before = min(first, 1) * self.design.factor
             fields = fields + _rows(self.linear.decode(latents), before, fields.shape[2])
-        if self.further is not None:
-            further = self.further(further)
-        return self.fields(fields), further
+        if self.exchange is not None:
+            exchange = self.exchange(exchange)
+        return self.fields(fields), exchange
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Decoded, Tensor, Tensor]:
-        """Reconstruction from a posterior draw made with `noise` `b l h w`, mean, log variance."""
+        """Reconstruction from a posterior sample with `noise` `b l h w`, mean and log variance."""
         mean, log_variance = self.encode(x)
-        fields, further = self.decode(mean + torch.exp(0.5 * log_variance) * noise)
-        return (fields.float(), further.float()), mean, log_variance
+        fields, exchange = self.decode(mean + torch.exp(0.5 * log_variance) * noise)
+        return (fields.float(), exchange.float()), mean, log_variance
 
-    def _leave_all_to_linear_path(self) -> None:
-        """Start with networks that put out 0, and a posterior narrower than the latents."""
+    def _start_at_linear_path(self) -> None:
+        """Initialise the networks to output 0, and the posterior narrower than the latents."""
         zero(_last_convolution(self.head))
         last = zero(_last_convolution(self.encoder))
         assert last.bias is not None
@@ -136,7 +138,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
 
 
 def _rows(x: Tensor, first: int, count: int) -> Tensor:
-    """`count` rows of `x` `b c y x`; all of them at no cost."""
+    """`count` rows of `x` `b c y x`, without a copy if these are all rows."""
     return x if count == x.shape[2] else x[:, :, first : first + count]
 
 
@@ -157,7 +159,7 @@ def _trunk(d: CodecDesign) -> nn.Module:
 
 
 def _patches(d: CodecDesign, *, outputs: int) -> nn.Module:
-    """From features to cells, the mirror of the encoder's first layer."""
+    """From features to cells, the inverse layout of the encoder's first layer."""
     last = head(d.channels[0], outputs * d.patch**2, kernel=1)
     return nn.Sequential(last, nn.PixelShuffle(d.patch))
 

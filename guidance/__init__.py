@@ -1,1 +1,1 @@
-"""Sea water physics, and the constraints that steer sampling."""
+"""Seawater physics, and constraints that guide sampling by gradients through the decoder."""

@@ -1,12 +1,13 @@
 """Velocities and sea level in geostrophic balance with temperature and salinity.
 
-The balance is hydrostatic, dp/dz = g rho with z down, and geostrophic, f u = -(dp/dy) / rho0 and
-f v = (dp/dx) / rho0: together the thermal wind, by which horizontal differences of density are
-vertical shear (Vallis 2017, Atmospheric and Oceanic Fluid Dynamics, section 2.8). A reference says
-how fast the water moves at one depth. What wind, friction and inertia add is not in it.
+Hydrostatic balance, dp/dz = g rho with z down, and geostrophic balance, f u = -(dp/dy) / rho0 and
+f v = (dp/dx) / rho0, give the thermal wind: horizontal density gradients determine vertical shear
+(Vallis 2017, Atmospheric and Oceanic Fluid Dynamics, section 2.8). A reference fixes the velocity
+at one depth. Effects of wind, friction and inertia are not included.
 
-Pressure is taken at equal depths on both sides of a face, and density at the depth of its level, so
-that partial cells and a sloping sea floor make no flow. All arithmetic is in float64.
+Pressure is compared at equal depths on both sides of a face, and density is computed at the depth
+of its level, so that partial cells and a sloping sea floor cause no flow. All arithmetic is in
+float64.
 """
 
 from __future__ import annotations
@@ -35,10 +36,9 @@ Reference = Literal["floor", "sea_level"] | float
 class Velocities(NamedTuple):
     """Horizontal velocities `b z y x` [m/s] on the faces of a C grid, along its x and y axes.
 
-    u: on the face between columns x and x + 1, the cell's eastern one; v: between rows y and y + 1,
-    its northern one, as NEMO and Veros index them. MITgcm indexes western and southern faces: there
-    it is `u.roll(1, -1)` and `v.roll(1, -2)`. 0 on land, on faces that touch it and on those of the
-    edge.
+    u: on eastern faces, between columns x and x + 1; v: on northern faces, between rows y and
+    y + 1, indexed as in NEMO and Veros. MITgcm uses western and southern faces: `u.roll(1, -1)` and
+    `v.roll(1, -2)`. 0 on land, on faces that touch land and on faces at the edge.
     """
 
     u: Tensor
@@ -57,19 +57,19 @@ def balanced_velocities(
     """The geostrophic flow of a state, in its float type.
 
     reference: "floor", no flow at the sea floor; a number, the depth of no motion [m], or the floor
-        where that is shallower; or "sea_level", the surface flow is that of the state's sea level
-    coriolis: f [1/s] at the cells' centres, `y x` or `y 1`; by default that of the latitudes
-    equator_scale: the flow is weighted by 1 - exp(-(f / f_s)^2) with f_s the f of this latitude
-        [degrees], so that it ends smoothly where f is 0: 63 % are left at the scale, 99 % at 2.15
-        times it. The weight, and 2.2 degrees, are those of the f-plane part of Lagerloef et al.
-        1999 (J. Geophys. Res. 104, 23313); their beta-plane part is left out.
+        where shallower; or "sea_level", surface flow from the state's sea level
+    coriolis: f [1/s] at cell centres, `y x` or `y 1`; default: from the latitudes
+    equator_scale: the flow is multiplied by 1 - exp(-(f / f_s)^2), with f_s the f of this latitude
+        [degrees], so that it vanishes smoothly at the equator: the factor is 63 % at the scale and
+        99 % at 2.15 times the scale. Weight and default are those of the f-plane part of Lagerloef
+        et al. 1999 (J. Geophys. Res. 104, 23313); their beta-plane part is omitted.
 
-    Slopes of density are averaged to a face from the up to four faces around it that are open, as
-    the Coriolis force of C-grid models is. The flow's depth mean is not free of divergence: models
-    with a rigid lid or a free surface settle that themselves.
+    Density gradients at a face are averages over the open ones of the four surrounding faces, as
+    for the Coriolis force of C-grid models. The depth-mean flow may diverge: models with a rigid
+    lid or a free surface remove this divergence themselves.
 
-    Raises UserError for a reference that is no depth or that the state lacks, for a grid whose axes
-    do not run east and north, and for one on a plane without `coriolis`.
+    Raises UserError for an invalid reference or one missing in the state, for a grid whose axes are
+    not right-handed, and for a grid on a plane without `coriolis`.
     """
     _check_reference(state, reference)
     _check_axes(grid)
@@ -88,14 +88,13 @@ def balanced_velocities(
 def balanced_sea_level(
     state: State, *, eos: EquationOfState, grid: OceanGrid, depth: float = inf
 ) -> Tensor:
-    """The sea level `b y x` [m] under which there is no flow at `depth` [m], or at the sea floor.
+    """The sea level `b y x` [m] for which the flow vanishes at `depth` [m], or at the sea floor.
 
-    Wherever the ocean is deeper this is the steric height, -1 / rho0 times the integral of the
-    density anomaly down to `depth`. Elsewhere heights of unequally deep columns do not compare, and
-    what is found is the sea level whose slopes come nearest to those that still the water at the
-    shallower floor of each two neighbours (least squares by area). Area mean 0, land 0; basins
-    without a connection are each about 0. Float type as the state's. Conjugate gradients: about as
-    many passes over the grid as it has columns and rows.
+    Where the ocean is deeper than `depth` this is the steric height, -1 / rho0 times the integral
+    of the density anomaly down to `depth`. Elsewhere it is the area-weighted least-squares fit to
+    the slopes for which the flow vanishes at the shallower floor of each pair of neighbours. Area
+    mean 0, 0 on land, about 0 on average in each unconnected basin; float type of the state.
+    Solved by conjugate gradients, with about as many iterations as the grid has rows and columns.
 
     Raises UserError if the depth is not above 0.
     """
@@ -113,10 +112,10 @@ def balanced_sea_level(
 
 
 def density_anomaly(state: State, *, eos: EquationOfState, grid: OceanGrid) -> Tensor:
-    """Density less its level's mean [kg/m3], both at the level's depth: `b z y x`, float64, land 0.
+    """Density minus its level's mean [kg/m3] at the level's depth: `b z y x`, float64, 0 on land.
 
-    A level's own mean has no horizontal slope, so no flow comes from it; without it the anomalies
-    of pressure are small and hold no compression.
+    The mean of a level causes no flow; without it pressure anomalies are small and compression
+    cancels.
     """
     device = state.temperature.device
     depth = _tensor(grid.depth).to(device)[:, None, None]
@@ -131,8 +130,8 @@ def density_anomaly(state: State, *, eos: EquationOfState, grid: OceanGrid) -> T
 class _Faces(NamedTuple):
     """The faces between each cell and the next along an axis.
 
-    axis: X or Y; height: `z y x` [m], what both cells have open, 0 where one is land or missing;
-    distance: `y x` [m], between the cells' centres
+    axis: X or Y; height: `z y x` [m], open height of the face, 0 where one cell is land or missing;
+    distance: `y x` [m], between the cell centres
     """
 
     axis: int
@@ -160,20 +159,20 @@ def _faces(grid: OceanGrid, *, like: Tensor) -> tuple[_Faces, _Faces]:
 
 
 def _slope(field: Tensor, faces: _Faces) -> Tensor:
-    """Difference over distance across the faces, shaped as `field` `b z y x`; 0 where closed."""
+    """Gradient of `field` `b z y x` across the faces, same shape; 0 where closed."""
     difference = field.roll(-1, faces.axis) - field
     return torch.where(faces.open[: field.shape[1]], difference / faces.distance, 0.0)
 
 
 def _onto_faces(centred: Tensor, faces: _Faces) -> Tensor:
-    """Mean of the two cells of each face, of a field `... y x` at the centres."""
+    """Mean of a cell-centred field `... y x` over the two cells of each face."""
     return 0.5 * (centred + centred.roll(-1, faces.axis))
 
 
 def _mean_of_four(values: Tensor, *, across: _Faces, on: _Faces) -> Tensor:
-    """Values `b z y x` at the faces `across` averaged to the faces `on`, four to one.
+    """Values `b z y x` at the faces `across`, averaged over the four faces around each face `on`.
 
-    Closed faces do not count; 0 where all four are closed.
+    Closed faces are excluded; 0 where all four are closed.
     """
     counts = across.open[: values.shape[1]].to(values)
     sums = values * counts
@@ -186,7 +185,7 @@ def _mean_of_four(values: Tensor, *, across: _Faces, on: _Faces) -> Tensor:
 
 
 def _down_to(depth: float, values: Tensor, faces: _Faces) -> Tensor:
-    """Values times the part of each face that lies above `depth` [m]: integrates when summed."""
+    """Values times the open height above `depth` [m]; the sum over levels is the integral."""
     top = faces.height.cumsum(0) - faces.height
     return values * torch.minimum((depth - top).clamp(min=0), faces.height)
 
@@ -194,9 +193,9 @@ def _down_to(depth: float, values: Tensor, faces: _Faces) -> Tensor:
 def _pressure_slope(
     state: State, density: Tensor, *, across: _Faces, on: _Faces, reference: Reference
 ) -> Tensor:
-    """Slope of pressure over rho0 [m/s2] across some faces, at those of the other axis, `b z y x`.
+    """Pressure gradient over rho0 [m/s2] across some faces, at the other axis' faces, `b z y x`.
 
-    At the middle of each face; 0 where that is closed.
+    At the middle of each face; 0 where closed.
     """
     slope = _mean_of_four(_slope(density, across), across=across, on=on)
     steps = slope * on.height
@@ -212,16 +211,16 @@ def _pressure_slope(
 
 
 def _planetary(latitude: FloatArray) -> Tensor:
-    """The Coriolis parameter f = 2 Omega sin(latitude) [1/s] at latitudes [degrees]."""
+    """The Coriolis parameter f = 2 Omega sin(latitude) [1/s]; latitude [degrees]."""
     return _tensor(2 * EARTH_ROTATION * np.sin(np.deg2rad(latitude)))
 
 
 def _coriolis(grid: OceanGrid, given: FloatArray | None) -> Tensor:
-    """f [1/s] at the centres, `y x`."""
+    """f [1/s] at cell centres, `y x`."""
     if given is None and grid.horizontal_units != "degrees":
         raise UserError(
-            f"the grid lies on a plane (in {grid.horizontal_units}) and has no latitude; give the "
-            "Coriolis parameter at the cells' centres, coriolis [1/s]."
+            f"the grid is on a plane (in {grid.horizontal_units}) and has no latitude; give the "
+            "Coriolis parameter at cell centres, coriolis [1/s]."
         )
     rows = grid.latitude if grid.latitude.ndim == 2 else grid.latitude[:, None]
     f = _planetary(rows) if given is None else _tensor(given)
@@ -234,11 +233,11 @@ def _inverse(f: Tensor, scale: Tensor) -> Tensor:
 
 
 def _surface_of_slopes(slopes: list[Tensor], faces: tuple[_Faces, _Faces], area: Tensor) -> Tensor:
-    """The heights `b y x` whose slopes come nearest to the given ones across the faces of `area`.
+    """The heights `b y x` that best fit the given slopes across the faces.
 
-    Least squares weighted by area: a Poisson equation on the wet columns.
+    Least squares weighted by area, a Poisson equation on the wet columns.
     """
-    # Both sides are written as flows between columns: a difference of height times a weight.
+    # Both sides are sums of fluxes between columns: differences of height times a weight.
     weights = [
         torch.where(face.open[0], _onto_faces(area, face) / face.distance**2, 0.0) for face in faces
     ]
@@ -266,30 +265,30 @@ def _conjugate_gradients(
     *,
     tolerance: float = 1e-10,
 ) -> Tensor:
-    """Solve `equation(x) = right` for each `y x` of the batch, preconditioned by the diagonal.
+    """Solve `equation(x) = right` for each sample `y x`, preconditioned by the diagonal.
 
-    The equation is linear, symmetric and positive, but for constants; tolerance: of the rms of what
-    is left of `right`, relative.
+    The equation is linear, symmetric and positive definite except for constants.
+    tolerance: rms of the residual relative to that of `right`
     """
     inverse = torch.where(diagonal > 0, 1 / diagonal, 0.0)
-    x, left = torch.zeros_like(right), right
-    direction = inverse * left
-    energy = _dot(left, direction)
+    x, residual = torch.zeros_like(right), right
+    direction = inverse * residual
+    energy = _dot(residual, direction)
     enough = tolerance**2 * _dot(right, right)
     for _ in range(right[0].numel()):
-        if (_dot(left, left) <= enough).all():
+        if (_dot(residual, residual) <= enough).all():
             break
         image = equation(direction)
         step = energy / _dot(direction, image).clamp(min=1e-300)
-        x, left = x + step * direction, left - step * image
-        smooth = inverse * left
-        energy, former = _dot(left, smooth), energy
+        x, residual = x + step * direction, residual - step * image
+        smooth = inverse * residual
+        energy, former = _dot(residual, smooth), energy
         direction = smooth + energy / former.clamp(min=1e-300) * direction
     return x
 
 
 def _tensor(values: FloatArray) -> Tensor:
-    """As a float64 tensor, of its own shape even if it is 0-dimensional."""
+    """The values as a float64 tensor of the same shape."""
     return torch.from_numpy(np.array(values, dtype=np.float64))
 
 
@@ -300,19 +299,19 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 def _check_reference(state: State, reference: Reference) -> None:
     if reference == "sea_level" and state.sea_level is None:
         raise UserError(
-            "these states have no sea level to refer velocities to; take the sea floor (floor) or "
-            "a depth of no motion [m] as the reference."
+            "these states have no sea level as a reference of velocities; use the sea floor "
+            "(floor) or a depth of no motion [m]."
         )
     unknown = isinstance(reference, str) and reference not in ("floor", "sea_level")
     if unknown or (not isinstance(reference, str) and not reference > 0):
         raise UserError(
-            f"velocities cannot be referred to {reference!r}: give floor, sea_level or a depth of "
+            f"{reference!r} is no reference of velocities; give floor, sea_level or a depth of "
             "no motion above 0 m."
         )
 
 
 def _check_axes(grid: OceanGrid) -> None:
-    """The axes x, y and up are a right-handed system, however the grid is turned."""
+    """Raise `UserError` unless x, y and up are a right-handed system, for any orientation."""
     x, y = grid.longitude, grid.latitude
     if x.ndim == 1:
         x, y = np.meshgrid(x, y)
@@ -324,6 +323,6 @@ def _check_axes(grid: OceanGrid) -> None:
         east = (east[0] + 180) % 360 - 180, (east[1] + 180) % 360 - 180
     if np.median(east[0] * north[1] - east[1] * north[0]) <= 0:
         raise UserError(
-            "the grid's rows or columns run backwards (its x and y axes are not right-handed): "
-            "reverse one axis of the states and the grid so that y runs north where x runs east."
+            "the grid's x, y and up axes are not right-handed; reverse one axis of "
+            "the states and the grid, so that y points north where x points east."
         )

@@ -1,4 +1,4 @@
-"""From settings to the guide that they describe."""
+"""Builds the guide from its settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from guidance.terms import Ocean
 
 
 def build_guide(settings: GuidanceSettings, ocean: Ocean) -> SteeringGuide:
-    """The guide of chains whose states are the ocean's."""
+    """The guide for sampling states of an ocean."""
     kind = SampleGuide if settings.acts_on == "noisy_sample" else EstimateGuide
     terms = [WeightedTerm(term.build(ocean), term.weight, term) for term in settings.terms]
     return kind(terms, settings)

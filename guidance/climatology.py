@@ -1,4 +1,4 @@
-"""Means over the ocean, and what constraints need to know of true states beyond a codec's."""
+"""Statistics of the training states that constraints need in addition to the codec's."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from guidance.stratification import density_steps, wet_pairs
 
 Per = Literal["sample", "ensemble"]
 
-CLIMATOLOGY = "climatology.json"  # in a model's folder
+CLIMATOLOGY = "climatology.json"  # file in a model's folder
 CLIMATOLOGY_STATES = 64
-TOLERATED = 0.999  # share of a level's pairs whose inversions count as the data's own
+TOLERATED = 0.999  # quantile of an interface's inversions in the data that guidance tolerates
 
 
 class HorizontalMean:
-    """Means over the wet area of each level, of each sample or of the batch.
+    """Means over the wet area of each level, per sample or over the batch.
 
-    Of the ensemble, every sample is given the batch's mean, and with it the batch's energy.
+    With `per="ensemble"` every sample gets the batch mean, and with it the batch's energy.
     """
 
     def __init__(self, grid: OceanGrid, *, per: Per) -> None:
         if per not in ("sample", "ensemble"):
-            raise UserError(f"A mean is per {per!r}; write 'sample' or 'ensemble'.")
+            raise UserError(f"Means per {per!r} are unknown; use 'sample' or 'ensemble'.")
         self._per = per
         area = torch.from_numpy(grid.area) * wet_tensor(grid)
         self._share = area / area.sum((1, 2), keepdim=True).clamp(min=torch.finfo().tiny)
@@ -47,12 +47,12 @@ class HorizontalMean:
 
 @dataclass(frozen=True)
 class Climatology:
-    """Statistics of true states, on levels `z` or interfaces `z-1`; 0 where nothing is wet.
+    """Statistics of the training states, on levels `z` or interfaces `z-1`; 0 without wet cells.
 
-    density, density_std: horizontal-mean potential density, referenced to the surface, and the
-        spread of single cells about their own mean over time [kg/m3]
-    step_std: spread of locally referenced density steps likewise [kg/m3]
-    tolerance: inversion [kg/m3] that 99.9 % of a state's pairs of that interface stay below
+    density: horizontal-mean potential density referenced to the surface [kg/m3]
+    density_std: standard deviation of that density in time, rms over cells [kg/m3]
+    step_std: standard deviation of the locally referenced density steps in time, rms [kg/m3]
+    tolerance: the 99.9 % quantile of an interface's inversions, mean over states [kg/m3]
     """
 
     density: Tensor
@@ -61,7 +61,7 @@ class Climatology:
     tolerance: Tensor
 
     def as_dict(self) -> dict[str, list[float]]:
-        """Plain numbers, to be saved."""
+        """The statistics as lists of numbers, for JSON."""
         return {field.name: getattr(self, field.name).double().tolist() for field in fields(self)}
 
     @classmethod
@@ -83,7 +83,7 @@ def saved_climatology(folder: Path) -> Climatology:
 
 
 def training_climatology(archive: StateArchive) -> Climatology:
-    """The climatology of some of an archive's training states."""
+    """The climatology of `CLIMATOLOGY_STATES` training states, evenly spaced in the archive."""
     indices = spread_out(archive.indices("train"), CLIMATOLOGY_STATES)
     states = (archive.read([int(index)]) for index in indices)
     eos = equation_of_state(archive.equation_of_state)
@@ -92,7 +92,10 @@ def training_climatology(archive: StateArchive) -> Climatology:
 
 @torch.no_grad()
 def climatology(states: Iterable[State], *, grid: OceanGrid, eos: EquationOfState) -> Climatology:
-    """The climatology of states that are given one by one, or in batches; two at least."""
+    """The climatology of at least two states, given one by one or in batches.
+
+    Raises `UserError` for fewer.
+    """
     wet, interface_depth = wet_tensor(grid), torch.from_numpy(grid.interface_depth)
     pairs = wet_pairs(wet)
     density, steps = _Moments(), _Moments()
@@ -103,9 +106,7 @@ def climatology(states: Iterable[State], *, grid: OceanGrid, eos: EquationOfStat
         steps.add(step * pairs)
         tolerances.append(_tolerance(step, pairs))
     if steps.count < 2:
-        raise UserError(
-            f"Guidance by the data's statistics needs 2 states; there are {steps.count}"
-        )
+        raise UserError(f"The climatology needs at least 2 training states, found {steps.count}")
     return Climatology(
         density=HorizontalMean(grid, per="sample")(density.mean[None])[0],
         density_std=_level_spread(density, wet),
@@ -115,7 +116,7 @@ def climatology(states: Iterable[State], *, grid: OceanGrid, eos: EquationOfStat
 
 
 class _Moments:
-    """Mean and sum of squared deviations of fields, one at a time (Welford 1962)."""
+    """Running mean and sum of squared deviations of fields (Welford 1962)."""
 
     def __init__(self) -> None:
         self.count, self.mean, self.squares = 0, torch.zeros(1), torch.zeros(1)
@@ -128,13 +129,13 @@ class _Moments:
 
 
 def _level_spread(moments: _Moments, wet: Tensor) -> Tensor:
-    """Root of the mean variance over the wet places of each level, `z`."""
+    """Standard deviation in time, rms over the wet cells of each level, `z`."""
     variance = (moments.squares / moments.count * wet).sum((1, 2))
     return (variance / wet.sum((1, 2)).clamp(min=1)).sqrt()
 
 
 def _tolerance(step: Tensor, pairs: Tensor) -> Tensor:
-    """What `TOLERATED` of the inversions `z-1 y x` of each interface stay below, `z-1`."""
+    """The `TOLERATED` quantile of each interface's inversions `z-1 y x`, `z-1`."""
     inversions = (-step).clamp(min=0)
     return torch.stack(
         [

@@ -1,7 +1,7 @@
 """Convective adjustment of water columns, compiled for the CPU.
 
-Neighbouring rows of cells are screened together, level by level; only columns that overturn are
-then taken out and adjusted, one at a time.
+Rows of cells are screened level by level; only unstable columns are then extracted and adjusted,
+one at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from data.grid import OceanGrid
 from data.state import State
-from guidance.compiled import arrays, in_stretches, kernel, kernel_of_functions, plain_array
+from guidance.compiled import arrays, in_threads, kernel, kernel_of_functions, plain_array
 from guidance.tracing import DensityStep
 
 Array = NDArray[Any]
@@ -25,11 +25,11 @@ Array = NDArray[Any]
 def joined_layers(
     state: State, *, step: DensityStep, grid: OceanGrid, tolerance: float
 ) -> Tensor | None:
-    """Which layers must mix with the next for all columns to be stable, `b z-1 y x` bool.
+    """Whether each layer must mix with the next for stable columns, `b z-1 y x` bool.
 
-    step: the compiled density step. None if all columns are stable already.
+    step: the compiled density step. Returns None if all columns are stable.
     """
-    # Kernels do not notice when they read beyond an array.
+    # Kernels do not check array bounds.
     for field in (state.temperature, state.salinity):
         if field.shape != (len(state), *grid.shape):
             raise ValueError(f"fields {tuple(field.shape)} on a grid of {grid.shape}")
@@ -48,7 +48,7 @@ def joined_layers(
     def join(first: int, last: int) -> None:
         _join_rows(first, last, step, water, tolerance, joined, overturns)
 
-    in_stretches(join, samples * rows, cells=temperature.size)
+    in_threads(join, samples * rows, cells=temperature.size)
     return torch.from_numpy(joined) if overturns.any() else None
 
 
@@ -56,14 +56,14 @@ def group_means(values: Tensor, thickness: Array, joined: Tensor) -> Tensor:
     """Replace each layer of a group by the group's thickness-weighted mean, `b z y x`.
 
     thickness: `z y x`; joined: `b z-1 y x`, True where a layer shares a group with the next.
-    Layers that are a group of their own keep their bits. Differentiable in the values.
+    Single layers are returned bitwise unchanged. Differentiable in the values.
     """
     means: Tensor = _GroupMeans.apply(values, plain_array(thickness, np.float64), joined)
     return means
 
 
 class _GroupMeans(torch.autograd.Function):
-    """A layer's share in its group's mean is its thickness over the group's."""
+    """Averages over groups; a layer's weight is its thickness over the group's."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, thickness: Array, joined: Tensor) -> Tensor:
@@ -87,12 +87,12 @@ def _spread_over_groups(
     def average(first: int, last: int) -> None:
         _average_rows(first, last, adjoint, thickness, *fields)
 
-    in_stretches(average, values.shape[0] * values.shape[2], cells=values.numel())
+    in_threads(average, values.shape[0] * values.shape[2], cells=values.numel())
     return spread
 
 
 class _Water(NamedTuple):
-    """What the columns hold: temperature and salinity `b z y x`, the rest of the grid `z y x`."""
+    """Water columns on their grid: temperature and salinity `b z y x`, other fields `z y x`."""
 
     temperature: Array
     salinity: Array
@@ -102,18 +102,18 @@ class _Water(NamedTuple):
 
 
 class _Column(NamedTuple):
-    """One column: all `z`, but what belongs to interfaces, which is `z-1`."""
+    """One column: arrays `z`, and arrays `z-1` of interfaces."""
 
     temperature: Array
     salinity: Array
     thickness: Array
-    mixed_temperature: Array  # in the float type of the state: what is tested is what is returned
+    mixed_temperature: Array  # in the float type of the state, so that the result itself is tested
     mixed_salinity: Array
     changed: Array  # layers whose group has grown
     wet_pairs: Array
     interface_depth: Array
     joined: Array
-    joined_anew: Array
+    newly_joined: Array
 
 
 @kernel_of_functions
@@ -126,7 +126,7 @@ def _join_rows(
     joined: Array,
     overturns: Array,
 ) -> None:
-    """Set `joined` in rows `first` to `last` - 1 of all samples, and whether a row overturns."""
+    """Set `joined` and `overturns` in rows `first` to `last` - 1 of all samples."""
     rows, columns = water.wet.shape[1:]
     column = _empty_column(water)
     in_column = np.empty(columns, np.bool_)
@@ -137,7 +137,7 @@ def _join_rows(
         for x in range(columns):
             if in_column[x]:
                 overturns[row] = True
-                _take_out(water, joined, sample, y, x, column)
+                _extract(water, joined, sample, y, x, column)
                 _join_column(step, column, tolerance)
                 joined[sample, :, y, x] = column.joined
 
@@ -146,7 +146,7 @@ def _join_rows(
 def _screen_row(
     step: DensityStep, water: _Water, tolerance: float, sample: int, y: int, unstable: Array
 ) -> None:
-    """Find the unstable pairs of a row."""
+    """Set `unstable` for the pairs of a row."""
     levels, _, columns = water.wet.shape
     for k in range(levels - 1):
         upper_t, lower_t = water.temperature[sample, k, y], water.temperature[sample, k + 1, y]
@@ -166,7 +166,7 @@ def _screen_row(
 
 @kernel
 def _any_level(pairs: Array, y: int, found: Array) -> None:
-    """Which columns `x` of the row have a True among the pairs `z-1 y x`."""
+    """Set `found` where a column `x` of the row has a True among its pairs `z-1 y x`."""
     found[:] = False
     for k in range(pairs.shape[0]):
         here = pairs[k, y]
@@ -192,8 +192,8 @@ def _empty_column(water: _Water) -> _Column:
 
 
 @kernel
-def _take_out(water: _Water, unstable: Array, sample: int, y: int, x: int, column: _Column) -> None:
-    """Fill the column from the fields; its unstable pairs are joined anew."""
+def _extract(water: _Water, unstable: Array, sample: int, y: int, x: int, column: _Column) -> None:
+    """Copy a column from the fields; its unstable pairs are newly joined."""
     levels = water.wet.shape[0]
     for k in range(levels):
         column.mixed_temperature[k] = water.temperature[sample, k, y, x]
@@ -203,12 +203,12 @@ def _take_out(water: _Water, unstable: Array, sample: int, y: int, x: int, colum
         column.thickness[k] = water.thickness[k, y, x]
     for k in range(levels - 1):
         column.wet_pairs[k] = water.wet[k, y, x] & water.wet[k + 1, y, x]
-        column.joined[k] = column.joined_anew[k] = unstable[sample, k, y, x]
+        column.joined[k] = column.newly_joined[k] = unstable[sample, k, y, x]
 
 
 @kernel_of_functions
 def _join_column(step: DensityStep, column: _Column, tolerance: float) -> None:
-    """Mix groups and join those that overturn, until none does."""
+    """Mix groups and join unstable neighbours until the column is stable."""
     growing = True
     while growing:
         _mix_new_groups(column)
@@ -217,12 +217,12 @@ def _join_column(step: DensityStep, column: _Column, tolerance: float) -> None:
 
 @kernel
 def _mix_new_groups(column: _Column) -> None:
-    """Give the layers of groups that have grown their mean; mark them as changed."""
+    """Mix the groups that have grown, and mark their layers as changed."""
     levels, first = len(column.changed), 0
     while first < levels:
         last, grown = first, False
         while last < levels - 1 and column.joined[last]:
-            grown |= column.joined_anew[last]
+            grown |= column.newly_joined[last]
             last += 1
         column.changed[first : last + 1] = grown
         if grown:
@@ -245,13 +245,13 @@ def _mix(column: _Column, first: int, last: int) -> None:
 
 @kernel_of_functions
 def _join_unstable(step: DensityStep, column: _Column, tolerance: float) -> bool:
-    """Join the groups that overturn where one has changed; whether there were any.
+    """Join neighbouring groups that are unstable, if one has changed; return whether any were.
 
-    Within a group the density step is exactly 0, and between unchanged ones it is what it was.
+    Density steps are exactly 0 within a group, and unchanged between unchanged groups.
     """
     t, s, found = column.mixed_temperature, column.mixed_salinity, False
     for k in range(len(column.joined)):
-        column.joined_anew[k] = False
+        column.newly_joined[k] = False
         changed = column.changed[k] or column.changed[k + 1]
         if changed and column.wet_pairs[k] and not column.joined[k]:
             density = step(
@@ -262,7 +262,7 @@ def _join_unstable(step: DensityStep, column: _Column, tolerance: float) -> bool
                 column.interface_depth[k],
             )
             if density < -tolerance:
-                column.joined[k] = column.joined_anew[k] = found = True
+                column.joined[k] = column.newly_joined[k] = found = True
     return found
 
 
@@ -276,7 +276,7 @@ def _average_rows(
     joined: Array,
     averaged: Array,
 ) -> None:
-    """Set `averaged` in rows `first` to `last` - 1 of all samples: the mean, or its adjoint."""
+    """Set `averaged` in rows `first` to `last` - 1 of all samples: group means or their adjoint."""
     levels, rows, columns = thickness.shape
     means = np.empty((levels, columns))
     for row in range(first, last):
@@ -291,9 +291,9 @@ def _average_rows(
 def _mean_downwards(
     values: Array, joined: Array, thickness: Array, adjoint: bool, y: int, means: Array
 ) -> None:
-    """Means `z x` of each layer of a row and those of its group above it.
+    """Means `z x` over each layer and the layers of its group above, for a row.
 
-    The adjoint's is the sum, not weighted by thickness, over the thickness.
+    For the adjoint: the unweighted sum over the total thickness.
     """
     levels, columns = means.shape
     content, extent, lone = np.zeros(columns), np.zeros(columns), np.zeros(columns, np.bool_)
@@ -307,8 +307,8 @@ def _mean_downwards(
             carried = extent[x]
             extent[x] = height[x] + (carried if above[x] else 0.0)
         for x in range(columns):
-            whole = extent[x]
-            mean[x] = content[x] / (whole if whole > 0 else 1.0)
+            total = extent[x]
+            mean[x] = content[x] / (total if total > 0 else 1.0)
 
 
 @kernel
@@ -321,9 +321,9 @@ def _spread_upwards(
     means: Array,
     averaged: Array,
 ) -> None:
-    """Give the layers of a row's groups the mean that their lowest one has, or their share in it.
+    """Copy the mean at a group's lowest layer to all its layers, times thickness for the adjoint.
 
-    Each loop writes one array, and none counts down: others are not vectorised.
+    Each loop writes one array and none counts down, so that they are vectorised.
     """
     levels, columns = means.shape
     mean, lone = np.zeros(columns), np.zeros(columns, np.bool_)

@@ -1,4 +1,4 @@
-"""The weighted sum of constraints at latents, and its gradient there."""
+"""The weighted sum of constraint energies of latents, and its gradient."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ Features = tuple[Tensor, ...]
 
 
 class Decoder(Protocol):
-    """What turns latents into states, in strips of rows so that no whole state need be held.
+    """Decodes latents to states in strips of rows, to limit memory. A codec is a decoder.
 
-    All its methods are differentiable. A codec is a decoder.
+    All methods are differentiable.
     """
 
     def features(self, latents: Tensor) -> Features:
-        """What needs all latents `b c h w`."""
+        """The part of decoding that needs all latents `b c h w`."""
         ...
 
     def strips(self, batch: int) -> Sequence[Any]:
-        """Strips for a batch of that size; their attribute `rows` are rows of the ocean."""
+        """Strips for a batch of this size; their attribute `rows` is a slice of ocean rows."""
         ...
 
     def cut(self, features: Features, strip: Any) -> Features:
-        """Views of what the strip needs of the features."""
+        """Views of the features that the strip needs."""
         ...
 
     def decode_strip(self, cut: Features, strip: Any) -> State:
-        """The strip's rows of the states."""
+        """The rows of the states in the strip."""
         ...
 
 
 @dataclass(frozen=True)
 class WholeDecoder:
-    """A decoder in one strip, from any function of latents `b c h w` to states."""
+    """A decoder with one strip, from any function of latents `b c h w` to states."""
 
     decode: Callable[[Tensor], State]
 
     @property
     def rows(self) -> slice:
-        """All rows: the decoder is its own strip."""
+        """All rows; the decoder is its own strip."""
         return slice(None)
 
     def features(self, latents: Tensor) -> Features:
-        """The latents themselves."""
+        """The latents."""
         return (latents,)
 
     def strips(self, batch: int) -> Sequence[WholeDecoder]:
-        """The one strip."""
+        """A single strip."""
         return [self]
 
     def cut(self, features: Features, strip: WholeDecoder) -> Features:
@@ -72,9 +72,9 @@ ALWAYS = Window()
 
 @dataclass(frozen=True)
 class WeightedTerm:
-    """A constraint, the weight of its energy in the sum, and where in the chain it counts.
+    """A constraint, the weight of its energy in the sum, and its part of the chain.
 
-    Only the ratios of weights matter.
+    Only ratios of weights matter.
     """
 
     term: Term
@@ -87,11 +87,11 @@ class WeightedTerm:
 
     @property
     def local(self) -> bool:
-        """Whether the energy is a sum over strips of rows."""
+        """Whether the energy is a sum over rows."""
         return isinstance(self.term, LocalTerm)
 
     def part(self, rows: slice) -> WeightedTerm:
-        """The share of some rows in the energy of a local term."""
+        """The contribution of some rows to the energy of a local term."""
         assert isinstance(self.term, LocalTerm)
         return WeightedTerm(self.term.part(rows), self.weight)
 
@@ -99,36 +99,36 @@ class WeightedTerm:
 def energy_and_gradient(
     terms: Sequence[WeightedTerm], latents: Tensor, decoder: Decoder
 ) -> tuple[Tensor, Tensor]:
-    """The weighted sum of the terms' energies `b` at latents `b c h w`, and its gradient there.
+    """The weighted sum of the terms' energies `b` at latents `b c h w`, and its gradient.
 
-    Backpropagation stops at the decoder's features and goes on from there once, with what all
-    strips sent back: no more than one strip is in memory at a time, and nothing is done twice.
-    Strips where nothing is amiss send nothing back, and cost no backpropagation.
+    Each strip is backpropagated to the decoder's features; the accumulated gradient is then
+    backpropagated to the latents once. Only one strip is in memory at a time, and nothing is
+    computed twice. Strips without violation need no backpropagation.
     """
     with torch.enable_grad():
         latents = latents.detach().requires_grad_()
-        # A view, because features may be the latents themselves, and these no function of anything.
+        # A view, because autograd needs features that are a function of the latents.
         features = decoder.features(latents.view_as(latents))
-        held = tuple(feature.detach().requires_grad_() for feature in features)
-        back = tuple(torch.zeros_like(feature) for feature in features)
+        inputs = tuple(feature.detach().requires_grad_() for feature in features)
+        gradient = tuple(torch.zeros_like(feature) for feature in features)
         energies = []
-        for terms_here, strips in _sharing(terms, decoder, batch=len(latents)):
-            cuts = [decoder.cut(held, strip) for strip in strips]
+        for terms_here, strips in _by_strips(terms, decoder, batch=len(latents)):
+            cuts = [decoder.cut(inputs, strip) for strip in strips]
             energy = _energy(terms_here, cuts, strips, decoder)
             energies.append(energy.detach())
-            if not _is_amiss(energies[-1]):
+            if not _is_violated(energies[-1]):
                 continue
             parts = [part for cut in cuts for part in cut]
-            gradients = torch.autograd.grad(energy.sum(), parts, materialize_grads=True)
-            places = [place for strip in strips for place in decoder.cut(back, strip)]
-            for place, gradient in zip(places, gradients, strict=True):
-                place += gradient
-        (total,) = torch.autograd.grad(features, latents, back)
+            part_gradients = torch.autograd.grad(energy.sum(), parts, materialize_grads=True)
+            places = [place for strip in strips for place in decoder.cut(gradient, strip)]
+            for place, part_gradient in zip(places, part_gradients, strict=True):
+                place += part_gradient
+        (total,) = torch.autograd.grad(features, latents, gradient)
     return torch.stack(energies).sum(0), total
 
 
-def _is_amiss(energy: Tensor) -> bool:
-    """Whether any sample's energy `b` is not 0; on the meta device, without numbers, it may be."""
+def _is_violated(energy: Tensor) -> bool:
+    """Whether any sample's energy `b` is not 0; True on the meta device, which has no values."""
     return energy.is_meta or bool(energy.any())
 
 
@@ -136,19 +136,19 @@ def _is_amiss(energy: Tensor) -> bool:
 def energy_of(terms: Sequence[WeightedTerm], latents: Tensor, decoder: Decoder) -> Tensor:
     """The weighted sum of the terms' energies, `b`."""
     features = decoder.features(latents)
-    shares = [
+    energies = [
         _energy(terms_here, [decoder.cut(features, strip) for strip in strips], strips, decoder)
-        for terms_here, strips in _sharing(terms, decoder, batch=len(latents))
+        for terms_here, strips in _by_strips(terms, decoder, batch=len(latents))
     ]
-    return torch.stack(shares).sum(0)
+    return torch.stack(energies).sum(0)
 
 
-def _sharing(
+def _by_strips(
     terms: Sequence[WeightedTerm], decoder: Decoder, *, batch: int
 ) -> Iterator[tuple[Sequence[WeightedTerm], Sequence[Any]]]:
-    """Strips that are judged together, and the terms for them.
+    """Groups of strips and the terms for them.
 
-    Each strip on its own, or all at once where a term needs the whole state.
+    Each strip is a group if all terms are local; otherwise all strips are one group.
     """
     strips = decoder.strips(batch)
     if len(strips) == 1 or not all(term.local for term in terms):
@@ -164,7 +164,7 @@ def _energy(
     strips: Sequence[Any],
     decoder: Decoder,
 ) -> Tensor:
-    """The weighted sum of the terms' energies `b` of the rows that the strips make up."""
+    """The weighted sum of the terms' energies `b` for the rows of the strips."""
     parts = [decoder.decode_strip(*pair) for pair in zip(cuts, strips, strict=True)]
     state = State.from_rows(parts)
     return torch.stack([term(state) for term in terms]).sum(0)

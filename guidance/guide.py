@@ -1,4 +1,4 @@
-"""From constraints on the physical state to a correction of a denoising step."""
+"""Guides: corrections of denoising steps by constraints on the physical state."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from guidance.steps import Constant, DualAscent, Rising, Step, Strength
 
 
 class Guide:
-    """What a sampler asks in each step of a chain. By itself a guide changes nothing.
+    """The hooks that a sampler calls in each step of a chain. This base class changes nothing.
 
-    A hook that changes nothing returns the very tensor that it was given.
+    A hook that changes nothing returns the same tensor object.
     """
 
     def for_a_chain(self) -> Guide:
-        """The guide at the beginning of a chain."""
+        """A guide in its initial state, for a new chain."""
         return self
 
     def correct_estimate(self, estimate: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
-        """The clean estimate `b c h w` that the step goes on from."""
+        """The clean estimate `b c h w` with which the step continues."""
         return estimate
 
     def correct_sample(self, sample: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
@@ -35,7 +35,7 @@ class Guide:
 
 @dataclass(frozen=True)
 class SteeringGuide(Guide):
-    """A guide that pulls towards states where the energy of constraints vanishes."""
+    """A guide towards states in which the energy of the constraints vanishes."""
 
     terms: Sequence[WeightedTerm]
     steering: Steering = field(default_factory=Steering)
@@ -45,7 +45,7 @@ class SteeringGuide(Guide):
         return bool(self.terms_at(at))
 
     def terms_at(self, at: Step) -> list[WeightedTerm]:
-        """The terms that steer this step; none where it is not guided."""
+        """The terms that act in this step; empty if it is not guided."""
         due = (at.steps - 1 - at.number) % self.steering.every == 0
         if not due or at.progress < self.steering.start:
             return []
@@ -54,17 +54,14 @@ class SteeringGuide(Guide):
 
 @dataclass(frozen=True)
 class EstimateGuide(SteeringGuide):
-    """Pulls clean estimates.
-
-    No scheduler is involved: what a step goes on from is the corrected estimate.
-    """
+    """Corrects the clean estimate, independently of the scheduler."""
 
     def correct_estimate(self, estimate: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
         """The clean estimate, moved towards the constraints; a new, detached tensor.
 
         decoder: from standardised latents to physical states; its parameters receive no gradient
 
-        Where the step is not guided the estimate itself comes back and nothing is decoded.
+        Returns the estimate itself, without decoding, if the step is not guided.
         """
         terms = self.terms_at(at)
         return descend(estimate, terms, decoder, steering=self.steering) if terms else estimate
@@ -72,12 +69,12 @@ class EstimateGuide(SteeringGuide):
 
 @dataclass(frozen=True)
 class SampleGuide(SteeringGuide):
-    """Pulls the *noisy* sample after each step, as the published methods do.
+    """Corrects the *noisy* sample after each step, as the published methods do.
 
-    For comparison: white noise makes every stable column unstable, so that constraints of single
-    columns mean little before the end.
+    For comparison only: white noise makes every column unstable, so constraints on single columns
+    are of little use before the end of the chain.
 
-    strength: made of the steering's `strength` and `rate`
+    strength: from the steering's `strength` and `rate`
     """
 
     strength: Strength = field(init=False)
@@ -86,16 +83,16 @@ class SampleGuide(SteeringGuide):
         object.__setattr__(self, "strength", _strength(self.steering))
 
     def for_a_chain(self) -> SampleGuide:
-        """The guide with a strength that starts anew."""
+        """A copy with the initial strength."""
         return replace(self)
 
     def correct_sample(self, sample: Tensor, decoder: Decoder, *, at: Step) -> Tensor:
-        """The noisy sample of variance 1, moved; itself where the step is not guided."""
+        """The corrected noisy sample of variance 1; the sample itself if the step is not guided."""
         terms = self.terms_at(at)
         if not terms:
             return sample
-        share = partial(self.strength, at=at)
-        return descend(sample, terms, decoder, steering=self.steering, share=share)
+        fraction = partial(self.strength, at=at)
+        return descend(sample, terms, decoder, steering=self.steering, fraction=fraction)
 
 
 def descend(
@@ -104,18 +101,18 @@ def descend(
     decoder: Decoder,
     *,
     steering: Steering,
-    share: Callable[[Tensor], float] | None = None,
+    fraction: Callable[[Tensor], float] | None = None,
 ) -> Tensor:
-    """The latents `b c h w`, moved to where the terms' energy E is less; a new, detached tensor.
+    """Latents `b c h w` after steps that reduce the terms' energy E; a new, detached tensor.
 
-    They are moved against the gradient g = dE/dz by the Polyak step 2 E / |g|^2 (Polyak 1987),
-    which reaches the minimum of a quadratic well in one go where that minimum is 0 and the well is
-    round. Decoders cannot reach every state, so the minimum may lie above 0 and the step go too
-    far: it has a largest length, the root mean square over a sample's latent elements, that is
-    `steering.step_cap`. Everything is per sample.
+    Each step is the Polyak step 2 E / |g|^2 against the gradient g = dE/dz (Polyak 1987), which
+    reaches the minimum of an isotropic quadratic with minimum 0 in one step. Decoders cannot reach
+    every state, so the minimum may be above 0 and the step too long; its rms over a sample's latent
+    values is therefore limited to `steering.step_cap`. Steps are computed per sample.
 
-    share: the share of a step that is taken, from the samples' energies `b`; all of it if not
-        given. Works under `torch.no_grad` and `torch.inference_mode`.
+    fraction: part of each step to take, from the samples' energies `b`; default: 1
+
+    Works under `torch.no_grad` and `torch.inference_mode`.
     """
     with torch.inference_mode(False):
         moved = latents.detach().clone()
@@ -124,7 +121,7 @@ def descend(
             if (energy <= 0).all():
                 break
             step = _capped_step(energy, gradient.float(), cap=steering.step_cap)
-            moved = moved - (share(energy) if share else 1.0) * step.to(moved)
+            moved = moved - (fraction(energy) if fraction else 1.0) * step.to(moved)
     return moved
 
 
@@ -145,7 +142,7 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
 
 
 def _strength(steering: Steering) -> Strength:
-    """The strength at the beginning of a chain."""
+    """The initial strength of a chain."""
     if steering.strength == "rising":
         return Rising(steering.rate)
     if steering.strength == "dual_ascent":

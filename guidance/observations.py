@@ -17,9 +17,11 @@ from guidance.terms import half_squares
 class Points:
     """Observations of one field: `n` values at cells of the grid.
 
-    cells: level, row and column of each, `n 3`; values: `n` in the field's units; std: `n` or a
-    number, the errors of observation and of representation together, in the same units. A profile
-    or a section is many points.
+    cells: level, row and column of each value, `n 3`
+    values: `n`, in the field's units
+    std: `n` or a number, combined observation and representation error, in the same units
+
+    Profiles and sections are sets of points.
     """
 
     cells: Tensor
@@ -28,10 +30,10 @@ class Points:
 
 
 class Observations:
-    """Half the mean squared distance of a state to observations, in units of their errors.
+    """Half the mean squared distance of a state to observations, in standard errors.
 
     Energy of sample i: 1 / (2 N) sum_n ((value_n - field[cell_n]) / std_n)^2 over all N points of
-    temperature and salinity: 1/2 where a state is as far from them as their errors say.
+    temperature and salinity; 1/2 if the misfit equals the errors.
 
     Raises UserError for points on land or outside the grid, and for errors that are not positive.
     """
@@ -44,11 +46,11 @@ class Observations:
         salinity: Points | None = None,
     ) -> None:
         self._points = [temperature, salinity]
-        given = [points for points in self._points if points is not None]
-        count = sum(len(points.values) for points in given)
+        present = [points for points in self._points if points is not None]
+        count = sum(len(points.values) for points in present)
         if not count:
             raise UserError("There are no observations; give points of temperature or salinity.")
-        for points in given:
+        for points in present:
             _check(points, grid)
         self._count = count
 

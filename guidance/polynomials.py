@@ -1,4 +1,4 @@
-"""Nested polynomials for the equations of state, and the published tables of coefficients.
+"""Polynomials of the equations of state, and their published coefficients.
 
 A table is a polynomial in three variables, ascending in each: `table[k][j][i]` multiplies
 `z**k * t**j * s**i`. Missing powers at the end of a row are zero.
@@ -16,7 +16,7 @@ Table = tuple[tuple[Row, ...], ...]
 
 
 def horner(coefficients: Sequence[float | Tensor], x: Tensor | float) -> Tensor | float:
-    """`sum_i coefficients[i] * x**i`; of a single coefficient, that coefficient itself."""
+    """`sum_i coefficients[i] * x**i`; a single coefficient is returned as it is."""
     total: Tensor | float = coefficients[-1]
     for coefficient in reversed(coefficients[:-1]):
         total = total * x + coefficient
@@ -26,7 +26,7 @@ def horner(coefficients: Sequence[float | Tensor], x: Tensor | float) -> Tensor 
 def evaluate(table: Table, s: Tensor, t: Tensor, z: Tensor | float) -> Tensor:
     """The table's polynomial at `s`, `t`, `z` (broadcast)."""
     total = horner([horner([horner(row, s) for row in level], t) for level in table], z)
-    return cast(Tensor, total)  # a number only if the table holds but one
+    return cast(Tensor, total)  # a number only if the table has a single one
 
 
 def s_derivative(table: Table) -> Table:
@@ -43,7 +43,7 @@ def t_derivative(table: Table) -> Table:
 
 
 def square_derivative(table: Table) -> Table:
-    """The table of d/d(s**2), for tables without a term linear in s: finite at s = 0."""
+    """The table of d/d(s**2), finite at s = 0, for tables without a term linear in s."""
     return tuple(
         tuple(tuple(0.5 * i * c for i, c in enumerate(row))[2:] or (0.0,) for row in level)
         for level in table
@@ -57,7 +57,7 @@ def derivative(row: Row) -> Row:
 
 # Roquet, Madec, McDougall and Barker 2015, Ocean Modelling 90, 29-43: density of seawater for
 # Boussinesq models, in s = sqrt((S + 32) * 0.875 / 35.16504), t = T / 40, z = depth / 1e4 m.
-# The anomaly to the reference profile, 52 terms [kg/m3]:
+# The anomaly from the reference profile, 52 terms [kg/m3]:
 ROQUET_TEOS10_ANOMALY: Table = (
     (
         (
@@ -107,10 +107,7 @@ ROQUET_TEOS10_ANOMALY: Table = (
         (2.0564311499e00, -2.1311365518e-01),
         (-1.2419983026e00,),
     ),
-    (
-        (-2.3342758797e-02, -1.8507636718e-02),
-        (3.7969820455e-01,),
-    ),
+    ((-2.3342758797e-02, -1.8507636718e-02), (3.7969820455e-01,)),
 )
 # The same form fitted to EOS-80, in s = sqrt((S + 20) / 40): NEMO's `ln_eos80`, in its eosbn2.F90.
 # The anomaly, 52 terms [kg/m3]:
@@ -151,10 +148,7 @@ ROQUET_EOS80_ANOMALY: Table = (
         (2.1836324814e00, -3.4453674320e-01),
         (-1.2548163097e00,),
     ),
-    (
-        (1.8729078427e-02, -5.7238495240e-02),
-        (3.8306136687e-01,),
-    ),
+    ((1.8729078427e-02, -5.7238495240e-02), (3.8306136687e-01,)),
 )
 # The reference profile, ascending in z [kg/m3]:
 ROQUET_PROFILE: Row = (

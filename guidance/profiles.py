@@ -1,7 +1,7 @@
 """Constraints on profiles of horizontal means.
 
-Given to each sample they cost variance, for real states differ in their means; given to the
-ensemble's mean alone (`per="ensemble"`) they shift all samples alike and leave their spread.
+Applied to each sample they reduce variance, because the means of true states vary. Applied to the
+ensemble mean (`per="ensemble"`) they shift all samples equally and preserve the spread.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from guidance.terms import (
 
 
 class MeanProfile:
-    """Half the mean squared distance of the horizontal-mean T and S profiles to given ones.
+    """Half the mean squared distance of the horizontal-mean T and S profiles to given profiles.
 
-    The "hydrostatic" constraint of Meunier et al. 2025 (arXiv 2502.02499, eq. 2); means are
-    weighted by wet area, distances in units of `scales`, averaged over all wet cells (so that one
-    Polyak step in data space shifts every level by its error). `per="sample"` is the paper's.
+    The "hydrostatic" constraint of Meunier et al. 2025 (arXiv 2502.02499, eq. 2), who use
+    `per="sample"`. Means are weighted by wet area; distances are in units of `scales` and averaged
+    over all wet cells, so that one Polyak step in data space corrects every level exactly.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class MeanDensityProfile:
     """Half the mean squared distance of the horizontal-mean potential density to a given profile.
 
     density: `z` [kg/m3], referenced to the surface
-    std: [kg/m3], the units: `z` for means, `z-1` for steps
-    steps: judge the differences of neighbouring levels' means instead of the means
+    std: scale of the distances [kg/m3], `z` for means, `z-1` for steps
+    steps: compare differences between neighbouring levels instead of the means
 
     The two constraints of Gorce et al. 2025 ("Physically consistent sampling for ocean model
-    initialization", NeurIPS CCAI workshop): C1 of the means, C2 (`steps=True`) of their
-    differences. They see the mean column, never a single one.
+    initialization", NeurIPS CCAI workshop): C1 for the means, C2 (`steps=True`) for their
+    differences. Both constrain only the mean column.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class MeanDensityProfile:
     def __call__(self, state: State) -> Tensor:
         """The energy of each sample, `b`."""
         density = self._eos.density(state.temperature, state.salinity, 0.0)
-        # Anomalies keep, in float32, the digits that a mean of 1027 kg/m3 would lose.
+        # In float32, anomalies have digits that densities near 1027 kg/m3 do not have.
         error = self._mean(density - self._density.to(density)[:, None, None])
         return half_squares([error.diff(dim=1) if self._steps else error], [self._weights])
 
@@ -98,16 +98,16 @@ class MeanDensityProfile:
 class MeanSettings(TermSettings):
     """Options of constraints on horizontal means."""
 
-    per: Per = Field("sample", description="whether means are each sample's or the batch's")
+    per: Per = Field("sample", description="apply to the means of each sample or of the batch")
 
     @property
     def couples_samples(self) -> bool:
-        """Whether the means are the batch's."""
+        """Whether means are over the batch."""
         return self.per == "ensemble"
 
 
 class MeanProfileSettings(MeanSettings):
-    """Horizontal means of T and S, those of the training states."""
+    """Options of `mean_profile`: the training states' horizontal means of T and S."""
 
     name: ClassVar = "mean_profile"
 
@@ -119,33 +119,29 @@ class MeanProfileSettings(MeanSettings):
 
 
 class DensityProfileSettings(MeanSettings):
-    """Horizontal means of density, those of the training states."""
+    """Options of `density_profile`: the training states' horizontal means of density."""
 
     name: ClassVar = "density_profile"
+    steps: ClassVar[bool] = False
 
     def build(self, ocean: Ocean) -> MeanDensityProfile:
         """The constraint for states of an ocean."""
-        known = ocean.climatology()
+        statistics = ocean.climatology()
+        std = statistics.step_std if self.steps else statistics.density_std
         return MeanDensityProfile(
-            ocean.grid, ocean.eos, known.density, known.density_std, per=self.per
+            ocean.grid, ocean.eos, statistics.density, std, steps=self.steps, per=self.per
         )
 
 
-class DensityStepsSettings(MeanSettings):
-    """Differences of neighbouring levels' mean densities, those of the training states."""
+class DensityStepsSettings(DensityProfileSettings):
+    """Options of `density_steps`: the training states' differences between mean densities."""
 
     name: ClassVar = "density_steps"
-
-    def build(self, ocean: Ocean) -> MeanDensityProfile:
-        """The constraint for states of an ocean."""
-        known = ocean.climatology()
-        return MeanDensityProfile(
-            ocean.grid, ocean.eos, known.density, known.step_std, steps=True, per=self.per
-        )
+    steps: ClassVar[bool] = True
 
 
 def _level_weights(grid: OceanGrid, scale: Tensor) -> Tensor:
-    """Weight of each level's or interface's squared error: its share of the wet cells or pairs."""
+    """Weight of each level or interface: its fraction of wet cells or pairs over scale^2."""
     wet = wet_tensor(grid)
     cells = (wet if len(scale) == len(wet) else wet_pairs(wet)).sum((1, 2))
     return cells * inverse_square(scale) / cells.sum()

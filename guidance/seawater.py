@@ -1,9 +1,9 @@
 """Equations of state of the ocean models, in torch: batched, differentiable, any float type.
 
-Depth is in metres, positive down; each equation turns it into pressure as its model does. All
-return full in-situ density [kg/m3]; those that a model states as an anomaly have its reference
-added. Differences between layers come from expansion coefficients at the layers' mean, not from
-subtracting two densities: in float32 that subtraction is noise of 1e-4 to 1e-3 kg/m3.
+Depth is in metres, positive down; each equation converts it to pressure as its model does. All
+return in-situ density [kg/m3], including the reference density of models that use anomalies.
+Differences between layers are computed from expansion coefficients at the layers' mean, because
+the difference of two densities in float32 has an error of 1e-4 to 1e-3 kg/m3.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ GRAVITY = 9.81  # [m/s2], the value of Veros and MITgcm
 class EquationOfState(Protocol):
     """Density of seawater from temperature, salinity and depth.
 
-    Which temperature (potential, conservative) and salinity (practical, absolute) is the
-    equation's own affair; the state archive names the equation that its values belong to.
+    Each equation defines its temperature (potential or conservative) and salinity (practical or
+    absolute); the state archive names the equation of its values.
     """
 
     name: ClassVar[EquationName]
@@ -36,7 +36,7 @@ class EquationOfState(Protocol):
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
         """In-situ density [kg/m3] from temperature [degC], salinity [1e-3 or g/kg], depth [m].
 
-        The arguments broadcast; so does the result.
+        Arguments are broadcast.
         """
         ...
 
@@ -52,7 +52,7 @@ class EquationOfState(Protocol):
         lower_salinity: Tensor,
         depth: Depth,
     ) -> Tensor:
-        """rho(lower) - rho(upper) [kg/m3], both moved to `depth` [m]; positive is stable.
+        """rho(lower) - rho(upper) [kg/m3], both at `depth` [m]; positive is stable.
 
         The midpoint rule, -alpha dT + beta dS at the mean temperature and salinity: exact for
         equations quadratic in T and S, and exactly 0 for equal layers.
@@ -83,11 +83,13 @@ class Linear(EquationOfState):
     haline_contraction: float = 0.78e-3
 
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        """In-situ density [kg/m3]; see `EquationOfState`."""
         anomaly = self.haline_contraction * (salinity - self.salinity0)
         anomaly = anomaly - self.thermal_expansion * (temperature - self.temperature0)
         return self.rho0 * (1 + anomaly)
 
     def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        """drho/dT and drho/dS at constant depth; see `EquationOfState`."""
         by_temperature = torch.full_like(temperature, -self.rho0 * self.thermal_expansion)
         return by_temperature, torch.full_like(salinity, self.rho0 * self.haline_contraction)
 
@@ -96,8 +98,8 @@ class Linear(EquationOfState):
 class VerosVallis(EquationOfState):
     """Veros' `eq_of_state_type = 3` (nonlinear_eq2): Vallis 2008, cabbeling and thermobaricity.
 
-    Potential temperature [degC], salinity [g/kg]. Veros passes depth in metres as pressure in
-    dbar and returns the anomaly; here its rho0 is added.
+    Potential temperature [degC], salinity [g/kg]. Veros uses depth in metres as pressure in dbar
+    and returns the anomaly; here its rho0 is added.
     """
 
     name: ClassVar[EquationName] = "veros-vallis"
@@ -111,6 +113,7 @@ class VerosVallis(EquationOfState):
     sound_speed: float = 1490.0  # [m/s]
 
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        """In-situ density [kg/m3]; see `EquationOfState`."""
         warmth = temperature - self.temperature0
         compression = GRAVITY * depth / self.sound_speed**2
         expansion = (self._expansion(depth) + 0.5 * self.cabbeling * warmth) * warmth
@@ -118,6 +121,7 @@ class VerosVallis(EquationOfState):
         return self.rho0 * (1 + compression - expansion + contraction)
 
     def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        """drho/dT and drho/dS at constant depth; see `EquationOfState`."""
         warmth = temperature - self.temperature0
         by_temperature = -self.rho0 * (self._expansion(depth) + self.cabbeling * warmth)
         return by_temperature, torch.full_like(salinity, self.rho0 * self.haline_contraction)
@@ -173,12 +177,14 @@ class NemoSimplified(EquationOfState):
     nu: float = 0.0  # [kg/m3/K per unit of salinity]
 
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        """In-situ density [kg/m3]; see `EquationOfState`."""
         warmth, saltiness = temperature - 10.0, salinity - 35.0
         thermal = self.a0 * (1 + 0.5 * self.lambda1 * warmth + self.mu1 * depth) * warmth
         haline = self.b0 * (1 - 0.5 * self.lambda2 * saltiness - self.mu2 * depth) * saltiness
         return self.rho0 - thermal + haline - self.nu * warmth * saltiness
 
     def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        """drho/dT and drho/dS at constant depth; see `EquationOfState`."""
         warmth, saltiness = temperature - 10.0, salinity - 35.0
         thermal = self.a0 * (1 + self.lambda1 * warmth + self.mu1 * depth)
         haline = self.b0 * (1 - self.lambda2 * saltiness - self.mu2 * depth)
@@ -187,14 +193,14 @@ class NemoSimplified(EquationOfState):
 
 @dataclass(frozen=True)
 class _NemoPolynomial(EquationOfState):
-    """NEMO's polynomials of 52 terms (Roquet et al. 2015, Ocean Modelling 90).
+    """NEMO's polynomials with 52 terms (Roquet et al. 2015, Ocean Modelling 90).
 
-    In s = sqrt((S + offset) * share), t = T / 40 K, z = depth / 1e4 m. `anomaly` is what NEMO calls
-    r', `density` adds the reference profile r0(z), which no density step feels.
+    In s = sqrt((S + offset) * factor), t = T / 40 K, z = depth / 1e4 m. `anomaly` is NEMO's r';
+    `density` adds the reference profile r0(z), which does not affect density steps.
     """
 
     _salinity_offset: ClassVar[float]
-    _salinity_share: ClassVar[float]
+    _salinity_factor: ClassVar[float]
     _table: ClassVar[poly.Table]
     _table_by_t: ClassVar[poly.Table]
     _table_by_s: ClassVar[poly.Table]
@@ -204,20 +210,22 @@ class _NemoPolynomial(EquationOfState):
         return poly.evaluate(self._table, *self._variables(temperature, salinity, depth))
 
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        """In-situ density [kg/m3]; see `EquationOfState`."""
         _, _, z = self._variables(temperature, salinity, depth)
         return self.anomaly(temperature, salinity, depth) + poly.horner(poly.ROQUET_PROFILE, z)
 
     def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        """drho/dT and drho/dS at constant depth; see `EquationOfState`."""
         s, t, z = self._variables(temperature, salinity, depth)
         by_t = poly.evaluate(self._table_by_t, s, t, z)
         by_s = poly.evaluate(self._table_by_s, s, t, z)
-        return by_t / _ROQUET_WARMTH, by_s * (0.5 * self._salinity_share) / s
+        return by_t / _ROQUET_WARMTH, by_s * (0.5 * self._salinity_factor) / s
 
     def _variables(
         self, temperature: Tensor, salinity: Tensor, depth: Depth
     ) -> tuple[Tensor, Tensor, Depth]:
-        """The reduced variables (s, t, z), as NEMO computes them."""
-        s = _root((salinity + self._salinity_offset).abs() * self._salinity_share)
+        """The scaled variables (s, t, z), computed as in NEMO."""
+        s = _root((salinity + self._salinity_offset).abs() * self._salinity_factor)
         return s, temperature / _ROQUET_WARMTH, _in_type_of(temperature, depth) * 1e-4
 
 
@@ -227,7 +235,7 @@ class NemoTeos10(_NemoPolynomial):
 
     name: ClassVar[EquationName] = "nemo-teos10"
     _salinity_offset = 32.0
-    _salinity_share = 0.875 / 35.16504
+    _salinity_factor = 0.875 / 35.16504
     _table = poly.ROQUET_TEOS10_ANOMALY
     _table_by_t = poly.t_derivative(poly.ROQUET_TEOS10_ANOMALY)
     _table_by_s = poly.s_derivative(poly.ROQUET_TEOS10_ANOMALY)
@@ -237,12 +245,12 @@ class NemoTeos10(_NemoPolynomial):
 class NemoEos80(_NemoPolynomial):
     """NEMO's EOS-80 (`ln_eos80`). Potential temperature [degC], practical salinity.
 
-    NEMO holds no reference profile; with that of TEOS-10 `density` is UNESCO's within 0.01 kg/m3.
+    NEMO has no reference profile; with that of TEOS-10, `density` is within 0.01 kg/m3 of UNESCO.
     """
 
     name: ClassVar[EquationName] = "nemo-eos80"
     _salinity_offset = 20.0
-    _salinity_share = 1 / 40
+    _salinity_factor = 1 / 40
     _table = poly.ROQUET_EOS80_ANOMALY
     _table_by_t = poly.t_derivative(poly.ROQUET_EOS80_ANOMALY)
     _table_by_s = poly.s_derivative(poly.ROQUET_EOS80_ANOMALY)
@@ -252,18 +260,20 @@ class NemoEos80(_NemoPolynomial):
 class VerosGsw(EquationOfState):
     """Veros' `eq_of_state_type = 5`: the 48-term equation of TEOS-10, a ratio of polynomials.
 
-    Conservative temperature [degC], absolute salinity [g/kg]. Veros passes depth in metres as
+    Conservative temperature [degC], absolute salinity [g/kg]. Veros uses depth in metres as
     pressure in dbar. Salinity below 1e-6 counts as 1e-6, so that land (0) has finite gradients.
     """
 
     name: ClassVar[EquationName] = "veros-gsw"
 
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        """In-situ density [kg/m3]; see `EquationOfState`."""
         at = self._variables(temperature, salinity, depth)
         numerator, denominator = (poly.evaluate(table, *at) for table in _TEOS10_48_TABLES)
         return numerator / denominator
 
     def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        """drho/dT and drho/dS at constant depth; see `EquationOfState`."""
         at = self._variables(temperature, salinity, depth)
         numerator, denominator = (poly.evaluate(table, *at) for table in _TEOS10_48_TABLES)
         density = numerator / denominator
@@ -276,7 +286,7 @@ class VerosGsw(EquationOfState):
     def _variables(
         self, temperature: Tensor, salinity: Tensor, depth: Depth
     ) -> tuple[Tensor, Tensor, Depth]:
-        """Root of salinity, temperature and pressure [dbar], the variables of the tables."""
+        """Root of salinity, temperature and pressure [dbar], the variables of the polynomials."""
         return _root(salinity.clamp(min=1e-6)), temperature, _in_type_of(temperature, depth)
 
 
@@ -293,11 +303,13 @@ class JackettMcDougall(EquationOfState):
     gravity: float = GRAVITY  # [m/s2]
 
     def density(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> Tensor:
+        """In-situ density [kg/m3]; see `EquationOfState`."""
         at = self._variables(temperature, salinity, depth)
         surface = poly.evaluate(poly.JMD95_SURFACE, *at)
         return surface / (1 - at[2] / poly.evaluate(poly.JMD95_BULK_MODULUS, *at))
 
     def slopes(self, temperature: Tensor, salinity: Tensor, depth: Depth) -> tuple[Tensor, Tensor]:
+        """drho/dT and drho/dS at constant depth; see `EquationOfState`."""
         at = self._variables(temperature, salinity, depth)
         surface = poly.evaluate(poly.JMD95_SURFACE, *at)
         modulus = poly.evaluate(poly.JMD95_BULK_MODULUS, *at)
@@ -313,7 +325,7 @@ class JackettMcDougall(EquationOfState):
     def _variables(
         self, temperature: Tensor, salinity: Tensor, depth: Depth
     ) -> tuple[Tensor, Tensor, Depth]:
-        """Root of salinity, temperature and pressure [bar], the variables of the tables."""
+        """Root of salinity, temperature and pressure [bar], the variables of the polynomials."""
         pascal_to_bar = 1e-5
         pressure = _in_type_of(temperature, depth) * self.rho_const * self.gravity
         return _root(salinity.clamp(min=1e-6)), temperature, pressure * pascal_to_bar
@@ -337,27 +349,27 @@ _IMPLEMENTATIONS: dict[EquationName, Callable[[], EquationOfState]] = {
 
 
 def equation_of_state(name: str) -> EquationOfState:
-    """The equation of that name with its model's default parameters.
+    """The equation of state `name` with its model's default parameters.
 
-    Other parameters: build the class, for example `NemoSimplified(rho0=1028.0)`.
+    For other parameters use the class, for example `NemoSimplified(rho0=1028.0)`.
     Raises UserError for an unknown name.
     """
     for known in EQUATIONS:
         if known == name:
             return _IMPLEMENTATIONS[known]()
     raise UserError(
-        f"Unknown equation of state {name!r}; known are {', '.join(sorted(EQUATIONS))}. "
+        f"Unknown equation of state {name!r}; the names are {', '.join(sorted(EQUATIONS))}. "
         "Correct the name in the archive's attribute or in the configuration."
     )
 
 
 def sigma0(eos: EquationOfState, temperature: Tensor, salinity: Tensor) -> Tensor:
-    """Potential density anomaly: density at the surface less 1000 [kg/m3]."""
+    """Potential density anomaly: density at the surface minus 1000 [kg/m3]."""
     return eos.density(temperature, salinity, 0.0) - 1000.0
 
 
 def freezing_temperature(salinity: Tensor, depth: Depth) -> Tensor:
-    """Freezing point of seawater [degC] of practical salinity, in situ.
+    """In-situ freezing point of seawater [degC] for practical salinity.
 
     Millero 1978, adopted by UNESCO 1983 (Fofonoff and Millard, Technical Papers in Marine
     Science 44): Tf = -0.0575 S + 1.710523e-3 S**1.5 - 2.154996e-4 S**2 - 7.53e-4 p. Depth [m]
@@ -370,12 +382,12 @@ def freezing_temperature(salinity: Tensor, depth: Depth) -> Tensor:
 def _root(x: Tensor) -> Tensor:
     """The square root of positive numbers.
 
-    torch's own may be wrong in its last bit, and where, depends on the processor; its inverse root
-    is 1 / sqrt(x), each rounded correctly, which compiled code repeats bit for bit.
+    The last bit of `torch.sqrt` depends on the processor. `rsqrt` is 1 / sqrt(x) with both
+    operations rounded correctly, so that compiled code reproduces it bitwise.
     """
     return x * x.rsqrt()
 
 
 def _in_type_of(field: Tensor, depth: Depth) -> Depth:
-    """The depth in the float type and on the device of the field; a plain number as it is."""
+    """The depth with the float type and device of the field; numbers are unchanged."""
     return depth.to(field) if isinstance(depth, Tensor) else depth

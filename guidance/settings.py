@@ -1,4 +1,4 @@
-"""What the section `guidance` of an experiment may say."""
+"""Settings of the section `guidance`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
-import guidance.profiles  # noqa: F401  (so that its constraints are known by their names)
+import guidance.profiles  # noqa: F401  (registers its constraints)
 from guidance.constraints import NearestStableStateSettings, UnstablePairsSettings
 from guidance.steps import LAST_STEP
 from guidance.terms import TermSettings
 
-# First mixed layers are mixed; in the last step what still overturns is pulled apart.
-IN_TURN = (
+# Mix unstable layers first; the last step restratifies the remaining inversions.
+DEFAULT_TERMS = (
     NearestStableStateSettings(until=LAST_STEP),
     UnstablePairsSettings(start=LAST_STEP),
 )
@@ -25,63 +25,67 @@ FORMER = {
     **dict.fromkeys(
         ["budget", "satisfied", "relaxation", "damped"], "it was removed; leave it out"
     ),
-    "by": "guidance goes by the gradient through the decoder alone; leave it out",
+    "by": "guidance always uses the gradient through the decoder; leave it out",
 }
 
 
 class Steering(BaseModel):
-    """How constraints steer a chain, whatever they are."""
+    """How any constraints guide a chain."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     acts_on: Literal["clean_estimate", "noisy_sample"] = Field(
-        "clean_estimate", description="the noisy sample is for methods to compare with"
+        "clean_estimate", description="noisy_sample is for comparison with published methods"
     )
     start: float = Field(
-        0.6, ge=0, le=1, description="share of the diffusion time that runs unguided"
+        0.6, ge=0, le=1, description="fraction of the diffusion time without guidance"
     )
     every: int = Field(1, gt=0, description="guide every N-th step, and always the last one")
-    inner_steps: int = Field(1, gt=0, description="most steps in a guided denoising step")
+    inner_steps: int = Field(
+        1, gt=0, description="maximum gradient steps per guided denoising step"
+    )
     step_cap: float = Field(
-        0.03, gt=0, description="largest rms change in one step, in standard deviations of a latent"
+        0.03,
+        gt=0,
+        description="maximum rms change per gradient step, in standard deviations of latents",
     )
     strength: Literal["constant", "rising", "dual_ascent"] = Field(
-        "constant", description="of the pull on noisy samples over the chain"
+        "constant", description="schedule of the step size for noisy samples"
     )
     rate: float = Field(
         1.0,
         gt=0,
-        description="of noisy samples: the share of each step (constant), a factor on the "
-        "published schedule (rising), or how fast the multiplier grows (dual_ascent)",
+        description="for noisy samples: fraction of each step (constant), factor of the published "
+        "schedule (rising) or growth rate of the multiplier (dual_ascent)",
     )
 
     @model_validator(mode="after")
     def _steers_one_thing(self) -> Self:
         noisy = self.acts_on == "noisy_sample"
         if noisy and self.every > 1:
-            raise ValueError("guidance of the noisy sample acts in each step; set every to 1")
+            raise ValueError("guidance of the noisy sample acts in every step; set every to 1")
         if not noisy and (self.strength != "constant" or self.rate != 1):
             raise ValueError(
-                "strength and rate belong to acts_on: noisy_sample; the step of clean estimates is "
-                "set by step_cap"
+                "strength and rate apply only to acts_on: noisy_sample; for clean estimates set "
+                "step_cap"
             )
         if self.strength == "constant" and self.rate > 1:
-            raise ValueError(f"a constant strength takes at most a rate of 1, found {self.rate}")
+            raise ValueError(f"with constant strength, rate must be at most 1, found {self.rate}")
         return self
 
 
 class GuidanceSettings(Steering):
-    """Hydrostatic guidance of the sampling: which constraints, and how they steer the chain."""
+    """Hydrostatic guidance of the sampling: its constraints and how they act."""
 
     enabled: bool = True
     terms: tuple[SerializeAsAny[TermSettings], ...] = Field(
-        IN_TURN, description="the constraints: names, or {name: {option: value}}"
+        DEFAULT_TERMS, description="constraints, each a name or {name: {option: value}}"
     )
     adjust: bool = Field(True, description="exact convective adjustment as the last step")
 
     @property
     def couples_samples(self) -> bool:
-        """Whether a sample depends on the batch that it is drawn in."""
+        """Whether a sample depends on its batch."""
         return self.strength == "dual_ascent" or any(term.couples_samples for term in self.terms)
 
     @model_validator(mode="before")

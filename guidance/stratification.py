@@ -1,4 +1,4 @@
-"""Static stability of water columns, and the exact adjustment that restores it."""
+"""Static stability of water columns, and exact convective adjustment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from guidance.seawater import GRAVITY, EquationOfState
 from guidance.tracing import compiled_density_step
 
 REFERENCE_DENSITY = 1026.0  # [kg/m3], NEMO's rho0
-CELLS_IN_PLACE = 2**18  # that are adjusted at a time: 2 MB of temperature and salinity in float32
+CELLS_IN_PLACE = 2**18  # cells adjusted at a time: 2 MB of temperature and salinity in float32
 
 
 def density_steps(
@@ -26,11 +26,13 @@ def density_steps(
     interface_depth: Tensor,
     constant_slopes: bool = False,
 ) -> Tensor:
-    """Density of each layer less that of the layer above, both at their interface.
+    """Density of each layer minus that of the layer above, both at their interface.
 
-    interface_depth: `z-1` [m], as `OceanGrid.interface_depth`. Returns `b z-1 y x` [kg/m3],
-    positive where stable, in the state's float type; pairs that touch land hold no meaning.
-    constant_slopes: the gradient takes drho/dT and drho/dS as constants, at a fraction of the cost
+    interface_depth: `z-1` [m], as `OceanGrid.interface_depth`
+    constant_slopes: the gradient takes drho/dT and drho/dS as constants, which is much cheaper
+
+    Returns `b z-1 y x` [kg/m3], positive where stable, in the state's float type; values next to
+    land are meaningless.
     """
     depth = interface_depth.to(state.temperature)[:, None, None]
     lower_temperature, upper_temperature = state.temperature[:, 1:], state.temperature[:, :-1]
@@ -59,8 +61,8 @@ def buoyancy_frequency_squared(state: State, *, eos: EquationOfState, grid: Ocea
     """N2 = g / rho0 * density step / distance of the levels' centres [1/s2], at the interfaces.
 
     `b z-1 y x` in the state's float type, locally referenced (see `density_steps`); negative where
-    the column overturns, 0 where a pair touches land. rho0 is 1026 kg/m3, as a Boussinesq model has
-    it; with the in-situ density N2 were up to 2 % less at depth.
+    unstable, 0 next to land. rho0 is 1026 kg/m3, as in Boussinesq models; with the in-situ density
+    N2 would be up to 2 % smaller at depth.
     """
     depth = torch.from_numpy(grid.interface_depth)
     steps = density_steps(state, eos=eos, interface_depth=depth)
@@ -71,14 +73,14 @@ def buoyancy_frequency_squared(state: State, *, eos: EquationOfState, grid: Ocea
 
 @torch.no_grad()
 def adjust(state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float = 0.0) -> State:
-    """Exact convective adjustment: the stable state that mixing alone reaches.
+    """Exact convective adjustment: the stable state reached by mixing alone.
 
-    Neighbouring layers whose density step is below -tolerance [kg/m3] are mixed, weighted by
-    thickness, again and again with growing groups, until none is left: at most z - 1 passes, for
-    groups only grow (pool adjacent violators). Heat and salt of each column, sum(thickness * T)
-    and sum(thickness * S), are kept to the rounding of the state's float type; all arithmetic is
-    in float64. Stable columns, land and sea level come back bit for bit. The result is stable by
-    `density_steps` in float64, and adjusting it again changes nothing. Carries no gradient.
+    Neighbouring layers with a density step below -tolerance [kg/m3] are mixed, weighted by
+    thickness, in growing groups until none is left (pool adjacent violators; at most z - 1 passes).
+    Column heat and salt, sum(thickness * T) and sum(thickness * S), are conserved to the rounding
+    of the state's float type; all arithmetic is in float64. Stable columns, land and sea level are
+    bitwise unchanged. The result is stable by `density_steps` in float64, and a second adjustment
+    changes nothing. No gradient.
 
     Raises UserError if the tolerance is negative.
     """
@@ -86,10 +88,7 @@ def adjust(state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: fl
 
 
 def adjust_in_place(state: State, *, eos: EquationOfState, grid: OceanGrid) -> None:
-    """`adjust`, written over the state's own fields, some rows at a time.
-
-    No second state is held.
-    """
+    """`adjust` in place, some rows at a time, without a second state in memory."""
     _, rows, columns = grid.shape
     together = max(1, CELLS_IN_PLACE // (len(state) * state.levels * columns))
     for first in range(0, rows, together):
@@ -103,11 +102,10 @@ def adjust_in_place(state: State, *, eos: EquationOfState, grid: OceanGrid) -> N
 def adjust_with_gradient(
     state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float = 0.0
 ) -> State:
-    """`adjust`, with the gradient of averaging over the groups of layers that it mixed.
+    """`adjust`, with the gradient of averaging over the groups of mixed layers.
 
-    Which layers are mixed is a matter of the state's values and has no gradient of its own; it is
-    0 almost everywhere. What flows back to a mixed layer is its share of thickness in its group
-    times what reached the whole group.
+    The choice of groups has zero gradient almost everywhere. The gradient at a mixed layer is its
+    fraction of the group's thickness times the sum of the gradients of the group.
     """
     if tolerance < 0:
         raise UserError(f"The tolerance is {tolerance} kg/m3; it must be 0 or more.")
@@ -126,7 +124,7 @@ def adjust_with_gradient(
 def _adjust_in_torch(
     state: State, *, eos: EquationOfState, grid: OceanGrid, tolerance: float
 ) -> State:
-    """`adjust_with_gradient` on any device, in any float type and by any formula."""
+    """`adjust_with_gradient` for any device, float type and equation of state."""
     device = state.temperature.device
     depth = torch.from_numpy(grid.interface_depth).to(device)
     pairs = wet_pairs(wet_tensor(grid)).to(device)
@@ -151,13 +149,13 @@ def _adjust_in_torch(
 def _overturning(
     state: State, *, eos: EquationOfState, depth: Tensor, pairs: Tensor, tolerance: float
 ) -> Tensor:
-    """Columns that hold an unstable pair, `b y x` bool."""
+    """Columns with an unstable pair, `b y x` bool."""
     steps = density_steps(state.map(Tensor.double), eos=eos, interface_depth=depth)
     return ((steps < -tolerance) & pairs).any(dim=1)
 
 
 class _Columns(NamedTuple):
-    """Water columns taken out of their grid: all `n z`, but pairs `n z-1`."""
+    """Water columns extracted from their grid: all `n z`, but pairs `n z-1`."""
 
     temperature: Tensor
     salinity: Tensor
@@ -175,10 +173,9 @@ class _Columns(NamedTuple):
 def _joined_layers(
     columns: _Columns, *, eos: EquationOfState, depth: Tensor, tolerance: float
 ) -> Tensor:
-    """Which layers must mix with the next for the columns to be stable, `n z-1` bool.
+    """Whether each layer must mix with the next for stable columns, `n z-1` bool.
 
-    Stability is judged on the values rounded to the columns' float type: what is returned from
-    the adjustment is what was tested.
+    Stability is tested after rounding to the columns' float type, so it holds for the result.
     """
     joined = torch.zeros_like(columns.pairs)
     while True:
@@ -194,14 +191,14 @@ def _group_mean(values: Tensor, thickness: Tensor, joined: Tensor) -> Tensor:
     """Replace each layer of a group by the group's thickness-weighted mean.
 
     values, thickness: `n z`; joined: `n z-1`, True where a layer shares a group with the next.
-    Layers that are a group of their own keep their bits.
+    Single layers are bitwise unchanged.
     """
     edge = joined.new_zeros(len(joined), 1)
     grouped = torch.cat([edge, joined], dim=1) | torch.cat([joined, edge], dim=1)
     group = torch.cat([edge, ~joined], dim=1).cumsum(dim=1)
     content = torch.zeros_like(thickness).scatter_add_(1, group, thickness * values.double())
     extent = torch.zeros_like(thickness).scatter_add_(1, group, thickness)
-    # Land and unused groups have no extent; 0 / 0 would be harmless here, but not in the gradient.
+    # Land and unused groups have extent 0; 0 / 0 would make the gradient NaN.
     mean = (content / torch.where(extent > 0, extent, 1)).gather(1, group)
     return torch.where(grouped, mean.to(values.dtype), values)
 

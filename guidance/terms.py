@@ -1,6 +1,6 @@
-"""What all constraints have in common: their energy, their options, and what they know.
+"""The interface of constraints: energies, options, and statistics of the ocean.
 
-A new constraint is a `Term` and, beside it, the `TermSettings` that a configuration names it by.
+To add a constraint, write a `Term` and a subclass of `TermSettings` with its name in YAML files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from guidance.steps import Window
 
 
 class Term(Protocol):
-    """A constraint's energy: `State` of batch b to `b`, least and 0 where the constraint holds."""
+    """A constraint's energy: `State` of batch b to `b`, 0 if the constraint holds, else above."""
 
     def __call__(self, state: State) -> Tensor:
         """The energy of each sample, `b`."""
@@ -37,18 +37,18 @@ class Term(Protocol):
 
 @runtime_checkable
 class LocalTerm(Term, Protocol):
-    """A term whose energy is a sum over cells or columns, so that it can be had in strips."""
+    """A term whose energy is a sum over columns, so that it can be computed in strips."""
 
     def part(self, rows: slice) -> Term:
-        """The share of some rows in the energy: `State` of these rows to `b`."""
+        """The contribution of some rows to the energy: `State` of these rows to `b`."""
         ...
 
 
 class Scales(NamedTuple):
-    """Standard deviation of the anomalies of each level: the units in which errors count.
+    """Standard deviation of the anomalies of each level, the scale of errors.
 
-    temperature: `z` [K]; salinity: `z` [1e-3 or g/kg]. A level without spread, such as one
-    without wet cells, has 0 and is left out.
+    temperature: `z` [K]; salinity: `z` [1e-3 or g/kg]. Levels with 0, such as those without wet
+    cells, are excluded.
     """
 
     temperature: Tensor
@@ -56,17 +56,17 @@ class Scales(NamedTuple):
 
     @classmethod
     def from_channels(cls, std: Tensor, *, levels: int) -> Scales:
-        """From `c` in the order of `State.to_channels`; a sea level channel is left out."""
+        """From `c` in the order of `State.to_channels`, without a sea level channel."""
         return cls(std[:levels], std[levels : 2 * levels])
 
 
 @dataclass(frozen=True)
 class Ocean:
-    """What constraints may know of the ocean whose states are drawn.
+    """The ocean of the sampled states, and statistics of the training states.
 
-    scales: standard deviations of the training states' anomalies
-    mean: the mean of the training states, one state
-    climatology: further statistics of them; read only if a constraint asks
+    scales: standard deviations of anomalies
+    mean: the mean state, batch 1
+    climatology: more statistics, loaded only if a constraint needs them
     """
 
     grid: OceanGrid
@@ -77,26 +77,26 @@ class Ocean:
 
 
 class TermSettings(Window):
-    """Options of a constraint. A YAML gives its name alone or `{name: {option: value, ...}}`.
+    """Options of a constraint. A YAML file gives its name, or `{name: {option: value, ...}}`.
 
-    known: all constraints that have been imported; name: what a YAML calls this one
+    known: all imported constraints; name: the constraint's name in YAML files
     """
 
     known: ClassVar[dict[str, type[TermSettings]]] = {}
     name: ClassVar[str]
 
-    weight: float = Field(1.0, gt=0, description="of its energy in the sum")
+    weight: float = Field(1.0, gt=0, description="weight of its energy in the sum")
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
-        """Make a constraint known by its name; common bases of several have none."""
+        """Register a constraint by its name; shared base classes have no name."""
         super().__pydantic_init_subclass__(**options)
         if "name" in vars(cls):
             TermSettings.known[cls.name] = cls
 
     @property
     def couples_samples(self) -> bool:
-        """Whether a sample's energy depends on the batch that it is drawn in."""
+        """Whether a sample's energy depends on its batch."""
         return False
 
     def build(self, ocean: Ocean) -> Term:
@@ -111,12 +111,12 @@ class TermSettings(Window):
         entry = {given: None} if isinstance(given, str) else given
         if not isinstance(entry, dict) or len(entry) != 1:
             raise ValueError(
-                f"a constraint is a name, or one with options as unstable_pairs: {{weight: 2}}; "
+                "a constraint is a name, optionally with options: {unstable_pairs: {weight: 2}}; "
                 f"found {given!r}"
             )
         ((name, options),) = entry.items()
         if name not in cls.known:
-            raise ValueError(f"there is no constraint {name}; the known are {', '.join(cls.known)}")
+            raise ValueError(f"there is no constraint {name}; the names are {', '.join(cls.known)}")
         return cls.known[name].model_validate({} if options is None else options)
 
     @model_serializer(mode="wrap")
@@ -152,6 +152,6 @@ def check_levels(grid: OceanGrid, *profiles: Tensor, below: int = 0) -> None:
         if profile.shape != (levels,):
             places = "interface" if below else "level"
             raise UserError(
-                f"A constraint was given values of shape {tuple(profile.shape)}, but the grid has "
+                f"A constraint has values of shape {tuple(profile.shape)}, but the grid has "
                 f"{levels} {places}s; give one value per {places}, surface first."
             )

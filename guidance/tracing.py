@@ -1,7 +1,7 @@
 """Density steps of two cells, compiled from the formulas of the equations of state.
 
-A formula that is written for tensors is followed once, with stand-ins for its numbers that note
-every operation; the notes are the source of the compiled function. So each formula exists once.
+A formula written for tensors is traced once, with symbols that record every operation as source
+code of the compiled function. Each formula is thus written only once.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _ARGUMENTS = ("upper_t", "upper_s", "lower_t", "lower_s", "depth")
 
 
 def compiled_density_step(eos: EquationOfState) -> DensityStep | None:
-    """`eos.density_step` of float64 numbers, to be called by kernels: the same to the last bit.
+    """`eos.density_step` for float64 numbers in kernels, bitwise equal to torch's.
 
     None if the formula has an operation other than + - * /, square, inverse root, absolute value
-    and clamping from below. These torch rounds as IEEE 754 says, so that what a kernel finds
-    stable is stable by torch; its square root, say, is not always so.
+    and a lower bound. torch rounds these as in IEEE 754, so kernels and torch agree on stability;
+    it does not do so for all operations, for example square roots.
     """
     lines: list[str] = []
     formula: Any = eos.density_step
     try:
-        result = formula(*(_Noted(name, lines) for name in _ARGUMENTS))
+        result = formula(*(_Symbol(name, lines) for name in _ARGUMENTS))
         lines.append(f"return {_text(result)}")
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         return None
@@ -45,58 +45,60 @@ def _density_step(body: str) -> DensityStep:
     return step
 
 
-Operator: TypeAlias = Callable[["_Noted", Any], "_Noted"]
+Operator: TypeAlias = Callable[["_Symbol", Any], "_Symbol"]
 
 
 def _both_ways(sign: str) -> tuple[Operator, Operator]:
-    """The operator with the stand-in on the left, and with it on the right."""
+    """The operator with the symbol on the left, and on the right."""
 
-    def left(self: _Noted, other: Any) -> _Noted:
-        return self.note(f"{self.name} {sign} {_text(other)}")
+    def left(self: _Symbol, other: Any) -> _Symbol:
+        return self.record(f"{self.name} {sign} {_text(other)}")
 
-    def right(self: _Noted, other: Any) -> _Noted:
-        return self.note(f"{_text(other)} {sign} {self.name}")
+    def right(self: _Symbol, other: Any) -> _Symbol:
+        return self.record(f"{_text(other)} {sign} {self.name}")
 
     return left, right
 
 
-class _Noted:
-    """Stands for a tensor in a formula and notes what is done to it as lines of source."""
+class _Symbol:
+    """Represents a tensor in a formula and records operations on it as lines of source code."""
 
     def __init__(self, name: str, lines: list[str]) -> None:
         self.name, self._lines = name, lines
 
-    def note(self, expression: str) -> _Noted:
-        """A stand-in for the value of the expression."""
+    def record(self, expression: str) -> _Symbol:
+        """A symbol for the value of the expression."""
         name = f"x{len(self._lines)}"
         self._lines.append(f"{name} = {expression}")
-        return _Noted(name, self._lines)
+        return _Symbol(name, self._lines)
 
     __add__, __radd__ = _both_ways("+")
     __sub__, __rsub__ = _both_ways("-")
     __mul__, __rmul__ = _both_ways("*")
     __truediv__, __rtruediv__ = _both_ways("/")
 
-    def __neg__(self) -> _Noted:
-        return self.note(f"-{self.name}")
+    def __neg__(self) -> _Symbol:
+        return self.record(f"-{self.name}")
 
-    def __pow__(self, exponent: int) -> _Noted:
+    def __pow__(self, exponent: int) -> _Symbol:
         if exponent != 2:
-            raise NotImplementedError("only squares are rounded alike everywhere")
+            raise NotImplementedError(
+                "squares are the only powers with the same rounding everywhere"
+            )
         return self * self
 
     def __bool__(self) -> bool:
-        raise TypeError("a formula that decides by its numbers cannot be followed")
+        raise TypeError("formulas that branch on values cannot be traced")
 
-    def abs(self) -> _Noted:
-        return self.note(f"abs({self.name})")
+    def abs(self) -> _Symbol:
+        return self.record(f"abs({self.name})")
 
-    def rsqrt(self) -> _Noted:
-        return self.note(f"1.0 / sqrt({self.name})")
+    def rsqrt(self) -> _Symbol:
+        return self.record(f"1.0 / sqrt({self.name})")
 
-    def clamp(self, *, min: float) -> _Noted:
-        # As torch does, what is not a number stays so.
-        return self.note(f"{_text(min)} if {self.name} < {_text(min)} else {self.name}")
+    def clamp(self, *, min: float) -> _Symbol:
+        # As in torch, NaN stays NaN.
+        return self.record(f"{_text(min)} if {self.name} < {_text(min)} else {self.name}")
 
     @classmethod
     def __torch_function__(
@@ -104,13 +106,13 @@ class _Noted:
     ) -> float:
         if function is torch.full_like and not options:
             return float(arguments[1])
-        raise NotImplementedError(f"{function} of a stand-in")
+        raise NotImplementedError(f"{function} of a symbol")
 
 
-def _text(value: _Noted | float) -> str:
-    """The value in source, in full precision."""
-    if isinstance(value, _Noted):
+def _text(value: _Symbol | float) -> str:
+    """The value as source code, in full precision."""
+    if isinstance(value, _Symbol):
         return value.name
     if isinstance(value, int | float):
         return f"({float(value)!r})"
-    raise TypeError(f"{type(value).__name__} among the numbers of a formula")
+    raise TypeError(f"{type(value).__name__} in a formula")

@@ -1,1 +1,1 @@
-"""Learning and sampling the latents."""
+"""Diffusion of latents: the denoiser, its training and distillation, and sampling."""

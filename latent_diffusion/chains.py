@@ -1,4 +1,4 @@
-"""A teacher's chains, kept at the noise levels where a student's steps begin and end."""
+"""Chains of the teacher, stored at the noise levels between which the student steps."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import member_generator
 from training.launch import launched_processes
 
-CHAINS_IN_A_FILE = 64
+CHAINS_PER_FILE = 64
 
 
 @dataclass(frozen=True)
 class Chains(Samples):
-    """Chains `k c h w` at the beginning of each of the student's steps, and at the end.
+    """Chains `k c h w`: samples before each of the student's steps, and the final sample.
 
-    places: of each chain its file and its row there; read when it is asked for
+    places: file and row of each chain; chains are read on access
     """
 
     places: Sequence[tuple[Path, int]]
 
     @classmethod
     def of(cls, files: Sequence[Path]) -> Chains:
-        """All chains of some files, in order."""
+        """All chains in the files, in order."""
         return cls([(file, row) for file in files for row in range(_count(file))])
 
     def split(self, *, held_out: int) -> tuple[Chains, Chains]:
-        """One chain in so many, one at least, and all others."""
+        """One in `held_out` chains (at least one), and all others."""
         count = max(1, len(self) // held_out)
         return Chains(self.places[:count]), Chains(self.places[count:])
 
@@ -61,25 +61,25 @@ def draw_chains_into(
     batch_size: int,
     seed: int,
 ) -> list[Path]:
-    """Files of `count` chains of the teacher; those that are there are not drawn again.
+    """Draw `count` chains of the teacher and return their files; existing files are kept.
 
-    teacher: in chains of as many steps as it has by itself
+    teacher: draws chains of its own default number of steps
     student: the student's scheduler, set to its steps
 
-    Processes share the work. Raises `UserError` if the teacher's steps do not pass through the
+    Processes share the work. Raises `UserError` if the teacher's chain does not pass through the
     noise levels of the student's.
     """
-    every = _teacher_steps_in_one(teacher, student)
+    every = _teacher_steps_per_step(teacher, student)
     folder.mkdir(parents=True, exist_ok=True)
     processes = launched_processes()
-    starts = range(0, count, CHAINS_IN_A_FILE)
+    starts = range(0, count, CHAINS_PER_FILE)
     files = {start: folder / f"{start:07d}.safetensors" for start in starts}
     mine = list(starts)[processes.process_index :: processes.num_processes]
     for start in tqdm(
         mine, desc="teacher's chains", unit="file", disable=not processes.is_main_process
     ):
         if not files[start].exists():
-            members = range(start, min(start + CHAINS_IN_A_FILE, count))
+            members = range(start, min(start + CHAINS_PER_FILE, count))
             generators = [member_generator(seed, member) for member in members]
             batches = [
                 draw_chains(teacher, generators[first : first + batch_size], every=every).cpu()
@@ -95,7 +95,7 @@ def draw_chains_into(
 def draw_chains(
     teacher: StatePipeline, generators: Sequence[torch.Generator], *, every: int
 ) -> Tensor:
-    """Samples `b k c h w` of unguided chains: the noise, and what each `every` steps lead to."""
+    """Unguided chains `b k c h w`: the initial noise and the sample after every `every` steps."""
     teacher.set_steps(teacher.steps)
     sample = teacher.initial_noise(generators)
     kept = [sample]
@@ -107,26 +107,26 @@ def draw_chains(
 
 
 def levels_of(scheduler: SchedulerMixin) -> list[NoiseLevel]:
-    """Amplitudes where each step of the scheduler begins, and at the end of its chain."""
+    """Amplitudes before each step of the scheduler, and at the end of its chain."""
     steps = range(len(scheduler.timesteps))
     return [*(noise_level(scheduler, step) for step in steps), NoiseLevel(1.0, 0.0)]
 
 
-def _teacher_steps_in_one(teacher: StatePipeline, student: SchedulerMixin) -> int:
+def _teacher_steps_per_step(teacher: StatePipeline, student: SchedulerMixin) -> int:
     teacher.set_steps(teacher.steps)
     every = teacher.steps // len(student.timesteps)
     timesteps = teacher.scheduler.timesteps.cpu()
     passed = timesteps[::every]
     if len(timesteps) != teacher.steps or timesteps[-1] < 0:
         raise UserError(
-            f"{type(teacher.scheduler).__name__} makes no chain of {teacher.steps} steps; set "
-            "distillation.teacher_steps to fewer"
+            f"{type(teacher.scheduler).__name__} does not support {teacher.steps} steps; lower "
+            "distillation.teacher_steps"
         )
     if not torch.equal(passed, student.timesteps.cpu()):
         raise UserError(
-            f"the teacher's {teacher.steps} steps pass through the timesteps {passed.tolist()} "
-            f"where the student's steps begin at {student.timesteps.tolist()}; set "
-            "sampling.scheduler_options.timestep_spacing to trailing, or other numbers of steps"
+            f"the teacher's {teacher.steps} steps pass through the timesteps {passed.tolist()}, "
+            f"but the student's steps begin at {student.timesteps.tolist()}; set "
+            "sampling.scheduler_options.timestep_spacing to trailing or change the number of steps"
         )
     return every
 

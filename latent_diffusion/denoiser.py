@@ -1,8 +1,8 @@
-"""Network and noise schedule turned into a clean estimate, and back into what a scheduler expects.
+"""The denoiser and the conversion between its prediction and the clean estimate.
 
 Schedules are variance preserving, `x = a z + s n` with `a^2 + s^2 = 1`, and the network predicts
 `v = a n - s z` (Salimans & Ho 2022, section 4). Schedulers that work with `z + sigma n` scale their
-sample into this form before the network sees it, so the same relations hold for them.
+samples to this form before calling the network, so the same relations hold.
 """
 
 from __future__ import annotations
@@ -54,23 +54,23 @@ def build_unet(
 def predict(
     unet: UNet2DModel, scaled: Tensor, timestep: Tensor | float, static_maps: Tensor
 ) -> Tensor:
-    """The network's v for its scaled input `b c h w`."""
+    """The network's prediction of v for its scaled input; both `b c h w`."""
     maps = static_maps.to(scaled.dtype).expand(len(scaled), *static_maps.shape)
     return unet(torch.cat([scaled, maps], dim=1), timestep).sample
 
 
 def clean_estimate(v: Tensor, scaled: Tensor, level: NoiseLevel) -> Tensor:
-    """z0-hat from the network's v and its scaled input."""
+    """The clean estimate z0-hat from the network's v and its scaled input."""
     return level.signal * scaled - level.noise * v
 
 
 def velocity(clean: Tensor, scaled: Tensor, level: NoiseLevel) -> Tensor:
-    """The v that leads from the scaled input to `clean`: the inverse of `clean_estimate`."""
+    """The v whose clean estimate is `clean`: the inverse of `clean_estimate`."""
     return (level.signal * scaled - clean) / level.noise
 
 
 def first_order_step(v: Tensor, sample: Tensor, level: NoiseLevel, following: NoiseLevel) -> Tensor:
-    """The sample `b c h w` at the next noise level, of solvers that remember no step before.
+    """The sample `b c h w` at the next noise level, after a step of a first-order solver.
 
     The step of DDIM (Song et al. 2021, equation 12, without noise) and of DPM-Solver++ of order 1.
     """
@@ -80,12 +80,15 @@ def first_order_step(v: Tensor, sample: Tensor, level: NoiseLevel, following: No
 
 
 def velocity_target(clean: Tensor, noise: Tensor, signal: Tensor, amplitude: Tensor) -> Tensor:
-    """What the network learns to predict."""
+    """The training target v of clean latents and noise, all `b c h w`."""
     return signal * noise - amplitude * clean
 
 
 def noise_level(scheduler: SchedulerMixin, step: int) -> NoiseLevel:
-    """Amplitudes in the network's input at step number `step` of a scheduler's chain."""
+    """Amplitudes in the network's input at step `step` of a scheduler's chain.
+
+    Raises `UserError` for a scheduler without known noise levels.
+    """
     sigmas = getattr(scheduler, "sigmas", None)
     timesteps = scheduler.timesteps
     if sigmas is not None and len(sigmas) == len(timesteps) + 1:

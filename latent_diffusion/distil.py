@@ -1,9 +1,9 @@
-"""The distillation stage: a denoiser that needs few steps, learnt from a trained one.
+"""The distillation stage: training a denoiser that needs few steps from one that needs many.
 
-The trained denoiser, the teacher, draws chains of many steps. The student, at first a copy of it,
-learns to go with one step where the teacher goes with many (Salimans & Ho 2022, in one go instead
-of halving after halving, and on chains that begin with noise instead of data). A chain has no noise
-of its own, so where it leads is settled by where it starts, and no noise has to be averaged over.
+The trained denoiser, the teacher, draws chains of many steps. The student, initially a copy of it,
+learns to cover several of these steps in one (Salimans & Ho 2022, but in a single stage instead of
+repeated halving, and on chains that start from noise instead of data). Chains are deterministic, so
+the initial noise determines the target, and no average over noise is needed.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from training.loop import Trainer
 from training.plan import TrainingPlan
 from training.stage import Stage
 
-HELD_OUT = 16  # one chain in so many judges the training on the others
-STEP_TOLERANCE = 1e-4  # of samples of variance 1
+HELD_OUT = 16  # one in 16 chains is for validation
+STEP_TOLERANCE = 1e-4  # for samples of variance 1
 
 
 def distil(
@@ -46,10 +46,10 @@ def distil(
     identity: dict[str, object],
     release: Release,
 ) -> None:
-    """Draw the teacher's chains, train the student and publish the model; resumes by itself.
+    """Draw the teacher's chains, train the student and publish it; an interrupted run resumes.
 
-    scheduler, steps: of the student's chains; batch_size: of the teacher's; identity: what the
-    chains depend on; release: what the model's folder says of it
+    scheduler, steps: for the student's chains; batch_size: for the teacher's; identity: settings on
+    which the chains depend; release: metadata of the model's folder
     """
     accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
     teacher = teacher.to(accelerator.device)
@@ -61,8 +61,7 @@ def distil(
         student=student.scheduler,
         count=settings.chains,
         batch_size=batch_size,
-        # Seeds of ensembles are not below 0: none that is judged starts from these chains' noise.
-        seed=-1 - settings.training.seed,
+        seed=_chains_seed(settings),
     )
     trainer = build_trainer(
         settings.training,
@@ -76,15 +75,13 @@ def distil(
     trainer.adopt_averaged_weights()
     student.to("cpu").unet.eval()
     stage.publish(partial(save_model, student, release), accelerator=accelerator)
-    if accelerator.is_main_process:
-        shutil.rmtree(folder)  # of a large ocean they are tens of gigabytes
-    accelerator.wait_for_everyone()
+    _remove(folder, accelerator)
 
 
 def student_of(teacher: StatePipeline, *, scheduler: SchedulerMixin, steps: int) -> StatePipeline:
-    """A copy of the teacher, without dropout, and with a sampler of its own.
+    """A copy of the teacher without dropout and with its own sampler.
 
-    Raises `UserError` for a sampler with steps of another kind than `first_order_step`.
+    Raises `UserError` for a sampler whose step is not `first_order_step`.
     """
     unet = UNet2DModel.from_config(teacher.unet.config, dropout=0.0)
     student = StatePipeline(unet, scheduler, teacher.codec, steps=steps)
@@ -96,7 +93,7 @@ def student_of(teacher: StatePipeline, *, scheduler: SchedulerMixin, steps: int)
 
 
 def _check_steps(scheduler: SchedulerMixin) -> None:
-    """Take the steps of a chain of noise, and compare them with what the student will learn for."""
+    """Compare the scheduler's steps for random predictions with `first_order_step`."""
     generator = torch.Generator().manual_seed(0)
     sample, *velocities = torch.randn(1 + len(scheduler.timesteps), 1, 1, 4, 4, generator=generator)
     for timestep, v, (level, following) in zip(
@@ -106,8 +103,8 @@ def _check_steps(scheduler: SchedulerMixin) -> None:
         sample = scheduler.step(v, timestep, sample).prev_sample
         if not torch.allclose(sample, expected, atol=STEP_TOLERANCE):
             raise UserError(
-                f"the steps of {type(scheduler).__name__} with these options depend on more than "
-                "where they begin; a student needs sampling.scheduler "
+                f"a step of {type(scheduler).__name__} with these options depends on more than the "
+                "current sample; distillation needs sampling.scheduler "
                 "DPMSolverMultistepScheduler with scheduler_options {solver_order: 1, "
                 "timestep_spacing: trailing}"
             )
@@ -122,8 +119,8 @@ def build_trainer(
     directory: Path,
     identity: dict[str, object],
 ) -> Trainer:
-    """Everything that the student's training needs, assembled."""
-    held_out, learnt = chains.split(held_out=HELD_OUT)
+    """The trainer of the student."""
+    validation, training = chains.split(held_out=HELD_OUT)
     objective = DistillationObjective(
         student.unet,
         timesteps=student.scheduler.timesteps,
@@ -134,8 +131,8 @@ def build_trainer(
     return Trainer(
         objective,
         plan=plan,
-        training=learnt,
-        validation=held_out,
+        training=training,
+        validation=validation,
         accelerator=accelerator,
         directory=directory,
         label="distillation",
@@ -146,7 +143,7 @@ def build_trainer(
 def chains_settings(
     settings: DistillationSettings, sampling: SamplingSettings
 ) -> dict[str, object]:
-    """What the teacher's chains depend on, beside its weights."""
+    """The settings on which the teacher's chains depend, apart from its weights."""
     sampler = {"steps", "scheduler", "scheduler_options"}
     return {
         "sampler": sampling.model_dump(mode="json", include=sampler),
@@ -156,7 +153,19 @@ def chains_settings(
     }
 
 
+def _chains_seed(settings: DistillationSettings) -> int:
+    """Below 0, unlike seeds of ensembles: no evaluated sample starts from the noise of a chain."""
+    return -1 - settings.training.seed
+
+
+def _remove(folder: Path, accelerator: Accelerator) -> None:
+    """Remove the chains, which are tens of gigabytes for a large ocean."""
+    if accelerator.is_main_process:
+        shutil.rmtree(folder)
+    accelerator.wait_for_everyone()
+
+
 def _chains_folder(directory: Path, identity: dict[str, object]) -> Path:
-    """Where these chains are kept, apart from any others."""
+    """The folder of chains with this identity."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     return directory / f"chains-{digest}"

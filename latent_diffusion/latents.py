@@ -1,4 +1,4 @@
-"""The latent cache: posterior mean and standard deviation of each training state, computed once."""
+"""The latent cache: posterior mean and standard deviation of each training state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPLITS = ("train", "validation")
 
 
 class LatentCache(Samples):
-    """Means and standard deviations of the latents of a split, `n 2 c h w`, held in memory."""
+    """Means and standard deviations of the latents of a split in memory, `n 2 c h w`."""
 
     def __init__(self, moments: Tensor) -> None:
         self._moments = moments
@@ -36,7 +36,7 @@ class LatentCache(Samples):
 
 
 class EncodedStates(Samples):
-    """The same view of a data-space model, whose latents are read from the archive as they are."""
+    """The same samples for a data-space model, encoded from the archive on access."""
 
     def __init__(self, archive: StateArchive, indices: NDArray[np.integer], codec: Codec) -> None:
         self._archive, self._indices, self._codec = archive, indices, codec
@@ -54,7 +54,8 @@ class EncodedStates(Samples):
 def latent_datasets(codec: Codec, archive: StateArchive, *, path: Path) -> dict[str, Samples]:
     """Datasets of the latents of the train and validation splits.
 
-    A VAE's latents are cached in `path`; a cache made with another codec raises `UserError`.
+    A VAE's latents are cached in `path`. Raises `UserError` if the cache is from another codec or
+    not readable.
     """
     if isinstance(codec, IdentityCodec):
         return {split: EncodedStates(archive, archive.indices(split), codec) for split in SPLITS}
@@ -85,10 +86,10 @@ def _read_cache(codec: Codec, path: Path) -> dict[str, Samples]:
             cached_from = (file.metadata() or {}).get("codec")
             if cached_from != codec.fingerprint:
                 raise UserError(
-                    f"the latents in {path} were cached from another autoencoder (its fingerprint "
-                    f"is {cached_from}, this one's {codec.fingerprint}); remove the file to encode "
+                    f"the latents in {path} were cached from another autoencoder (fingerprint "
+                    f"{cached_from} instead of {codec.fingerprint}); remove the file to encode "
                     "again"
                 )
             return {split: LatentCache(file.get_tensor(split)) for split in SPLITS}
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is no readable latent cache ({error}); remove it") from error
+        raise UserError(f"{path} is not a readable latent cache ({error}); remove it") from error

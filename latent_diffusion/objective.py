@@ -1,4 +1,4 @@
-"""The denoiser and its loss, in training and in distillation, as one module each."""
+"""The denoiser and its loss in one module, for training and for distillation."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from latent_diffusion.denoiser import NoiseLevel, predict, velocity_target
 class DenoisingObjective(nn.Module):
     """v-prediction error of a batch of latents at random noise levels.
 
-    weight: `c h w`, weight of each latent number (0 on land in data space)
-    static_maps: `m h w`, what the network is told of each place
-    noise_emphasis: 1 draws noise levels uniformly in time; 2 in proportion to time, and so on.
-        Basin-wide anomalies stand out of the noise of many latents long before details do, so
-        what they are is settled at high noise, which a uniform draw visits too rarely
+    weight: `c h w`, weight of each latent value (0 on land in data space)
+    static_maps: `m h w`, constant inputs of the network at each latent cell
+    noise_emphasis: e, diffusion time t is drawn with a density proportional to t^(e - 1); 1 is
+        uniform. Basin-wide anomalies emerge from the noise before details do and are determined at
+        high noise levels, which a uniform distribution samples too rarely.
     """
 
     _alphas: Tensor
@@ -59,13 +59,12 @@ class DenoisingObjective(nn.Module):
 
 
 class DistillationObjective(nn.Module):
-    """Error of a student whose one step is to lead where many of its teacher's do.
+    """v-prediction error of a student whose single step replaces several steps of the teacher.
 
     A step from noise level t to s goes from x_t to `a_s z + (s_s / s_t) (x_t - a_t z)`, so exactly
-    one clean estimate z leads to the teacher's x_s (Salimans & Ho 2022, algorithm 2). The error is
-    that of v, as in the teacher's own training.
+    one clean estimate z leads to the teacher's x_s (Salimans & Ho 2022, algorithm 2).
 
-    timesteps: of the student's steps; levels: amplitudes at each of them, and at the end
+    timesteps: timesteps of the student's steps; levels: amplitudes at each of them and at the end
     weight, static_maps: see `DenoisingObjective`
     """
 
@@ -86,7 +85,7 @@ class DistillationObjective(nn.Module):
     ) -> None:
         super().__init__()
         self.unet = unet
-        # Not kept in checkpoints: they are the sampler's, whom the checkpoint's identity names.
+        # Not saved in checkpoints: they follow from the sampler in the checkpoint's identity.
         for name, values in {
             "_timesteps": timesteps,
             "_signal": torch.tensor([level.signal for level in levels]),
@@ -97,10 +96,7 @@ class DistillationObjective(nn.Module):
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of `batch` `b k c h w`: chains at the beginning of each step, and at the end.
-
-        Of every chain one step counts, drawn at random.
-        """
+        """Loss of chains `batch` `b k c h w` at one random step of each chain."""
         drawn = torch.randint(len(self._timesteps), (len(batch),), generator=generator)
         step = drawn.to(batch.device)
         chain = torch.arange(len(batch), device=batch.device)
@@ -110,21 +106,15 @@ class DistillationObjective(nn.Module):
         return {"loss": _weighted_mean(error, self._weight)}
 
     def _target(self, before: Tensor, after: Tensor, step: Tensor) -> Tensor:
-        """The v that leads from `before` to `after` in the one step."""
-        signal, noise, next_signal, next_noise = (
-            values[:, None, None, None]
-            for values in (
-                self._signal[step],
-                self._noise[step],
-                self._signal[step + 1],
-                self._noise[step + 1],
-            )
-        )
+        """The v that leads from `before` to `after` in one step."""
+        step = step[:, None, None, None]
+        signal, noise = self._signal[step], self._noise[step]
+        next_signal, next_noise = self._signal[step + 1], self._noise[step + 1]
         kept = next_noise / noise
         clean = (after - kept * before) / (next_signal - kept * signal)
         return (signal * before - clean) / noise
 
 
 def _weighted_mean(error: Tensor, weight: Tensor) -> Tensor:
-    """Mean of `b c h w` over what has weight."""
+    """Weighted mean of `b c h w`."""
     return (error * weight).sum() / (len(error) * weight.sum())

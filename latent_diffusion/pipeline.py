@@ -1,4 +1,4 @@
-"""From noise to ocean states in physical units."""
+"""The diffusers pipeline that samples ocean states in physical units."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ from latent_diffusion.denoiser import clean_estimate, noise_level, predict, velo
 
 @dataclass
 class StatePipelineOutput(BaseOutput):
-    """States in physical units, and the standardised latents `b c h w` they were decoded from."""
+    """States in physical units, and their standardised latents `b c h w`."""
 
     state: State
     latents: Tensor
 
 
 class StatePipeline(DiffusionPipeline):
-    """Samples ocean states. Load one with `StatePipeline.from_pretrained(folder)`.
+    """Samples ocean states. Load it with `StatePipeline.from_pretrained(folder)`.
 
     unet: predicts v of standardised latents
     scheduler: any diffusers scheduler with a variance-preserving schedule
-    codec: turns latents into states in physical units
-    steps: how many a chain has unless another number is asked for; of a distilled network, the
-        number that it was made for
+    codec: decodes latents to states in physical units
+    steps: default number of steps; for a distilled network, the number it was trained for
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class StatePipeline(DiffusionPipeline):
 
     @property
     def steps(self) -> int:
-        """How many a chain has unless another number is asked for."""
+        """The default number of steps."""
         return int(self.config.steps)
 
     @torch.no_grad()
@@ -63,12 +62,12 @@ class StatePipeline(DiffusionPipeline):
         steps: int | None = None,
         guide: Guide | None = None,
     ) -> StatePipelineOutput:
-        """Draw one state per generator (on the CPU): the same state in whatever batch.
+        """Draw one state per CPU generator; it does not depend on the rest of the batch.
 
-        steps: of the chain; None takes the model's own number
-        guide: corrects clean estimates, or noisy samples; None samples unguided
+        steps: number of steps; default: the model's
+        guide: corrects clean estimates or noisy samples; None samples without guidance
 
-        Raises `UserError` if the scheduler cannot work with so few steps.
+        Raises `UserError` if the scheduler does not support this number of steps.
         """
         steps = self.steps if steps is None else steps
         self.set_steps(steps)
@@ -89,7 +88,7 @@ class StatePipeline(DiffusionPipeline):
         generators: Sequence[torch.Generator],
         guide: Guide | None = None,
     ) -> Tensor:
-        """The sample `b c h w` after step number `index` of the chain that `set_steps` began."""
+        """The sample `b c h w` after step `index` of the chain; `set_steps` comes first."""
         at, guide = self.place(index), guide or Guide()
         timestep = self.scheduler.timesteps[index]
         scaled = self.scheduler.scale_model_input(sample, timestep)
@@ -101,35 +100,35 @@ class StatePipeline(DiffusionPipeline):
         return self._guided_sample(sample, guide=guide, at=at)
 
     def _guided_velocity(self, v: Tensor, scaled: Tensor, *, guide: Guide, at: Step) -> Tensor:
-        """The v that leads to the corrected estimate; the network's own where nothing changes."""
+        """The v of the corrected estimate; the network's own without a correction."""
         level = noise_level(self.scheduler, at.number)
         clean = clean_estimate(v, scaled, level)
         corrected = guide.correct_estimate(clean, self.codec, at=at)
         return v if corrected is clean else velocity(corrected, scaled, level)
 
     def _guided_sample(self, sample: Tensor, *, guide: Guide, at: Step) -> Tensor:
-        """The sample that the chain goes on from; the scheduler's own where nothing changes."""
+        """The corrected sample; the scheduler's own without a correction."""
         unit = self._unit_of_sample(at.number)
         standard = sample * unit
         corrected = guide.correct_sample(standard, self.codec, at=at)
         return sample if corrected is standard else corrected / unit
 
     def place(self, index: int) -> Step:
-        """Where a step is in the chain that the scheduler was last set to."""
+        """The position of step `index` in the current chain."""
         count = len(self.scheduler.timesteps)
         before = noise_level(self.scheduler, index).noise
         after = noise_level(self.scheduler, index + 1).noise if index + 1 < count else 0.0
         return Step(index, count, before, after)
 
     def _unit_of_sample(self, index: int) -> float:
-        """What the sample after a step is multiplied with to have variance 1."""
+        """Factor that scales the sample after a step to variance 1."""
         if index + 1 == len(self.scheduler.timesteps):
             return 1.0
         following = self.scheduler.timesteps[index + 1]
         return float(self.scheduler.scale_model_input(torch.ones(1), following))
 
     def set_steps(self, steps: int) -> None:
-        """Begin a chain of so many steps. Raises `UserError` if the scheduler cannot."""
+        """Begin a chain of `steps` steps. Raises `UserError` if the scheduler cannot."""
         try:
             self.scheduler.set_timesteps(steps, device=self.device)
         except ValueError as error:
@@ -137,32 +136,32 @@ class StatePipeline(DiffusionPipeline):
         if not self.scheduler.timesteps.isfinite().all():
             raise self._too_few(steps)
         if hasattr(self.scheduler, "set_begin_index"):
-            # Otherwise it looks its place up by timestep, and rounded timesteps can repeat.
+            # Otherwise it looks up its position by timestep, and rounded timesteps can repeat.
             self.scheduler.set_begin_index(0)
 
     def _too_few(self, steps: int) -> UserError:
-        """Ancestral schedulers lose their noise levels to rounding when these lie far apart."""
+        """Ancestral schedulers yield NaN when rounding removes the noise between distant levels."""
         name = type(self.scheduler).__name__
         return UserError(
-            f"{name} gives no numbers with {steps} steps; take more, or another one (or leave out "
-            "guidance, if it samples well without)"
+            f"{name} does not yield finite samples with {steps} steps; use more steps or another "
+            "scheduler (or no guidance, if it samples well without)"
         )
 
     def initial_noise(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """White noise `b c h w` of variance 1, a sample from each generator (on the CPU)."""
+        """White noise `b c h w` of variance 1, one sample per CPU generator."""
         shape = (1, *self.codec.latent_shape)
         return torch.cat([torch.randn(shape, generator=g) for g in generators]).to(self.device)
 
     def _noise_source(
         self, generators: Sequence[torch.Generator]
     ) -> dict[str, list[torch.Generator]]:
-        """Stochastic schedulers draw from each member's own generator."""
+        """The generators as an argument of stochastic schedulers' steps; otherwise nothing."""
         accepts = "generator" in inspect.signature(self.scheduler.step).parameters
         return {"generator": list(generators)} if accepts else {}
 
 
 def ocean_of(codec: Codec, *, climatology: Callable[[], Climatology]) -> Ocean:
-    """What guides must know of the ocean whose states the codec makes."""
+    """The codec's ocean, as constraints need it."""
     statistics = codec.statistics
     return Ocean(
         grid=codec.grid,

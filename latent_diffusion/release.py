@@ -1,4 +1,4 @@
-"""A released model: a folder that samples on its own, and says what it is."""
+"""Released models: self-contained folders with a model card."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from training.log import write_json
 
 @dataclass(frozen=True)
 class Release:
-    """What a model's folder says beside its weights.
+    """Metadata of a model's folder.
 
-    title: of the model card; archive: that the model was trained on; experiment: all settings;
-    climatology: what guides must know of the data; teacher: the run that it was distilled from
+    title: heading of the model card
+    archive: the training data
+    experiment: all settings
+    climatology: statistics of the data for guidance
+    teacher: the run from which the model was distilled, if any
     """
 
     title: str
@@ -30,7 +33,7 @@ class Release:
 
 
 def save_model(pipeline: StatePipeline, release: Release, folder: Path) -> None:
-    """Write pipeline, climatology for its guides, training YAML and model card into `folder`."""
+    """Write pipeline, climatology, training YAML and model card into `folder`."""
     pipeline.save_pretrained(folder)
     write_json(folder / CLIMATOLOGY, {**release.climatology().as_dict()})
     settings = yaml.safe_dump(release.experiment, sort_keys=False)
@@ -39,7 +42,7 @@ def save_model(pipeline: StatePipeline, release: Release, folder: Path) -> None:
 
 
 def model_card(pipeline: StatePipeline, release: Release) -> str:
-    """What the model is, what it was trained on and how it is used."""
+    """The model card: contents, training data and use, in Markdown."""
     codec = pipeline.codec
     levels, rows, columns = codec.grid.shape
     variables = "temperature, salinity" + ", sea level" * codec.config.ocean["sea_level"]

@@ -1,8 +1,8 @@
 """The sampling stage: ensembles of states from a trained model.
 
-The ensemble is split over processes by batches. Member k starts from its own noise, a function of
-(seed, k), so it is the same state whatever the batch size or the number of processes, unless the
-guidance looks at the batch's mean (constraints with `per: ensemble`, or `strength: dual_ascent`).
+Processes share the ensemble by batches. The initial noise of member k depends only on (seed, k), so
+the member does not depend on batch size or number of processes, unless guidance uses the batch mean
+(constraints with `per: ensemble`, or `strength: dual_ascent`).
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.settings import SamplingSettings
 from training.launch import launched_processes
 
-ADJUSTMENT = "convective_adjustment"  # the attribute of archives whose states were adjusted
+ADJUSTMENT = "convective_adjustment"  # attribute of archives with adjusted states
 
 
 @dataclass(frozen=True)
 class Ensemble:
     """An ensemble to draw.
 
-    record: what makes its states, as JSON (see `sampling_record`); pipeline: loads the model;
-    guide: makes the guide of the codec's ocean, None samples unguided
+    record: everything that determines its states, as JSON; see `sampling_record`
+    pipeline: loads the model
+    guide: builds the guide for the codec's ocean; None samples without guidance
     """
 
     settings: SamplingSettings
@@ -52,10 +53,10 @@ class Ensemble:
 
 
 def draw(ensemble: Ensemble, *, output: Path) -> None:
-    """Draw an ensemble, as the decoder leaves it, into the archive `output`.
+    """Draw an ensemble, without adjustment, into the archive `output`.
 
-    Batches are kept as they are drawn: an interrupted run continues. Does nothing if `output`
-    holds this ensemble already.
+    Finished batches are stored, so an interrupted run resumes. Does nothing if `output` already
+    holds this ensemble.
     """
     if holds_ensemble(output, ensemble.record, adjusted=False):
         return
@@ -71,7 +72,7 @@ def draw(ensemble: Ensemble, *, output: Path) -> None:
 
 
 def draw_adjusted(ensemble: Ensemble, *, output: Path) -> None:
-    """Draw an ensemble and adjust every state exactly, into the archive `output`."""
+    """Draw an ensemble, with exact convective adjustment, into the archive `output`."""
     if holds_ensemble(output, ensemble.record, adjusted=True):
         return
     raw = output.with_name(output.name + ".raw.zarr")
@@ -84,7 +85,7 @@ def draw_adjusted(ensemble: Ensemble, *, output: Path) -> None:
 def adjust_archive(source: Path, target: Path) -> None:
     """Convective adjustment of every state of `source` into the archive `target`.
 
-    The main process does it, and it alone decides whether `target` holds the result already.
+    Only the main process works. Does nothing if `target` already holds the result.
     """
     processes = launched_processes()
     archive = StateArchive.open(source)
@@ -101,15 +102,15 @@ def adjust_archive(source: Path, target: Path) -> None:
 
 
 def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
-    """Whether `path` is the ensemble of `record`.
+    """Whether the archive `path` holds the ensemble of `record`.
 
-    Raises `UserError` if it is there and no ensemble at all: then it is not ours to replace.
+    Raises `UserError` if `path` exists but is no ensemble, so that it is never replaced.
     """
     if not path.exists():
         return False
     attributes = StateArchive.open(path).attributes
     if "sampling" not in attributes:
-        raise UserError(f"{path} exists and was not sampled from a model; choose another output")
+        raise UserError(f"{path} exists but was not sampled from a model; choose another output")
     return attributes["sampling"] == record and (ADJUSTMENT in attributes) == adjusted
 
 
@@ -126,9 +127,9 @@ def sampling_record(
     sampling: SamplingSettings,
     guidance: GuidanceSettings | None,
 ) -> str:
-    """What makes an ensemble, as JSON.
+    """Everything that determines an ensemble, as JSON.
 
-    model: its name; weights: digest of its denoiser; guidance: None samples unguided
+    model: its name; weights: digest of its denoiser; guidance: None for unguided sampling
     """
     steering = guidance.model_dump(mode="json", exclude={"adjust", "enabled"}) if guidance else None
     if guidance and steering and guidance.couples_samples:
@@ -144,13 +145,13 @@ def sampling_record(
 
 
 def weights_digest(model: Path) -> str | None:
-    """What tells the denoiser of a model's folder from others; None where there is none."""
+    """Digest of the denoiser in a model's folder; None without a denoiser."""
     weights = model / "unet" / "diffusion_pytorch_model.safetensors"
     return hashlib.sha256(weights.read_bytes()).hexdigest()[:16] if weights.is_file() else None
 
 
 def _parts_directory(output: Path, ensemble: Ensemble) -> Path:
-    """Where the batches of one ensemble wait to be merged, apart from any other ensemble's."""
+    """The folder of finished batches of one ensemble and batch size."""
     made_by = f"{ensemble.record} {ensemble.settings.batch_size}"
     digest = hashlib.sha256(made_by.encode()).hexdigest()[:8]
     return output.with_name(f"{output.name}.parts-{digest}")
@@ -159,7 +160,7 @@ def _parts_directory(output: Path, ensemble: Ensemble) -> Path:
 def _draw_parts(
     ensemble: Ensemble, pipeline: StatePipeline, *, parts: Path, processes: PartialState
 ) -> None:
-    """Draw the batches that fall to this process, skipping those that are there already."""
+    """Draw this process's batches, except those already in `parts`."""
     parts.mkdir(parents=True, exist_ok=True)
     settings = ensemble.settings
     guide = ensemble.guide(pipeline.codec) if ensemble.guide else None
@@ -180,7 +181,7 @@ def _draw_parts(
 
 
 def _remove(archive: Path) -> None:
-    """An ensemble that a new one replaces: a folder or a `.zarr.zip`."""
+    """Remove an archive, a folder or a `.zarr.zip`, if it exists."""
     if archive.is_dir():
         shutil.rmtree(archive)
     else:

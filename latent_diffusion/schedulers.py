@@ -1,4 +1,4 @@
-"""Noise schedules of the training and diffusers schedulers of the sampling."""
+"""Noise schedules for training and diffusers schedulers for sampling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from data.errors import UserError
 
 SchedulerOptions = dict[str, bool | int | float | str]
 
-# What the training has settled: no option of a sampler.
+# Fixed by the training; not options of a sampler.
 TRAINED_WITH = {
     "num_train_timesteps",
     "beta_start",
@@ -23,11 +23,11 @@ TRAINED_WITH = {
     "use_flow_sigmas",
 }
 
-LARGEST_NOISE = -5.1  # log signal-to-noise, the value that diffusers advises for cosine schedules
+LARGEST_NOISE = -5.1  # log signal-to-noise, recommended by diffusers for cosine schedules
 
 
 def build_schedule(train_timesteps: int) -> DDPMScheduler:
-    """The noise schedule of the training: squared cosine, v-prediction, no clipping."""
+    """The noise schedule for training: squared cosine, v-prediction, no clipping."""
     return DDPMScheduler(
         num_train_timesteps=train_timesteps,
         beta_schedule="squaredcos_cap_v2",
@@ -39,10 +39,10 @@ def build_schedule(train_timesteps: int) -> DDPMScheduler:
 def build_scheduler(
     name: str, options: SchedulerOptions, *, schedule: DDPMScheduler
 ) -> SchedulerMixin:
-    """The diffusers scheduler `name` on the noise schedule that the model was trained with.
+    """The diffusers scheduler `name` on the noise schedule of the training.
 
-    Raises `UserError` for a scheduler of another kind of model, and for options that it does not
-    take or that would contradict the training.
+    Raises `UserError` for a scheduler for other kinds of models, and for options that it does not
+    have or that the training has fixed.
     """
     usable = {c.__name__: c for c in schedule.compatibles if "beta_schedule" in _options(c)}
     if name not in usable:
@@ -53,15 +53,15 @@ def build_scheduler(
     accepted = [option for option in _options(usable[name]) if option not in TRAINED_WITH]
     unknown = sorted(set(options) - set(accepted))
     if unknown:
-        raise UserError(f"{name} takes no option '{unknown[0]}'; it takes {', '.join(accepted)}")
+        raise UserError(f"{name} has no option '{unknown[0]}'; it has {', '.join(accepted)}")
     try:
-        return usable[name].from_config(schedule.config, **{**_advised(accepted), **options})
+        return usable[name].from_config(schedule.config, **{**_recommended(accepted), **options})
     except (NotImplementedError, ValueError, ImportError) as error:
         raise UserError(f"{name} does not work with the options {options}: {error}") from error
 
 
-def _advised(accepted: Sequence[str]) -> dict[str, float]:
-    """Multistep solvers need their first step kept off the pure noise of a cosine schedule."""
+def _recommended(accepted: Sequence[str]) -> dict[str, float]:
+    """Keeps the first step of multistep solvers away from the pure noise of a cosine schedule."""
     return {"lambda_min_clipped": LARGEST_NOISE} if "lambda_min_clipped" in accepted else {}
 
 

@@ -1,4 +1,4 @@
-"""Settings of the denoiser, of its training and distillation, and of sampling."""
+"""Settings of the denoiser, its training and distillation, and sampling."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class DiffusionSettings(Section):
 
     channels: Widths = (96, 192)
     blocks: int = Field(2, gt=0)
-    attention: bool = Field(True, description="self-attention in the lowest stage")
+    attention: bool = Field(True, description="self-attention in the coarsest stage")
     dropout: float = Field(0.0, ge=0, lt=1)
     train_timesteps: int = Field(1000, gt=1)
     noise_emphasis: float = Field(
-        1.0, gt=0, description="1: uniform noise levels; above: more of the high ones"
+        1.0, gt=0, description="distribution of noise levels; 1: uniform; above 1: more high noise"
     )
     training: TrainingPlan
 
@@ -28,7 +28,8 @@ class DiffusionSettings(Section):
     def _heads_fit(self) -> Self:
         if self.attention and self.channels[-1] % 32:
             raise ValueError(
-                f"attention has heads of 32 channels, which do not divide {self.channels[-1]}"
+                "attention has heads of 32 channels, so the last of channels must be a multiple of "
+                f"32, not {self.channels[-1]}"
             )
         return self
 
@@ -45,19 +46,21 @@ class SamplingSettings(Section):
 
 
 class DistillationSettings(Section):
-    """How a denoiser of few steps is learnt from a trained one; `sampling.steps` says how few."""
+    """Distillation of a trained denoiser into one that needs only `sampling.steps` steps."""
 
-    teacher: Path = Field(description="run directory of the trained experiment")
+    teacher: Path = Field(description="run directory of the trained model")
     teacher_steps: int = Field(
-        32, gt=1, description="of its chains; a multiple of the student's, sampling.steps"
+        32, gt=1, description="steps of the teacher's chains; a multiple of sampling.steps"
     )
-    chains: int = Field(4096, ge=16, description="that the teacher draws for the student to learn")
+    chains: int = Field(
+        4096, ge=16, description="number of chains that the teacher draws for training"
+    )
     training: TrainingPlan
 
     def teacher_sampling(self, student: SamplingSettings) -> SamplingSettings:
         """The sampler of the teacher's chains.
 
-        It is the student's with more steps, and of second order where the student's has an order.
+        The student's sampler with more steps and, where it has an order, second order.
         """
         order = {"solver_order": 2} if "solver_order" in student.scheduler_options else {}
         options = student.scheduler_options | order

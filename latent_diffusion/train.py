@@ -1,4 +1,4 @@
-"""The diffusion stage: from a trained codec to a model that draws states."""
+"""The diffusion stage: training of the denoiser for a trained codec."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def train_denoiser(
     steps: int,
     release: Release,
 ) -> None:
-    """Cache the latents, train the denoiser and publish the model; resumes by itself.
+    """Cache the latents, train the denoiser and publish the model; an interrupted run resumes.
 
-    scheduler, steps: of the model's chains; release: what its folder says of it
+    scheduler, steps: for the model's chains; release: metadata of the model's folder
     """
     if stage.is_done:
         return
@@ -87,7 +87,7 @@ def build_trainer(
     accelerator: Accelerator,
     directory: Path,
 ) -> Trainer:
-    """Everything that the denoiser's training needs, assembled."""
+    """The trainer of the denoiser."""
     objective = DenoisingObjective(
         unet,
         schedule=build_schedule(settings.train_timesteps),

@@ -19,7 +19,7 @@ DESIGN = {"latent_channels": 3, "patch": 2, "channels": [8, 16], "blocks": 1}
 
 @pytest.fixture
 def codec_design() -> dict[str, Any]:
-    """The design of the codecs that `make_codec` makes."""
+    """The design of the codecs of `make_codec`."""
     return dict(DESIGN)
 
 

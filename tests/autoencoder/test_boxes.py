@@ -1,4 +1,4 @@
-"""Rectangles of ocean without land."""
+"""Land-free rectangles of ocean."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_box_may_cross_the_seam_of_a_periodic_ocean():
     assert largest_wet_box(wet, periodic_x=False) == Box(0, 10, 9, 10)
 
 
-def test_narrow_water_gives_no_box():
+def test_narrow_water_has_no_box():
     assert largest_wet_box(np.ones((7, 500), dtype=bool), periodic_x=False) is None
 
 

@@ -1,4 +1,4 @@
-"""The seam between physical states and latents."""
+"""Codecs between physical states and latents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_any_grid_goes_through_and_comes_back_in_physical_units(make_codec, kind
     assert (decoded.sea_level is not None) == archive.has_sea_level
     wet = codec.statistics.wet
     assert (decoded.to_channels()[:, ~wet] == 0).all()
-    # An untrained network is wrong by a few standard deviations, not by the units.
+    # The error of an untrained network is a few standard deviations; wrong units exceed it.
     anomaly = codec.statistics.normalise(decoded)[:, wet]
     assert anomaly.abs().max() < 10
     assert 5 < decoded.temperature[:, 0][:, archive.grid.wet[0]].mean() < 25
@@ -97,7 +97,7 @@ def test_compression_counts_wet_cells(make_codec):
 
 
 @torch.no_grad()
-def test_what_is_written_on_land_changes_nothing(make_codec):
+def test_values_on_land_have_no_effect(make_codec):
     codec, archive = make_codec(rows=11, columns=9, sea_level=True)
     state = archive.read([0, 1])
     channels = state.to_channels()

@@ -1,4 +1,4 @@
-"""What a codec takes from its training states."""
+"""Fits of a codec to its training states."""
 
 from __future__ import annotations
 

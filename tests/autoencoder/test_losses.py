@@ -95,7 +95,7 @@ def _created(steps: list[float], true_steps: list[float]) -> float:
     return float(created_instability(ours, theirs, pairs))
 
 
-def test_created_instability_counts_only_what_the_truth_does_not_hold():
+def test_created_instability_counts_only_instability_beyond_the_truth():
     assert _created([0.5, 0.0, -2e-3], [0.1, 0.0, -2e-3]) == 0
     assert _created([0.0, 1e-4, -1e-3], [0.1, 0.0, -2e-3]) == 0, "less stable, but not unstable"
     assert _created([-1e-3], [0.3]) == pytest.approx(0.881, abs=1e-3)  # asinh(1)

@@ -1,4 +1,4 @@
-"""The decoder's last layer: vertical mixing conserves, homogenises and leaves the rest alone."""
+"""The decoder's last layer: mixing conserves, homogenises and changes nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The autoencoder's objective: which terms it holds, and that all of them train together."""
+"""The autoencoder's objective: its terms, and their gradients."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_jitter_is_counted_in_the_spread_of_the_latents_about_their_mean(build):
 
 
 @torch.no_grad()
-def test_a_perfect_codec_costs_only_what_the_truth_overturns(build):
+def test_the_loss_of_a_perfect_codec_comes_only_from_instability_of_the_truth(build):
     objective, batch = build(ALL)
     comparison = objective.eval().compare(batch, _noise())
     vars(comparison)["reconstruction"] = comparison.truth
@@ -159,7 +159,7 @@ def test_jitter_without_terms_to_repeat_is_refused(tiny_run):
         "--autoencoder.losses.latent_jitter",
         "0.1",
     )
-    with pytest.raises(UserError, match="latent_jitter repeats"):
+    with pytest.raises(UserError, match="latent_jitter repeats the terms"):
         tiny_run(*words)
 
 

@@ -1,4 +1,4 @@
-"""What a codec remembers of its ocean, and the archives that it refuses."""
+"""The ocean stored in a codec, and archives that do not match it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_an_archive_of_other_physics_is_refused_in_a_sentence(make_codec, name, 
         codec.check_archive(archive)
 
 
-def test_the_network_is_told_where_land_is_and_where_it_is(make_codec):
+def test_the_static_maps_contain_land_and_position(make_codec):
     codec, _ = make_codec("identity", rows=12, columns=8)
     surface, column, north, cosine, sine = codec.static_maps
     assert torch.equal(surface, codec.padding.pad(codec.grid_wet[0]).float())

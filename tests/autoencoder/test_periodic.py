@@ -1,4 +1,4 @@
-"""Convolutions on an ocean that closes on itself in x."""
+"""Convolutions on an ocean that is periodic in x."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_convolutions_of_a_network_become_periodic_once_and_for_all():
 def test_the_autoencoder_is_equivariant_only_on_a_periodic_ocean(periodic):
     torch.manual_seed(0)
     design = {"latent_channels": 2, "patch": 2, "channels": [8, 16], "blocks": 1}
-    vae = VolumeVAE(in_channels=6, further_channels=0, periodic_x=periodic, design=design).eval()
+    vae = VolumeVAE(in_channels=6, exchange_channels=0, periodic_x=periodic, design=design).eval()
     x = torch.randn(1, 6, 8, 16)
     shift = vae.design.factor
     mean, rolled = vae.encode(x)[0], vae.encode(x.roll(shift, dims=-1))[0]

@@ -1,4 +1,4 @@
-"""Codecs that were saved, by this version and by an earlier one."""
+"""Saved codecs, of this version and of an earlier one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autoencoder.fitting import standardise_latents
 from autoencoder.ocean import describe_ocean
 from data.errors import UserError
 
-# Of a codec that commit 840a70a wrote.
+# Written by commit 840a70a.
 FORMER_CONFIG = """{
   "_class_name": "VolumeCodec",
   "_diffusers_version": "0.42.1",

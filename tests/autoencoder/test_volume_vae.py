@@ -27,7 +27,7 @@ DESIGNS = {
 def _vae(design: str, *, blocks: int = 1) -> VolumeVAE:
     torch.manual_seed(0)
     settings = DESIGNS[design] | {"latent_channels": 5, "blocks": blocks}
-    return VolumeVAE(in_channels=6, further_channels=3, periodic_x=False, design=settings).eval()
+    return VolumeVAE(in_channels=6, exchange_channels=3, periodic_x=False, design=settings).eval()
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -36,11 +36,11 @@ def test_every_design_encodes_decodes_and_learns(design):
     x = torch.randn(2, 6, 16, 12)
     noise = torch.randn(2, 5, 16 // vae.design.factor, 12 // vae.design.factor)
     decoded, mean, log_variance = vae(x, noise)
-    fields, further = decoded
+    fields, exchange = decoded
     assert fields.shape == (2, 6, 16, 12)
-    assert further.shape == (2, 3, 16, 12)
+    assert exchange.shape == (2, 3, 16, 12)
     assert mean.shape == log_variance.shape == noise.shape
-    (fields.square().sum() + further.square().sum()).backward()
+    (fields.square().sum() + exchange.square().sum()).backward()
     silent = [n for n, p in vae.named_parameters() if p.requires_grad and p.grad is None]
     assert silent == []
 
@@ -117,5 +117,5 @@ def test_lapped_fields_have_no_edges_where_windows_end():
 
 def test_more_modes_than_levels_are_refused_in_a_sentence():
     modes = ColumnModes(7, 9)
-    with pytest.raises(UserError, match=r"9 components .* windows of 7 numbers"):
+    with pytest.raises(UserError, match=r"9 components .* windows of 7 values"):
         fit(modes, lambda: [torch.randn(2, 7, 4, 4)], 9)

@@ -85,7 +85,9 @@ def test_no_slope_no_flow_over_any_sea_floor(grid: OceanGrid) -> None:
 
 
 @pytest.mark.parametrize("reference", ["floor", 100.0])
-def test_faces_that_touch_land_stand_still(grid: OceanGrid, noisy_state: Build, reference) -> None:
+def test_there_is_no_flow_on_faces_next_to_land(
+    grid: OceanGrid, noisy_state: Build, reference
+) -> None:
     wet = wet_tensor(grid)
     u, v = flow(noisy_state(dtype=torch.float64), grid, reference=reference)
     open_u = wet[..., :-1] & wet[..., 1:]
@@ -105,7 +107,7 @@ def test_the_depth_of_no_motion_has_none() -> None:
         found = flow(state, grid, coriolis=F_PLANE, reference=depth)
         for field, other in zip(found, at_floor, strict=True):
             assert field[:, level].abs().max() < 1e-12 < field[:, 0].abs().max()
-            # Another reference changes a column's flow by one number.
+            # Another reference shifts a column's flow by a constant.
             torch.testing.assert_close(
                 (field - other).diff(dim=1), 0.0 * field[:, 1:], atol=1e-12, rtol=0
             )
@@ -129,7 +131,7 @@ def test_the_sea_level_moves_uniform_water_alike_at_all_depths() -> None:
 
 
 @pytest.mark.parametrize("periodic_x", [False, True])
-def test_sea_level_of_a_deep_ocean_is_its_steric_height_and_gives_its_flow(periodic_x) -> None:
+def test_sea_level_of_a_deep_ocean_is_its_steric_height_and_yields_its_flow(periodic_x) -> None:
     grid = plane(periodic_x=periodic_x)
     state = warmed(grid, np.random.default_rng(0).normal(size=(6, 7)))
     depth = 250.0
@@ -226,7 +228,7 @@ def test_one_column_does_not_move(grid: OceanGrid, noisy_state: Build) -> None:
     assert not balanced_sea_level(state, eos=EOS, grid=single).any()
 
 
-def test_what_does_not_fit_is_said_in_a_sentence(grid: OceanGrid, noisy_state: Build) -> None:
+def test_invalid_input_raises_one_clear_sentence(grid: OceanGrid, noisy_state: Build) -> None:
     state = noisy_state()
     with pytest.raises(UserError, match="have no sea level"):
         flow(state, grid, reference="sea_level")
@@ -245,7 +247,7 @@ def correlation(found: Tensor, truth: Tensor, where: Tensor) -> float:
 
 
 def smooth(field: Tensor) -> Tensor:
-    """1-2-1 means along both axes over the neighbours that move."""
+    """1-2-1 means along both axes over neighbours with flow."""
     for axis in (-1, -2):
         moves = (field != 0).double()
         total, number = 2 * field, 2 * moves

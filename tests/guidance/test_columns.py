@@ -1,4 +1,4 @@
-"""The compiled adjustment of columns does what the one in torch does, to the last bit."""
+"""The compiled adjustment of columns is bitwise equal to that in torch."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def deep() -> OceanGrid:
 
 
 def noise(grid: OceanGrid, *, dtype: torch.dtype, size: float = 2.0) -> State:
-    """Two states of noise about a cooling downwards, on land too."""
+    """Two states with noise on a downward cooling, also on land."""
     random = torch.Generator().manual_seed(3)
     t, s = torch.randn(2, 2, *grid.shape, generator=random, dtype=torch.float64)
     profile = torch.linspace(20, 2, grid.shape[0])[:, None, None]
@@ -127,12 +127,12 @@ def test_threads_share_the_rows(deep: OceanGrid, monkeypatch: pytest.MonkeyPatch
 def test_stretches_make_up_all_rows_and_errors_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     stretches: list[tuple[int, int]] = []
-    compiled.in_stretches(lambda *rows: stretches.append(rows), 10, cells=10**9)
+    compiled.in_threads(lambda *rows: stretches.append(rows), 10, cells=10**9)
     assert sorted(stretches) == [(0, 3), (3, 6), (6, 10)]
-    compiled.in_stretches(lambda *rows: stretches.append(rows), 10, cells=10)
+    compiled.in_threads(lambda *rows: stretches.append(rows), 10, cells=10)
     assert stretches[3:] == [(0, 10)]
     with pytest.raises(ZeroDivisionError):
-        compiled.in_stretches(lambda first, last: first // 0, 10, cells=10**9)
+        compiled.in_threads(lambda first, last: first // 0, 10, cells=10**9)
 
 
 def test_the_gradient_is_that_of_torch(deep: OceanGrid) -> None:
@@ -158,7 +158,7 @@ def test_group_means_differentiate_like_finite_differences() -> None:
 
 @dataclass(frozen=True)
 class Exponential(EquationOfState):
-    """Expansion that grows exponentially with temperature: not to be compiled."""
+    """Thermal expansion that grows exponentially with temperature; cannot be compiled."""
 
     name: ClassVar[str] = "exponential"
 

@@ -1,4 +1,4 @@
-"""Energies on physical states: zero where they should be, right in size, with the right pull."""
+"""Energies of physical states: zeros, values and directions of gradients."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_wrong_profiles_are_refused(grid: OceanGrid, scales: Scales) -> None:
         MeanProfile(grid, torch.zeros(8), torch.zeros(8), scales, per="column")  # type: ignore[arg-type]
 
 
-def test_unstable_pairs_count_what_lies_beyond_the_tolerance(
+def test_unstable_pairs_count_inversions_above_the_tolerance(
     grid: OceanGrid, noisy_state: Build
 ) -> None:
     eos, state = equation_of_state("nemo-seos"), noisy_state(dtype=torch.float64)
@@ -133,7 +133,7 @@ def test_unstable_pairs_count_what_lies_beyond_the_tolerance(
 
 
 def test_the_hinge_pulls_an_unstable_pair_apart(grid: OceanGrid, noisy_state: Build) -> None:
-    """Warmer above, colder below: it stratifies, where the nearest stable state would mix."""
+    """Warmer above, colder below: it stratifies; the nearest stable state would mix."""
     eos, state = equation_of_state("nemo-seos"), noisy_state(batch=1, noise=0.0)
     temperature = state.temperature.clone()
     row, column = (int(x) for x in torch.from_numpy(grid.wet.all(0)).nonzero()[0])

@@ -1,4 +1,4 @@
-"""The guide on toy decoders: less energy, bounded moves, mixed layers mixed, diversity kept."""
+"""The guide with toy decoders: lower energy, bounded steps, mixed layers and spread preserved."""
 
 from __future__ import annotations
 
@@ -155,11 +155,11 @@ def test_samples_do_not_feel_each_other(
 def test_a_noisy_mixed_layer_is_mixed_not_stratified(
     grid: OceanGrid, scales: Scales, stability: NearestStableState
 ) -> None:
-    """Guidance must not buy stability with a shallower mixed layer."""
+    """Guidance must not achieve stability by a shallower mixed layer."""
     decode = ToyDecoder(grid, scales, channels=None)
     random = torch.Generator().manual_seed(3)
     estimate = torch.zeros(4, 16, *grid.shape[1:])
-    # colder towards the surface: every pair of the mixed layer overturns, by various amounts
+    # colder towards the surface: every pair of the mixed layer is unstable, by varying amounts
     warming = torch.rand(4, MIXED, *grid.shape[1:], generator=random).cumsum(1)
     estimate[:, :MIXED] = 0.05 * warming / decode.std[:MIXED]
     guide = EstimateGuide([WeightedTerm(stability)], steering=Steering(step_cap=10.0))
@@ -195,7 +195,7 @@ def test_ensemble_profile_moves_the_mean_and_keeps_the_spread(
     assert spread["sample"] < 0.7 * spread["ensemble"]
 
 
-def test_weights_set_what_counts(
+def test_weights_scale_the_energies(
     grid: OceanGrid, scales: Scales, stability: NearestStableState, latents: Latents
 ) -> None:
     decode = ToyDecoder(grid, scales, channels=6)
@@ -218,7 +218,7 @@ def test_works_in_inference_mode(
         )
 
 
-def test_each_so_many_th_step_is_guided_and_the_last(stability: NearestStableState) -> None:
+def test_every_nth_step_and_the_last_are_guided(stability: NearestStableState) -> None:
     guide = EstimateGuide([WeightedTerm(stability)], steering=Steering(start=0.5, every=3))
     guided = [number for number in range(10) if guide.acts_at(Step.even(number, 10))]
     assert guided == [6, 9]
@@ -250,7 +250,7 @@ def test_an_empty_window_is_refused(window: tuple[float | str, float | str]) -> 
 
 @pytest.mark.parametrize("timesteps", [1000, 4000, 8000])
 def test_the_last_step_is_one_step_of_any_chain(timesteps: int, stability: Term) -> None:
-    """However near to the end the step before it comes."""
+    """Also if the previous step is very near the end."""
     schedule = DDPMScheduler(
         num_train_timesteps=timesteps,
         beta_schedule="squaredcos_cap_v2",
@@ -283,7 +283,7 @@ def test_a_term_counts_in_its_window_only(
 def test_noisy_samples_are_moved_by_a_share_of_the_step(
     grid: OceanGrid, scales: Scales, latents: Latents
 ) -> None:
-    """In data space a share k takes k of each level's error, as the seed paper's steps do."""
+    """In data space a fraction k removes k of each level's error, as the published steps do."""
     decode = ToyDecoder(grid, scales, channels=None)
     profiles = decode.mean[: decode.levels, 0, 0], decode.mean[decode.levels :, 0, 0]
     term = MeanProfile(grid, *profiles, scales, per="sample")
@@ -310,7 +310,7 @@ def test_a_multiplier_starts_anew_with_each_chain(
     assert not torch.equal(again, on), "the multiplier grows within a chain"
 
 
-def test_each_guide_leaves_alone_what_is_not_its_own(
+def test_each_guide_corrects_only_its_own_quantity(
     stability: NearestStableState, latents: Latents
 ) -> None:
     anything, nothing = latents(4), WholeDecoder(refuse)

@@ -1,4 +1,4 @@
-"""Observations pull where they are, by their errors, and nowhere else."""
+"""Gradients of observations: only at their cells, scaled by their errors."""
 
 from __future__ import annotations
 

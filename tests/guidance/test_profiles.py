@@ -1,4 +1,4 @@
-"""Means over the ocean as constraints, and the climatology that they are judged by."""
+"""Constraints on horizontal means, and the climatology on which they are based."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def test_the_climatology_knows_the_spread_and_the_data_s_own_inversions(
     assert (noisy.tolerance[:2] > 0.01).all()
     wet = grid.wet.any((1, 2))
     assert ((noisy.density_std.numpy() > 0.05) == wet).all()
-    # White noise on two layers makes steps of root 2 its size, but for a linear equation's share.
+    # Steps of white noise have root 2 times its standard deviation.
     assert noisy.step_std[0] == pytest.approx(np.sqrt(2) * float(noisy.density_std[0]), rel=0.2)
     saved = json.loads(json.dumps(noisy.as_dict()))
     assert Climatology.from_dict(saved).as_dict() == noisy.as_dict()
-    with pytest.raises(UserError, match="needs 2 states"):
+    with pytest.raises(UserError, match="needs at least 2 training states"):
         climatology([noisy_state(batch=1)], grid=grid, eos=EOS)

@@ -25,7 +25,7 @@ from guidance.seawater import (
     sigma0,
 )
 
-# the coefficients of Roquet et al. 2015b, as NEMO's reference namelist has them
+# the coefficients of Roquet et al. 2015b, as in NEMO's reference namelist
 FULL_SEOS = NemoSimplified(
     a0=1.6550e-1,
     b0=7.6554e-1,
@@ -105,7 +105,7 @@ def test_nemo_simplified_by_hand() -> None:
     # dT = -7, dS = 0.5: 0.165 (1 - 0.21 + 0.4491) 7 + 0.76554 / 2
     density = NemoSimplified().density(number(3.0), number(35.5), 3000.0)
     assert density.item() == pytest.approx(1026 + 1.4311605 + 0.38277, abs=1e-9)
-    # all terms at work: 0.1655 (1 - 0.20832 + 0.4491) 7 + 0.76554 (1 - 0.25 lambda2 - 0.03327) / 2
+    # all terms: 0.1655 (1 - 0.20832 + 0.4491) 7 + 0.76554 (1 - 0.25 lambda2 - 0.03327) / 2
     # + 3.5 nu
     density = FULL_SEOS.density(number(3.0), number(35.5), 3000.0)
     assert density.item() == pytest.approx(1026 + 1.43744363 + 0.36996355 + 0.00851935, abs=1e-7)
@@ -145,7 +145,7 @@ def test_veros_gsw_close_to_gsw() -> None:
 
 
 def test_nemo_eos80_close_to_unesco() -> None:
-    """UNESCO's EOS-80 in potential temperature, as Jackett and McDougall 1995 give it."""
+    """UNESCO's EOS-80 in potential temperature, from Jackett and McDougall 1995."""
     unesco = JackettMcDougall(rho_const=1e4 / 9.81)  # 1 m is 1 dbar
     points = ocean_points()
     error = NemoEos80().density(*points) - unesco.density(*points)
@@ -240,5 +240,5 @@ def test_unknown_equation_lists_the_known() -> None:
         equation_of_state("unesco")
 
 
-def test_archives_may_name_exactly_the_equations_that_are_known():
+def test_archives_accept_exactly_the_implemented_equations():
     assert set(EQUATIONS) == set(seawater._IMPLEMENTATIONS)

@@ -23,7 +23,7 @@ PUBLISHED = [0.001 * (1 + 40 * math.exp(-20 * t / 1000)) for t in range(1000)]
 
 
 def chain(scheduler: SchedulerMixin, steps: int) -> list[Step]:
-    """The places of a chain of that scheduler."""
+    """The steps of a chain of that scheduler."""
     scheduler.set_timesteps(steps)
     noise = [noise_level(scheduler, index).noise for index in range(steps)] + [0.0]
     return [Step(index, steps, *noise[index : index + 2]) for index in range(steps)]
@@ -46,14 +46,14 @@ def test_the_rising_schedule_is_the_published_one() -> None:
 )
 @pytest.mark.parametrize("steps", [20, 30])
 def test_any_chain_is_pulled_as_far_as_the_published_one(kind, options, steps) -> None:
-    """Also with noise levels spaced after Karras, where most steps are nearly pure noise."""
+    """Also with the noise levels of Karras et al., where most steps are nearly pure noise."""
     schedule = DDPMScheduler(
         beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False
     )
     places = chain(kind.from_config(schedule.config, **options), steps)
     left = math.prod(1 - Rising()(ENERGY, at) for at in places)
     assert left == pytest.approx(math.prod(1 - kappa for kappa in PUBLISHED), rel=0.1)
-    # Nothing is left for the very end, where the network could not react any more.
+    # None is left for the very end, when the network can no longer respond.
     late = next(at for at in places if at.time_before < 0.2)
     assert math.prod(1 - Rising()(ENERGY, at) for at in places[late.number :]) < 0.5
 

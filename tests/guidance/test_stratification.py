@@ -81,7 +81,7 @@ def test_buoyancy_frequency_of_a_linear_stratification() -> None:
 
 @pytest.mark.parametrize("name", ["nemo-teos10", "veros-gsw"])
 def test_buoyancy_frequency_agrees_with_gsw(name: str) -> None:
-    """But for the density in the denominator, which is gsw's own: in situ instead of 1026 kg/m3.
+    """Except for the density in the denominator: gsw uses in-situ density, not 1026 kg/m3.
 
     What remains: its pressure is that of a standard ocean at 0 degC, up to 0.3 % denser than this
     one; the fits of the expansion, 0.1 %; and g, 0.05 %.
@@ -123,7 +123,7 @@ def test_two_layers_mix_by_thickness() -> None:
 
 
 def test_groups_grow_until_stable() -> None:
-    # 12 over 14 mix to 13, which overturns with neither 13.5 above nor 12.5 below; then a colder
+    # 12 over 14 mix to 13, which is stable with 13.5 above and 12.5 below; then a colder
     # top layer of 5 sinks through all but the bottom.
     grid = column_grid([10.0, 10.0, 10.0, 10.0, 10.0])
     eos = equation_of_state("linear")
@@ -141,7 +141,7 @@ def test_land_below_takes_no_part() -> None:
     assert mixed.temperature.flatten().tolist() == pytest.approx([11.0, 11.0, 0.0])
 
 
-def test_salt_can_hold_what_temperature_would_overturn() -> None:
+def test_salinity_can_stabilise_a_temperature_inversion() -> None:
     state = column([2.0, 4.0], [33.0, 35.0])
     assert adjust(state, eos=equation_of_state("nemo-seos"), grid=column_grid([5.0, 5.0])) is state
 
@@ -176,7 +176,7 @@ def test_result_is_stable_conservative_and_final(
 def test_in_place_the_same_comes_out(
     grid: OceanGrid, noisy_state: Build, monkeypatch: pytest.MonkeyPatch, compiled: bool
 ) -> None:
-    """Also of fields that are views of one tensor, as a decoder makes them."""
+    """Also for fields that are views of one tensor, as returned by a decoder."""
     if not compiled:
         monkeypatch.setattr("guidance.stratification.runs_compiled", lambda *fields: False)
     state, eos = noisy_state(batch=2), equation_of_state("nemo-seos")
@@ -213,7 +213,7 @@ def test_the_batch_does_not_matter(grid: OceanGrid, noisy_state: Build) -> None:
     assert torch.equal(together, torch.cat(alone))
 
 
-def test_tolerance_leaves_small_inversions(grid: OceanGrid, noisy_state: Build) -> None:
+def test_inversions_within_the_tolerance_are_kept(grid: OceanGrid, noisy_state: Build) -> None:
     state, eos = noisy_state(), equation_of_state("nemo-seos")
     result = adjust(state, eos=eos, grid=grid, tolerance=0.05)
     steps = steps_of(result, grid, "nemo-seos")
@@ -223,7 +223,7 @@ def test_tolerance_leaves_small_inversions(grid: OceanGrid, noisy_state: Build) 
 
 
 def test_the_gradient_of_the_adjustment_is_that_of_averaging() -> None:
-    # 12 over 14 mix (weights 1/4 and 3/4); the others are left alone.
+    # 12 over 14 mix (weights 1/4 and 3/4); the others are unchanged.
     grid = column_grid([10.0, 10.0, 30.0, 10.0])
     state = column([15.0, 12.0, 14.0, 5.0], [35.0] * 4)
     temperature = state.temperature.requires_grad_()

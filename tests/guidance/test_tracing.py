@@ -1,4 +1,4 @@
-"""Density steps compiled from the formulas of the equations: what torch computes, to the bit."""
+"""Compiled density steps are bitwise equal to those of torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EQUATIONS = [
 
 @dataclass(frozen=True)
 class Bent(EquationOfState):
-    """Warmth contracts by the `kind` of function: formulas that cannot be compiled."""
+    """Equations with the `kind` of function of temperature; they cannot be compiled."""
 
     name: ClassVar[str] = "bent"
     kind: str

@@ -1,4 +1,4 @@
-"""Between the network's prediction and the clean estimate."""
+"""Conversion between the network's prediction and the clean estimate."""
 
 from __future__ import annotations
 

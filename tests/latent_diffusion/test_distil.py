@@ -1,4 +1,4 @@
-"""Distillation: one step of the student for many of the teacher's."""
+"""Distillation: one step of the student replaces several of the teacher."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPTIONS = "{solver_order: 1, timestep_spacing: trailing}"
 
 @pytest.fixture
 def experiment(trained, tiny_run):
-    """Loads the tiny experiment, to be distilled from the trained one to 2 steps."""
+    """Loads the tiny experiment with distillation of the trained model to 2 steps."""
 
     def load(*overrides: str):
         training = "{samples: 24, batch_size: 4, warmup_samples: 4, checkpoint_samples: 12, "
@@ -51,7 +51,7 @@ def _student(teacher: StatePipeline, run: Run) -> StatePipeline:
 
 
 class Constant(nn.Module):
-    """A network whose v is one number everywhere, and which remembers what it was asked."""
+    """A network with a constant v that records its inputs."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ def test_a_distilled_model_is_no_model_of_the_undistilled_experiment(experiment,
         (("--run_directory", "same", "--distillation.teacher", "same"), "needs its own"),
     ],
 )
-def test_what_cannot_be_distilled_is_refused(experiment, overrides, sentence):
+def test_unsuitable_settings_of_distillation_are_refused(experiment, overrides, sentence):
     with pytest.raises(UserError, match=sentence):
         experiment(*overrides)
 
@@ -183,7 +183,7 @@ def test_steps_of_another_kind_than_the_student_learns_for_are_refused(experimen
     sampling = distilled.settings.sampling.model_copy(
         update={"scheduler_options": yaml.safe_load(options)}
     )
-    with pytest.raises(UserError, match="depend on more than where they begin"):
+    with pytest.raises(UserError, match="depends on more than the current sample"):
         distil(distilled.with_settings(sampling=sampling))
 
 
@@ -203,7 +203,7 @@ def test_steps_that_miss_the_students_noise_levels_are_refused(experiment):
 
 
 def test_a_teacher_cannot_have_more_steps_than_its_schedule_has_noise_levels(experiment):
-    with pytest.raises(UserError, match="makes no chain of 1024 steps"):
+    with pytest.raises(UserError, match="does not support 1024 steps"):
         distil(experiment("--distillation.teacher_steps", "1024"))
 
 
@@ -213,7 +213,7 @@ def test_an_experiment_without_distillation_is_refused(trained):
 
 
 @pytest.mark.parametrize("stage", [train_codec, train_denoiser])
-def test_the_trainings_do_not_take_what_is_to_be_distilled(experiment, stage):
+def test_the_training_stages_refuse_a_configuration_with_distillation(experiment, stage):
     with pytest.raises(
         UserError, match=r"trains no networks of its own.*halocline train distillation"
     ):
@@ -228,15 +228,13 @@ def test_the_trainings_do_not_take_what_is_to_be_distilled(experiment, stage):
         ("--distillation.chains", "90"),
     ],
 )
-def test_what_was_learnt_from_other_chains_is_not_resumed(
-    experiment, interrupt_training, overrides
-):
+def test_training_on_other_chains_is_not_resumed(experiment, interrupt_training, overrides):
     interrupt_training(distil, experiment(), at=12)
     with pytest.raises(UserError, match="other settings"):
         distil(experiment(*overrides))
 
 
-def test_what_was_learnt_from_another_teacher_is_not_resumed(
+def test_training_with_another_teacher_is_not_resumed(
     trained, experiment, interrupt_training, tmp_path
 ):
     other = tmp_path / "other"
@@ -248,7 +246,7 @@ def test_what_was_learnt_from_another_teacher_is_not_resumed(
         distil(experiment("--distillation.teacher", str(other)))
 
 
-def test_a_missing_teacher_is_named_unless_the_student_stands(trained, experiment, tmp_path):
+def test_a_missing_teacher_is_named_unless_the_student_is_finished(trained, experiment, tmp_path):
     gone = tmp_path / "gone"
     shutil.copytree(trained.directory, gone)
     distilled = experiment("--distillation.teacher", str(gone))

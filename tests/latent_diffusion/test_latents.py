@@ -56,5 +56,5 @@ def test_a_damaged_cache_is_refused(codec, archive, tmp_path):
     path = tmp_path / "latents.safetensors"
     latent_datasets(codec, archive, path=path)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="no readable latent cache"):
+    with pytest.raises(UserError, match="not a readable latent cache"):
         latent_datasets(codec, archive, path=path)

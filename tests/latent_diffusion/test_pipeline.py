@@ -22,7 +22,7 @@ from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import member_generator
 from latent_diffusion.schedulers import build_schedule, build_scheduler
 
-# Scheduler, options, error allowed at the end. DEIS and PNDM never quite reach noise level 0.
+# Scheduler, options, accepted error at the end. DEIS and PNDM never quite reach noise level 0.
 SCHEDULERS = [
     ("DDPMScheduler", {}, 1e-5),
     ("DDIMScheduler", {}, 1e-5),
@@ -46,7 +46,7 @@ every_scheduler = pytest.mark.parametrize(
 
 
 class Oracle(ModelMixin, ConfigMixin):
-    """A network that knows the clean latent, and reads its noise level off the timestep alone."""
+    """A network with the exact clean latent, whose noise level depends only on the timestep."""
 
     @register_to_config
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Oracle(ModelMixin, ConfigMixin):
 
 
 class Watch(Guide):
-    """Keeps what it sees, and puts `target` there if it has one."""
+    """Records the estimates, and replaces them by `target` if it has one."""
 
     def __init__(self, target: torch.Tensor | None = None) -> None:
         self.target, self.seen, self.progress = target, [], []
@@ -87,7 +87,7 @@ def clean(trained) -> torch.Tensor:
 
 @pytest.fixture
 def make_pipeline(trained, clean):
-    """The trained pipeline under another scheduler, with the oracle as its network if wanted."""
+    """The trained pipeline with another scheduler, optionally with the oracle as network."""
 
     def make(name: str, options: dict, *, oracle: bool) -> StatePipeline:
         pipeline = trained.pipeline()
@@ -119,7 +119,7 @@ def test_the_guide_sees_the_clean_estimate(make_pipeline, clean, name, options, 
     watch = Watch()
     pipeline = make_pipeline(name, options, oracle=True)
     pipeline(generators=_generators(1), steps=8, guide=watch)
-    # Schedulers that interpolate noise levels round the timestep that they give the network.
+    # Schedulers that interpolate noise levels round the timestep passed to the network.
     errors = [float((seen - clean).abs().max()) for seen in watch.seen]
     assert max(errors) < 0.02
     assert watch.progress == sorted(watch.progress)
@@ -144,7 +144,7 @@ def test_a_guide_that_changes_nothing_changes_nothing(make_pipeline, name):
 
 
 class WatchNoisy(Guide):
-    """Keeps the noisy samples that it is given, and leaves their values as they are."""
+    """Records the noisy samples without changing them."""
 
     def __init__(self) -> None:
         self.seen: list[torch.Tensor] = []
@@ -195,7 +195,7 @@ def test_in_data_space_the_last_estimate_lands_on_a_stable_state(tiny_run):
 
 @pytest.mark.parametrize("timesteps", [1000, 4000])
 def test_the_hinge_acts_in_the_last_step_alone(tiny_run, trained, timesteps):
-    """Whatever the number of noise levels of the training."""
+    """For any number of noise levels in training."""
     run = tiny_run(
         *("--diffusion.train_timesteps", str(timesteps), "--sampling.steps", "30"),
         *("--sampling.scheduler_options", "{use_karras_sigmas: true}"),
@@ -215,9 +215,9 @@ def test_the_hinge_acts_in_the_last_step_alone(tiny_run, trained, timesteps):
     "name",
     ["DPMSolverMultistepScheduler", "DDPMScheduler", "EulerAncestralDiscreteScheduler"],
 )
-def test_a_member_is_the_same_state_in_whatever_batch(trained, make_pipeline, name, guided):
+def test_a_member_does_not_depend_on_its_batch(trained, make_pipeline, name, guided):
     pipeline = make_pipeline(name, {}, oracle=False)
-    # The smooth term: mixing a nearly neutral column, or not, is decided by rounding.
+    # A smooth term: rounding decides whether a nearly neutral column is mixed.
     smooth = trained.settings.guidance.model_copy(update={"terms": (MeanProfileSettings(),)})
     guide = trained.with_settings(guidance=smooth).guide(pipeline.codec) if guided else None
     states = []
@@ -233,7 +233,7 @@ def test_a_member_is_the_same_state_in_whatever_batch(trained, make_pipeline, na
 
 
 def test_a_released_model_is_guided_as_its_configuration_says(trained):
-    """From its folder alone: no archive is read."""
+    """From its folder alone, without an archive."""
     folder = trained.model_folder
     codec = StatePipeline.from_pretrained(folder).codec
     alone = guide_of_model(folder, codec)
@@ -294,8 +294,8 @@ def test_sampled_states_are_in_physical_units_with_land_0(trained, make_pipeline
         ("UNet2DModel", {}, "'UNet2DModel' cannot sample"),
         ("FlowMatchEulerDiscreteScheduler", {}, "use one of .*DDIMScheduler"),
         ("EDMEulerScheduler", {}, "use one of"),
-        ("DDIMScheduler", {"solver_order": 2}, "takes no option 'solver_order'"),
-        ("DDIMScheduler", {"prediction_type": "epsilon"}, "takes no option 'prediction_type'"),
+        ("DDIMScheduler", {"solver_order": 2}, "has no option 'solver_order'"),
+        ("DDIMScheduler", {"prediction_type": "epsilon"}, "has no option 'prediction_type'"),
         ("DPMSolverMultistepScheduler", {"algorithm_type": "x"}, "does not work with the options"),
     ],
 )
@@ -311,5 +311,5 @@ def test_a_scheduler_that_does_not_fit_is_refused(trained, name, options, named)
 )
 def test_a_scheduler_that_comes_to_nothing_in_so_few_steps_says_so(make_pipeline, name):
     pipeline = make_pipeline(name, {}, oracle=False)
-    with pytest.raises(UserError, match=f"{name} gives no numbers with 4 steps"):
+    with pytest.raises(UserError, match=f"{name} does not yield finite samples with 4 steps"):
         pipeline(generators=_generators(1), steps=4)

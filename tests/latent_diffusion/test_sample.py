@@ -20,7 +20,7 @@ from latent_diffusion.sample import adjust_archive, draw
 
 @pytest.fixture
 def count_batches(monkeypatch):
-    """The sizes of the batches drawn; set `count_batches.stop_at` to be interrupted there."""
+    """The sizes of the batches drawn; `count_batches.stop_at` interrupts after that many."""
 
     class Batches(list):
         stop_at: int | None = None
@@ -48,7 +48,7 @@ def _channels(path) -> torch.Tensor:
     return archive.read(range(len(archive))).to_channels()
 
 
-def test_an_ensemble_says_what_made_it_and_has_nan_on_land(trained, tmp_path):
+def test_an_ensemble_records_its_origin_and_has_nan_on_land(trained, tmp_path):
     path = tmp_path / "states.zarr"
     draw(trained.ensemble(guided=True), output=path)
     archive = StateArchive.open(path)
@@ -109,7 +109,7 @@ def test_more_members_leave_the_first_ones_as_they_were(trained, tmp_path):
 
 
 def _instability(path) -> tuple[torch.Tensor, int]:
-    """Mean distance of the states to their adjusted selves [K], and how many pairs are unstable."""
+    """Mean distance of states to their adjusted states [K], and the number of unstable pairs."""
     archive = StateArchive.open(path)
     eos = equation_of_state(archive.equation_of_state)
     state = archive.read(range(len(archive))).map(torch.Tensor.double)
@@ -150,7 +150,7 @@ def test_adjusted_ensembles_are_stable_and_keep_each_columns_heat(trained, tmp_p
     assert "convective_adjustment" in after.attributes
 
 
-def test_the_stage_draws_what_the_configuration_asks_for(trained, tmp_path, count_batches):
+def test_the_stage_draws_the_configured_ensemble(trained, tmp_path, count_batches):
     path = tmp_path / "states.zarr"
     sample(trained, output=path)
     assert _instability(path)[1] == 0
@@ -171,7 +171,9 @@ def test_an_ensemble_in_a_zip_is_replaced_by_another(trained, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["folder", "archive"])
-def test_what_is_no_ensemble_is_never_replaced(trained, tmp_path, what, write_tiny_archive):
+def test_archives_other_than_ensembles_are_never_replaced(
+    trained, tmp_path, what, write_tiny_archive
+):
     path = tmp_path / "precious"
     if what == "folder":
         path.mkdir()

@@ -19,7 +19,7 @@ from training.loop import Trainer
 
 
 def _with_codec_of(trained, experiment, name: str):
-    """`experiment` in a run directory of its own that holds the trained codec."""
+    """`experiment` in a separate run directory with the trained codec."""
     moved = experiment.with_settings(run_directory=experiment.directory / name)
     shutil.copytree(trained.codec_folder, moved.codec_folder)
     return moved
@@ -118,7 +118,7 @@ def test_each_stage_has_its_own_precision_in_one_process(tiny_run):
     assert (experiment.model_folder / "model_index.json").is_file()
 
 
-def test_a_released_model_is_a_folder_that_says_what_it_is(trained):
+def test_a_released_model_is_a_folder_with_a_model_card(trained):
     folder = trained.model_folder
     assert {path.name for path in folder.iterdir()} >= {"README.md", "experiment.yaml", "codec"}
     card = (folder / "README.md").read_text()

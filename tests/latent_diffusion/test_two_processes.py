@@ -1,4 +1,4 @@
-"""The stages under two real processes, as `accelerate launch` and `torchrun` start them."""
+"""The stages in two processes, started by `accelerate launch` and `torchrun`."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _launch(*words: str, environment: dict[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory, write_tiny_config, launch_environment):
-    """The experiment that two processes ran, and what each of them saw."""
+    """The experiment run by two processes, and the records of each."""
     directory = tmp_path_factory.mktemp("two")
     config = write_tiny_config(directory)
     file = str(ROOT / "configs" / "accelerate" / "two_cpu_processes.yaml")
