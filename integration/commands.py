@@ -1,6 +1,6 @@
 """The commands `halocline integrate` and `halocline export`.
 
-What a command needs is imported when it runs, so that `halocline --help` answers at once.
+Imports are inside the commands, so that `halocline --help` is fast.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VELOCITIES = ("template", "rest", "balanced")
 
 
 def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
-    """Integrate states in the basin and print how far they drift."""
+    """Integrate the basin from the states of the configuration and print their drift."""
     from evaluation.provenance import provenance
     from integration.study import integration_settings, integration_study, summary
 
@@ -33,7 +33,7 @@ def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
 
 
 def drift_of_run(run: Run) -> dict[str, Any]:
-    """What an evaluation shows of the run's integrations: summary and figure, if there are any."""
+    """Keywords of `evaluation.evaluate.evaluate`: summary and figure of finished integrations."""
     from evaluation.figures import save_figure
     from integration.figures import integration_drift
     from integration.study import finished_study, summary
@@ -49,28 +49,61 @@ def drift_of_run(run: Run) -> dict[str, Any]:
 
 
 def add_export_options(add: Callable[..., Any]) -> None:
-    """Declare the options of `halocline export`: the keywords of `export`."""
-    add("--member", type=int, help="which state of the archive (0)")
-    add("--states", type=Path, help="archive that holds it (guided_adjusted of the run)")
-    add("--format", metavar="FORMAT", help="cf, nemo, nemo-restart, mitgcm or veros-restart (cf)")
-    add("--output", type=Path, help="file to write; several files are named after it")
-    add("--overwrite", action="store_true", help="replace what is at --output")
-    add("--precision", choices=("single", "double"), help="of the numbers: cf, nemo, mitgcm")
-    add("--template", type=Path, help="nemo-restart, veros-restart: a restart to copy")
-    add("--mesh-mask", type=Path, help="nemo: the domain's mesh mask, to compare the state with")
+    """Declare the options of `halocline export`, the keywords of `export`."""
+    add("--member", type=int, metavar="N", help="number of the state in the archive (default: 0)")
+    add(
+        "--states",
+        type=Path,
+        metavar="ARCHIVE",
+        help="archive of the state (default: guided_adjusted of the run)",
+    )
+    add(
+        "--format",
+        metavar="FORMAT",
+        help="cf, nemo, nemo-restart, mitgcm or veros-restart (default: cf)",
+    )
+    add(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="file to write; formats with several files derive their names from it",
+    )
+    add("--overwrite", action="store_true", help="replace existing files")
+    add(
+        "--precision",
+        choices=("single", "double"),
+        help="precision of the numbers; cf, nemo and mitgcm only",
+    )
+    add(
+        "--template",
+        type=Path,
+        metavar="FILE",
+        help="restart file of the model to copy; nemo-restart and veros-restart only",
+    )
+    add(
+        "--mesh-mask",
+        type=Path,
+        metavar="FILE",
+        help="mesh mask of the domain, to check the state's grid; nemo only",
+    )
     add(
         "--velocities",
         choices=VELOCITIES,
-        help="nemo-restart, veros-restart: (template); mitgcm: (rest)",
+        help="initial velocities (default: template for nemo-restart and veros-restart, rest for "
+        "mitgcm)",
     )
     add(
         "--reference",
         metavar="floor|sea_level|DEPTH",
-        help="reference of balanced velocities: still water at the sea floor or at a depth [m], or "
-        "the state's sea level (sea_level if the state has one, else floor)",
+        help="reference of balanced velocities: no motion at the sea floor or at DEPTH [m], or the "
+        "sea level of the state (default: sea_level if the state has one, else floor)",
     )
-    add("--equation-of-state", metavar="NAME", help="equation of the ocean model (the archive's)")
-    add("--adjust", action="store_true", help="mix what overturns under that equation of state")
+    add(
+        "--equation-of-state",
+        metavar="NAME",
+        help="equation of state of the ocean model (default: that of the archive)",
+    )
+    add("--adjust", action="store_true", help="remove static instability by convective adjustment")
 
 
 def export(
@@ -87,9 +120,9 @@ def export(
     reference: str | None = None,
     **options: Any,
 ) -> None:
-    """Write one state as an initial condition, read it back, and print the model's settings.
+    """Write a state as an initial condition, verify it, and print the model's settings.
 
-    options: of the format alone, as `data.restarts.formats.build_writer` takes them
+    options: options of the format, see `data.restarts.formats.build_writer`
     """
     from data.archive.reader import StateArchive
     from data.restarts.formats import build_writer, default_name
@@ -109,6 +142,6 @@ def export(
         balanced=velocities == "balanced",
         reference=parse_reference(reference) if reference else None,
     )
-    print(f"wrote {', '.join(map(str, written.files))}, read back and compared")
+    print(f"wrote {', '.join(map(str, written.files))}; verified by reading back")
     if written.namelist:
         print(f"\n{written.namelist}")

@@ -126,7 +126,9 @@ def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_ends_in_one_line(tiny_config, tiny_archive, monkeypatch, tmp_path, words, expected):
+def test_a_mistake_ends_in_one_line(
+    tiny_config, tiny_archive, monkeypatch, tmp_path, words, expected
+):
     monkeypatch.chdir(tmp_path)
     message = _exit([word.format(config=tiny_config, archive=tiny_archive) for word in words])
     assert message.startswith("halocline: ")

@@ -1,4 +1,4 @@
-"""The Markdown tables of comparisons of autoencoders."""
+"""Markdown tables of comparisons of autoencoders."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GROUPS = {
 
 
 def autoencoders_table(result: Result, group: str | None) -> str:
-    """One line for each autoencoder; group: what is shown of them, "design" if None."""
+    """One line for each autoencoder; group: its quantities; default: "design"."""
     return rows_markdown(result["variants"], chosen(GROUPS, group) or GROUPS["design"])
 
 

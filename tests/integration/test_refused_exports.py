@@ -153,7 +153,7 @@ def test_velocities_need_their_fields(grid, stable, write_state, refused, tmp_pa
     said = refused(archive, "--format", "cf", *moving)
     assert "the format cf does not take --velocities" in said
     said = refused(archive, "--format", "mitgcm", *moving, "--reference", "deep")
-    assert "cannot be referred to deep: give floor, sea_level or a depth" in said
+    assert "unknown reference deep; use floor, sea_level or a positive depth" in said
     said = refused(archive, "--format", "mitgcm", "--reference", "floor")
     assert "ask for them with --velocities balanced" in said
 
@@ -189,6 +189,6 @@ def test_an_unstable_column_is_offered_the_adjustment(grid, stable, write_state,
     heavy = replace(stable, salinity=_at_depth(stable.salinity, 40.0))
     archive = write_state(heavy, grid)
     said = refused(archive, "--format", kind)
-    assert "overturns under nemo-seos in 1 pairs of cells" in said and "--adjust" in said
+    assert "statically unstable under nemo-seos in 1 pairs of cells" in said and "--adjust" in said
     said = refused(archive, "--format", kind, "--equation-of-state", "nemo-teos10")
     assert "nemo-teos10 takes sea_water_conservative_temperature" in said
