@@ -65,7 +65,7 @@ class Mixture:
         return self._log_shares(points).logsumexp(-1)
 
     def noisy(self, level: NoiseLevel) -> Mixture:
-        """The distribution of signal * z + noise * n, with z from this mixture and white noise n."""
+        """The distribution of signal * z + noise * n, for z from the mixture and white noise n."""
         noise = level.noise**2 * torch.eye(len(self.spread), dtype=self.spread.dtype)
         spread = level.signal**2 * self.spread + noise
         return Mixture(self.weights, level.signal * self.means, spread)

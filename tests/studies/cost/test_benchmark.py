@@ -60,7 +60,7 @@ def test_the_command_adds_to_what_its_file_holds(tiny_config, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
-        ("--repeats", "0", "give at least 1 round"),
+        ("--repeats", "0", "must be at least 1"),
         ("--device", "cuda", "there is no GPU here"),
     ],
 )

@@ -87,20 +87,19 @@ def test_short_tables_show_points_that_are_drawn(write):
         load_guidance_study(path)
 
 
-def test_settings_that_do_not_fit_together_are_told_in_a_sentence(write):
+def test_inconsistent_settings_give_one_sentence(write):
     path = write(METHODS, seeds=[1, 1])
     with pytest.raises(UserError) as caught:
         load_guidance_study(path)
-    assert (
-        str(caught.value) == f"{path}: the same seed draws the same ensemble; give different ones"
-    )
+    message = "seeds must be distinct; equal seeds give equal ensembles"
+    assert str(caught.value) == f"{path}: {message}"
 
 
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
         ({"ours": {"guidance": {"strat": 1}}}, "method ours: unknown key 'guidance.strat'"),
-        ({"ours": {"sweep": {"a": [1], "b": [2]}}}, "a sweep is of one setting"),
+        ({"ours": {"sweep": {"a": [1], "b": [2]}}}, "a sweep has exactly one setting"),
         ({"ours": {"sweep": {"step_cap": [-1]}}}, "method ours step_cap=-1: guidance.step_cap"),
         ({"no way": {}}, "String should match pattern"),
     ],
