@@ -16,6 +16,39 @@ if TYPE_CHECKING:
     from configs.run import Run
 
 VELOCITIES = ("template", "rest", "balanced")
+FILE: dict[str, Any] = {"type": Path, "metavar": "FILE"}
+FLAG: dict[str, Any] = {"action": "store_true"}
+EXPORT_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {  # help and keywords of `add_argument`
+    "--member": ("number of the state in the archive (default: 0)", {"type": int, "metavar": "N"}),
+    "--states": ("archive of the state (default: guided_adjusted of the run)", FILE),
+    "--format": (
+        "cf, nemo, nemo-restart, mitgcm or veros-restart (default: cf)",
+        {"metavar": "FORMAT"},
+    ),
+    "--output": ("file to write; several files derive their names from it", FILE),
+    "--overwrite": ("replace existing files", FLAG),
+    "--precision": (
+        "precision of the numbers; cf, nemo and mitgcm only",
+        {"choices": ("single", "double")},
+    ),
+    "--template": ("restart file to copy; nemo-restart and veros-restart only", FILE),
+    "--mesh-mask": ("mesh mask, to check the grid of the state; nemo only", FILE),
+    "--velocities": (
+        "initial velocities; nemo-restart and veros-restart (default: template), mitgcm "
+        "(default: rest)",
+        {"choices": VELOCITIES},
+    ),
+    "--reference": (
+        "reference of balanced velocities: no motion at the sea floor or at DEPTH [m], or the sea "
+        "level of the state (default: sea_level if the state has one, else floor)",
+        {"metavar": "floor|sea_level|DEPTH"},
+    ),
+    "--equation-of-state": (
+        "equation of state of the ocean model (default: that of the archive)",
+        {"metavar": "NAME"},
+    ),
+    "--adjust": ("remove static instability by convective adjustment", FLAG),
+}
 
 
 def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
@@ -34,7 +67,7 @@ def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
 
 def drift_of_run(run: Run) -> dict[str, Any]:
     """Keywords of `evaluation.evaluate.evaluate`: summary and figure of finished integrations."""
-    from evaluation.figures import save_figure
+    from evaluation.canvas import save_figure
     from integration.figures import integration_drift
     from integration.study import finished_study, summary
 
@@ -50,60 +83,8 @@ def drift_of_run(run: Run) -> dict[str, Any]:
 
 def add_export_options(add: Callable[..., Any]) -> None:
     """Declare the options of `halocline export`, the keywords of `export`."""
-    add("--member", type=int, metavar="N", help="number of the state in the archive (default: 0)")
-    add(
-        "--states",
-        type=Path,
-        metavar="ARCHIVE",
-        help="archive of the state (default: guided_adjusted of the run)",
-    )
-    add(
-        "--format",
-        metavar="FORMAT",
-        help="cf, nemo, nemo-restart, mitgcm or veros-restart (default: cf)",
-    )
-    add(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="file to write; formats with several files derive their names from it",
-    )
-    add("--overwrite", action="store_true", help="replace existing files")
-    add(
-        "--precision",
-        choices=("single", "double"),
-        help="precision of the numbers; cf, nemo and mitgcm only",
-    )
-    add(
-        "--template",
-        type=Path,
-        metavar="FILE",
-        help="restart file of the model to copy; nemo-restart and veros-restart only",
-    )
-    add(
-        "--mesh-mask",
-        type=Path,
-        metavar="FILE",
-        help="mesh mask of the domain, to check the state's grid; nemo only",
-    )
-    add(
-        "--velocities",
-        choices=VELOCITIES,
-        help="initial velocities (default: template for nemo-restart and veros-restart, rest for "
-        "mitgcm)",
-    )
-    add(
-        "--reference",
-        metavar="floor|sea_level|DEPTH",
-        help="reference of balanced velocities: no motion at the sea floor or at DEPTH [m], or the "
-        "sea level of the state (default: sea_level if the state has one, else floor)",
-    )
-    add(
-        "--equation-of-state",
-        metavar="NAME",
-        help="equation of state of the ocean model (default: that of the archive)",
-    )
-    add("--adjust", action="store_true", help="remove static instability by convective adjustment")
+    for name, (text, keywords) in EXPORT_OPTIONS.items():
+        add(name, help=text, **keywords)
 
 
 def export(

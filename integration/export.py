@@ -48,14 +48,7 @@ def export_state(
     salinity, an unstable state that is not adjusted, a balance without Coriolis parameter, and for
     the errors of the writer.
     """
-    if not 0 <= member < len(archive):
-        raise UserError(
-            f"{archive.path} has states 0 to {len(archive) - 1}; there is no state {member}"
-        )
-    if reference is not None and not balanced:
-        raise UserError(
-            "--reference applies to balanced velocities only; add --velocities balanced."
-        )
+    _check_options(archive, member, balanced=balanced, reference=reference)
     target = target or archive.equation_of_state
     eos, flow = equation_of_state(target), None
     _check_kinds(archive, target)
@@ -72,6 +65,19 @@ def export_state(
         velocities=flow,
     )
     return writer.write(initial, path=path)
+
+
+def _check_options(
+    archive: StateArchive, member: int, *, balanced: bool, reference: Reference | None
+) -> None:
+    if not 0 <= member < len(archive):
+        raise UserError(
+            f"{archive.path} has states 0 to {len(archive) - 1}; there is no state {member}"
+        )
+    if reference is not None and not balanced:
+        raise UserError(
+            "--reference applies to balanced velocities only; use --velocities balanced"
+        )
 
 
 def _stable_state(

@@ -23,8 +23,7 @@ from torch import Tensor
 
 from data.grid import OceanGrid
 from data.state import State
-from evaluation.canvas import ROW_COLOURS, new_figure, styled
-from evaluation.figures import save_figure
+from evaluation.canvas import ROW_COLOURS, new_figure, save_figure, styled
 from guidance.climatology import Per
 from guidance.energy import WeightedTerm, WholeDecoder
 from guidance.guide import EstimateGuide, Guide

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from data.errors import UserError
-from evaluation.report import Column, format_value, table_head
+from evaluation.columns import Column, format_value, table_head
 
 Result = Mapping[str, Any]
 Rows = Mapping[str, Mapping[str, Any]]

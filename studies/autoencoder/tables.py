@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaluation.report import Column
+from evaluation.columns import Column
 from studies.markdown import Result, Table, chosen, rows_markdown
 
 GROUPS = {

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from configs import Experiment
 from data.errors import UserError
 from data.state import State
-from evaluation.figures import save_figure
+from evaluation.canvas import save_figure
 from evaluation.metrics import overturning_columns_percent
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state

@@ -82,14 +82,20 @@ def guidance_cost(
     )
     return {
         "overturning_columns_percent": overturning_columns_percent(unguided, archive.grid, eos),
-        "chains": {
-            name: {
-                "seconds": taken,
-                "guided_steps": float(guided_steps.get(name, 0)),
-                "ratio_to_unguided": taken / seconds["unguided"],
-            }
-            for name, taken in seconds.items()
-        },
+        "chains": _chain_rows(seconds, guided_steps),
+    }
+
+
+def _chain_rows(
+    seconds: dict[str, float], guided_steps: dict[str, int]
+) -> dict[str, dict[str, float]]:
+    return {
+        name: {
+            "seconds": taken,
+            "guided_steps": float(guided_steps.get(name, 0)),
+            "ratio_to_unguided": taken / seconds["unguided"],
+        }
+        for name, taken in seconds.items()
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evaluation.report import Column
+from evaluation.columns import Column
 from studies.markdown import Result, Table, chosen, rows_markdown, table_of
 
 CALLS = (

@@ -23,7 +23,8 @@ from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.errors import UserError
 from data.state import State
-from evaluation.figures import meridional_sections, save_figure
+from evaluation.canvas import save_figure
+from evaluation.figures import meridional_sections
 from evaluation.metrics import EvaluationContext, evaluate_row, overturning_columns_percent
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state

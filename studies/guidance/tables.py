@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.report import Column, format_value, table_head
+from evaluation.columns import Column, format_value, table_head
 from studies.markdown import Result, Table, chosen, readable
 
 DENSITY_ERROR = Column("density_error_percent", "density error", "%")

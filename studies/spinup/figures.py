@@ -24,10 +24,10 @@ from evaluation.canvas import (
     label_outer,
     new_figure,
     row_coordinate,
+    save_figure,
     stretch_to,
     styled,
 )
-from evaluation.figures import save_figure
 from integration.drift import FIELDS, FIRST, HIGH, LOW, annual, distance, level_drift, rates
 from integration.integrate import TRUTH
 from integration.member_run import MemberRun

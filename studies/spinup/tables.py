@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.errors import UserError
-from evaluation.report import Column, format_value, table_head
+from evaluation.columns import Column, format_value, table_head
 from studies.markdown import Result, Rows, Table, readable, table_of
 
 RUNS = (

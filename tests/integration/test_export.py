@@ -140,7 +140,7 @@ def test_references_as_a_user_types_them(archive, tmp_path):
     for wrong in ("bottom", "-5", "0", "nan", "inf"):
         with pytest.raises(UserError, match=f"unknown reference {wrong}; use floor"):
             parse_reference(wrong)
-    with pytest.raises(UserError, match="add --velocities balanced"):
+    with pytest.raises(UserError, match="use --velocities balanced"):
         export_state(archive, 0, NemoPair(), path=tmp_path / "a", adjusted=True, reference="floor")
 
 
