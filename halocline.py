@@ -1,8 +1,8 @@
-"""The front door: the `halocline` command. It only assembles; the work is in the packages.
+"""The `halocline` command, which assembles the packages.
 
-Each command is a function of settings and keywords. The options of a command line are the keywords
-of its function, and those that are not given keep the function's defaults. Packages are imported
-where they are used, so that `halocline --help` answers at once.
+Each command is a function of settings and keywords. Options are its keywords; omitted options keep
+the function's defaults. Packages are imported where they are used, so that `halocline --help` is
+fast.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError, user_errors_in_one_sentence
 from integration.commands import add_export_options, drift_of_run, export, integrate
-from studies.command_line import add_command, add_studies
+from studies.command_line import OVERRIDES, add_command, add_studies
 from training.cost import read_cost, timed
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from data.basin.design import EnsembleSettings
 
 DESCRIPTION = """\
-Halocline generates equilibrated 3-D ocean states: temperature and salinity volumes that your ocean
-model starts from. It learns them from states that the model has already reached.
+Halocline generates equilibrated 3-D ocean states: temperature and salinity fields from which an
+ocean model can start. It learns them from states that the model has simulated.
 
 Start with:   halocline run configs/quickstart.yaml
 """
 EPILOG = """\
-Every command takes a CONFIG (a YAML in configs/, for `study` in configs/studies/) and any of its
-settings as --section.key value, for example:
-halocline sample configs/quickstart.yaml --sampling.members 200 --output states.zarr
+Every command takes a CONFIG, a YAML file in configs/ (for `study` in configs/studies/). Override
+any of its settings with --section.key value, for example:
+  halocline sample configs/quickstart.yaml --sampling.members 200 --output states.zarr
 """
 
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line: one subcommand for each thing that a user does."""
+    """The command line, with one subcommand per task."""
     parser = argparse.ArgumentParser(
         prog="halocline",
         description=DESCRIPTION,
@@ -61,41 +61,43 @@ def build_parser() -> argparse.ArgumentParser:
     def command(
         name: str, function: Callable[..., object], text: str, *, stages: Sequence[str] = ()
     ) -> Callable[..., Any]:
-        sub = add_command(commands, name, function, text, load=load, epilog=EPILOG)
+        sub = add_command(commands, name, function, text, load=load, epilog=OVERRIDES)
         if stages:
-            sub.add_argument("stage", choices=stages, help="which stage")
+            sub.add_argument("stage", choices=stages, help="training stage")
         sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment")
         return sub.add_argument
 
-    command("run", run_all, "run every stage that is not done, in order; resumes where it stopped")
-    add = command("simulate", simulate, "run the ensemble of the basin, write states as an archive")
-    add("--workers", type=int, help="members at a time (2)")
-    command("ingest", ingest, "read ocean-model output into a state archive")
-    text = "run one training stage alone; resumes where it stopped"
-    command("train", train, text, stages=("autoencoder", "diffusion", "distillation"))
-    add = command("sample", sample, "draw an ensemble of states from a trained model")
-    add("--output", type=Path, help="archive to write; default: the three rows in samples/")
-    command("evaluate", evaluate, "judge the samples: metrics.json, figures and report.html")
+    command("run", run_all, "run all stages in order; finished stages are skipped")
     add = command(
-        "integrate", integrate, "start the ocean basin from generated, true and analytic states"
+        "simulate", simulate, "simulate the ensemble of the basin and write the state archive"
     )
-    add("--only", nargs="+", metavar="LABEL", help="these starts, not all")
+    add("--workers", type=int, help="number of parallel simulations (default: 2)")
+    command("ingest", ingest, "read ocean-model output into a state archive")
+    text = "run a single training stage; resumes after an interruption"
+    command("train", train, text, stages=("autoencoder", "diffusion", "distillation"))
+    add = command("sample", sample, "generate an ensemble of states with a trained model")
+    add("--output", type=Path, help="archive to write (default: all rows, in samples/)")
+    command(
+        "evaluate", evaluate, "evaluate the samples; writes metrics.json, figures and report.html"
+    )
+    add = command("integrate", integrate, "integrate the basin from generated and reference states")
+    add("--only", nargs="+", metavar="LABEL", help="labels to integrate (default: all)")
     add_export_options(
-        command("export", export, "write a state as the files that an ocean model starts from")
+        command("export", export, "write a state as an initial condition of an ocean model")
     )
     add_studies(commands, make_archive=make_archive)
     return parser
 
 
 def load(path: Path, overrides: Sequence[str]) -> Run:
-    """The run of the experiment that a YAML describes, with `overrides` of its settings."""
+    """The run of the experiment in a YAML file, with `overrides` of its settings."""
     from configs.run import load_run
 
     return load_run(path, overrides)
 
 
 def run_all(run: Run) -> None:
-    """Every stage in order; a stage whose product exists is skipped."""
+    """Run all stages in order; stages with existing products are skipped."""
     from configs.stages import sample_rows
     from integration.study import integration_study
 
@@ -114,7 +116,7 @@ def run_all(run: Run) -> None:
 
 
 def training_stages(run: Run) -> list[tuple[str, Callable[[Run], object]]]:
-    """What makes the run's model: both trainings, or the distillation of another's."""
+    """The stages that train the run's model: both networks, or the distillation."""
     from configs.stages import distil, train_codec, train_denoiser
 
     if run.settings.distillation:
@@ -123,7 +125,7 @@ def training_stages(run: Run) -> list[tuple[str, Callable[[Run], object]]]:
 
 
 def train(run: Run, *, stage: str) -> None:
-    """One training stage."""
+    """Run one training stage."""
     from configs.stages import distil, train_codec, train_denoiser
 
     stages = {"autoencoder": train_codec, "diffusion": train_denoiser, "distillation": distil}
@@ -131,7 +133,7 @@ def train(run: Run, *, stage: str) -> None:
 
 
 def make_archive(run: Run) -> None:
-    """The state archive, if it does not exist yet."""
+    """Create the state archive if it does not exist."""
     data = run.settings.data
     if data.archive.exists():
         print(f"{data.archive} exists")
@@ -141,13 +143,13 @@ def make_archive(run: Run) -> None:
         simulate(run)
     else:
         raise UserError(
-            f"{data.archive} does not exist and the configuration does not say how to make it; add "
-            "data.ingest or data.simulation, or correct data.archive"
+            f"{data.archive} does not exist; correct data.archive, or add data.ingest or "
+            "data.simulation to create it"
         )
 
 
 def simulate(run: Run, *, workers: int = 2) -> None:
-    """Run the ensemble of the basin, then write its archive; finished members are kept."""
+    """Simulate the ensemble of the basin and write its archive; finished members are kept."""
     from data.basin.simulate import run_ensemble
     from data.basin.to_archive import write_simulation_archive
 
@@ -180,7 +182,7 @@ def simulate_ensemble(
 
 
 def ingest(run: Run) -> None:
-    """Read model output into the archive."""
+    """Read model output into the state archive."""
     from data.ingest import ingest as read_into_archive
 
     data = run.settings.data
@@ -192,13 +194,13 @@ def ingest(run: Run) -> None:
 
 
 def refuse_to_overwrite(archive: Path) -> None:
-    """An archive may have cost days: it is never replaced without being removed by hand."""
+    """Raise `UserError` if the archive exists: it may have taken days to simulate."""
     if archive.exists():
-        raise UserError(f"{archive} exists; remove it, or set --data.archive to another path")
+        raise UserError(f"{archive} exists; remove it or change --data.archive")
 
 
 def sample(run: Run, *, output: Path | None = None) -> None:
-    """Draw an ensemble."""
+    """Generate an ensemble of states."""
     from configs import stages
 
     if output:
@@ -209,7 +211,7 @@ def sample(run: Run, *, output: Path | None = None) -> None:
 
 
 def evaluate(run: Run) -> None:
-    """Metrics, figures and report from what the run holds."""
+    """Evaluate the samples of a run; writes metrics, figures and report."""
     from evaluation.evaluate import evaluate as judge
 
     judge(run, cost=read_cost(run.directory), **drift_of_run(run))

@@ -1,1 +1,1 @@
-"""Judging states: metrics, distances, spectra, figures and the report."""
+"""Evaluation of states: metrics, distances, spectra, figures and the report."""

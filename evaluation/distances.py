@@ -10,13 +10,13 @@ from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from evaluation.weights import cell_volume, level_means, level_thickness, weighted_mean
 
-MOST_QUANTILES = 50_000  # resolves a level's distribution far beyond what samples determine
+MOST_QUANTILES = 50_000  # far beyond the sampling error of a level's distribution
 
 
 def w1(generated: Tensor, truth: Tensor, grid: OceanGrid) -> float:
-    """1-D Wasserstein distance of the values of fields `b z y x`, in their units.
+    """Wasserstein-1 distance between fields `b z y x`, in their units.
 
-    The levels' distances, see `w1_levels`, averaged by thickness.
+    Thickness-weighted mean of `w1_levels`.
     """
     return float(weighted_mean(w1_levels(generated, truth, grid), level_thickness(grid)))
 
@@ -24,7 +24,7 @@ def w1(generated: Tensor, truth: Tensor, grid: OceanGrid) -> float:
 def w1_levels(generated: Tensor, truth: Tensor, grid: OceanGrid) -> Tensor:
     """Wasserstein-1 distance `z` at each level of fields `b z y x`, in their units.
 
-    The values of all samples in all wet cells of a level are pooled; a level without any has 0.
+    Pools all samples and wet cells of a level; 0 for levels without ocean.
     """
     return torch.tensor(
         [_w1_level(generated, truth, grid, level) for level in range(len(grid.depth))],
@@ -33,7 +33,7 @@ def w1_levels(generated: Tensor, truth: Tensor, grid: OceanGrid) -> Tensor:
 
 
 def w1_pooled(a: Tensor, b: Tensor) -> float:
-    """Wasserstein-1 distance of two samples `n`, `m`: mean gap between their quantile functions."""
+    """Wasserstein-1 distance between samples `n` and `m`: mean difference of their quantiles."""
     count = min(max(len(a), len(b)), MOST_QUANTILES)
     gap = _quantiles(a, count) - _quantiles(b, count)
     return float(np.abs(gap).mean())
@@ -49,16 +49,15 @@ def mean_profile_error(generated: Tensor, truth: Tensor, grid: OceanGrid) -> flo
 
 
 def nearest_neighbour_distance(states: State, training: State, grid: OceanGrid) -> Tensor:
-    """Distance `b` of each state to its nearest training state; see `nearest_neighbours`."""
+    """Distance `b` of each state to its nearest training state, see `nearest_neighbours`."""
     return nearest_neighbours(states, training, grid)[0]
 
 
 def nearest_neighbours(states: State, training: State, grid: OceanGrid) -> tuple[Tensor, Tensor]:
-    """Distance `b` of each state to its nearest training state, and that state's number `b`.
+    """Distance `b` of each state to its nearest training state, and the index `b` of the latter.
 
-    Root-mean-square difference of T and S over the wet volume, each in units of the standard
-    deviation of the training anomalies at its level. Accumulated level by level, so the memory is
-    that of one level.
+    The rms difference in T and S over the wet volume, in units of the standard deviation of the
+    training anomalies at each level. Accumulated by level to limit memory.
     """
     volume, wet = cell_volume(grid), wet_tensor(grid)
     weights = volume / (2 * volume.sum())  # two fields
@@ -75,7 +74,7 @@ def nearest_neighbours(states: State, training: State, grid: OceanGrid) -> tuple
 
 
 def _level_distance(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
-    """Weighted squared distances `a b` of values `a n`, `b n`, in units of the spread of b."""
+    """Weighted squared distances `a b` of values `a n`, `b n`, relative to the variance of b."""
     climatology = b.mean(dim=0)
     a, b = a - climatology, b - climatology
     scale = b.square().mean().sqrt()
@@ -94,7 +93,7 @@ def _w1_level(generated: Tensor, truth: Tensor, grid: OceanGrid, level: int) -> 
 
 
 def _quantiles(values: Tensor, count: int) -> np.ndarray:
-    """Quantiles at `count` evenly spaced probabilities; the sorted sample if that is its size."""
+    """Quantiles at `count` evenly spaced probabilities."""
     ordered = np.sort(values.double().numpy())
     probability = (np.arange(count) + 0.5) / count
     return np.interp(probability * len(ordered) - 0.5, np.arange(len(ordered)), ordered)

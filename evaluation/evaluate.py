@@ -1,20 +1,29 @@
-"""The evaluation stage: metrics, figures and the report of a run."""
+"""The evaluation stage: metrics, figures and report of a run.
+
+Rows are the held-out truth, the truth after encoding and decoding, and the three kinds of samples.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from tqdm import tqdm
 
+from autoencoder.codec import Codec
 from configs.run import Run
+from configs.stages import ROWS, sample_rows
+from data.archive.reader import StateArchive
+from data.archive.splits import spread_out
 from data.state import State
-from evaluation.figures import save_figure, save_figures, spectra
-from evaluation.metrics import EvaluationContext
+from evaluation.canvas import save_figure
+from evaluation.figures import save_figures, spectra
+from evaluation.metrics import COLUMNS, EvaluationContext, evaluate_row
 from evaluation.provenance import provenance
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report
-from evaluation.rows import evaluate_rows, gather_rows
 from guidance.seawater import equation_of_state
 from training.log import write_json
 
@@ -28,10 +37,10 @@ def evaluate(
     integration: dict[str, Any] | None = None,
     integration_figure: Path | None = None,
 ) -> dict[str, object]:
-    """Judge the run's states: write metrics.json, figures/ and report.html; return the metrics.
+    """Evaluate a run: write metrics.json, figures/ and report.html; returns the metrics.
 
-    cost: seconds of each stage; integration: `integration.study.summary` of what the ocean model
-    made of the states, and its figure.
+    cost: seconds of each stage; integration: result of `integration.study.summary`;
+    integration_figure: its figure
     """
     rows = gather_rows(run)
     row_metrics = evaluate_rows(run, rows)
@@ -50,6 +59,7 @@ def evaluate(
         directory / "report.html",
         title=run.settings.title or run.settings.name,
         metrics=row_metrics,
+        columns=COLUMNS,
         figures=[(path, path.stem.replace("_", " ")) for path in figures],
         config_text=yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False),
         notes=[_introduction(run, rows)],
@@ -59,8 +69,41 @@ def evaluate(
     return metrics
 
 
+def gather_rows(run: Run) -> dict[str, State]:
+    """All rows, the held-out truth first; missing samples are generated."""
+    archive, codec = run.archive, run.pipeline().codec
+    codec.check_archive(archive)
+    sample_rows(run)
+    truth = archive.read(spread_out(archive.indices("test"), run.settings.evaluation.states))
+    rows = {"truth": truth, "autoencoded": autoencode(codec, truth)}
+    for row in ROWS:
+        samples = StateArchive.open(run.samples(row))
+        rows[row] = samples.read(range(len(samples)))
+    return rows
+
+
+def evaluate_rows(run: Run, rows: dict[str, State]) -> dict[str, dict[str, float]]:
+    """The metrics of every row, compared with the truth."""
+    archive = run.archive
+    context = EvaluationContext(
+        grid=archive.grid,
+        eos=equation_of_state(archive.equation_of_state),
+        training=archive.read(archive.indices("train")),
+    )
+    bar = tqdm(rows.items(), desc="evaluating", unit="row")
+    return {name: evaluate_row(state, rows["truth"], context) for name, state in bar}
+
+
+@torch.no_grad()
+def autoencode(codec: Codec, states: State, *, batch: int = 16) -> State:
+    """States encoded and decoded: an upper bound on the quality of samples."""
+    channels = states.to_channels().split(batch)
+    parts = [State.from_channels(part, levels=states.levels) for part in channels]
+    return State.cat([codec.decode(codec.encode(part)) for part in parts])
+
+
 def judge_codec(run: Run, truth: State) -> dict[str, object]:
-    """What the codec loses of the held-out states, and the cells where it loses most."""
+    """Reconstruction metrics of the codec on held-out states, and its worst cells."""
     archive, codec = run.archive, run.pipeline().codec
     context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
     decoded = decode_all(codec, truth, context)
@@ -72,7 +115,7 @@ def judge_codec(run: Run, truth: State) -> dict[str, object]:
 
 
 def draw_figures(run: Run, rows: dict[str, State]) -> list[Path]:
-    """Figures of the run's states, as PNG in `figures/`."""
+    """Save the figures of the run's states as PNG in `figures/`; returns their paths."""
     archive = run.archive
     directory = run.directory / "figures"
     shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
@@ -85,11 +128,11 @@ def draw_figures(run: Run, rows: dict[str, State]) -> list[Path]:
 
 def _introduction(run: Run, rows: dict[str, State]) -> str:
     return (
-        f"{len(rows['guided_adjusted'])} generated ocean states judged against "
-        f"{len(rows['truth'])} held-out states of {run.settings.data.archive.name}. Rows: truth is "
-        "the held-out states; autoencoded passes them through the codec; unguided and guided are "
-        "sampled from the same noise; guided_adjusted is the product: guided samples, exactly "
-        "adjusted."
+        f"{len(rows['guided_adjusted'])} generated ocean states compared with "
+        f"{len(rows['truth'])} held-out states of {run.settings.data.archive.name}. Rows: truth "
+        "(held-out states), autoencoded (held-out states, encoded and decoded), unguided and "
+        "guided (samples from the same noise), and guided_adjusted (guided samples after exact "
+        "convective adjustment, the product)."
     )
 
 

@@ -1,7 +1,6 @@
-"""Figures of sets of states, the truth beside what was generated.
+"""Figures that compare sets of states with the truth.
 
-Every function takes `rows`, states by name. The row "truth" (or else the first) is what the
-others are compared with.
+Every function takes `rows`, states by name. The reference is the row "truth", or else the first.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from data.atomic import atomic_write
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.canvas import (
@@ -27,10 +25,14 @@ from evaluation.canvas import (
     draw_map,
     draw_section,
     is_tall,
+    map_axes,
     map_panel,
+    masked,
+    meridian_name,
     new_figure,
     reference_name,
     row_colours,
+    save_figure,
     stretch_depth,
     styled,
 )
@@ -43,7 +45,7 @@ from guidance.stratification import buoyancy_frequency_squared
 FloatArray = NDArray[np.float64]
 Rows = dict[str, State]
 
-MEMBERS = 3  # single states shown of each row
+MEMBERS = 3  # states shown per row
 QUANTITIES = {  # field: title, unit, colours
     "temperature": ("temperature", "°C", "temperature"),
     "salinity": ("salinity", "10⁻³", "salinity"),
@@ -52,19 +54,12 @@ QUANTITIES = {  # field: title, unit, colours
 
 
 def save_figures(rows: Rows, grid: OceanGrid, eos: EquationOfState, directory: Path) -> list[Path]:
-    """Draw all figures that the rows allow into `directory` as PNG; returns the paths in order."""
+    """Save all figures applicable to the rows as PNG in `directory`; returns their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     return [
         save_figure(draw(), directory / f"{name}.png")
         for name, draw in _catalogue(rows, grid, eos).items()
     ]
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG; the file appears whole or not at all."""
-    with atomic_write(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=130)
-    return path
 
 
 def _catalogue(
@@ -96,7 +91,7 @@ def _catalogue(
 
 @styled
 def surface_maps(rows: Rows, grid: OceanGrid, *, field: str) -> Figure:
-    """Single states at the surface: `field` is "temperature", "salinity" or "sea_level"."""
+    """Surface maps of single states; `field` is "temperature", "salinity" or "sea_level"."""
     shown = max(1, min(MEMBERS, 9 // len(rows))) if is_tall(grid) else MEMBERS
     panels = {
         name: [_surface(state, field, member, grid) for member in range(min(shown, len(state)))]
@@ -109,7 +104,7 @@ def surface_maps(rows: Rows, grid: OceanGrid, *, field: str) -> Figure:
         title, unit, colours = QUANTITIES[field]
         title = f"surface {title}"
         scale = Scale.spanning(everything, colours)
-    figure, axes = _map_axes(len(everything), grid, columns=shown)
+    figure, axes = map_axes(len(everything), grid, columns=shown)
     titles = [f"{name}, state {i + 1}" for name in panels for i in range(len(panels[name]))]
     for ax, panel, name in zip(axes, everything, titles, strict=True):
         mesh = draw_map(ax, grid, panel, scale)
@@ -121,13 +116,13 @@ def surface_maps(rows: Rows, grid: OceanGrid, *, field: str) -> Figure:
 
 @styled
 def variance_maps(rows: Rows, grid: OceanGrid) -> Figure:
-    """Variance over the samples of surface temperature and salinity, by row of the table."""
+    """Maps of the variance of surface temperature and salinity over the samples of each row."""
     tall = is_tall(grid)
     shape = (2, len(rows)) if tall else (len(rows), 2)
     figure, axes = new_figure(*shape, panel=map_panel(grid), layout="compressed")
     groups = axes if tall else axes.T
     for group, field, unit in zip(groups, ("temperature", "salinity"), ("K²", "10⁻⁶"), strict=True):
-        fields = [_sea(getattr(s, field)[:, 0].double().var(dim=0), grid) for s in rows.values()]
+        fields = [masked(getattr(s, field)[:, 0].double().var(dim=0), grid) for s in rows.values()]
         scale = Scale.from_zero(fields, "variance")
         for ax, name, values in zip(group, rows, fields, strict=True):
             mesh = draw_map(ax, grid, values, scale)
@@ -146,10 +141,10 @@ def variance_maps(rows: Rows, grid: OceanGrid) -> Figure:
 
 @styled
 def mixed_layer_maps(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
-    """Mean mixed-layer depth of each row as a map."""
-    means = [_sea(mixed_layer_depth(s, grid, eos).mean(dim=0), grid) for s in rows.values()]
+    """Maps of the mean mixed-layer depth of each row."""
+    means = [masked(mixed_layer_depth(s, grid, eos).mean(dim=0), grid) for s in rows.values()]
     scale = Scale.spanning(means, "depth")
-    figure, axes = _map_axes(len(rows), grid, columns=3)
+    figure, axes = map_axes(len(rows), grid, columns=3)
     for ax, name, mean in zip(axes, rows, means, strict=True):
         mesh = draw_map(ax, grid, mean, scale)
         ax.set_title(name)
@@ -160,7 +155,7 @@ def mixed_layer_maps(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figur
 
 @styled
 def mixed_layer_distribution(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
-    """Share of area and samples by mixed-layer depth; classes are the model's own layers."""
+    """Histogram of mixed-layer depth over area and samples; bins are the model levels."""
     figure, axes = new_figure(1, 1, panel=(5.5, 3.2))
     ax, edges = axes[0, 0], grid.faces
     edges[-1] = max(edges[-1], float((grid.thickness * grid.wet).sum(axis=0).max()))
@@ -174,7 +169,7 @@ def mixed_layer_distribution(rows: Rows, grid: OceanGrid, eos: EquationOfState) 
     ax.set_xticks(depth_ticks(edges[-1]))
     ax.set_yscale("log")
     ax.set_xlabel("mixed-layer depth [m]")
-    ax.set_ylabel("share of area and samples [%]")
+    ax.set_ylabel("fraction of area and samples [%]")
     ax.legend()
     figure.suptitle("Distribution of mixed-layer depth")
     return figure
@@ -184,7 +179,7 @@ def mixed_layer_distribution(rows: Rows, grid: OceanGrid, eos: EquationOfState) 
 def zonal_mean_sections(
     rows: Rows, grid: OceanGrid, eos: EquationOfState, *, generated: str
 ) -> Figure:
-    """Zonal and ensemble means of T, S and sigma0: truth, one generated row, their difference."""
+    """Zonal and ensemble means of T, S and sigma0: truth, generated states and difference."""
     truth = reference_name(rows)
     figure, axes = new_figure(3, 3, panel=(3.6, 2.5))
     for line, (field, (title, unit, colours)) in zip(axes, QUANTITIES.items(), strict=True):
@@ -204,7 +199,7 @@ def zonal_mean_sections(
 
 @styled
 def meridional_sections(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
-    """The first state of each row along the wettest meridian: T, S and sigma0."""
+    """T, S and sigma0 of each row's first state along the meridian with most ocean."""
     column = int(grid.wet.sum(axis=(0, 1)).argmax())
     figure, axes = new_figure(3, len(rows), panel=(3.6, 2.4))
     for line, (field, (title, unit, colours)) in zip(axes, QUANTITIES.items(), strict=True):
@@ -219,15 +214,15 @@ def meridional_sections(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Fi
             mesh = draw_section(ax, grid, section, scale)
             ax.set_title(f"{name}: {title}")
         figure.colorbar(mesh, ax=list(line), label=f"[{unit}]", extend="both")
-    figure.suptitle(f"Single states along {_meridian(grid, column)}")
+    figure.suptitle(f"Single states along {meridian_name(grid, column)}")
     return figure
 
 
 @styled
 def mean_profiles(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
-    """Horizontal-mean profiles of T, S, sigma0 and N2, and their differences from the truth.
+    """Profiles of horizontal-mean T, S, sigma0 and N2, and their differences from the truth.
 
-    The bands are one standard deviation of the horizontal mean over the samples.
+    Bands are one standard deviation over the samples.
     """
     profiles = {name: _profiles(state, grid, eos) for name, state in rows.items()}
     reference = profiles[reference_name(rows)]
@@ -249,7 +244,7 @@ def mean_profiles(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
 
 @styled
 def temperature_salinity_diagram(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Figure:
-    """Where the ocean's volume lies in the T-S plane, with contours of sigma0."""
+    """Distribution of volume in the T-S plane, with contours of sigma0."""
     volume = cell_volume(grid)
     wet = volume > 0
     points = {
@@ -278,14 +273,14 @@ def temperature_salinity_diagram(rows: Rows, grid: OceanGrid, eos: EquationOfSta
         ax.set_xlabel("salinity [10⁻³]")
         ax.set_ylabel("temperature [°C]")
         ax.label_outer()
-    figure.colorbar(mesh, ax=list(axes[0]), label="share of the volume in a bin [%]", extend="both")
+    figure.colorbar(mesh, ax=list(axes[0]), label="fraction of volume per bin [%]", extend="both")
     figure.suptitle("Temperature-salinity diagram (contours: σ₀ [kg/m³])")
     return figure
 
 
 @styled
 def spectra(rows: Rows, grid: OceanGrid) -> Figure:
-    """Zonal power spectra of temperature anomalies from the truth's mean, at several depths."""
+    """Zonal power spectra of temperature anomalies from the mean of the truth, by depth."""
     climatology = rows[reference_name(rows)].temperature.double().mean(dim=0)
     lines = {
         name: zonal_spectra(state.temperature, grid, climatology=climatology)
@@ -303,28 +298,17 @@ def spectra(rows: Rows, grid: OceanGrid) -> Figure:
         _wavelength_axis(ax, level.wavenumber)
     axes[0, 0].set_ylabel("power of T anomaly [K²]")
     axes[0, 0].legend()
-    figure.suptitle("Zonal spectra (grey: small scales of the ratio in the table)")
+    figure.suptitle("Zonal spectra (grey: range of the small-scale power ratio)")
     return figure
 
 
 def _wavelength_axis(ax: Axes, wavenumber: FloatArray) -> None:
-    """Label wavenumbers by what they mean: the number of cells in a wave."""
+    """Label the axis of wavenumbers with wavelengths."""
     waves = np.array([2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 256])
     waves = waves[(1 / waves >= 0.95 * wavenumber[0]) & (1 / waves <= 1.05 * wavenumber[-1])]
     ax.set_xticks(1 / waves, [f"{wave}" for wave in waves])
     ax.minorticks_off()
     ax.set_xlabel("wavelength [grid cells]")
-
-
-def _map_axes(count: int, grid: OceanGrid, *, columns: int) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels in the shape of the map: one line if tall, else `columns`."""
-    columns = count if is_tall(grid) else min(columns, count)
-    figure, axes = new_figure(
-        -(-count // columns), columns, panel=map_panel(grid), layout="compressed"
-    )
-    for ax in axes.flat[count:]:
-        ax.remove()
-    return figure, list(axes.flat[:count])
 
 
 def _profiles(
@@ -390,12 +374,7 @@ def _zonal_mean(field: torch.Tensor, grid: OceanGrid) -> FloatArray:
 
 def _surface(state: State, field: str, member: int, grid: OceanGrid) -> FloatArray:
     values = getattr(state, field)[member]
-    return _sea(values if field == "sea_level" else values[0], grid)
-
-
-def _sea(field: torch.Tensor, grid: OceanGrid) -> FloatArray:
-    """A field `y x` with NaN on land."""
-    return np.where(grid.wet[0], field.double().numpy(), np.nan)
+    return masked(values if field == "sea_level" else values[0], grid)
 
 
 def _member(state: State, index: int) -> State:
@@ -407,13 +386,6 @@ def _common_range(values: list[FloatArray]) -> tuple[float, float]:
     high = max(np.percentile(value, 99.95) for value in values)
     margin = 0.05 * (high - low) + 1e-6
     return float(low - margin), float(high + margin)
-
-
-def _meridian(grid: OceanGrid, column: int) -> str:
-    if np.ndim(grid.longitude) == 1:
-        unit = "°E" if grid.horizontal_units == "degrees" else f" {grid.horizontal_units}"
-        return f"{grid.longitude[column]:.0f}{unit}"
-    return f"grid column {column}"
 
 
 def _file_name(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Judging states: pure functions of physical states and their grid, computed in float64.
+"""Metrics of states: pure functions of physical states and their grid, in float64.
 
-Every metric of stability is reported beside mixed-layer depth, variance and distance between
-distributions: the density error alone is easily lowered by stratifying the mixed layer, or by
-drawing every sample to the mean.
+Stability is reported together with mixed-layer depth, variance and distances between distributions,
+because stratifying the mixed layer or reducing variance also lowers the density error. `COLUMNS`
+defines name, unit and meaning of each metric in tables.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
+from evaluation.columns import Column
 from evaluation.distances import mean_profile_error, nearest_neighbour_distance, w1
 from evaluation.spectra import small_scale_ratio, zonal_spectra
 from evaluation.weights import (
@@ -28,9 +29,9 @@ from evaluation.weights import (
 from guidance.seawater import EquationOfState, equation_of_state, sigma0
 from guidance.stratification import density_steps, wet_pairs
 
-UNSTABLE_STEP = 1e-3  # kg/m3; rounding of stored T and S alone makes steps of this order
+UNSTABLE_STEP = 1e-3  # kg/m3; order of the rounding error of stored T and S
 NEUTRAL_STEP = 1e-3  # kg/m3
-COPY_DISTANCE = 1e-6  # below this the distance of two states is round-off
+COPY_DISTANCE = 1e-6  # smaller distances between states are round-off
 MIXED_LAYER_CRITERION = 0.03  # kg/m3, de Boyer Montegut et al. (2004)
 
 
@@ -39,9 +40,9 @@ def density_error_percent(
 ) -> Tensor:
     """Share `b` of the wet volume that is statically unstable [%].
 
-    A cell counts where the water below it is lighter by more than `threshold` [kg/m3], both moved
-    to the interface between them (locally referenced density). Threshold 0 counts every
-    inversion, and with it the noise of rounded fields.
+    A cell is unstable if the water below it is lighter by more than `threshold` [kg/m3], with both
+    densities referenced to the interface. Threshold 0 counts every inversion, including those from
+    rounding.
     """
     wet, depth = wet_tensor(grid), interface_depth(grid)
 
@@ -55,10 +56,9 @@ def density_error_percent(
 def density_error_surface_teos10_percent(state: State, grid: OceanGrid) -> Tensor:
     """The density error `b` [%] of Meunier et al. (2025, arXiv 2502.02499, appendix C.2).
 
-    Volume share of cells with rho0(k+1) - rho0(k) < 0 strictly, where rho0 is NEMO's TEOS-10
-    polynomial at the surface. Referenced to the surface it also counts water that is stable in
-    situ (Antarctic Bottom Water), so the truth's own value is the target. Salinity is taken as it
-    is, practical or absolute, as in the paper.
+    Volume share of cells with rho0(k+1) - rho0(k) < 0, where rho0 is the surface-referenced TEOS-10
+    polynomial of NEMO. It includes water that is stable in situ (Antarctic Bottom Water), so the
+    target is the value of the truth. Salinity is not converted, as in the paper.
     """
     eos, wet = equation_of_state("nemo-teos10"), wet_tensor(grid)
 
@@ -74,8 +74,8 @@ def near_neutral_pairs_percent(
 ) -> Tensor:
     """Share `b` of wet vertical pairs whose density step is within `threshold` [kg/m3] of 0 [%].
 
-    These are the mixed layers and convecting columns. A sampler that lowers its density error by
-    stratifying them lowers this number too.
+    These are mixed layers and convecting columns. A sampler that lowers the density error by
+    stratifying them also lowers this share.
     """
     pairs, depth = wet_pairs(wet_tensor(grid)), interface_depth(grid)
 
@@ -87,9 +87,9 @@ def near_neutral_pairs_percent(
 
 
 def overturning_columns_percent(state: State, grid: OceanGrid, eos: EquationOfState) -> float:
-    """Share of columns of at least two wet cells in which any pair is unstable, however little [%].
+    """Share of columns with any static instability, without a threshold [%].
 
-    These are the columns that exact adjustment touches.
+    Counts columns of at least two wet cells; exact adjustment changes the unstable ones.
     """
     pairs, depth = wet_pairs(wet_tensor(grid)), interface_depth(grid)
 
@@ -109,9 +109,8 @@ def mixed_layer_depth(
 ) -> Tensor:
     """Mixed-layer depth `b y x` [m], NaN on land.
 
-    Where sigma0 first exceeds its value in the top level by `criterion` [kg/m3] (de Boyer
-    Montegut et al. 2004), linear between cell centres; the depth of the sea floor where it never
-    does.
+    Depth at which sigma0 first exceeds its value in the top level by `criterion` [kg/m3] (de Boyer
+    Montegut et al. 2004), linear between cell centres; the sea floor if it never does.
     """
     wet = wet_tensor(grid)
     centres = torch.tensor(grid.depth, dtype=torch.float64)
@@ -135,8 +134,8 @@ def potential_density(state: State, eos: EquationOfState) -> Tensor:
 def variance_ratio(generated: Tensor, truth: Tensor, weights: Tensor) -> float:
     """Pointwise variance over the samples, area-weighted mean over cells, generated / truth.
 
-    generated, truth: `b y x`; weights: `y x`. 1 is right, less is lost diversity. NaN with fewer
-    than two samples or a truth that does not vary.
+    generated, truth: `b y x`; weights: `y x`. The target is 1; smaller values mean lost diversity.
+    NaN with fewer than two samples or a constant truth.
     """
     if len(generated) < 2 or len(truth) < 2:
         return float("nan")
@@ -146,12 +145,77 @@ def variance_ratio(generated: Tensor, truth: Tensor, weights: Tensor) -> float:
     return numerator / denominator if denominator > 0 else float("nan")
 
 
+COLUMNS = (
+    Column("states", "states", "", "number of states"),
+    Column(
+        "density_error_percent", "density error", "%",
+        "volume of water heavier than the water below it by more than 0.001 kg/m³ (locally "
+        "referenced, equation of state of the data); target: the value of the truth",
+    ),
+    Column(
+        "density_error_strict_percent", "density error, strict", "%",
+        "density error without threshold; includes rounding of stored fields",
+    ),
+    Column(
+        "density_error_surface_teos10_percent", "density error, surface TEOS-10", "%",
+        "as in Meunier et al. (2025): surface-referenced TEOS-10 polynomial, no threshold; "
+        "includes deep water that is stable in situ; target: the value of the truth",
+    ),
+    Column(
+        "near_neutral_pairs_percent", "near-neutral pairs", "%",
+        "vertical pairs of cells with densities within 0.001 kg/m³; below the truth: stratified "
+        "mixed layers",
+    ),
+    Column(
+        "mixed_layer_depth_mean_m", "mixed layer, mean", "m",
+        "depth at which σ₀ exceeds that of the top level by 0.03 kg/m³, mean over area and states",
+    ),
+    Column("mixed_layer_depth_p90_m", "mixed layer, 90th percentile", "m", "over area and states"),
+    Column(
+        "mixed_layer_depth_bias_m", "mixed layer, bias", "m",
+        "difference of the mean from the truth; negative: too stratified",
+    ),
+    Column(
+        "variance_ratio_surface_temperature", "variance ratio, surface T", "",
+        "variance over the states, generated / truth; target: 1; below: lost diversity",
+    ),
+    Column(
+        "variance_ratio_surface_salinity", "variance ratio, surface S", "",
+        "variance over the states, generated / truth; target: 1; below: lost diversity",
+    ),
+    Column(
+        "w1_temperature_K", "W₁ of T", "K",
+        "Wasserstein-1 distance of the values at each level, mean over depth; target: 0",
+    ),
+    Column(
+        "w1_salinity", "W₁ of S", "10⁻³",
+        "Wasserstein-1 distance of the values at each level, mean over depth; target: 0",
+    ),
+    Column(
+        "mean_profile_error_temperature_K", "mean-profile error of T", "K",
+        "rms over depth of the bias of the horizontal and ensemble mean; target: 0",
+    ),
+    Column(
+        "mean_profile_error_salinity", "mean-profile error of S", "10⁻³",
+        "rms over depth of the bias of the horizontal and ensemble mean; target: 0",
+    ),
+    Column(
+        "spectra_ratio_small_scales", "small-scale power", "",
+        "power of T anomalies at short zonal wavelengths, generated / truth; below 1: too smooth",
+    ),
+    Column(
+        "nearest_neighbour_ratio", "nearest neighbour", "",
+        "distance to the nearest training state, generated / held-out; far below 1: copies",
+    ),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class EvaluationContext:
-    """Grid, equation of state and training states that all rows are judged with.
+    """Grid, equation of state and training states for the evaluation of all rows.
 
-    eos: the equation of state of the data; training: the states that the models learnt from, for
-    the search of copies (None leaves `nearest_neighbour_ratio` NaN).
+    eos: equation of state of the data; training: training states, to detect copies (without them
+    `nearest_neighbour_ratio` is NaN)
     """
 
     grid: OceanGrid
@@ -165,9 +229,9 @@ class EvaluationContext:
 
 
 def evaluate_row(state: State, truth: State, context: EvaluationContext) -> dict[str, float]:
-    """All metrics of `state` against held-out `truth`; units in `evaluation.report.COLUMNS`.
+    """All metrics of `state`, compared with held-out `truth`; units are in `COLUMNS`.
 
-    The truth's own row is `evaluate_row(truth, truth, context)`: ratios 1, distances 0.
+    The row of the truth is `evaluate_row(truth, truth, context)`, with ratios 1 and distances 0.
     """
     return {
         "states": len(state),
@@ -186,8 +250,8 @@ def nearest_neighbour_ratio(
 ) -> float:
     """Median distance to the nearest training state, generated / held-out.
 
-    About 1 where samples are as new as unseen states; far below 1 where they copy. NaN without
-    training states, or where the held-out states themselves are copies.
+    About 1 for samples as new as held-out states, far below 1 for copies. NaN without training
+    states, or if the held-out states are copies.
     """
     if training is None:
         return float("nan")
@@ -256,7 +320,7 @@ def _unstable_percent(unstable: Tensor, wet: Tensor, grid: OceanGrid) -> Tensor:
 
 
 def _first_crossing(excess: Tensor, centres: Tensor, criterion: float) -> Tensor:
-    """Depth `b y x` [m] where `excess` `b z y x` first passes `criterion`; NaN if it never does."""
+    """Depth `b y x` [m] where `excess` `b z y x` first exceeds `criterion`; NaN if never."""
     beyond = excess > criterion
     below = beyond.int().argmax(dim=1, keepdim=True).clamp(min=1)
     lower, upper = excess.gather(1, below), excess.gather(1, below - 1)

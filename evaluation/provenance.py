@@ -1,4 +1,4 @@
-"""What made a result: command, commit, machine and versions."""
+"""Provenance of a result: command, commit, machine and versions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def provenance(*, seeds: dict[str, int]) -> dict[str, object]:
 
 
 def machine_class() -> str:
-    """Processor, number of cores, memory and GPU, in words."""
+    """Description of processor, number of cores, memory and GPU."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return f"{_processor()}, {os.cpu_count()} cores, {_memory_gib()} GiB memory, {gpu}"
 
@@ -53,7 +53,7 @@ def _memory_gib() -> int:
 
 
 def _commit() -> str:
-    """The commit of the checkout, marked if files differ from it; "unknown" outside a checkout."""
+    """Commit of the checkout, with "+changes" if files differ; "unknown" outside a checkout."""
     try:
         here = Path(__file__).resolve().parent
         head = _git(here, "rev-parse", "--short=12", "HEAD")

@@ -1,10 +1,10 @@
-"""Judging autoencoders: what is left of held-out states after the way through a codec and back.
+"""Evaluation of autoencoders: errors of held-out states after encoding and decoding.
 
-Errors are given in units of two standard deviations of each level: the total one, over wet cells
-and training states, and that of the anomalies from each cell's climatology, which the networks
-see. Stability is judged on four kinds of states, because a decoder meets all of them in sampling:
-reconstructions, reconstructions after the exact adjustment, decoded latents that were moved, and
-decoded latents half-way between two states.
+Errors are relative to two standard deviations at each level: the total one, over wet cells and
+training states, and that of the anomalies from the climatology of each cell, the input of the
+networks. Stability is measured for four kinds of decoded states, all of which occur in sampling:
+reconstructions, reconstructions after exact adjustment, decoded perturbed latents, and decoded
+means of two latents.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ SURFACE = "surface"
 PERTURBATION = 0.1  # standard deviations of the latents
 BATCH = 16
 VARIABLES = ("temperature", "salinity")
-KINDS = ("", "adjusted_", "perturbed_", "interpolated_")  # of decoded states, as prefixes
+KINDS = ("", "adjusted_", "perturbed_", "interpolated_")  # prefixes of decoded states
 
 
 class StateCodec(Protocol):
-    """A codec, or anything that encodes and decodes like one."""
+    """Anything that encodes and decodes like a codec."""
 
     @property
     def statistics(self) -> Statistics:
-        """Means and spreads of the training states, for errors in standard deviations."""
+        """Statistics of the training states, for errors in standard deviations."""
         ...
 
     def encode(self, state: State) -> Tensor:
@@ -58,12 +58,13 @@ class StateCodec(Protocol):
 
 @dataclass(frozen=True)
 class Decoded:
-    """Held-out states and what a codec makes of them, all of the same grid.
+    """Held-out states and the corresponding decoded states, on the same grid.
 
-    truth: the held-out states; reconstruction: encoded and decoded; adjusted: the reconstruction
-    after the exact convective adjustment; perturbed: decoded after each latent number was moved by
-    0.1 standard deviations in a random direction; interpolated: decoded half-way between the
-    latents of two states.
+    truth: held-out states
+    reconstruction: encoded and decoded
+    adjusted: reconstruction after exact convective adjustment
+    perturbed: decoded from latents with noise of 0.1 standard deviations
+    interpolated: decoded from the mean of the latents of two states
     """
 
     truth: State
@@ -77,8 +78,7 @@ class Decoded:
 class Profiles:
     """Root-mean-square errors of each level `z`, NaN where a level has no ocean.
 
-    total, anomaly: by variable, in percent of the level's total standard deviation and of that of
-    its anomalies
+    total, anomaly: by variable, in percent of the total and the anomaly standard deviation
     """
 
     total: dict[str, list[float]]
@@ -88,7 +88,7 @@ class Profiles:
 def reconstruction_metrics(
     codec: StateCodec, truth: State, context: EvaluationContext
 ) -> dict[str, float]:
-    """All metrics of a codec on held-out states; units are in the names."""
+    """All metrics of a codec on held-out states, with units in the names."""
     return judge(decode_all(codec, truth, context), codec.statistics, context)
 
 
@@ -96,11 +96,11 @@ def reconstruction_metrics(
 def decode_all(
     codec: StateCodec, truth: State, context: EvaluationContext, *, seed: int = 0
 ) -> Decoded:
-    """The states of every kind that a codec is judged on; `seed` draws the perturbations."""
+    """All kinds of decoded states; `seed` is that of the perturbations."""
     latents = torch.cat([codec.encode(part) for part in _parts(truth)])
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents)
     spread = latents.std(dim=(0, 2, 3), correction=0)[:, None, None]
-    # Neighbours in the archive are alike: each state is paired with one half of the split away.
+    # Neighbours in the archive are similar, so states are paired across half of the split.
     partners = latents.roll(len(latents) // 2, dims=0)
     reconstruction = _decode(codec, latents)
     return Decoded(
@@ -113,7 +113,7 @@ def decode_all(
 
 
 def judge(decoded: Decoded, statistics: Statistics, context: EvaluationContext) -> dict[str, float]:
-    """The metrics of `reconstruction_metrics` for states that are decoded already."""
+    """The metrics of `reconstruction_metrics` for decoded states."""
     return {
         "states": len(decoded.truth),
         **_errors(decoded, statistics, context.grid),
@@ -125,7 +125,7 @@ def judge(decoded: Decoded, statistics: Statistics, context: EvaluationContext) 
 
 
 def level_errors(decoded: Decoded, statistics: Statistics) -> Profiles:
-    """RMSE of the reconstruction on each level, all wet cells and states weighing the same."""
+    """RMSE of the reconstruction at each level, over wet cells and states with equal weights."""
     squares = _squared_errors(decoded).mean(dim=0)
     rmse = _over_wet(squares, statistics.wet).sqrt()
     total = _percent(rmse, total_level_std(statistics), statistics)
@@ -136,8 +136,8 @@ def level_errors(decoded: Decoded, statistics: Statistics) -> Profiles:
 def total_level_std(statistics: Statistics) -> Tensor:
     """Standard deviation `c` of each channel over wet cells and training states [physical units].
 
-    The variance of the climatology over the cells plus that of the anomalies. 1 % of the largest
-    level's is the least, as it is in `Statistics.std`.
+    Its square is the variance of the climatology over cells plus that of the anomalies, whose
+    standard deviation has a lower bound, see `Statistics.std`.
     """
     climatology = statistics.mean.double()
     mean = _over_wet(climatology, statistics.wet)
@@ -148,9 +148,9 @@ def total_level_std(statistics: Statistics) -> Tensor:
 def worst_cells(
     decoded: Decoded, statistics: Statistics, grid: OceanGrid, *, count: int = 10
 ) -> list[dict[str, object]]:
-    """The `count` wet cells with the largest RMSE in units of their level's total std, worst first.
+    """The `count` wet cells with the largest RMSE relative to their level's total std, worst first.
 
-    Each with variable, longitude and latitude (x and y [km] on a plane), depth [m], the indices
+    Entries have variable, longitude and latitude (x and y [km] on a plane), depth [m], the indices
     level, row and column, and the RMSE in percent.
     """
     levels = statistics.levels
@@ -167,8 +167,8 @@ def worst_cells(
 def reconstruction_spectra(decoded: Decoded, grid: OceanGrid) -> dict[str, list[dict[str, object]]]:
     """Zonal spectra of T at the surface and in the thermocline, by place and level.
 
-    Each level has depth [m], wavenumber `k` [cycles per cell], and power `k` [K2] of the truth and
-    of the reconstruction.
+    Entries have depth [m], wavenumber `k` [cycles per cell], and power `k` [K2] of truth and
+    reconstruction.
     """
     return {
         place: [
@@ -185,7 +185,7 @@ def reconstruction_spectra(decoded: Decoded, grid: OceanGrid) -> dict[str, list[
 
 
 def thermocline_depths(grid: OceanGrid) -> list[float]:
-    """Depths [m] of the levels within 300-500 m; of the one nearest to 400 m if there is none."""
+    """Depths [m] of the levels within 300-500 m, or else of the level nearest to 400 m."""
     low, high = THERMOCLINE
     inside = [float(depth) for depth in grid.depth if low <= depth <= high]
     return inside or [float(grid.depth[np.abs(grid.depth - THERMOCLINE_CENTRE).argmin()])]
@@ -201,20 +201,20 @@ def _decode(codec: StateCodec, latents: Tensor) -> State:
 
 
 def _squared_errors(decoded: Decoded) -> Tensor:
-    """`b c y x`, [physical units squared]."""
+    """Squared errors `b c y x` [physical units squared]."""
     truth, ours = decoded.truth.to_channels(), decoded.reconstruction.to_channels()
     return (ours.double() - truth.double()).square()
 
 
 def _cell_errors(decoded: Decoded, statistics: Statistics) -> Tensor:
-    """RMSE of T and S in each cell `2z y x` [% of its level's total std], -1 on land."""
+    """RMSE of T and S in each cell, `2z y x` [% of the level's total std], -1 on land."""
     rmse = _squared_errors(decoded).mean(dim=0).sqrt()
     percent = 100 * rmse / total_level_std(statistics)[:, None, None]
     return torch.where(statistics.wet, percent, -1.0)[: 2 * statistics.levels]
 
 
 def _over_wet(field: Tensor, wet: Tensor) -> Tensor:
-    """Mean `c` over the wet cells of `c y x`, NaN where there is none."""
+    """Mean `c` over the wet cells of `c y x`, NaN without wet cells."""
     return (field * wet).sum(dim=(1, 2)) / wet.sum(dim=(1, 2))
 
 
@@ -230,7 +230,7 @@ def _percent(rmse: Tensor, std: Tensor, statistics: Statistics) -> dict[str, lis
 
 
 def _errors(decoded: Decoded, statistics: Statistics, grid: OceanGrid) -> dict[str, float]:
-    """Thickness-weighted means and maxima of the levels' errors, and the worst cell's."""
+    """Thickness-weighted means and maxima of the errors by level, and the largest by cell."""
     profiles, thickness = level_errors(decoded, statistics), level_thickness(grid)
     metrics = {}
     for unit, levels in (("total", profiles.total), ("anomaly", profiles.anomaly)):
@@ -245,7 +245,7 @@ def _errors(decoded: Decoded, statistics: Statistics, grid: OceanGrid) -> dict[s
 
 
 def _volume_means(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
-    """Mean over the states of the absolute error of the volume mean."""
+    """Mean absolute error of the volume means."""
     volume = cell_volume(grid)
 
     def error(field: str) -> float:
@@ -266,8 +266,8 @@ def _spectra(
 ) -> dict[str, tuple[list[ZonalSpectrum], list[ZonalSpectrum], list[ZonalSpectrum]]]:
     """By place: spectra of the reconstruction, of the truth and of their difference.
 
-    Each of anomalies from its own mean: the mean of a few states holds small scales of its own, and
-    the truth's, taken from smoothed states, would put back power that the codec has lost.
+    Anomalies are relative to the mean of each set of states. The mean of a few states has small
+    scales, and subtracting that of the truth from smooth states would restore lost power.
     """
     places = {SURFACE: [float(grid.depth[0])], "thermocline": thermocline_depths(grid)}
     ours, theirs = decoded.reconstruction.temperature.double(), decoded.truth.temperature.double()
@@ -282,9 +282,9 @@ def _spectra(
 
 
 def _spectra_ratios(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
-    """Power in each third of the wavenumbers over the truth's: of the reconstruction, of its error.
+    """Power of the reconstruction and of its error, relative to the truth, by wavenumber third.
 
-    The second unmasks the first: noise in place of lost structure keeps the power, not the error.
+    Noise in place of lost structure preserves the power but increases the error.
     """
     metrics = {}
     for place, (ours, theirs, error) in _spectra(decoded, grid).items():
@@ -295,7 +295,7 @@ def _spectra_ratios(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
 
 
 def _variance_ratios(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
-    """Pointwise variance over the states, by volume, reconstruction / truth."""
+    """Volume-weighted pointwise variance over the states, reconstruction / truth."""
     volume = cell_volume(grid)
     return {
         f"variance_ratio_{field}": variance_ratio(
@@ -306,7 +306,7 @@ def _variance_ratios(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
 
 
 def _stability(decoded: Decoded, context: EvaluationContext) -> dict[str, float]:
-    """Density error, mixed layer and near-neutral pairs together, of the truth and of each kind."""
+    """Density error, mixed layer and near-neutral pairs of the truth and of each kind of state."""
     truth = _stability_of(decoded.truth, context)
     metrics = {f"truth_{name}": value for name, value in truth.items()}
     kinds = (decoded.reconstruction, decoded.adjusted, decoded.perturbed, decoded.interpolated)

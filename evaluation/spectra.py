@@ -1,4 +1,4 @@
-"""Zonal power spectra of temperature anomalies along wet stretches of rows."""
+"""Zonal power spectra of temperature anomalies along continuous ocean segments of rows."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 
 from data.grid import OceanGrid
 
-SHORTEST_STRETCH = 8  # cells; fewer do not resolve three bands of wavenumbers
+SHORTEST_STRETCH = 8  # cells; fewer do not resolve three wavenumber bands
 SPECTRUM_DEPTHS = (0.0, 200.0, 1000.0)  # m
 
 
 @dataclass(frozen=True)
 class ZonalSpectrum:
-    """Power of the T anomaly along x at one level.
+    """Zonal power spectrum of T anomalies at one level.
 
     depth [m]; wavenumber `k` [cycles per grid cell], without 0; power `k` [K2 per wavenumber bin],
-    mean over rows and samples.
+    mean over rows and samples
     """
 
     depth: float
@@ -36,11 +36,11 @@ def zonal_spectra(
     climatology: Tensor,
     depths: Sequence[float] = SPECTRUM_DEPTHS,
 ) -> list[ZonalSpectrum]:
-    """Spectra at the levels nearest to `depths` [m] of `temperature` `b z y x` - `climatology`.
+    """Spectra of `temperature` `b z y x` minus `climatology` at the levels nearest to `depths` [m].
 
-    In each row the longest wet stretch is used, all cropped to the one length that keeps most
-    cells. Stretches are detrended and Hann-windowed; rows of ocean around a periodic grid are
-    transformed as they are. Levels without a stretch of 8 cells are left out.
+    Uses the longest ocean segment of each row, cropped to the length that retains most cells.
+    Segments are detrended and Hann-windowed, except for rows that span a periodic grid. Levels
+    without a segment of 8 cells are left out.
     """
     levels = dict.fromkeys(int(np.abs(grid.depth - depth).argmin()) for depth in depths)
     spectra = (_level_spectrum(temperature, climatology, grid, level) for level in levels)
@@ -50,8 +50,7 @@ def zonal_spectra(
 def small_scale_ratio(generated: list[ZonalSpectrum], truth: list[ZonalSpectrum]) -> float:
     """Power in the largest third of the wavenumbers, generated / truth, mean over levels.
 
-    Below 1 the fields are too smooth; NaN where the truth has no power there, or no row was long
-    enough.
+    Below 1 the fields are too smooth. NaN if the truth has no power or no row is long enough.
     """
     return third_ratios(generated, truth)[2]
 
@@ -61,7 +60,7 @@ def third_ratios(
 ) -> tuple[float, float, float]:
     """Power in each third of the wavenumbers, generated / truth, mean over levels.
 
-    Long waves first. NaN where the truth has no power, or no row was long enough.
+    Ordered from long to short waves. NaN if the truth has no power or no row is long enough.
     """
     ratios = [_third_ratios(*pair) for pair in zip(generated, truth, strict=True)]
     if not ratios:
@@ -117,14 +116,14 @@ def longest_stretch(wet: NDArray[np.bool_], *, periodic: bool) -> tuple[int, int
 
 
 def _common_length(counts: list[int]) -> int | None:
-    """The length to crop rows to that keeps most cells; None if all are too short."""
+    """The segment length that retains most cells; None if all are too short."""
     lengths = sorted({count for count in counts if count >= SHORTEST_STRETCH}, reverse=True)
     kept = [length * sum(count >= length for count in counts) for length in lengths]
     return lengths[int(np.argmax(kept))] if lengths else None
 
 
 def _power(stretches: NDArray[np.float64], *, windowed: bool) -> NDArray[np.float64]:
-    """Periodogram `b y k` of `b y x`, with the variance that the window removes put back."""
+    """Periodogram `b y k` of `b y x`, corrected for the variance lost by the window."""
     length = stretches.shape[-1]
     if not windowed:
         return np.abs(np.fft.rfft(stretches)) ** 2 / length**2
@@ -134,7 +133,7 @@ def _power(stretches: NDArray[np.float64], *, windowed: bool) -> NDArray[np.floa
 
 
 def _detrended(stretches: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Minus the least-squares line along the last axis."""
+    """Values minus their least-squares line along the last axis."""
     position = np.linspace(-1, 1, stretches.shape[-1])
     centred = stretches - stretches.mean(axis=-1, keepdims=True)
     slope = (centred @ position) / np.square(position).sum()

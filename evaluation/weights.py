@@ -23,7 +23,7 @@ def column_area(grid: OceanGrid) -> Tensor:
 
 
 def level_thickness(grid: OceanGrid) -> Tensor:
-    """Full thickness of each level `z` [m]: that of its thickest wet cell, 0 where none is wet."""
+    """Thickness of each level `z` [m]: that of its thickest wet cell, 0 without wet cells."""
     thickness = np.where(grid.wet, grid.thickness, 0.0).max(axis=(1, 2))
     return torch.from_numpy(np.ascontiguousarray(thickness, dtype=np.float64))
 
@@ -34,16 +34,16 @@ def interface_depth(grid: OceanGrid) -> Tensor:
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean over all axes of `weights`, which are the last of `values`; NaN without any weight.
+    """Weighted mean of `values` over the last axes, those of `weights`; NaN if all weights are 0.
 
-    Values without weight (land, possibly NaN) do not count.
+    Values with zero weight (land) may be NaN.
     """
     axes = tuple(range(-weights.ndim, 0))
     return torch.where(weights > 0, values * weights, 0.0).sum(dim=axes) / weights.sum()
 
 
 def weighted_quantile(values: Tensor, weights: Tensor, quantile: float) -> float:
-    """Value below which the share `quantile` of the total weight lies; NaN values do not count."""
+    """Weighted quantile of all values; ignores NaN."""
     valid = torch.isfinite(values) & (weights > 0)
     if not valid.any():
         return float("nan")
@@ -53,13 +53,13 @@ def weighted_quantile(values: Tensor, weights: Tensor, quantile: float) -> float
 
 
 def level_means(field: Tensor, grid: OceanGrid) -> Tensor:
-    """Horizontal mean `b z` of a field `b z y x`, by wet volume; NaN where a level has no ocean."""
+    """Volume-weighted horizontal mean `b z` of a field `b z y x`; NaN at levels without ocean."""
     volume = cell_volume(grid)
     return (field.double() * volume).sum(dim=(2, 3)) / volume.sum(dim=(1, 2))
 
 
 def over_batches(state: State, function: Callable[[State], Tensor], *, size: int = 16) -> Tensor:
-    """Apply `function` to `size` states at a time in float64 and join: bounds the memory."""
+    """Apply `function` in float64 to batches of `size` states, to limit memory."""
     chunks = range(0, len(state), size)
     return torch.cat([function(_double(state, start, start + size)) for start in chunks])
 

@@ -1,6 +1,6 @@
 """The commands `halocline integrate` and `halocline export`.
 
-What a command needs is imported when it runs, so that `halocline --help` answers at once.
+Imports are inside the commands, so that `halocline --help` is fast.
 """
 
 from __future__ import annotations
@@ -16,10 +16,43 @@ if TYPE_CHECKING:
     from configs.run import Run
 
 VELOCITIES = ("template", "rest", "balanced")
+FILE: dict[str, Any] = {"type": Path, "metavar": "FILE"}
+FLAG: dict[str, Any] = {"action": "store_true"}
+EXPORT_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {  # help and keywords of `add_argument`
+    "--member": ("number of the state in the archive (default: 0)", {"type": int, "metavar": "N"}),
+    "--states": ("archive of the state (default: guided_adjusted of the run)", FILE),
+    "--format": (
+        "cf, nemo, nemo-restart, mitgcm or veros-restart (default: cf)",
+        {"metavar": "FORMAT"},
+    ),
+    "--output": ("file to write; several files derive their names from it", FILE),
+    "--overwrite": ("replace existing files", FLAG),
+    "--precision": (
+        "precision of the numbers; cf, nemo and mitgcm only",
+        {"choices": ("single", "double")},
+    ),
+    "--template": ("restart file to copy; nemo-restart and veros-restart only", FILE),
+    "--mesh-mask": ("mesh mask, to check the grid of the state; nemo only", FILE),
+    "--velocities": (
+        "initial velocities; nemo-restart and veros-restart (default: template), mitgcm "
+        "(default: rest)",
+        {"choices": VELOCITIES},
+    ),
+    "--reference": (
+        "reference of balanced velocities: no motion at the sea floor or at DEPTH [m], or the sea "
+        "level of the state (default: sea_level if the state has one, else floor)",
+        {"metavar": "floor|sea_level|DEPTH"},
+    ),
+    "--equation-of-state": (
+        "equation of state of the ocean model (default: that of the archive)",
+        {"metavar": "NAME"},
+    ),
+    "--adjust": ("remove static instability by convective adjustment", FLAG),
+}
 
 
 def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
-    """Integrate states in the basin and print how far they drift."""
+    """Integrate the basin from the states of the configuration and print their drift."""
     from evaluation.provenance import provenance
     from integration.study import integration_settings, integration_study, summary
 
@@ -33,8 +66,8 @@ def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
 
 
 def drift_of_run(run: Run) -> dict[str, Any]:
-    """What an evaluation shows of the run's integrations: summary and figure, if there are any."""
-    from evaluation.figures import save_figure
+    """Keywords of `evaluation.evaluate.evaluate`: summary and figure of finished integrations."""
+    from evaluation.canvas import save_figure
     from integration.figures import integration_drift
     from integration.study import finished_study, summary
 
@@ -49,28 +82,9 @@ def drift_of_run(run: Run) -> dict[str, Any]:
 
 
 def add_export_options(add: Callable[..., Any]) -> None:
-    """Declare the options of `halocline export`: the keywords of `export`."""
-    add("--member", type=int, help="which state of the archive (0)")
-    add("--states", type=Path, help="archive that holds it (guided_adjusted of the run)")
-    add("--format", metavar="FORMAT", help="cf, nemo, nemo-restart, mitgcm or veros-restart (cf)")
-    add("--output", type=Path, help="file to write; several files are named after it")
-    add("--overwrite", action="store_true", help="replace what is at --output")
-    add("--precision", choices=("single", "double"), help="of the numbers: cf, nemo, mitgcm")
-    add("--template", type=Path, help="nemo-restart, veros-restart: a restart to copy")
-    add("--mesh-mask", type=Path, help="nemo: the domain's mesh mask, to compare the state with")
-    add(
-        "--velocities",
-        choices=VELOCITIES,
-        help="nemo-restart, veros-restart: (template); mitgcm: (rest)",
-    )
-    add(
-        "--reference",
-        metavar="floor|sea_level|DEPTH",
-        help="reference of balanced velocities: still water at the sea floor or at a depth [m], or "
-        "the state's sea level (sea_level if the state has one, else floor)",
-    )
-    add("--equation-of-state", metavar="NAME", help="equation of the ocean model (the archive's)")
-    add("--adjust", action="store_true", help="mix what overturns under that equation of state")
+    """Declare the options of `halocline export`, the keywords of `export`."""
+    for name, (text, keywords) in EXPORT_OPTIONS.items():
+        add(name, help=text, **keywords)
 
 
 def export(
@@ -87,9 +101,9 @@ def export(
     reference: str | None = None,
     **options: Any,
 ) -> None:
-    """Write one state as an initial condition, read it back, and print the model's settings.
+    """Write a state as an initial condition, verify it, and print the model's settings.
 
-    options: of the format alone, as `data.restarts.formats.build_writer` takes them
+    options: options of the format, see `data.restarts.formats.build_writer`
     """
     from data.archive.reader import StateArchive
     from data.restarts.formats import build_writer, default_name
@@ -109,6 +123,6 @@ def export(
         balanced=velocities == "balanced",
         reference=parse_reference(reference) if reference else None,
     )
-    print(f"wrote {', '.join(map(str, written.files))}, read back and compared")
+    print(f"wrote {', '.join(map(str, written.files))}; verified by reading back")
     if written.namelist:
         print(f"\n{written.namelist}")

@@ -1,8 +1,7 @@
-"""Drift of integrations, the year in which they settle, and their distance from the truth's.
+"""Drift of integrations, time to equilibrium, and distance from the reference runs (the truth).
 
-All measures use annual means of the horizontal mean at each level, so the season does not count
-as drift. Year 1 is the first after the start. Currents and season adjust in it from any state, so
-drift is measured after it.
+All measures use annual means of the horizontal mean at each level, so the seasonal cycle does not
+count as drift. Drift is measured after year 1, in which currents adjust from any start state.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from integration.member_run import ROUNDING, MemberRun
 FloatArray = NDArray[np.float64]
 FIELDS = ("temperature", "salinity")
 WINDOW = 5  # years over which a rate of change is measured
-STRETCH = 5  # windows on end that decide whether a run has settled
-LOW, HIGH = 5.0, 95.0  # percentiles: the range of an ensemble
-FIRST = 1  # years after the start from which on drift counts
+STRETCH = 5  # consecutive windows that decide whether a run has settled
+LOW, HIGH = 5.0, 95.0  # percentiles that bound the range of an ensemble
+FIRST = 1  # years after the start before drift is measured
 
 
 def annual(time: FloatArray, values: FloatArray) -> FloatArray:
-    """Means over whole years `year ...` of a series `t ...` recorded at `time` [years].
+    """Annual means `year ...` of a series `t ...` recorded at `time` [years]; complete years only.
 
-    A record belongs to the year that ends with or after it; the start belongs to none.
+    A record belongs to the year that ends at or after it. The start belongs to no year.
     """
     years = int(time[-1] + ROUNDING)
     year = np.ceil(time - ROUNDING).astype(int)
@@ -36,7 +35,7 @@ def annual(time: FloatArray, values: FloatArray) -> FloatArray:
 
 
 def level_drift(run: MemberRun, field: str) -> FloatArray:
-    """Change `z` of level means after the first year, from the second year to the last whole one.
+    """Change `z` of level means from the second year to the last complete year.
 
     field: "temperature" [K] or "salinity" [g/kg]; NaN with fewer than three years
     """
@@ -52,10 +51,10 @@ def rms_over_levels(values: FloatArray, run: MemberRun) -> FloatArray:
 
 
 def rates(run: MemberRun, field: str, *, window: int = WINDOW) -> FloatArray:
-    """Rate of change [field's unit per year] in each window of years, by the year it begins, `w`.
+    """Rate of change `w` [field's unit per year] in each window of `window` years.
 
-    The rms over the levels of the slope that fits the annual means of `window` years best. The
-    first window begins `FIRST` years after the start.
+    The rms over levels of the least-squares slope of the annual means. The first window begins
+    `FIRST` years after the start.
     """
     means = annual(run.time, getattr(run, field))[FIRST:]
     year = np.arange(window) - 0.5 * (window - 1)
@@ -66,11 +65,11 @@ def rates(run: MemberRun, field: str, *, window: int = WINDOW) -> FloatArray:
 
 @dataclass(frozen=True)
 class Criterion:
-    """A run has settled when it changes no faster than runs from the truth's own states.
+    """A run has settled when it changes no faster than the reference runs.
 
-    limits: by field, the largest allowed rate of change per year; window: years in which a rate is
-    measured. A run has settled in a year if none of the `STRETCH` windows that begin in that year
-    and those that follow it exceeds a limit.
+    limits: maximum rate of change per year, by field; window: years over which a rate is measured.
+    A run has settled in a year if the `STRETCH` consecutive windows from that year on stay within
+    the limits.
     """
 
     limits: dict[str, float]
@@ -78,31 +77,33 @@ class Criterion:
 
     @classmethod
     def of_truth(cls, truth: Sequence[MemberRun], *, window: int = WINDOW) -> Criterion:
-        """Limits that 95 % of all stretches of windows of the true runs keep within.
+        """Limits that 95 % of all stretches of the reference runs satisfy.
 
-        They are infinite if no true run is long enough.
+        Infinite if no reference run is long enough.
         """
         limits = {}
         for field in FIELDS:
-            found = np.concatenate([_stretches(rates(run, field, window=window)) for run in truth])
-            limits[field] = float(np.percentile(found, HIGH)) if found.size else np.inf
+            largest = np.concatenate(
+                [_stretches(rates(run, field, window=window)) for run in truth]
+            )
+            limits[field] = float(np.percentile(largest, HIGH)) if largest.size else np.inf
         return cls(limits, window)
 
     @property
     def known(self) -> bool:
-        """Whether the true runs were long enough to set limits."""
+        """Whether the reference runs were long enough to set limits."""
         return bool(np.isfinite(list(self.limits.values())).all())
 
-    def can_tell(self, run: MemberRun) -> bool:
+    def applies_to(self, run: MemberRun) -> bool:
         """Whether the run is long enough to determine whether it has settled."""
         return self.known and len(rates(run, FIELDS[0], window=self.window)) >= STRETCH
 
     def years_of(self, run: MemberRun) -> float | None:
-        """Years after the start at which the run has settled, at the earliest `FIRST`.
+        """Years from the start until the run has settled, at least `FIRST`.
 
-        None if it has not settled, diverged, or is too short.
+        None if it has not settled, has diverged or is too short.
         """
-        if not run.held or not self.can_tell(run):
+        if not run.survived or not self.applies_to(run):
             return None
         within = np.all(
             [
@@ -115,33 +116,33 @@ class Criterion:
 
 
 def _stretches(rate: FloatArray) -> FloatArray:
-    """The largest rate in each `STRETCH` windows on end."""
+    """Maximum rate in each `STRETCH` consecutive windows."""
     if len(rate) < STRETCH:
         return np.empty(0)
     return sliding_window_view(rate, STRETCH).max(axis=1)
 
 
 def distance(run: MemberRun, truth: MemberRun, field: str) -> FloatArray:
-    """Rms over levels `year` of the difference in annual level means between a run and the truth's.
+    """Rms over levels, `year`, of the difference in annual level means between two runs.
 
-    Both run under the same forcing, so the remaining difference comes from their starts. Years that
-    both runs have.
+    Both have the same forcing, so the difference comes from their start states. Covers the years
+    of the shorter run.
     """
-    one, other = (annual(r.time, getattr(r, field)) for r in (run, truth))
+    one, other = (annual(each.time, getattr(each, field)) for each in (run, truth))
     years = min(len(one), len(other))
     return rms_over_levels(one[:years] - other[:years], run)
 
 
 def spread(values: Sequence[float] | FloatArray) -> dict[str, float] | None:
-    """Mean and 5-95 % range over the members; None without members (ready for JSON)."""
-    found = np.asarray(values, dtype=np.float64)
-    found = found[np.isfinite(found)]
-    if not found.size:
+    """Mean and 5-95 % range of the finite values, ready for JSON; None without any."""
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if not finite.size:
         return None
-    low, high = np.percentile(found, [LOW, HIGH])
-    return {"mean": float(found.mean()), "low": float(low), "high": float(high)}
+    low, high = np.percentile(finite, [LOW, HIGH])
+    return {"mean": float(finite.mean()), "low": float(low), "high": float(high)}
 
 
 def overlap(one: dict[str, float], other: dict[str, float]) -> bool:
-    """Whether two ranges have values in common."""
+    """Whether two ranges overlap."""
     return one["low"] <= other["high"] and other["low"] <= one["high"]

@@ -1,4 +1,4 @@
-"""From a state archive to files that an ocean model starts from, if the state is fit for it."""
+"""Export of states from an archive as initial conditions of an ocean model."""
 
 from __future__ import annotations
 
@@ -37,25 +37,18 @@ def export_state(
     balanced: bool = False,
     reference: Reference | None = None,
 ) -> Written:
-    """Write state `member` for a model whose equation of state is `target` (the archive's).
+    """Write state `member` for a model with the equation of state `target`.
 
-    adjusted: mix what overturns under that equation (`guidance.stratification.adjust`)
-    balanced: give the writer geostrophic velocities too, and the sea level that goes with them
-    reference: of those velocities, as `in_balance` says
+    target: name of the equation; default: that of the archive
+    adjusted: remove static instability under that equation (`guidance.stratification.adjust`)
+    balanced: include geostrophic velocities and the corresponding sea level
+    reference: reference of these velocities, see `in_balance`
 
-    Raises UserError if there is no such state, if the equation takes other kinds of temperature and
-    salinity, if the state overturns and is not adjusted, if the grid has no known Coriolis
-    parameter for a balance, or as the writer does.
+    Raises `UserError` for an unknown state, an equation for other kinds of temperature and
+    salinity, an unstable state that is not adjusted, a balance without Coriolis parameter, and for
+    the errors of the writer.
     """
-    if not 0 <= member < len(archive):
-        raise UserError(
-            f"{archive.path} holds states 0 to {len(archive) - 1}; there is no state {member}"
-        )
-    if reference is not None and not balanced:
-        raise UserError(
-            "a reference (--reference) is that of velocities in balance: ask for them with "
-            "--velocities balanced."
-        )
+    _check_options(archive, member, balanced=balanced, reference=reference)
     target = target or archive.equation_of_state
     eos, flow = equation_of_state(target), None
     _check_kinds(archive, target)
@@ -74,12 +67,25 @@ def export_state(
     return writer.write(initial, path=path)
 
 
+def _check_options(
+    archive: StateArchive, member: int, *, balanced: bool, reference: Reference | None
+) -> None:
+    if not 0 <= member < len(archive):
+        raise UserError(
+            f"{archive.path} has states 0 to {len(archive) - 1}; there is no state {member}"
+        )
+    if reference is not None and not balanced:
+        raise UserError(
+            "--reference applies to balanced velocities only; use --velocities balanced"
+        )
+
+
 def _stable_state(
     archive: StateArchive, member: int, eos: EquationOfState, *, adjusted: bool
 ) -> State:
-    """One state that does not overturn: mixed where it would, or refused."""
+    """A statically stable state: adjusted, or checked to be stable."""
     state = archive.read([member])
-    # Before any mixing, which would hide a land value or wrong units in its column.
+    # Checked before mixing, which would hide land values and wrong units.
     checked_fields(state, archive.grid, land=0.0)
     if adjusted:
         return adjust(state, eos=eos, grid=archive.grid)
@@ -90,19 +96,19 @@ def _stable_state(
 def in_balance(
     state: State, grid: OceanGrid, eos: EquationOfState, *, reference: Reference | None = None
 ) -> tuple[State, Velocities]:
-    """One state with a sea level, and the velocities in geostrophic balance with both.
+    """A state with sea level, and the velocities in geostrophic balance with it.
 
-    reference: "sea_level", the state's own; "floor", or a depth [m], where no water moves: the sea
-        level becomes the one under which that is so, its mean being the old one's, if there was
-        one. None is "sea_level" where the state has one, else "floor".
+    reference: "sea_level" keeps the sea level of the state; "floor" or a depth [m] sets the sea
+        level that gives no motion there, with the mean of the state's sea level. Default:
+        "sea_level" if the state has one, else "floor".
 
-    Raises UserError for a grid on a plane, whose Coriolis parameter archives do not hold, and as
-    `guidance.balance` does.
+    Raises `UserError` for a grid on a plane, whose Coriolis parameter is unknown, and for the
+    errors of `guidance.balance`.
     """
     if grid.horizontal_units != "degrees":
         raise UserError(
-            f"the grid lies on a plane (in {grid.horizontal_units}), where no Coriolis parameter "
-            "is known to put a flow in balance with: start at rest (--velocities rest)."
+            f"the grid is on a plane (in {grid.horizontal_units}) and its Coriolis parameter is "
+            "unknown; start at rest (--velocities rest)."
         )
     if reference is None:
         reference = "floor" if state.sea_level is None else "sea_level"
@@ -115,7 +121,7 @@ def in_balance(
 def _level_for(
     reference: Reference, state: State, grid: OceanGrid, eos: EquationOfState
 ) -> torch.Tensor:
-    """The sea level `b y x` [m] under which the water at the reference stands still."""
+    """The sea level `b y x` [m] that gives no motion at the reference."""
     depth = inf if reference == "floor" else float(reference)
     level = balanced_sea_level(state, eos=eos, grid=grid, depth=depth)
     if state.sea_level is None:
@@ -126,7 +132,7 @@ def _level_for(
 
 
 def parse_reference(text: str) -> Reference:
-    """Read "floor", "sea_level" or a depth [m] as a user types it. Raises UserError for another."""
+    """Parse "floor", "sea_level" or a depth [m]; raises `UserError` for anything else."""
     if text in ("floor", "sea_level"):
         return cast(Reference, text)
     try:
@@ -135,37 +141,36 @@ def parse_reference(text: str) -> Reference:
         depth = nan
     if not 0 < depth < inf:
         raise UserError(
-            f"velocities cannot be referred to {text}: give floor, sea_level or a depth of no "
-            "motion above 0 m."
+            f"unknown reference {text}; use floor, sea_level or a positive depth of no motion [m]."
         )
     return depth
 
 
 @torch.no_grad()
 def require_stable(state: State, grid: OceanGrid, eos: EquationOfState, *, what: str) -> None:
-    """Raise UserError if a column of the state overturns under the equation of state.
+    """Raise `UserError` if a column is statically unstable under the equation of state.
 
-    what: the state's name in the message
+    what: name of the state in the message
     """
     depth = torch.from_numpy(grid.interface_depth)
     steps = density_steps(state.map(torch.Tensor.double), eos=eos, interface_depth=depth)
     unstable = steps[(steps < 0) & wet_pairs(wet_tensor(grid))]
     if len(unstable):
         raise UserError(
-            f"{what} overturns under {eos.name} in {len(unstable)} pairs of cells, by up to "
-            f"{-unstable.min():.2g} kg/m3: mix them with --adjust, which keeps the heat and salt "
-            "of every column, or name your model's equation with --equation-of-state."
+            f"{what} is statically unstable under {eos.name} in {len(unstable)} pairs of cells, by "
+            f"up to {-unstable.min():.2g} kg/m3; mix them with --adjust, which conserves heat and "
+            "salt in every column, or choose your model's equation with --equation-of-state."
         )
 
 
 def _check_kinds(archive: StateArchive, target: str) -> None:
-    """Temperature and salinity are of the kinds that the target's equation takes."""
+    """Raise `UserError` unless T and S are of the kinds required by the target's equation."""
     has, takes = (
         [field_attributes(name, "")[field]["standard_name"] for field in ("thetao", "so")]
         for name in (archive.equation_of_state, target)
     )
     if has != takes:
         raise UserError(
-            f"{archive.path} holds {' and '.join(has)}, {target} takes {' and '.join(takes)}: "
-            "convert the data that the states come from, with gsw, and ingest it again."
+            f"{archive.path} has {' and '.join(has)}, but {target} takes {' and '.join(takes)}; "
+            "convert the source data with gsw and ingest it again."
         )

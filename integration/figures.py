@@ -1,4 +1,4 @@
-"""Figures of integrations that start from states."""
+"""Figures of integrations of the ocean model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ FloatArray = NDArray[np.float64]
 
 @styled
 def integration_drift(result: IntegrationResult) -> Figure:
-    """A-posteriori runs by label: volume-mean T and S, kinetic energy, change of level-mean T.
+    """Runs by label: volume-mean T and S, kinetic energy, and change of level-mean T.
 
-    Thin lines are runs, which end where one blew up; thick lines are means over those that held.
+    Thin lines are single runs and end at a blow-up; thick lines are means over the runs that
+    survived.
     """
     figure, axes = new_figure(1, 4, panel=(3.4, 3.1))
     for label, colour in row_colours(dict.fromkeys(result.labels)).items():
@@ -36,7 +37,7 @@ def integration_drift(result: IntegrationResult) -> Figure:
     axes[0, 3].set_title("change of level-mean T [K]")
     axes[0, 3].set_ylabel("depth [m]")
     axes[0, 0].legend()
-    figure.suptitle("Integration by the ocean model from rest")
+    figure.suptitle("Drift of the ocean model from each kind of start state")
     return figure
 
 
@@ -45,22 +46,27 @@ def _runs(
 ) -> None:
     for run, line in zip(runs, lines, strict=True):
         ax.plot(run.time, line, color=colour, alpha=0.35, linewidth=0.6)
-    held = [(run.time, line) for run, line in zip(runs, lines, strict=True) if run.held]
-    if held:
-        ax.plot(held[0][0], np.mean([line for _, line in held], axis=0), color=colour, label=label)
+    survived = [(run.time, line) for run, line in zip(runs, lines, strict=True) if run.survived]
+    if survived:
+        ax.plot(
+            survived[0][0],
+            np.mean([line for _, line in survived], axis=0),
+            color=colour,
+            label=label,
+        )
     else:
         ax.plot([], [], color=colour, linestyle=":", label=f"{label} (blew up)")
 
 
 def _level_drift(ax: Axes, runs: list[MemberRun], colour: str) -> None:
-    held = [run for run in runs if run.held]
-    if not held:
+    survived = [run for run in runs if run.survived]
+    if not survived:
         return
-    wet = held[0].level_volume > 0
-    root = np.sqrt(held[0].depth[wet])
-    changes = np.array([(run.temperature[-1] - run.temperature[0])[wet] for run in held])
+    wet = survived[0].level_volume > 0
+    root = np.sqrt(survived[0].depth[wet])
+    changes = np.array([(run.temperature[-1] - run.temperature[0])[wet] for run in survived])
     ax.plot(changes.T, root, color=colour, alpha=0.35, linewidth=0.6)
     ax.plot(changes.mean(axis=0), root, color=colour)
-    ticks = depth_ticks(float(held[0].thickness[wet].sum()))
+    ticks = depth_ticks(float(survived[0].thickness[wet].sum()))
     ax.set_yticks(np.sqrt(ticks), [f"{tick:.0f}" for tick in ticks])
     ax.set_ylim(np.sqrt(ticks[-1]), 0)

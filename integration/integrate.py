@@ -1,9 +1,8 @@
 """A-posteriori test: integrate the ocean model from each state and measure the drift.
 
-Every start begins with its temperature and salinity, under the same forcing, and either from the
-same velocities, the model's own cold start (at rest but for a flow of about 1 cm/s, the first
-guess of its solver), or from those in balance with its temperature and salinity. A run is saved
-every few simulated years and continues from there after an interruption, bit for bit.
+Runs of equal index have the same forcing and differ in their start state. Initial velocities are
+either those of the model's cold start (about 1 cm/s, the first guess of its solver) or geostrophic.
+Runs are saved every few simulated years and resume bit for bit after an interruption.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ RECORD = "record.npz"
 
 @dataclass(frozen=True)
 class Conditions:
-    """Conditions of a run, shared by members of equal index under different labels.
+    """Conditions of a run, shared by runs of equal index under different labels.
 
-    seed: of the forcing anomalies; start_year: model year at the start; its fraction is the
-    season, so choose that of the state
+    seed: random seed of the forcing anomalies; start_year: model year of the start, whose fraction
+    should be the season of the state
     """
 
     parameters: BasinParameters
@@ -71,12 +70,12 @@ class Integrations:
 
     starts: by label ("truth", "generated", ...), states on the basin's grid
     conditions: for each index within a label
-    directory: a folder for each run, named after its start and conditions; what is found there is
-        not repeated
-    velocities: of all starts, "rest" or "balanced": geostrophic and still at the sea floor, as
-        `guidance.balance` finds them from the start's temperature and salinity
-    record_days: interval of what is recorded [days]
-    checkpoint_years: simulated time after which a run is saved [years]
+    directory: holds one folder per run, named after its start and conditions; finished runs are not
+        repeated
+    velocities: initial velocities, "rest" or "balanced": geostrophic with no motion at the sea
+        floor, from `guidance.balance`
+    record_days: interval between records [days]
+    checkpoint_years: interval between checkpoints [years]
     """
 
     starts: Mapping[str, Starts]
@@ -89,10 +88,10 @@ class Integrations:
 
 @dataclass(frozen=True)
 class IntegrationResult:
-    """The integrations of a plan that exist.
+    """The finished integrations of a plan.
 
-    runs: those that reached their label's `years` [years] or diverged, and end there; long_runs:
-    those that continue, as far as they have come
+    runs: runs that reached the `years` of their label or diverged, cut at that length; long_runs:
+    runs that continue beyond it, as far as they have been integrated
     """
 
     runs: list[MemberRun]
@@ -109,42 +108,41 @@ class IntegrationResult:
         return [run for run in self.runs if run.label == label]
 
     def summary(self) -> dict[str, dict[str, float | int | None]]:
-        """Per label, means over the runs that held; None where there is none (ready for JSON).
+        """Means by label over the runs that survived, None without any; ready for JSON.
 
-        drift_K: see `MemberRun.drift`; drift_ratio_to_truth: against the drift over as many years
-        of the label "truth", None if that label is missing, shorter, or does not drift.
+        drift_K: see `MemberRun.drift`; drift_ratio_to_truth: relative to the drift of the label
+        "truth" over the same time, None if that label is missing, shorter or has no drift
         """
         return {label: self._summary_of(label) for label in self.labels}
 
     def _summary_of(self, label: str) -> dict[str, float | int | None]:
         runs, years = self.of(label), self.years[label]
-        held = [run for run in runs if run.held]
-        drift = _mean([run.drift for run in held])
+        survived = [run for run in runs if run.survived]
+        drift = _mean([run.drift for run in survived])
         truth = self._truth_drift(years)
         return {
             "members": len(runs),
             "years": years,
-            "blown_up": len(runs) - len(held),
+            "blown_up": len(runs) - len(survived),
             "drift_K": drift,
             "drift_ratio_to_truth": drift / truth if drift is not None and truth else None,
-            "mean_temperature_drift_K": _mean([_change(run.mean_temperature) for run in held]),
-            "mean_salinity_drift": _mean([_change(run.mean_salinity) for run in held]),
-            "final_kinetic_energy_m2_s2": _mean([run.kinetic_energy[-1] for run in held]),
+            "mean_temperature_drift_K": _mean([_change(run.mean_temperature) for run in survived]),
+            "mean_salinity_drift": _mean([_change(run.mean_salinity) for run in survived]),
+            "final_kinetic_energy_m2_s2": _mean([run.kinetic_energy[-1] for run in survived]),
         }
 
     def _truth_drift(self, years: float) -> float | None:
         if self.years.get(TRUTH, 0.0) < years - ROUNDING:
             return None
         runs = [run.until(years) for run in self.of(TRUTH)]
-        return _mean([run.drift for run in runs if run.held])
+        return _mean([run.drift for run in runs if run.survived])
 
 
 def integrate_states(study: Integrations, *, workers: int) -> IntegrationResult:
-    """Integrate every start, `workers` at a time; continues what was interrupted.
+    """Integrate every start, `workers` at a time; interrupted runs resume.
 
-    The first member of every label comes first, then the second of every label, and so on; the
-    long runs come last. Raises `UserError` for starts that do not fit, or if Veros is not
-    installed.
+    Runs are ordered by index, then by label; long runs come last. Raises `UserError` for starts of
+    the wrong shape, or if Veros is not installed.
     """
     tasks, long_tasks = _tasks(study)
     for task in tasks:
@@ -157,15 +155,15 @@ def integrate_states(study: Integrations, *, workers: int) -> IntegrationResult:
 
 
 def finished(study: Integrations) -> IntegrationResult:
-    """The existing runs of a plan, without integrating."""
+    """The finished runs of a plan; integrates nothing."""
     tasks, long_tasks = _tasks(study)
     runs = [load_run(task.record).until(task.years) for task in tasks if task.done]
-    found = [load_run(task.record) for task in long_tasks if task.record.exists()]
-    longer = [run for run in found if run.years > study.starts[run.label].years + ROUNDING]
+    started = [
+        load_run(task.record).until(task.years) for task in long_tasks if task.record.exists()
+    ]
     years = {label: starts.years for label, starts in study.starts.items()}
-    return IntegrationResult(
-        runs, years, [run.until(study.starts[run.label].long_years) for run in longer]
-    )
+    long_runs = [run for run in started if run.years > years[run.label] + ROUNDING]
+    return IntegrationResult(runs, years, long_runs)
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ class _Task:
     velocities: FirstVelocities
     record_days: float
     checkpoint_years: float
-    goes_on: bool  # whether a longer task continues this one
+    continues: bool  # whether a long task continues this one
 
     @property
     def name(self) -> str:
@@ -189,7 +187,7 @@ class _Task:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for tasks of which one continues the other."""
+        """Hash of start and conditions; equal for a task and the long task that continues it."""
         c = self.conditions
         settings = [c.parameters.model_dump(), c.seed, c.start_year]
         settings += [self.velocities, self.record_days]
@@ -208,7 +206,7 @@ class _Task:
 
     @property
     def done(self) -> bool:
-        """Whether the run has reached its end, or diverged on the way there."""
+        """Whether the run has reached its end or diverged."""
         if not self.record.exists():
             return False
         with np.load(self.record, allow_pickle=False) as stored:
@@ -216,20 +214,20 @@ class _Task:
         return last > self.years - ROUNDING or not np.isnan(blow_up)
 
     def checkpoint(self, year: float) -> Path:
-        """The model's state at the end of a record that ends at `year`."""
+        """Path of the model state that belongs to a record ending at `year`."""
         return self.folder / f"model_{year:010.5f}.npz"
 
     def end_state(self) -> Path:
-        """Where T [degC] and S [g/kg] `z y x` at the end are kept."""
+        """Path of the final T [degC] and S [g/kg] `z y x`."""
         return self.folder / f"state_{self.years:g}.npz"
 
 
 def _tasks(study: Integrations) -> tuple[list[_Task], list[_Task]]:
-    """The runs of the labels' own lengths, by index, and the long ones."""
+    """The tasks of regular length, ordered by index, and the long tasks."""
     longest = max((len(starts.states) for starts in study.starts.values()), default=0)
     if len(study.conditions) < longest:
         raise UserError(
-            f"Found conditions for {len(study.conditions)} of {longest} starts; give one for each."
+            f"Found conditions for {len(study.conditions)} of {longest} starts; each needs its own."
         )
     tasks = [
         _task(study, label, k, long=False)
@@ -257,7 +255,7 @@ def _task(study: Integrations, label: str, index: int, *, long: bool) -> _Task:
         velocities=study.velocities,
         record_days=study.record_days,
         checkpoint_years=study.checkpoint_years,
-        goes_on=not long and index < starts.long_members,
+        continues=not long and index < starts.long_members,
     )
 
 
@@ -269,7 +267,9 @@ def _check(task: _Task) -> None:
     p = task.conditions.parameters
     expected = (p.levels, round(2 * p.northern_edge / p.resolution), round(p.width / p.resolution))
     if not task.label.isidentifier():
-        raise UserError(f"The label {task.label!r} names files; use letters, digits and _.")
+        raise UserError(
+            f"The label {task.label!r} is part of file names; use letters, digits and _."
+        )
     for values in task.start or ():
         if np.shape(values) != expected:
             raise UserError(
@@ -277,11 +277,11 @@ def _check(task: _Task) -> None:
                 f"is {expected}; use states of this basin or other basin parameters."
             )
         if not np.isfinite(values).all():
-            raise UserError(f"Start {task.name} has values that are not finite; fill land with 0.")
+            raise UserError(f"Start {task.name} has non-finite values; set land to 0.")
 
 
 def _integrate(task: _Task, report: Report) -> None:
-    """Run one task in this process, from its last checkpoint on, and save what it recorded."""
+    """Run one task in this process from its last checkpoint, and save its record."""
     from data.basin.run import BlowUp  # Veros must be imported in the worker only
 
     run, recorder = _begin(task)
@@ -289,13 +289,13 @@ def _integrate(task: _Task, report: Report) -> None:
     for year in _record_times(task.years, task.record_days):
         if year <= recorder.year + ROUNDING:
             continue
-        began = time.process_time()
+        started = time.process_time()
         try:
             run.advance_to(task.conditions.start_year + year)
         except BlowUp:
             blow_up_year = run.year - task.conditions.start_year
             break
-        seconds = recorder.processor_seconds + time.process_time() - began
+        seconds = recorder.processor_seconds + time.process_time() - started
         if not recorder.record(year, processor_seconds=seconds):
             blow_up_year = year
             break
@@ -308,7 +308,7 @@ def _integrate(task: _Task, report: Report) -> None:
 
 
 def _begin(task: _Task) -> tuple[BasinRun, Recorder]:
-    """The run at its start or its last checkpoint, and what was recorded until then."""
+    """The run at its start or its last checkpoint, and its record so far."""
     from data.basin.run import BasinRun
 
     run = BasinRun(task.conditions.parameters, seed=task.conditions.seed)
@@ -328,7 +328,7 @@ def _begin(task: _Task) -> tuple[BasinRun, Recorder]:
 
 
 def _balance(run: BasinRun) -> None:
-    """Give a `BasinRun` the geostrophic flow of its temperature and salinity."""
+    """Set the velocities in geostrophic balance with the run's temperature and salinity."""
     temperature, salinity = (torch.from_numpy(values)[None] for values in run.state())
     u, v = balanced_velocities(
         State(temperature, salinity), eos=equation_of_state(EQUATION_OF_STATE), grid=run.grid()
@@ -337,7 +337,7 @@ def _balance(run: BasinRun) -> None:
 
 
 def _save(task: _Task, run: BasinRun, recorder: Recorder) -> None:
-    """Write a checkpoint, then the record that ends with it, then remove what came before."""
+    """Write a checkpoint, then its record, then remove older checkpoints."""
     now = task.checkpoint(recorder.year)
     run.save(now)
     _save_record(task, run, recorder, blow_up_year=None)
@@ -345,7 +345,7 @@ def _save(task: _Task, run: BasinRun, recorder: Recorder) -> None:
 
 
 def _finish(task: _Task, run: BasinRun, recorder: Recorder, blow_up_year: float | None) -> None:
-    if blow_up_year is None and task.goes_on:
+    if blow_up_year is None and task.continues:
         _save(task, run, recorder)
     else:
         _save_record(task, run, recorder, blow_up_year)
@@ -376,7 +376,7 @@ def _save_record(
 
 
 def _record_times(years: float, days: float) -> list[float]:
-    """Years after the start at which means are kept: 0, every so many days, and the end."""
+    """Times of the records [years after the start]: 0, every `days` days, and the end."""
     interval = days / DAYS_PER_YEAR
     regular = interval * np.arange(np.ceil((years - ROUNDING) / interval))
     return [*regular.tolist(), years]

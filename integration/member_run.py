@@ -1,4 +1,4 @@
-"""Records of one integration of the basin, in memory and on disk."""
+"""The record of one integration of the basin, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ ROUNDING = 1e-6  # years
 
 @dataclass(frozen=True)
 class MemberRun:
-    """What one integration recorded, at times `t` and levels `z` (surface first).
+    """The record of one integration, at times `t` and levels `z` (surface first).
 
-    time `t`: years after the start; temperature `t z` [degC] and salinity `t z` [g/kg]: horizontal
-    means; temperature_change, salinity_change `t z`: rms over the level of what changed since the
-    start; series: `t` each, see `recording.SERIES`; level_volume `z`: wet volume [m3]; depth,
-    thickness `z` [m]; overturning `year z y`: mean stream function [Sv] of each whole year at the
-    levels' bases and northern faces; blow_up_year: years after the start at which the run diverged
-    or left the ranges of any ocean, None if it held.
+    time `t`: years after the start
+    temperature, salinity `t z` [degC, g/kg]: horizontal means
+    series: time series `t` by name, see `recording.SERIES`
+    level_volume `z`: wet volume [m3]; depth, thickness `z` [m]
+    blow_up_year: years after the start at which the run diverged or left the plausible ranges of T
+        and S, None if it survived
+    temperature_change, salinity_change `t z`: rms over each level of the change since the start
+    overturning `year z y`: annual-mean stream function [Sv] at the base and northern face of cells
     """
 
     label: str
@@ -44,7 +46,7 @@ class MemberRun:
     overturning: FloatArray = field(default_factory=lambda: NO_YEARS)
 
     @property
-    def held(self) -> bool:
+    def survived(self) -> bool:
         """Whether the run reached its end without diverging."""
         return self.blow_up_year is None
 
@@ -55,7 +57,7 @@ class MemberRun:
 
     @property
     def kinetic_energy(self) -> FloatArray:
-        """Volume mean `t` [m2/s2]."""
+        """Volume-mean kinetic energy `t` [m2/s2]."""
         return self.series["kinetic_energy"]
 
     @property
@@ -70,18 +72,18 @@ class MemberRun:
 
     @property
     def level_weights(self) -> FloatArray:
-        """Share of each level `z` in the thickness of those that have an ocean."""
+        """Thickness of each level `z` as a fraction of the total, 0 for levels without ocean."""
         weights = self.thickness * (self.level_volume > 0)
         return weights / weights.sum()
 
     @property
     def drift(self) -> float:
-        """Thickness-weighted rms over levels of the change of level-mean T, start to end [K]."""
+        """Thickness-weighted rms over levels of the change in level-mean T, start to end [K]."""
         change = self.temperature[-1] - self.temperature[0]
         return float(np.sqrt(change**2 @ self.level_weights))
 
     def until(self, years: float) -> MemberRun:
-        """The run up to `years` after its start; a later blow-up is left out."""
+        """The run up to `years` after its start, without a later blow-up."""
         kept = self.time <= years + ROUNDING
         early = self.blow_up_year is not None and self.blow_up_year <= years + ROUNDING
         return replace(
@@ -99,19 +101,19 @@ def _first(kept: NDArray[np.bool_], values: FloatArray) -> NDArray[np.bool_]:
 
 
 def save_run(path: Path, arrays: Mapping[str, object]) -> None:
-    """Write what `load_run` reads, whole or not at all."""
+    """Write the arrays of a run atomically; `load_run` reads them."""
     with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def load_arrays(path: Path) -> dict[str, FloatArray]:
-    """All arrays of a file."""
+    """All arrays of a file written by `save_run`."""
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
 
 def load_run(path: Path) -> MemberRun:
-    """Read a run from the records of its recorder and its task."""
+    """Read the record of a run."""
     stored = load_arrays(path)
     blow_up_year = float(stored["blow_up_year"])
     own = ("time", *PROFILES, "level_volume", "depth", "thickness", "overturning")

@@ -1,8 +1,8 @@
-"""Records of a running basin, which continue after an interruption."""
+"""Recording of time series and profiles from a running basin model."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,74 +16,49 @@ from evaluation.weights import column_area, weighted_mean, weighted_quantile
 from guidance.seawater import EquationOfState, equation_of_state
 from integration import circulation, water_masses
 
+if TYPE_CHECKING:
+    from data.basin.run import BasinRun
+
 FloatArray = NDArray[np.float64]
-TEMPERATURE_RANGE = (-5.0, 45.0)  # degC; a run outside has diverged, finite or not
+TEMPERATURE_RANGE = (-5.0, 45.0)  # degC; a run outside this range has diverged
 SALINITY_RANGE = (0.0, 60.0)  # g/kg
-DEEP_MIXING = 500.0  # m; a mixed layer that reaches it is one of deep convection
-SERIES = {  # what a record holds beside its profiles: units
+DEEP_MIXING = 500.0  # m; deeper mixed layers count as deep convection
+SERIES = {  # time series of a record: unit and definition
     "kinetic_energy": "m2/s2, volume mean",
     "northern_overturning": "Sv, see `circulation.northern_cell`",
     "abyssal_overturning": "Sv, see `circulation.abyssal_cell`",
-    "channel_transport": "Sv",
+    "channel_transport": "Sv, see `circulation.channel_transport`",
     "gyre_strength": "Sv, see `circulation.gyre_strength`",
     "mixed_layer_mean": "m, area mean",
-    "mixed_layer_p90": "m, exceeded on a tenth of the area",
-    "deep_mixing_percent": "%, share of the area whose mixed layer is deeper than `DEEP_MIXING`",
-    "overturning_columns_percent": "%, columns with any unstable pair, however little",
-    "density_error_percent": "%, unstable share of the volume, see `metrics.density_error_percent`",
+    "mixed_layer_p90": "m, 90th percentile by area",
+    "deep_mixing_percent": "%, area with mixed layers deeper than `DEEP_MIXING`",
+    "overturning_columns_percent": "%, see `metrics.overturning_columns_percent`",
+    "density_error_percent": "%, see `metrics.density_error_percent`",
     "bottom_water_temperature": "degC, see `water_masses`",
     "bottom_water_salinity": "g/kg",
     "deep_water_temperature": "degC",
     "deep_water_salinity": "g/kg",
     "mid_depth_temperature": "degC, at 500 m between 30S and 30N",
-    "processor_seconds": "s, of the model's steps since the start",
+    "processor_seconds": "s, processor time of the model since the start",
 }
 PROFILES = ("temperature", "salinity", "temperature_change", "salinity_change")
 
 
-class Run(Protocol):
-    """The methods of `data.basin.run.BasinRun` that a recorder uses."""
-
-    def state(self) -> tuple[FloatArray, FloatArray]:
-        """T [degC] and S [g/kg] now, both `z y x`."""
-        ...
-
-    def velocities(self) -> tuple[FloatArray, FloatArray]:
-        """u and v [m/s] now, both `z y x`, on the eastern and northern faces."""
-        ...
-
-    def kinetic_energy(self) -> float:
-        """Volume-mean kinetic energy per mass [m2/s2]."""
-        ...
-
-    def geometry(self) -> dict[str, FloatArray]:
-        """Coordinates and metrics: lon, lat [degrees], depth, thickness [m], area [m2]."""
-        ...
-
-    def face_widths(self) -> tuple[FloatArray, FloatArray]:
-        """Widths [m] of the faces that u and v cross: eastern `y`, northern `y x`."""
-        ...
-
-    def grid(self) -> OceanGrid:
-        """The grid of the states."""
-        ...
-
-
 class Recorder:
-    """Collects `SERIES` and `PROFILES` at times that the caller chooses.
+    """Records `SERIES` and `PROFILES` of a run at times chosen by the caller.
 
     Profiles are horizontal means of T [degC] and S [g/kg] at each level, and the rms over each
-    level of their change since the start. Of each complete year it keeps the mean overturning.
-    Create it at the start of the run.
+    level of their change since the start. The overturning is averaged over complete years. A
+    recorder must be created at the start of the run.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: BasinRun) -> None:
         self._run, self._grid = run, run.grid()
         self._eos = equation_of_state(EQUATION_OF_STATE)
         self._geometry, self._start = run.geometry(), run.state()
         self._eastern, self._northern = run.face_widths()
         self._rows: dict[str, list[Any]] = {name: [] for name in ("time", *PROFILES, *SERIES)}
-        self._overturning: list[FloatArray] = []  # of each whole year
+        self._overturning: list[FloatArray] = []  # annual means
         self._this_year: list[FloatArray] = []
 
     @property
@@ -93,14 +68,17 @@ class Recorder:
 
     @property
     def processor_seconds(self) -> float:
-        """Processor time of the model's steps up to the last record [s]."""
+        """Processor time of the model up to the last record [s]."""
         return float(self._rows["processor_seconds"][-1]) if self._rows["time"] else 0.0
 
     def record(self, year: float, *, processor_seconds: float) -> bool:
-        """Record the run now. Returns False, without recording, for an implausible solution."""
+        """Record the run now and return True; an implausible state gives False.
+
+        An implausible state is recorded only at the start.
+        """
         fields, energy = self._run.state(), self._run.kinetic_energy()
-        sound = bool(np.isfinite(energy)) and plausible(*fields)
-        if not sound and self._rows["time"]:
+        is_plausible = bool(np.isfinite(energy)) and plausible(*fields)
+        if not is_plausible and self._rows["time"]:
             return False
         row = {
             "time": year,
@@ -113,17 +91,17 @@ class Recorder:
         }
         for name, values in self._rows.items():
             values.append(row[name])
-        return sound
+        return is_plausible
 
     def arrays(self) -> dict[str, FloatArray]:
-        """All records as arrays `t`, `t z`, and for the overturning `year z y`."""
+        """All records as arrays `t` and `t z`; the overturning is `year z y`."""
         rows = {name: np.array(values) for name, values in self._rows.items()}
         shape = (0, *self._grid.wet.shape[:2])
         parts = {"overturning": self._overturning, "this_year": self._this_year}
         return rows | {name: np.array(part or np.empty(shape)) for name, part in parts.items()}
 
     def restore(self, arrays: dict[str, FloatArray]) -> None:
-        """Continue from the result of `arrays`."""
+        """Continue from the arrays of an earlier recorder."""
         self._rows = {name: list(arrays[name]) for name in self._rows}
         self._overturning = list(arrays["overturning"])
         self._this_year = list(arrays["this_year"])
@@ -158,7 +136,7 @@ class Recorder:
         }
 
     def _keep_overturning(self, stream: FloatArray, year: float) -> None:
-        """Add to the mean of the year that ends at or after `year`; the start is in no year."""
+        """Add to the annual mean; the start belongs to no year."""
         if year > 0:
             self._this_year.append(stream.astype(np.float32))
         if year > len(self._overturning) + 1 - 1e-6:
@@ -167,7 +145,7 @@ class Recorder:
 
 
 def plausible(temperature: FloatArray, salinity: FloatArray) -> bool:
-    """Whether all values lie within the ranges of any ocean; NaN does not. Land is 0."""
+    """Whether all values are within plausible ranges; NaN is not. Land is 0."""
     ranges = ((temperature, TEMPERATURE_RANGE), (salinity, SALINITY_RANGE))
     return all(bool(((low <= field) & (field <= high)).all()) for field, (low, high) in ranges)
 

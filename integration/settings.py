@@ -1,4 +1,4 @@
-"""Settings of integrations that start from states."""
+"""Settings of integrations of the basin model."""
 
 from __future__ import annotations
 
@@ -12,38 +12,42 @@ from guidance.settings import GuidanceSettings
 
 
 class StartSettings(Section):
-    """Runs that begin with states of one kind."""
+    """Runs that start from states of one kind."""
 
     states: Literal["test", "generated", "training_mean", "nearest_training", "analytic"] = Field(
-        description="held-out states, drawn ones, the mean of all that training saw, the training "
-        "states nearest to the held-out ones, or the basin's analytic state"
+        description="held-out states, generated states, the mean of all training states, the "
+        "training states nearest to the held-out ones, or the basin's analytic state"
     )
     guidance: GuidanceSettings | None = Field(
-        None, description="of drawn states; unsaid: the experiment's own, exactly adjusted"
+        None,
+        description="guidance of the generated states; default: the experiment's, with exact "
+        "adjustment",
     )
-    members: int = Field(2, gt=0)
-    years: float = Field(2.0, gt=0)
-    long_members: int = Field(0, ge=0, description="so many of the members go on")
-    long_years: float = Field(100.0, gt=0, description="to this length")
+    members: int = Field(2, gt=0, description="number of runs")
+    years: float = Field(2.0, gt=0, description="length of each run")
+    long_members: int = Field(0, ge=0, description="number of runs that continue to `long_years`")
+    long_years: float = Field(100.0, gt=0, description="length of the long runs")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.guidance and self.states != "generated":
-            raise ValueError(f"guidance is of generated states, and these are {self.states}")
+            raise ValueError(f"guidance applies to generated states only, not to {self.states}")
         if self.long_members and self.long_years <= self.years:
             raise ValueError(
-                f"long runs go on after {self.years:g} years, and long_years is {self.long_years:g}"
+                f"long_years is {self.long_years:g}; it must exceed years, {self.years:g}"
             )
         if self.long_members > self.members:
-            raise ValueError(f"{self.long_members} of {self.members} members cannot go on")
+            raise ValueError(
+                f"long_members is {self.long_members}; there are only {self.members} members"
+            )
         return self
 
 
 class IntegrationSettings(Section):
-    """Integration of states in the basin model."""
+    """Integration of the basin model from states of several kinds."""
 
     directory: Path | None = Field(
-        None, description="where the runs are kept; unsaid: integration/ of the run directory"
+        None, description="directory of the runs; default: integration/ in the run directory"
     )
     starts: dict[Label, StartSettings] = Field(
         {
@@ -52,11 +56,11 @@ class IntegrationSettings(Section):
             "analytic": StartSettings(states="analytic", members=1),
         },
         min_length=1,
-        description="by label; what is held against the model's own states is labelled truth",
+        description="start states by label; the label truth is the reference for the others",
     )
     velocities: Literal["rest", "balanced"] = Field(
-        "rest", description="of all starts: none, or in geostrophic balance with T and S"
+        "rest", description="initial velocities: none, or in geostrophic balance with T and S"
     )
-    seed: int = Field(12345, description="of the forcing anomalies of the first member of a label")
-    checkpoint_years: float = Field(2.0, gt=0, description="simulated years lost at most")
-    workers: int = Field(2, gt=0)
+    seed: int = Field(12345, description="forcing anomalies of member 0; member k uses seed + k")
+    checkpoint_years: float = Field(2.0, gt=0, description="simulated years between checkpoints")
+    workers: int = Field(2, gt=0, description="number of runs in parallel")

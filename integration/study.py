@@ -1,8 +1,8 @@
-"""The integration study of an experiment: which states start the basin, and under which forcing.
+"""The integration study of an experiment: start states of the basin and their forcing.
 
-The held-out states set the conditions: member k of every label runs with the parameters of the
-ensemble member that held-out state k belongs to, from that state's season on, and under forcing
-anomalies of seed + k, which no state has seen.
+The held-out states define the conditions. Member k of every label runs with the parameters of the
+ensemble member of held-out state k, starts in the season of that state, and is forced by the
+anomalies of seed + k, which are independent of all archived states.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from integration.integrate import (
 from integration.settings import IntegrationSettings, StartSettings
 
 GENERATED = "generated"
-OTHER_MEMBER = 10.0  # years; more than any difference in season
+OTHER_MEMBER = 10.0  # years; cost of a different ensemble member, more than any season's
 
 
 def integration_study(run: Run, *, only: Sequence[str] = ()) -> IntegrationResult:
-    """Integrate the states that the configuration names; resumes by itself.
+    """Integrate the states of the configuration; resumes where it was interrupted.
 
-    only: these labels; all if none is named. Raises `UserError` for a label that is not there.
+    only: labels to integrate; default: all. Raises `UserError` for an unknown label.
     """
     settings = integration_settings(run)
     integrate_states(planned(run, only=only), workers=settings.workers)
@@ -50,14 +50,14 @@ def integration_study(run: Run, *, only: Sequence[str] = ()) -> IntegrationResul
 
 
 def finished_study(run: Run) -> IntegrationResult:
-    """What of the study is there, of the labels whose states have been drawn."""
+    """The finished runs of the labels whose states have been generated."""
     starts = integration_settings(run).starts
     drawn = [label for label in starts if _is_drawn(run, label)]
     return finished(planned(run, only=drawn))
 
 
 def planned(run: Run, *, only: Sequence[str] = ()) -> Integrations:
-    """The study's starts and conditions; draws what states are missing."""
+    """The study's starts and conditions; generates missing states."""
     settings = integration_settings(run)
     unknown = sorted(set(only) - set(settings.starts))
     if unknown:
@@ -65,11 +65,20 @@ def planned(run: Run, *, only: Sequence[str] = ()) -> Integrations:
             f"the study has no starts {', '.join(unknown)}; it has {', '.join(settings.starts)}"
         )
     chosen = {name: kind for name, kind in settings.starts.items() if name in only or not only}
-    # All labels count here, so that conditions do not depend on which are chosen.
-    slots = Slots.of(run, max(kind.members for kind in settings.starts.values()))
+    # All labels count here, so that the conditions do not depend on the chosen ones.
+    count = max(kind.members for kind in settings.starts.values())
+    conditions = StartConditions.of(run, count)
     return Integrations(
-        starts={label: _starts(run, label, kind, slots) for label, kind in chosen.items()},
-        conditions=slots.conditions(run),
+        starts={
+            label: Starts(
+                _states(run, label, kind, conditions),
+                kind.years,
+                kind.long_members,
+                kind.long_years,
+            )
+            for label, kind in chosen.items()
+        },
+        conditions=conditions.of_runs(run),
         directory=study_directory(run),
         velocities=settings.velocities,
         checkpoint_years=settings.checkpoint_years,
@@ -77,33 +86,32 @@ def planned(run: Run, *, only: Sequence[str] = ()) -> Integrations:
 
 
 def study_directory(run: Run) -> Path:
-    """Where the study's runs are kept."""
-    own = integration_settings(run).directory
-    return own or run.directory / "integration"
+    """Directory of the study's runs."""
+    return integration_settings(run).directory or run.directory / "integration"
 
 
 @dataclass(frozen=True)
-class Slots:
-    """Held-out states `k`, whose parameters and seasons all labels share.
+class StartConditions:
+    """Held-out states `k`; member k of every label has the parameters and season of state k.
 
-    index: in the archive; member: of the ensemble; season: fraction of a year
+    index: position of each state in the archive
     """
 
     archive: StateArchive
     index: NDArray[np.int64]
 
     @classmethod
-    def of(cls, run: Run, count: int) -> Slots:
-        """`count` held-out states, the ensemble's members in turn, spread over years and seasons.
+    def of(cls, run: Run, count: int) -> StartConditions:
+        """`count` held-out states, cycling through the members, spread over years and seasons.
 
-        Raises `UserError` if fewer are held out.
+        Raises `UserError` if there are fewer.
         """
         archive = run.archive
         test = archive.indices("test")
         if len(test) < count:
             raise UserError(
-                f"{archive.path} holds out {len(test)} states and the study asks for {count}; "
-                "set fewer members of integration.starts"
+                f"{archive.path} has {len(test)} held-out states, but the study needs {count}; "
+                "reduce the members of integration.starts"
             )
         return cls(archive, _spread(test, archive.member[test], count))
 
@@ -119,11 +127,11 @@ class Slots:
 
     @cached_property
     def states(self) -> State:
-        """The held-out states themselves."""
+        """The held-out states."""
         return self.archive.read(self.index)
 
-    def conditions(self, run: Run) -> list[Conditions]:
-        """Parameters, forcing and season of each."""
+    def of_runs(self, run: Run) -> list[Conditions]:
+        """Parameters, forcing seed and start year of the runs of each index."""
         seed = integration_settings(run).seed
         parameters = member_parameters(run, self.member)
         years = first_free_year(run) + self.season
@@ -132,28 +140,28 @@ class Slots:
         ]
 
 
-def matching_samples(samples: State, slots: Slots, count: int) -> NDArray[np.int64]:
-    """Which sample `k` is to run under the conditions of each of the first `count` slots.
+def matching_samples(samples: State, conditions: StartConditions, count: int) -> NDArray[np.int64]:
+    """Index of the sample that runs under each of the first `count` conditions, `k`.
 
-    A sample's own conditions are those of the training state nearest to it. The assignment has as
-    many samples of the slot's ensemble member as there are, then the nearest seasons.
+    A sample inherits ensemble member and season from its nearest training state. The assignment
+    matches as many ensemble members as possible, then minimises the differences in season.
     """
-    nearest = nearest_training_states(samples, slots.archive)
-    member, season = slots.archive.member[nearest], slots.archive.time[nearest] % 1
-    apart = np.abs((season - slots.season[:count, None] + 0.5) % 1 - 0.5)
-    cost = apart + OTHER_MEMBER * (member != slots.member[:count, None])
+    nearest = nearest_training_states(samples, conditions.archive)
+    member, season = conditions.archive.member[nearest], conditions.archive.time[nearest] % 1
+    difference = np.abs((season - conditions.season[:count, None] + 0.5) % 1 - 0.5)
+    cost = difference + OTHER_MEMBER * (member != conditions.member[:count, None])
     return linear_sum_assignment(cost)[1]
 
 
 def nearest_training_states(states: State, archive: StateArchive) -> NDArray[np.int64]:
-    """Index in the archive `b` of the training state that comes nearest to each state."""
+    """Archive index `b` of the training state nearest to each state."""
     indices = archive.indices("train")
     _, nearest = nearest_neighbours(states, archive.read(indices), archive.grid)
     return indices[nearest.numpy()]
 
 
 def summary(result: IntegrationResult) -> dict[str, object]:
-    """The figures of a study for `metrics.json`: the generated states', and every start's."""
+    """Results of a study for `metrics.json`: of the generated states and of every label."""
     by_start = result.summary()
     generated = by_start.get(GENERATED, {})
     keys = ("members", "years", "blown_up", "drift_ratio_to_truth")
@@ -161,29 +169,26 @@ def summary(result: IntegrationResult) -> dict[str, object]:
 
 
 def integration_settings(run: Run) -> IntegrationSettings:
-    """How the experiment integrates; raises UserError if it names no model to integrate in."""
+    """The section `integration`; raises `UserError` if the experiment has no ocean model."""
     if run.settings.integration is None or run.settings.data.simulation is None:
         raise UserError(
-            f"{run.settings.name} names no model to integrate in; integration needs the "
-            "sections integration and data.simulation, as in configs/quickstart.yaml"
+            f"{run.settings.name} has no ocean model to integrate; add the sections integration "
+            "and data.simulation, as in configs/quickstart.yaml"
         )
     return run.settings.integration
 
 
-def _starts(run: Run, label: str, kind: StartSettings, slots: Slots) -> Starts:
-    states = _states(run, label, kind, slots)
-    return Starts(states, kind.years, kind.long_members, kind.long_years)
-
-
-def _states(run: Run, label: str, kind: StartSettings, slots: Slots) -> Sequence[Start]:
-    archive, count = slots.archive, kind.members
+def _states(
+    run: Run, label: str, kind: StartSettings, conditions: StartConditions
+) -> Sequence[Start]:
+    archive, count = conditions.archive, kind.members
     if kind.states == "analytic":
         return [None] * count
     if kind.states == "generated":
-        return starts_of(_drawn(run, label, kind, slots))
+        return starts_of(_generated(run, label, kind, conditions))
     if kind.states == "training_mean":
         return starts_of(training_mean(archive)) * count
-    held_out = slots.states.map(lambda field: field[:count])
+    held_out = conditions.states.map(lambda field: field[:count])
     if kind.states == "nearest_training":
         return starts_of(archive.read(nearest_training_states(held_out, archive)))
     return starts_of(held_out)
@@ -195,8 +200,8 @@ def training_mean(archive: StateArchive) -> State:
     return states.map(lambda field: field.double().mean(dim=0, keepdim=True))
 
 
-def _drawn(run: Run, label: str, kind: StartSettings, slots: Slots) -> State:
-    """The samples of a label that suit the slots; drawn if they are not there yet."""
+def _generated(run: Run, label: str, kind: StartSettings, conditions: StartConditions) -> State:
+    """The samples of a label that match the conditions; generated if they do not exist yet."""
     if kind.guidance is None:
         sample_rows(run)
     else:
@@ -204,11 +209,11 @@ def _drawn(run: Run, label: str, kind: StartSettings, slots: Slots) -> State:
     archive = StateArchive.open(_sample_path(run, label))
     if len(archive) < kind.members:
         raise UserError(
-            f"{archive.path} has {len(archive)} states and the study asks for {kind.members}; "
-            "sample more with --sampling.members"
+            f"{archive.path} has {len(archive)} states, but the study needs {kind.members}; "
+            "generate more with --sampling.members"
         )
     samples = archive.read(range(len(archive)))
-    chosen = torch.from_numpy(matching_samples(samples, slots, kind.members))
+    chosen = torch.from_numpy(matching_samples(samples, conditions, kind.members))
     return samples.map(lambda field: field[chosen])
 
 
@@ -225,20 +230,20 @@ def _is_drawn(run: Run, label: str) -> bool:
 
 
 def _spread(test: NDArray[np.int64], member: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """`count` of the states `test`: their members in turn, far apart in time within a member."""
+    """`count` of the states `test`, cycling through members, far apart in time within each."""
     members = np.unique(member)
     rounds = -(-count // len(members))
     chosen = list[int]()
     for k in range(count):
         turn, which = divmod(k, len(members))
         own = test[member == members[which]]
-        # One step further for each member: else all would start in the same season.
+        # Shifted by one state per member, or all members would start in the same season.
         chosen.append(int(own[((2 * turn + 1) * len(own) // (2 * rounds) + which) % len(own)]))
     return np.array(chosen)
 
 
 def starts_of(states: State) -> list[Start]:
-    """Temperature [degC] and salinity [g/kg] `z y x` of each state, for `integrate_states`."""
+    """Temperature [degC] and salinity [g/kg] `z y x` of each state."""
     return [
         (temperature.double().numpy(), salinity.double().numpy())
         for temperature, salinity in zip(states.temperature, states.salinity, strict=True)
@@ -246,14 +251,14 @@ def starts_of(states: State) -> list[Start]:
 
 
 def member_parameters(run: Run, members: NDArray[np.int64]) -> list[BasinParameters]:
-    """The basin's parameters for each of some members of the simulated ensemble."""
+    """The basin's parameters of these members of the simulated ensemble."""
     assert run.settings.data.simulation is not None
     settings = run.settings.data.simulation.members
     return [settings[member].parameters for member in members]
 
 
 def first_free_year(run: Run) -> float:
-    """The first model year after all recorded ones."""
+    """The first model year after the recorded period."""
     assert run.settings.data.simulation is not None
     simulation = run.settings.data.simulation
     recorded = simulation.adjust_years + simulation.record_years

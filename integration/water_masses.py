@@ -1,10 +1,9 @@
-"""Acceptance metrics of the field: water masses in boxes, temperature at mid-depth.
+"""Acceptance metrics of ocean models: water masses in boxes and temperature at mid-depth.
 
-After the boxes of Meunier et al. (2025, arXiv 2502.02499; the code of its table): deep water lies
-within 30 degrees of the equator between 500 and 1500 m; bottom water is what lies deeper than
-1500 m and, at any depth, what lies further from the equator. The basin has that paper's depth
-(4000 m) and latitudes, so the bounds are taken as they are; a cell belongs to the box that its
-centre lies in.
+The boxes are those of Meunier et al. (2025, arXiv 2502.02499; the code of its table). Deep water
+lies within 30 degrees of the equator between 500 and 1500 m. Bottom water lies below 1500 m or, at
+any depth, poleward of 30 degrees. The basin has the depth (4000 m) and latitudes of that paper, so
+the bounds are unchanged. A cell belongs to the box that contains its centre.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ def deep_water(grid: OceanGrid) -> FloatArray:
 
 
 def box_mean(field: FloatArray, volume: FloatArray) -> float:
-    """Mean of a field `z y x` by the volume of a box `z y x`."""
+    """Volume-weighted mean of a field `z y x` over a box of cell volumes `z y x`."""
     return float((field * volume).sum() / volume.sum())
 
 
 def mid_depth_temperature(temperature: FloatArray, grid: OceanGrid) -> float:
-    """Mean T [degC] at 500 m between 30S and 30N, of `z y x`, linear between level centres."""
+    """Mean temperature [degC] at 500 m, 30S to 30N, of `z y x`; linear between level centres."""
     below = int(np.searchsorted(grid.depth, MID_DEPTH))
     above = below - 1
-    share = (MID_DEPTH - grid.depth[above]) / (grid.depth[below] - grid.depth[above])
-    level = (1 - share) * temperature[above] + share * temperature[below]
+    fraction = (MID_DEPTH - grid.depth[above]) / (grid.depth[below] - grid.depth[above])
+    level = (1 - fraction) * temperature[above] + fraction * temperature[below]
     area = grid.area * grid.wet[below] * _tropical(grid)[0][:, None]
     return float((level * area).sum() / area.sum())
 
 
 def _tropical(grid: OceanGrid) -> NDArray[np.bool_]:
-    """Rows within `TROPICS` of the equator, `1 y`."""
+    """Whether each row, `1 y`, lies within 30 degrees of the equator."""
     return np.abs(np.asarray(grid.latitude))[None, :] < TROPICS

@@ -1,1 +1,1 @@
-"""How the documents' numbers were made; only the front door imports it."""
+"""Studies that produce the results in the documents; imported only by `halocline.py`."""

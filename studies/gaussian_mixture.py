@@ -1,11 +1,10 @@
-"""Guidance where the right answer is known: an ocean of two cells, a mixture of Gaussians.
+"""Guidance with a known solution: an ocean of two cells with a Gaussian-mixture distribution.
 
     halocline study gaussian_mixture --output docs/figures/gaussian_mixture.png
 
-A point (T1, T2) [K] is the temperature of a level with two cells. Its denoiser is known in closed
-form, so nothing is trained; a DDPM samples it, and the package's own guide and constraint
-(`guidance.guide.EstimateGuide`, `guidance.profiles.MeanProfile`) pull the mean of the two cells to
-a target. The page docs/tutorial_gaussian_mixture.md tells what comes out.
+A point (T1, T2) [K] is the temperature of a level with two cells. The ideal denoiser has a closed
+form, so no training is needed. A DDPM samples the mixture, and the constraint
+`guidance.profiles.MeanProfile` guides the mean of the two cells to a target.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ from torch import Tensor
 
 from data.grid import OceanGrid
 from data.state import State
-from evaluation.canvas import ROW_COLOURS, new_figure, styled
-from evaluation.figures import save_figure
+from evaluation.canvas import ROW_COLOURS, new_figure, save_figure, styled
 from guidance.climatology import Per
 from guidance.energy import WeightedTerm, WholeDecoder
 from guidance.guide import EstimateGuide, Guide
@@ -36,15 +34,15 @@ from guidance.terms import Scales
 from latent_diffusion.denoiser import NoiseLevel, noise_level
 
 FIGURE = Path("docs/figures/gaussian_mixture.png")
-TARGET = 0.23  # [K], the mean of the two cells that guidance asks for; the mixture's is -0.07
+TARGET = 0.23  # K; target mean of the two cells; the mean of the mixture is -0.07
 STEPS = 250
-START = 0.9  # share of the chain; by then each point has chosen its component
+START = 0.9  # fraction of the chain; by then each point belongs to one component
 MEAN_AND_DIFFERENCE = torch.tensor([[0.5, 0.5], [1.0, -1.0]], dtype=torch.float64)
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of Gaussians that share their covariance: weights `k`, means `k d`, `d d`."""
+    """A mixture of Gaussians with common covariance: weights `k`, means `k d`, spread `d d`."""
 
     weights: Tensor
     means: Tensor
@@ -52,30 +50,30 @@ class Mixture:
 
     @property
     def mean(self) -> Tensor:
-        """`d`"""
+        """Mean of the mixture, `d`."""
         return self.weights @ self.means
 
     @property
     def covariance(self) -> Tensor:
-        """`d d`: within the components, and between their means."""
+        """Covariance `d d`: that of the components plus that of their means."""
         apart = self.means - self.mean
         return self.spread + (self.weights * apart.T) @ apart
 
     def log_density(self, points: Tensor) -> Tensor:
-        """`... d` to `...`."""
+        """Logarithm of the density `...` at points `... d`."""
         return self._log_shares(points).logsumexp(-1)
 
     def noisy(self, level: NoiseLevel) -> Mixture:
-        """The distribution of signal * z + noise * n, for z of this mixture and white n."""
+        """The distribution of signal * z + noise * n, for z from the mixture and white noise n."""
         noise = level.noise**2 * torch.eye(len(self.spread), dtype=self.spread.dtype)
         spread = level.signal**2 * self.spread + noise
         return Mixture(self.weights, level.signal * self.means, spread)
 
     def clean_estimate(self, points: Tensor, level: NoiseLevel) -> Tensor:
-        """E[z | signal * z + noise * n = point], `... d`: what a perfect denoiser returns.
+        """E[z | signal * z + noise * n = point], `... d`: the ideal denoiser.
 
-        The mean over the components, by their shares in the point, of m + K (point - signal m)
-        with K = signal * spread * (spread of the noisy mixture)^-1.
+        The mean of m + K (point - signal m) over components with mean m, weighted by their
+        posterior probability; K = signal * spread * (spread of the noisy mixture)^-1.
         """
         noisy = self.noisy(level)
         gain = level.signal * torch.linalg.solve(noisy.spread, self.spread)
@@ -87,7 +85,7 @@ class Mixture:
         return Mixture(self.weights, self.means @ matrix.T, matrix @ self.spread @ matrix.T)
 
     def given_first(self, value: float) -> Mixture:
-        """The distribution of the other coordinates where the first has this value."""
+        """The distribution of the other coordinates, conditioned on the value of the first."""
         first = Mixture(self.weights, self.means[:, :1], self.spread[:1, :1])
         weights = first._log_shares(torch.full((1,), value, dtype=self.means.dtype)).softmax(-1)
         slope = self.spread[1:, :1] / self.spread[0, 0]
@@ -95,7 +93,7 @@ class Mixture:
         return Mixture(weights, means, self.spread[1:, 1:] - slope @ self.spread[:1, 1:])
 
     def _log_shares(self, points: Tensor) -> Tensor:
-        """Logarithm of each component's weighted density, `... d` to `... k`."""
+        """Logarithm of the weighted density of each component, `... k`, at points `... d`."""
         normal = torch.distributions.MultivariateNormal(self.means, self.spread)
         return self.weights.log() + normal.log_prob(points[..., None, :])
 
@@ -108,24 +106,23 @@ MIXTURE = Mixture(
 
 
 class Moments(NamedTuple):
-    """Of the mean and the difference of the two cells: mean `2` [K], covariance `2 2` [K2]."""
+    """Moments of the mean and difference of the two cells: mean `2` [K], covariance `2 2` [K2]."""
 
     mean: Tensor
     covariance: Tensor
 
     @classmethod
     def of(cls, points: Tensor) -> Moments:
-        """Of points `n 2`."""
+        """Moments of points `n 2`."""
         pairs = points.double() @ MEAN_AND_DIFFERENCE.T
         return cls(pairs.mean(0), pairs.T.cov())
 
 
 def expected_moments(mixture: Mixture, *, target: float, batch: float) -> Moments:
-    """The mixture moved along (1, 1) so that the mean of each batch of so many is the target.
+    """Moments of the mixture shifted along (1, 1) so that the mean of each batch is the target.
 
-    A batch's points keep their distances: the mean of the cells loses 1 / batch of its variance,
-    the part that the batch's own mean had. All of it where each sample is its own batch, none for
-    one large batch.
+    The points of a batch are shifted together, so the mean of the cells loses 1 / batch of its
+    variance, the variance of the batch mean: all for batches of one, almost none for large ones.
     """
     pairs = mixture.mapped(MEAN_AND_DIFFERENCE)
     covariance = pairs.covariance
@@ -135,9 +132,9 @@ def expected_moments(mixture: Mixture, *, target: float, batch: float) -> Moment
 
 
 def mean_guide(target: float, *, per: Per, start: float = START) -> Guide:
-    """The package's guide with its constraint on the mean profile, for one level of two cells.
+    """The guide with a constraint on the mean profile of one level with two cells.
 
-    The cap on its steps is so wide that it never binds: each step goes to the target.
+    The step cap is too large to have an effect, so each guided step reaches the target.
     """
     cells = (1, 1, 2)
     grid = OceanGrid(
@@ -148,7 +145,7 @@ def mean_guide(target: float, *, per: Per, start: float = START) -> Guide:
         longitude=np.arange(2.0),
         latitude=np.zeros(1),
     )
-    scales = Scales(torch.ones(1), torch.zeros(1))  # salinity is left out
+    scales = Scales(torch.ones(1), torch.zeros(1))  # no constraint on salinity
     term = MeanProfile(grid, torch.tensor([target]), torch.zeros(1), scales, per=per)
     return EstimateGuide([WeightedTerm(term)], Steering(start=start, step_cap=10.0))
 
@@ -162,9 +159,9 @@ def sample(
     steps: int = STEPS,
     seed: int = 0,
 ) -> Tensor:
-    """Points `n 2` [K] of a DDPM with the perfect denoiser.
+    """Points `n 2` [K] of a DDPM with the ideal denoiser.
 
-    batch: how many are guided together; None: all
+    batch: number of points guided together; default: all
     """
     random = torch.Generator().manual_seed(seed)
     scheduler = DDPMScheduler(
@@ -187,12 +184,12 @@ def sample(
 
 
 def _two_cells(points: Tensor) -> State:
-    """The decoder: a point `b 1 1 2` is a level's temperature; there is no salinity."""
+    """The decoder: a point `b 1 1 2` is the temperature of a level; salinity is 0."""
     return State(points, torch.zeros_like(points))
 
 
 class Experiment(NamedTuple):
-    """One way to sample: how the mean is held at the target, from where on, in which batches."""
+    """A sampling method: scope of the constraint, start of guidance and batch size."""
 
     title: str
     per: Per | None = None
@@ -200,10 +197,12 @@ class Experiment(NamedTuple):
     batch: int | None = None
 
     def run(self, count: int) -> Tensor:
+        """Sample `count` points, `n 2` [K]."""
         guide = None if self.per is None else mean_guide(TARGET, per=self.per, start=self.start)
         return sample(MIXTURE, count=count, guide=guide, batch=self.batch)
 
     def expected(self, count: int) -> Moments:
+        """The analytic moments for `count` points."""
         if self.per is None:
             pairs = MIXTURE.mapped(MEAN_AND_DIFFERENCE)
             return Moments(pairs.mean, pairs.covariance)
@@ -222,26 +221,26 @@ EXPERIMENTS = (
 
 
 def run(*, output: Path = FIGURE, points: int = 4000) -> None:
-    """Sample `points` points of each experiment, draw the figure, and print the page's table."""
+    """Sample `points` points in each experiment, save the figure and print the table."""
     samples = {experiment: experiment.run(points) for experiment in EXPERIMENTS}
     print("\n".join(table(samples)))
     save_figure(draw(samples), output)
 
 
 def table(samples: dict[Experiment, Tensor]) -> Iterator[str]:
-    """Lines of Markdown: each moment as sampled, and in brackets the analytic one."""
+    """Lines of a Markdown table: sampled moments, with the analytic values in brackets."""
     names = ("mean", "deviation of the mean", "difference", "deviation of the difference")
     yield f"| | {' | '.join(f'{name} [K]' for name in names)} | correlation |"
     yield "|---" * 6 + "|"
     for experiment, points in samples.items():
-        found, expected = Moments.of(points), experiment.expected(len(points))
-        values = zip(_cells(found), _cells(expected), strict=True)
+        sampled, expected = Moments.of(points), experiment.expected(len(points))
+        values = zip(_cells(sampled), _cells(expected), strict=True)
         cells = " | ".join(f"{ours:.3f} ({exact:.3f})" for ours, exact in values)
         yield f"| {experiment.title} | {cells} |".replace("-", "−").replace("nan (nan)", "")
 
 
 def _cells(moments: Moments) -> list[float]:
-    """Mean and standard deviation of each of the two, and their correlation (NaN: none varies)."""
+    """Mean and standard deviation of both variables, and their correlation (NaN if constant)."""
     deviation = moments.covariance.diagonal().clamp(min=0).sqrt()
     correlation = moments.covariance[0, 1] / deviation.prod()
     known = correlation if (deviation > 1e-5).all() else torch.tensor(torch.nan)
@@ -250,7 +249,7 @@ def _cells(moments: Moments) -> list[float]:
 
 @styled
 def draw(samples: dict[Experiment, Tensor]) -> Figure:
-    """The first three experiments' points over the densities, and the line's own density."""
+    """Points of the first three experiments over the density, and the density along the line."""
     figure, axes = new_figure(1, 4, panel=(2.7, 2.8))
     shown = list(samples.items())[:3]
     moved = (0.0, None, TARGET - float(MIXTURE.mean.mean()))
@@ -267,7 +266,7 @@ def draw(samples: dict[Experiment, Tensor]) -> Figure:
 
 
 def _plane(ax: Axes, points: Tensor, colour: str, *, shift: float) -> None:
-    """Points over the contours of the mixture, moved by `shift` [K] in both cells."""
+    """Points over the contours of the mixture, shifted by `shift` [K] in both cells."""
     x, y = points[:1500].T.tolist()
     ax.scatter(x, y, s=2, color=colour, alpha=0.4, linewidths=0)
     line = torch.linspace(-3, 3, 121, dtype=torch.float64)
@@ -279,7 +278,7 @@ def _plane(ax: Axes, points: Tensor, colour: str, *, shift: float) -> None:
 
 
 def _along_the_line(ax: Axes, points: Tensor, colour: str) -> None:
-    """How the difference of the cells is distributed, per sample; and two analytic answers."""
+    """Density of the difference of the cells, and two analytic solutions."""
     pairs = MIXTURE.mapped(MEAN_AND_DIFFERENCE)
     difference = torch.linspace(-3.5, 4.5, 401, dtype=torch.float64)
     ax.hist((points[:, 0] - points[:, 1]).tolist(), bins=60, density=True, color=colour, alpha=0.4)

@@ -1,4 +1,4 @@
-"""Markdown tables of results, the part that all studies share."""
+"""Markdown tables of results, shared by all studies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from data.errors import UserError
-from evaluation.report import Column, format_value, table_head
+from evaluation.columns import Column, format_value, table_head
 
 Result = Mapping[str, Any]
 Rows = Mapping[str, Mapping[str, Any]]
@@ -15,7 +15,7 @@ Group = TypeVar("Group")
 
 
 def rows_markdown(rows: Rows, columns: Sequence[Column]) -> str:
-    """One line for each row, one column for each quantity that any of them has."""
+    """One line for each row, one column for each quantity present in any row."""
     present = [c for c in columns if any(row.get(c.key) is not None for row in rows.values())]
     lines = table_head(present)
     for name, row in rows.items():
@@ -35,7 +35,7 @@ def quantities_markdown(rows: Rows, columns: Sequence[Column]) -> str:
 
 
 def table_of(key: str, columns: Sequence[Column]) -> Table:
-    """The table of a result that has its rows under `key` and no groups."""
+    """A table of the rows under `key` of a result, without groups."""
 
     def table(result: Result, group: str | None) -> str:
         chosen({}, group)
@@ -45,21 +45,20 @@ def table_of(key: str, columns: Sequence[Column]) -> Table:
 
 
 def chosen(groups: Mapping[str, Group], group: str | None) -> Group | None:
-    """The group of that name, None for no name; raises `UserError` for an unknown one."""
+    """The group of that name, None without a name; raises `UserError` for an unknown name."""
     if group is None:
         return None
     if group not in groups:
         raise UserError(
-            f"there is no group '{group}' of this result; the groups are "
-            f"{', '.join(groups) or 'none'}"
+            f"this result has no group '{group}'; its groups are {', '.join(groups) or 'none'}"
         )
     return groups[group]
 
 
 def only(table: str, labels: Sequence[str]) -> str:
-    """The lines of a table with these labels, in this order, below its two lines of head.
+    """A table reduced to the rows with these labels, in this order.
 
-    Raises `UserError` for a label that the table does not have.
+    Raises `UserError` for an unknown label.
     """
     head, lines = table.splitlines()[:2], table.splitlines()[2:]
     by_label = {line.split("|")[1].strip(): line for line in lines}
@@ -70,5 +69,5 @@ def only(table: str, labels: Sequence[str]) -> str:
 
 
 def readable(name: str) -> str:
-    """A name in a result as a table shows it."""
+    """A name with spaces in place of underscores."""
     return name.replace("_", " ")

@@ -1,11 +1,10 @@
 """Fill the tables of README.md and docs/ from docs/results: `halocline study tables`.
 
-A table stands between the markers `<!-- table NAME -->` and `<!-- end -->` and shows
-`docs/results/NAME.json`. The result's `kind` says which study it belongs to, and that study's
-module `tables` how it is shown. `<!-- table NAME GROUP -->` shows one group of its quantities;
-`<!-- table NAME GROUP: ROW; ROW -->` these rows only, in this order. `<!-- table RUN+RUN GROUP -->`
-shows the autoencoders of several runs. Below the first table of each result in a page stand the
-command, commit and machine that made it.
+A table between the markers `<!-- table NAME -->` and `<!-- end -->` shows `docs/results/NAME.json`.
+The `kind` of the result selects a study, whose module `tables` formats it. `<!-- table NAME GROUP
+-->` shows one group of quantities, `<!-- table NAME GROUP: ROW; ROW -->` only these rows in this
+order, and `<!-- table RUN+RUN GROUP -->` the autoencoders of several runs. The first table of each
+result on a page is followed by the command, commit and machine that produced it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError, user_errors_in_one_sentence
-from evaluation.report import COLUMNS, INTEGRATION_COLUMNS
+from evaluation.metrics import COLUMNS
+from evaluation.report import INTEGRATION_COLUMNS
 from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table
 from studies.cost.tables import TABLES as COST
@@ -34,10 +34,10 @@ MARKED = re.compile(
 
 
 def run_table(result: Result, group: str | None) -> str:
-    """The states of a run, and how they drifted where it integrated them; "states": the first."""
-    alone = chosen({"states": True}, group)
+    """The metrics of a run's states and of their integration; group "states": only the former."""
+    states_only = chosen({"states": True}, group)
     parts = [quantities_markdown(result["rows"], COLUMNS)]
-    if result.get("integration") and not alone:
+    if result.get("integration") and not states_only:
         parts.append(quantities_markdown(result["integration"]["by_start"], INTEGRATION_COLUMNS))
     return "\n".join(parts)
 
@@ -46,7 +46,7 @@ TABLES: Mapping[str, Table] = {"run": run_table, **AUTOENCODER, **COST, **GUIDAN
 
 
 def main() -> None:
-    """Rewrite every marked table."""
+    """Fill all tables of the documents."""
     with user_errors_in_one_sentence():
         pages = {page: filled(page.read_text()) for page in documents()}
         for page, text in pages.items():
@@ -54,12 +54,12 @@ def main() -> None:
 
 
 def documents() -> list[Path]:
-    """The pages that may hold tables."""
+    """README.md and all pages of docs/."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def filled(text: str) -> str:
-    """A page with its tables filled from the results."""
+    """The text of a page with its tables filled."""
     sourced: set[str] = set()
 
     def fill(match: re.Match[str]) -> str:
@@ -74,10 +74,10 @@ def filled(text: str) -> str:
 
 
 def table(name: str, group: str | None = None, *, rows: list[str] | None = None) -> str:
-    """The Markdown of a result.
+    """A result as a Markdown table.
 
-    name: of one result, or of several runs, joined by "+", whose autoencoders are shown
-    group: the group of quantities to show; rows: the labels of the rows to show, all if None
+    name: a result, or several runs joined by "+", whose autoencoders are shown
+    group: group of quantities; rows: labels of the rows; default: all
     """
     if "+" in name:
         runs = {run: result_of(run)["autoencoder"] for run in name.split("+")}
@@ -90,20 +90,20 @@ def table(name: str, group: str | None = None, *, rows: list[str] | None = None)
 
 def _table_of_kind(name: str, kind: str) -> Table:
     if kind not in TABLES:
-        raise UserError(f"results of the kind '{kind}' have no table; {name} is one")
+        raise UserError(f"{name} is a result of unknown kind '{kind}'")
     return TABLES[kind]
 
 
 def source(name: str) -> str:
-    """The command, commit and machine that made a result."""
-    made = result_of(name)["provenance"]
-    return f"`{made['command']}` at {made['commit']}; {made['machine']}.\n"
+    """The command, commit and machine that produced a result."""
+    origin = result_of(name)["provenance"]
+    return f"`{origin['command']}` at {origin['commit']}; {origin['machine']}.\n"
 
 
 def result_of(name: str) -> dict[str, Any]:
-    """What docs/results/NAME.json holds."""
+    """The content of docs/results/NAME.json."""
     path = ROOT / "docs" / "results" / f"{name}.json"
     if not path.is_file():
-        raise UserError(f"{path} is missing: copy there the metrics.json of the run to be shown")
+        raise UserError(f"{path} is missing; copy the metrics.json of the run to it")
     result: dict[str, Any] = json.loads(path.read_text())
     return result

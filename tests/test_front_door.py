@@ -1,4 +1,4 @@
-"""The `halocline` command: what a user types, and what is said to one who mistypes it."""
+"""The `halocline` command: its options, its products and its error messages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROWS = ("truth", "autoencoded", "unguided", "guided", "guided_adjusted")
 
 
 def _exit(words: list[str]) -> str:
-    """The one line with which `halocline words` ends; fails if it ends well."""
+    """The one-line error message of `halocline words`; fails if the command succeeds."""
     with pytest.raises(SystemExit) as caught:
         main(words)
     message = caught.value.code
@@ -94,16 +94,17 @@ def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     (tmp_path / "docs" / "results").mkdir(parents=True)
     made_by = {"command": "halocline study cost processes", "commit": "abc", "machine": "a laptop"}
-    result = {"kind": "processes", "processes": {}, "provenance": made_by}
+    rows = {"one process": {"states_per_second": 2.0}}
+    result = {"kind": "processes", "processes": rows, "provenance": made_by}
     (tmp_path / "docs" / "results" / "processes.json").write_text(json.dumps(result))
     page = tmp_path / "README.md"
     page.write_text("<!-- table processes -->\n<!-- end -->\n")
     main(["study", "tables"])
-    assert "Not measured yet" in page.read_text()
+    assert "| one process | 2 |" in page.read_text()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["run", "{config}", "--sampling.membrs", "3"], "unknown key 'sampling.membrs'"),
         (["run", "{config}", "--workers", "3"], "unknown key 'workers'"),
@@ -125,11 +126,13 @@ def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_ends_in_one_line(tiny_config, tiny_archive, monkeypatch, tmp_path, words, said):
+def test_a_mistake_ends_in_one_line(
+    tiny_config, tiny_archive, monkeypatch, tmp_path, words, expected
+):
     monkeypatch.chdir(tmp_path)
     message = _exit([word.format(config=tiny_config, archive=tiny_archive) for word in words])
     assert message.startswith("halocline: ")
-    assert said in message
+    assert expected in message
 
 
 def test_a_damaged_archive_ends_in_one_line(tiny_config, tmp_path):
@@ -141,7 +144,7 @@ def test_a_damaged_archive_ends_in_one_line(tiny_config, tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, write_tiny_config) -> Path:
-    """The configuration of a run that went through from end to end."""
+    """The configuration of a run with all stages completed."""
     config = write_tiny_config(tmp_path_factory.mktemp("finished"))
     main(["run", str(config), "--diffusion.training.samples", "32"])
     settings = yaml.safe_load(config.read_text())
@@ -151,7 +154,7 @@ def finished(tmp_path_factory, write_tiny_config) -> Path:
 
 
 def _products(run: Path) -> dict[str, int]:
-    """What costs time to make, and when it was made."""
+    """Modification times of the files that are expensive to produce."""
     folders = ("autoencoder", "diffusion", "model", "samples")
     files = [path for folder in folders for path in (run / folder).rglob("*") if path.is_file()]
     return {str(path.relative_to(run)): os.stat(path).st_mtime_ns for path in files}
@@ -210,8 +213,8 @@ def test_mitgcm_starts_from_any_archive(tiny_config, tiny_archive, tmp_path, cap
         size,
         size,
     ]
-    output = capsys.readouterr().out
-    assert " readBinaryPrec=64," in output and " hydrogSaltFile='start_salt.bin'," in output
+    printed = capsys.readouterr().out
+    assert " readBinaryPrec=64," in printed and " hydrogSaltFile='start_salt.bin'," in printed
 
 
 def test_a_named_file_is_replaced_only_on_demand(tiny_config, tiny_archive, tmp_path):

@@ -68,7 +68,7 @@ def run_ensemble(settings: EnsembleSettings, *, directory: Path, workers: int) -
 
 def in_running_order(members: Sequence[PlannedMember], workers: int) -> list[PlannedMember]:
     """`members` so that few of `workers` wait: those whose parent was placed first come first."""
-    waiting, order = list(members), []
+    waiting, order = list(members), list[PlannedMember]()
     while waiting:
         pending = {member.name for member in waiting}
         place = {member.name: index for index, member in enumerate(order)}

@@ -1,1 +1,1 @@
-"""Autoencoders compared at equal cost."""
+"""Comparison of autoencoders at equal training cost."""

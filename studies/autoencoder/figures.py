@@ -1,4 +1,4 @@
-"""Figures that compare autoencoders, and one that shows what a single one does to a state."""
+"""Figures that compare autoencoders, and maps of a single reconstruction."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ RMSE = {
     "rmse_salinity_percent_of_total_std": "RMSE of S [% of the level's std]",
 }
 COST = "decode_vjp_gflops"
-APART = (0.05, 0.05)  # shares of an axis by which numbers must be apart to be read
+MIN_SPACING = (0.05, 0.05)  # fraction of an axis between readable labels
 LEGEND_ROWS = 18
 SEVENTH_COLOUR = "#7F7F7F"
-TARGET = 0.9  # of the truth's power, at every scale
+TARGET = 0.9  # target ratio of power, reconstruction / truth
 
 
 class Look(NamedTuple):
-    """How a variant is drawn, everywhere alike."""
+    """Colour, line style and marker of a variant in all figures."""
 
     colour: str
     line: str
@@ -45,7 +45,7 @@ class Look(NamedTuple):
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """Colour, line and marker by variant, distinct for up to 28 of them."""
+    """The look of each variant, distinct for up to 28 variants."""
     kinds = product(("-", "--", ":", "-."), (*ROW_COLOURS, SEVENTH_COLOUR))
     markers = dict(zip(("-", "--", ":", "-."), "os^D", strict=True))
     distinct = [Look(colour, line, markers[line]) for line, colour in kinds]
@@ -61,8 +61,8 @@ def frontier(variants: Metrics) -> Figure:
         _points(ax, variants, x, y)
         ax.set_ylabel(RMSE[y])
     for ax in axes[0, :-1]:
-        ax.set_xlabel("numbers in / numbers out")
-    axes[0, -1].set_xlabel("decode and gradient [GFLOP]")
+        ax.set_xlabel("compression (wet-cell values / latent values)")
+    axes[0, -1].set_xlabel("decoding and its gradient [GFLOP]")
     _legend(figure, axes[0, 0])
     figure.suptitle("Reconstruction error, compression and cost")
     return figure
@@ -72,8 +72,8 @@ def frontier(variants: Metrics) -> Figure:
 def spectra_ratios(spectra: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Figure:
     """Power of T, reconstruction / truth, by wavenumber: at the surface and near 400 m.
 
-    spectra: by variant what `evaluation.reconstruction.reconstruction_spectra` gives. Thin lines
-    part the thirds of the wavenumbers.
+    spectra: by variant the result of `evaluation.reconstruction.reconstruction_spectra`. Thin
+    lines separate the thirds of the wavenumbers.
     """
     figure, axes = new_figure(1, 2, panel=(4.2, 3.4))
     for ax, place in zip(axes[0], ("surface", "thermocline"), strict=True):
@@ -116,7 +116,7 @@ def draw_profiles(
     *,
     shown: Mapping[str, Look],
 ) -> None:
-    """Curves of `profiles` `z`, from 0 on, over `depth` `z` [m], each as `shown` says."""
+    """Draw `profiles` `z` against `depth` `z` [m], with the looks in `shown`."""
     for name, values in profiles.items():
         look = shown[name]
         ax.plot(
@@ -157,7 +157,7 @@ def reconstruction_maps(decoded: Decoded, grid: OceanGrid, *, state: int = 0) ->
 
 
 def _points(ax: Axes, variants: Metrics, x: str, y: str) -> None:
-    """One point for each variant that has both metrics, numbered where there is room."""
+    """One point for each variant with both metrics, numbered unless labels would overlap."""
     for axis, key in (("x", x), ("y", y)):
         _logarithmic(ax, axis, [row.get(key) for row in variants.values()])
     numbered: list[NDArray[np.float64]] = []
@@ -166,7 +166,7 @@ def _points(ax: Axes, variants: Metrics, x: str, y: str) -> None:
         label = f"{number} {name}"
         ax.plot(*place, look.marker, color=look.colour, label=label, linestyle="", markersize=5)
         on_axes = (ax.transData - ax.transAxes).transform(place)
-        crowded = any((np.abs(on_axes - other) < APART).all() for other in numbered)
+        crowded = any((np.abs(on_axes - other) < MIN_SPACING).all() for other in numbered)
         if np.isfinite(place).all() and not crowded:
             numbered.append(on_axes)
             at = (place[0], place[1])
@@ -174,7 +174,7 @@ def _points(ax: Axes, variants: Metrics, x: str, y: str) -> None:
 
 
 def _logarithmic(ax: Axes, axis: str, values: Sequence[float | None]) -> None:
-    """A logarithmic axis with plain numbers at powers of 2, wide enough to hold some."""
+    """A logarithmic axis with plain numbers at powers of 2."""
     known = [value for value in values if value is not None and value > 0]
     if not known:
         return
@@ -190,7 +190,7 @@ def _legend(figure: Figure, ax: Axes) -> None:
 
 
 def _nearest(levels: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The level nearest to 400 m; at the surface there is only one."""
+    """The level nearest to 400 m, or the only one at the surface."""
     return min(levels, key=lambda level: abs(level["depth_m"] - THERMOCLINE_CENTRE))
 
 

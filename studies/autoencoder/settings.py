@@ -19,36 +19,37 @@ GridSize = Annotated[int, Field(gt=0)]
 
 
 class StudySettings(Section):
-    """What a study's YAML may say. Unknown keys are refused."""
+    """Settings of a study of autoencoders."""
 
-    base: Path = Field(description="YAML of the experiment that is varied, beside this one's")
+    base: Path = Field(description="YAML of the base experiment, relative to this file")
     title: str = ""
     training_seconds: float = Field(
-        gt=0, description="processor time of each variant's training steps"
+        gt=0, description="processor time of the training steps of each variant"
     )
     cost_grid: tuple[GridSize, GridSize, GridSize] | None = Field(
-        None, description="levels, rows, columns of an all-wet grid on which to measure cost too"
+        None,
+        description="levels, rows and columns of an additional all-wet grid to measure cost on",
     )
     shown: tuple[VariantName, ...] = Field(
-        (), description="variants whose spectra and profiles are drawn; all if none is named"
+        (), description="variants in the figures of spectra and profiles; default: all"
     )
     variants: dict[VariantName, dict[str, Any]] = Field(
-        min_length=1, description="by name: settings that differ from the base's"
+        min_length=1, description="settings that differ from the base experiment, by variant"
     )
 
     @model_validator(mode="after")
-    def _shows_what_it_has(self) -> Self:
+    def _shown_variants_exist(self) -> Self:
         unknown = [name for name in self.shown if name not in self.variants]
         if unknown:
-            raise ValueError(f"shown names {', '.join(unknown)}, which are no variants")
+            raise ValueError(f"shown contains unknown variants: {', '.join(unknown)}")
         return self
 
 
 @dataclass(frozen=True)
 class CodecStudy:
-    """A study that was checked: every variant is a complete experiment.
+    """A validated study: every variant is a complete experiment.
 
-    directory: where the study's results go; each variant runs in a folder of its name in it
+    directory: holds the study's results and one run directory per variant
     """
 
     name: str
@@ -59,10 +60,10 @@ class CodecStudy:
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> CodecStudy:
-    """Read a study, merge each variant into the base experiment, and check them all.
+    """Read a study, merge each variant into the base experiment, and validate all.
 
-    `overrides` are of the study's own settings, such as `--training_seconds 60`. Raises `UserError`
-    for unknown keys or wrong values, in the study or in what a variant makes of the base.
+    overrides: settings of the study, such as `--training_seconds 60`. Raises `UserError` for
+    unknown keys or wrong values in the study or a variant.
     """
     own_settings = read_settings(path, overrides)
     settings = checked(own_settings, StudySettings, source=str(path), example=EXAMPLE)

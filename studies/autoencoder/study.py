@@ -1,9 +1,9 @@
-"""Compares designs of the autoencoder at equal training cost: `halocline study autoencoder STUDY`.
+"""Comparison of autoencoders at equal training cost: `halocline study autoencoder STUDY`.
 
-Every variant trains for the same processor time, so that what else the machine does counts little:
-the time of its training step is measured, and it gets as many samples as fit. Each is judged as
-soon as it is trained; finished variants are not repeated, and one that was interrupted goes on from
-its last checkpoint.
+The time of a training step is measured for each variant, and the number of training samples is
+chosen so that all variants train for the same processor time, which depends little on other load.
+Each variant is evaluated once trained. Finished variants are not repeated, and interrupted ones
+resume from their last checkpoint.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.errors import UserError
 from data.state import State
-from evaluation.figures import save_figure
+from evaluation.canvas import save_figure
 from evaluation.metrics import EvaluationContext
 from evaluation.provenance import provenance
 from evaluation.reconstruction import (
@@ -51,14 +51,14 @@ from training.log import write_json
 
 WARM_UP_STEPS = 2
 TIMED_STEPS = 6
-LONGEST_WARM_UP = 0.2  # of the training: a short one that only warms up learns nothing
+LONGEST_WARM_UP = 0.2  # maximum warm-up as a fraction of the training samples
 
 
 def compare(study: CodecStudy, *, split: str = "validation", only: Sequence[str] = ()) -> Path:
-    """Train and judge the variants (of the names in `only`, or all) on `split`.
+    """Train the variants and evaluate them on `split`; returns the path of study_SPLIT.json.
 
-    Writes metrics_SPLIT.json into each variant's folder at once, then study_SPLIT.json and the
-    figures of all variants that are done; returns the path of the former.
+    only: names of variants; default: all. Writes metrics_SPLIT.json in each variant's folder, then
+    study_SPLIT.json and the figures of all finished variants.
     """
     unknown = sorted(set(only) - set(study.variants))
     if unknown:
@@ -73,7 +73,7 @@ def compare(study: CodecStudy, *, split: str = "validation", only: Sequence[str]
 
 
 def run_variant(study: CodecStudy, name: str, *, split: str) -> dict[str, Any]:
-    """What metrics_SPLIT.json of a variant holds; trains and judges it if it is not there."""
+    """Train and evaluate a variant unless it is finished; returns its metrics_SPLIT.json."""
     path = _metrics_path(study, name, split)
     run, plan = at_equal_cost(study, name)
     result = _finished(study, name, split=split)
@@ -88,10 +88,10 @@ def run_variant(study: CodecStudy, name: str, *, split: str) -> dict[str, Any]:
 
 
 def at_equal_cost(study: CodecStudy, name: str) -> tuple[Run, dict[str, Any]]:
-    """A variant with as many training samples as fit into the study's time, and the plan.
+    """A variant with the number of training samples for the study's training time, and the plan.
 
-    The plan is kept in the variant's folder, so that a resumed training does not measure anew.
-    Raises `UserError` if the folder holds a variant of other settings.
+    The plan is saved in the variant's folder, so that a resumed training uses the same number.
+    Raises `UserError` if the folder belongs to a variant with other settings.
     """
     run = Run(study.variants[name])
     path = run.directory / "plan.json"
@@ -102,8 +102,8 @@ def at_equal_cost(study: CodecStudy, name: str) -> tuple[Run, dict[str, Any]]:
     if plan["settings"] != settings:
         differing = [key for key in settings if settings[key] != plan["settings"].get(key)]
         raise UserError(
-            f"{run.directory} holds a variant with other settings "
-            f"({', '.join(differing)} differ); remove it, or give the variant another name"
+            f"{run.directory} belongs to a variant with other settings "
+            f"({', '.join(differing)} differ); remove it or rename the variant"
         )
     if "training_samples" not in plan:
         plan |= _measured_plan(run, seconds=study.settings.training_seconds)
@@ -112,10 +112,9 @@ def at_equal_cost(study: CodecStudy, name: str) -> tuple[Run, dict[str, Any]]:
 
 
 def training_rate(run: Run) -> float:
-    """Samples per second of the variant's training steps, the reading of states included.
+    """Samples per second of the variant's training, including the reading of states.
 
-    The median over a few steps after a warm-up, in a folder that is then removed. Validation and
-    checkpoints do not count.
+    The median over a few steps after a warm-up, without validation and checkpoints.
     """
     batch = run.settings.autoencoder.training.batch_size
     with TemporaryDirectory() as folder:
@@ -125,7 +124,7 @@ def training_rate(run: Run) -> float:
 
 
 def with_samples(run: Run, samples: int) -> Run:
-    """The experiment with an autoencoder trained on `samples` samples; short ones warm up less."""
+    """The run with `samples` training samples of the autoencoder, and a warm-up to match."""
     warm_up = run.settings.autoencoder.training.warmup_samples
     warm_up = max(1, min(warm_up, round(LONGEST_WARM_UP * samples)))
     return _with_training(run, {"samples": samples, "warmup_samples": warm_up})
@@ -134,7 +133,7 @@ def with_samples(run: Run, samples: int) -> Run:
 def judge_variant(
     run: Run, *, split: str, cost_grid: tuple[int, int, int] | None = None
 ) -> dict[str, Any]:
-    """Metrics, profiles, spectra and worst cells of a trained codec; draws its maps."""
+    """Metrics, profiles, spectra and worst cells of a trained codec; saves its maps."""
     archive, codec = run.archive, run.codec()
     codec.check_archive(archive)
     truth = archive.read(spread_out(archive.indices(split), run.settings.evaluation.states))
@@ -153,7 +152,7 @@ def judge_variant(
 
 
 def summarise(study: CodecStudy, *, split: str) -> Path:
-    """Write study_SPLIT.json and the figures from the variants that are done."""
+    """Write study_SPLIT.json and the figures of the finished variants; returns its path."""
     results = {
         name: result
         for name in study.variants
@@ -202,14 +201,14 @@ def _measured_plan(run: Run, *, seconds: float) -> dict[str, Any]:
 
 
 def _with_training(run: Run, settings: dict[str, int]) -> Run:
-    """The experiment with other settings of the autoencoder's training."""
+    """The run with changed settings of the autoencoder's training."""
     training = run.settings.autoencoder.training.model_copy(update=settings)
     autoencoder = run.settings.autoencoder.model_copy(update={"training": training})
     return run.with_settings(autoencoder=autoencoder)
 
 
 def _trial(run: Run, directory: Path) -> Run:
-    """A few steps of the experiment in another folder, validated and saved only at the end."""
+    """A few training steps in another folder, without validation and checkpoints in between."""
     steps = WARM_UP_STEPS + TIMED_STEPS + 1
     samples = steps * run.settings.autoencoder.training.batch_size
     times = ("samples", "checkpoint_samples", "validation_samples")
@@ -255,7 +254,7 @@ def _cost(
 
 
 def _details(decoded: Decoded, codec: Codec, archive: StateArchive) -> dict[str, Any]:
-    """What the figures need; levels without ocean hold None."""
+    """Data of the figures; None at levels without ocean."""
     profiles = asdict(level_errors(decoded, codec.statistics))
     return {
         "depth_m": archive.grid.depth.tolist(),
@@ -272,7 +271,7 @@ def _details(decoded: Decoded, codec: Codec, archive: StateArchive) -> dict[str,
 
 
 def _settings(study: CodecStudy, run: Run) -> dict[str, Any]:
-    """What a variant's result depends on, as JSON holds it."""
+    """Settings that determine a variant's training, ready for JSON."""
     return {
         "autoencoder": run.settings.autoencoder.model_dump(mode="json"),
         "training_seconds": study.settings.training_seconds,
@@ -282,17 +281,17 @@ def _settings(study: CodecStudy, run: Run) -> dict[str, Any]:
 
 
 def _all_settings(study: CodecStudy, run: Run) -> dict[str, Any]:
-    """What a variant's metrics depend on: its training and how it is judged."""
-    judging = {
+    """Settings that determine a variant's metrics: of its training and of the evaluation."""
+    evaluation = {
         "states": run.settings.evaluation.states,
         "cost_grid": study.settings.cost_grid and list(study.settings.cost_grid),
         "diffusion": run.settings.diffusion.model_dump(mode="json", exclude={"training"}),
     }
-    return _settings(study, Run(study.variants[run.settings.name])) | judging
+    return _settings(study, Run(study.variants[run.settings.name])) | evaluation
 
 
 def _finished(study: CodecStudy, name: str, *, split: str) -> dict[str, Any] | None:
-    """A variant's result, if it is there and of the study's present settings."""
+    """A variant's result, None if it is missing or belongs to other settings."""
     path = _metrics_path(study, name, split)
     if not path.is_file():
         return None

@@ -1,8 +1,8 @@
-"""The Markdown tables of comparisons of autoencoders."""
+"""Markdown tables of comparisons of autoencoders."""
 
 from __future__ import annotations
 
-from evaluation.report import Column
+from evaluation.columns import Column
 from studies.markdown import Result, Table, chosen, rows_markdown
 
 GROUPS = {
@@ -37,7 +37,7 @@ GROUPS = {
 
 
 def autoencoders_table(result: Result, group: str | None) -> str:
-    """One line for each autoencoder; group: what is shown of them, "design" if None."""
+    """One line for each autoencoder; group: its quantities; default: "design"."""
     return rows_markdown(result["variants"], chosen(GROUPS, group) or GROUPS["design"])
 
 

@@ -1,1 +1,1 @@
-"""What training and sampling cost in time, operations and memory."""
+"""Cost of training and sampling in time, operations and memory."""

@@ -1,8 +1,8 @@
-"""Seconds that exact convective adjustment takes, by equation of state and share of overturning.
+"""Time of exact convective adjustment, by equation of state and share of unstable columns.
 
     halocline study cost adjustment --grid 36x800x256 --threads 1
 
-The states are float32, all wet; the columns that overturn do so at about every third interface.
+States are float32 on an all-wet grid. Unstable columns are unstable at about every third interface.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SEED = 0
 
 
 def overturning_state(grid: OceanGrid, *, percent: int) -> State:
-    """One state whose columns are stable, but for about `percent` of them, with noise added."""
+    """One state with stable columns, except for about `percent` of them, which have noise."""
     levels, rows, columns = grid.shape
     generator = torch.Generator().manual_seed(SEED)
     noise = torch.randn(2, 1, levels, rows, columns, generator=generator)
@@ -39,7 +39,7 @@ def overturning_state(grid: OceanGrid, *, percent: int) -> State:
 def adjust_cost(
     grid: OceanGrid, *, percents: Sequence[int] = PERCENT_UNSTABLE, meter: Meter
 ) -> dict[str, dict[str, float]]:
-    """Median seconds to adjust one state, for each equation of state and `percents` of columns."""
+    """Median time [s] to adjust a state, by equation of state and share of unstable columns."""
     states = {percent: overturning_state(grid, percent=percent) for percent in percents}
     return {
         name: {
@@ -63,7 +63,7 @@ def run(
     threads: int | None = None,
     output: Path | None = None,
 ) -> None:
-    """Measure on a grid and print the result as JSON."""
+    """Measure the adjustment on a grid and print the result as JSON."""
     use_threads(threads)
     shape = synthetic_grid(*parse_shape(grid), periodic_x=True)
     result: dict[str, object] = {

@@ -1,13 +1,12 @@
-"""What a state costs in latent and in data space: `halocline study cost benchmark CONFIG...`.
+"""Cost of a state in latent and in data space: `halocline study cost benchmark CONFIG...`.
 
-For the grid of each experiment the systems of `studies.cost.systems`, each unguided and guided.
-Networks are untrained and the ocean is synthetic, around a stratified profile: cost does not depend
-on the values, but for the columns that overturn, which the result counts.
+Measures the systems of `studies.cost.systems` on the grid of each experiment, unguided and guided.
+Networks are untrained and the ocean is synthetic with a stratified profile. Cost does not depend on
+the values, except through the share of unstable columns, which is part of the result.
 
-A chain is timed in its pieces: one step of each kind (unguided, and guided by each set of terms
-that acts together), and the decoding with the final adjustment, times how often it has them. All
-pieces of all systems are timed in turn, `repeats` times over, so that a disturbance of the machine
-meets them alike.
+The time of a chain is the sum over its pieces (each kind of step, and the decoding with the final
+adjustment) times the number of their occurrences. The pieces of all systems are timed in turn,
+`repeats` times, so that other load on the machine affects all systems equally.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from tqdm import tqdm
 from configs import Experiment
 from data.errors import UserError
 from data.state import State
-from evaluation.figures import save_figure
+from evaluation.canvas import save_figure
 from evaluation.metrics import overturning_columns_percent
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
@@ -44,11 +43,11 @@ from studies.cost.systems import (
 from studies.cost.training import training_cost
 from training.log import write_json
 
-Name = tuple[str, str]  # of a chain: the system, and how it is guided
+Name = tuple[str, str]  # name of a chain: system, and "unguided" or "guided"
 OUTPUT = Path("runs/benchmark.json")
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 MEMORY_CALLS = 3
-WORTHWHILE = 1.05  # a larger batch must be that much faster for the search to go on
+WORTHWHILE = 1.05  # minimum speed-up for the search to continue with larger batches
 
 
 def benchmark_grid(
@@ -56,9 +55,9 @@ def benchmark_grid(
 ) -> dict[str, Any]:
     """Costs of the experiment's systems on its grid, by system and by `unguided` and `guided`.
 
-    seconds of a state drawn alone: median, lowest and highest of the repeats; memory_MB: growth
-    beyond the networks while the dearest piece runs; states_per_second at the batch size that is
-    best; training of each space, with `training_steps` 0 not measured.
+    seconds: time of a single state, median, lowest and highest of the repeats; memory_MB: maximum
+    growth of memory beyond the networks; states_per_second: at the best batch size; training: cost
+    of both trainings, omitted if `training_steps` is 0
     """
     archive, systems = synthetic_archive(experiment), systems_of(experiment)
     chains: dict[Name, Chain] = {
@@ -81,7 +80,7 @@ def benchmark_grid(
 
 
 def timed_in_turn(chains: dict[Name, Chain], meter: Meter) -> dict[Name, dict[str, float]]:
-    """Cost of a state of each chain, their pieces timed in turn after a warm-up."""
+    """Cost of a state for each chain; all pieces are timed in turn after a warm-up."""
     pieces = {name: list(chain.pieces()) for name, chain in chains.items()}
     fixed = {name: _fixed_cost(chain, pieces[name], meter) for name, chain in chains.items()}
     rounds = [
@@ -95,7 +94,7 @@ def timed_in_turn(chains: dict[Name, Chain], meter: Meter) -> dict[Name, dict[st
 
 
 def best_batch(chain: Chain, meter: Meter) -> dict[str, float]:
-    """States per second at the best batch size; larger ones are tried until they do not pay."""
+    """States per second at the best batch size; the search stops when larger ones do not help."""
     best = {"states_per_second": 0.0}
     for batch in BATCHES:
         parts = list(Chain(chain.pipeline, chain.guide, chain.steps, chain.adjusts, batch).pieces())
@@ -107,7 +106,7 @@ def best_batch(chain: Chain, meter: Meter) -> dict[str, float]:
 
 
 def _seconds(pieces: Sequence[Piece], meter: Meter) -> float:
-    """Wall time of a chain, from one call of each of its pieces."""
+    """Wall time of a chain [s] from one call of each piece."""
     return sum(piece.count * meter.seconds(piece.call) for piece in pieces)
 
 
@@ -120,7 +119,7 @@ def _median_and_range(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def _fixed_cost(chain: Chain, pieces: Sequence[Piece], meter: Meter) -> dict[str, float]:
-    """What does not vary from run to run; the calls warm the chain up too."""
+    """Operations, memory and sizes, which do not vary between repeats; warms up the chain."""
     gflop = 0.0
     for piece in pieces:
         with FlopCounterMode(display=False) as counter:
@@ -137,14 +136,14 @@ def _fixed_cost(chain: Chain, pieces: Sequence[Piece], meter: Meter) -> dict[str
 
 
 def _memory_MB(piece: Piece, meter: Meter) -> float:
-    """The lowest of some calls: memory that the allocator holds back counts as growth."""
+    """Minimum over several calls, because memory retained by the allocator counts as growth."""
     return min(meter.peak_memory_growth(piece.call) for _ in range(MEMORY_CALLS))
 
 
 def _trainings(
     systems: dict[str, Experiment], archive: SyntheticArchive, steps: int
 ) -> dict[str, dict[str, dict[str, float | str]]]:
-    """Cost of training steps of the two spaces, one state at a time."""
+    """Cost of training steps in both spaces with batches of one state."""
     return {
         name: training_cost(one_at_a_time(systems[name]), archive, steps=steps)
         for name in tqdm((LATENT, DATA_SPACE), desc="training", unit="space")
@@ -153,7 +152,7 @@ def _trainings(
 
 @torch.no_grad()
 def _overturning(chain: Chain, archive: SyntheticArchive) -> float:
-    """Share of columns that overturn in what the untrained codec decodes of noise [%]."""
+    """Share of unstable columns in a state decoded from noise by the untrained codec [%]."""
     shape = (1, *chain.pipeline.codec.latent_shape)
     noise = torch.randn(shape, generator=member_generator(0, 0)).to(chain.pipeline.device)
     state: State = chain.pipeline.codec.decode(noise)
@@ -169,26 +168,23 @@ def benchmark(
     device: str,
     output: Path,
 ) -> None:
-    """Measure every experiment and add it to the JSON file `output`, beside what that holds.
-
-    A figure of all that it holds is drawn beside it.
-    """
-    held = json.loads(output.read_text()) if output.is_file() else {"benchmarks": {}}
+    """Measure every experiment, add it to the JSON file `output`, and save a figure of all."""
+    content = json.loads(output.read_text()) if output.is_file() else {"benchmarks": {}}
     for experiment in experiments:
         grid = "x".join(map(str, synthetic_archive(experiment).grid.shape))
         result = benchmark_grid(
             experiment, repeats=repeats, training_steps=training_steps, device=device
         )
-        held["benchmarks"][f"{experiment.name} {grid}"] = result | {
+        content["benchmarks"][f"{experiment.name} {grid}"] = result | {
             "title": experiment.title,
             "grid": grid,
             "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU",
             "threads": torch.get_num_threads(),
             "repeats": repeats,
         }
-        held |= {"kind": "benchmark", "provenance": provenance(seeds={})}
-        write_json(output, held)
-        save_figure(cost_by_resolution(held["benchmarks"]), output.with_suffix(".png"))
+        content |= {"kind": "benchmark", "provenance": provenance(seeds={})}
+        write_json(output, content)
+        save_figure(cost_by_resolution(content["benchmarks"]), output.with_suffix(".png"))
 
 
 def run(
@@ -202,15 +198,15 @@ def run(
 ) -> None:
     """Measure the experiments and add them to the JSON file `output`.
 
-    Raises `UserError` for what cannot be measured.
+    Raises `UserError` for invalid options.
     """
     if repeats < 1 or training_steps < 0:
         raise UserError(
-            f"found --repeats {repeats} and --training-steps {training_steps}; give at least 1 "
-            "round, and 0 or more training steps"
+            f"--repeats is {repeats} and must be at least 1; --training-steps is "
+            f"{training_steps} and must be at least 0"
         )
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("--device cuda was asked for and there is no GPU here; leave it out")
+        raise UserError("--device cuda needs a GPU, and none is available")
     use_threads(threads)
     benchmark(
         experiments, repeats=repeats, training_steps=training_steps, device=device, output=output

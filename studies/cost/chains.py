@@ -1,4 +1,4 @@
-"""Sampling chains in pieces that can be measured one by one."""
+"""Sampling chains in pieces that can be measured separately."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNGUIDED, GUIDED = "unguided", "guided"
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a chain that can be called on its own, and how often a chain has it."""
+    """A part of a chain that can be called alone, and the number of its occurrences."""
 
     call: Callable[[], object]
     count: int
@@ -34,7 +34,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Chain:
-    """A way to draw states, `batch` at a time, in pieces."""
+    """A sampling chain for `batch` states, in pieces."""
 
     pipeline: StatePipeline
     guide: SteeringGuide | None
@@ -43,7 +43,7 @@ class Chain:
     batch: int = 1
 
     def pieces(self) -> Iterator[Piece]:
-        """One step of each kind, and the decoding with the adjustment."""
+        """One step of each kind, and the decoding with the final adjustment."""
         generators = [member_generator(0, member) for member in range(self.batch)]
         shape = (self.batch, *self.pipeline.codec.latent_shape)
         sample = torch.randn(shape, generator=generators[0]).to(self.pipeline.device)
@@ -52,7 +52,7 @@ class Chain:
         yield Piece(partial(self._finish, sample, self.pipeline.codec.grid), 1)
 
     def steps_alike(self) -> dict[int, int]:
-        """One step of each kind by its number, with how many steps of the chain are like it."""
+        """Index of the first step of each kind, with the number of such steps in the chain."""
         kinds = [tuple(map(id, terms)) for terms in self._terms_by_step()]
         return {kinds.index(kind): count for kind, count in Counter(kinds).items()}
 
@@ -74,7 +74,7 @@ class Chain:
 
     @property
     def guided_steps(self) -> int:
-        """How many of the chain's steps are guided."""
+        """Number of guided steps."""
         return sum(bool(terms) for terms in self._terms_by_step())
 
     def _terms_by_step(self) -> list[list[WeightedTerm]]:
@@ -85,7 +85,7 @@ class Chain:
 
 
 def chains_of(experiment: Experiment, archive: SyntheticArchive, device: str) -> dict[str, Chain]:
-    """The experiment's chain without and with its guidance, on one pair of networks."""
+    """The experiment's chain without and with guidance, with the same networks."""
     pipeline = untrained_pipeline(experiment, archive).to(device)
     climatology = partial(synthetic_climatology, archive)
     guide = build_guide(experiment.guidance, ocean_of(pipeline.codec, climatology=climatology))

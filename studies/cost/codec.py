@@ -1,9 +1,10 @@
-"""What an autoencoder costs: seconds, memory and operations of encoding, decoding and its gradient.
+"""Cost of an autoencoder: time, memory and operations of encoding, decoding and its gradient.
 
-Guidance decodes and backpropagates in every guided step, so a decoder is judged by one decode with
-its vector-Jacobian product beside one forward pass of the data-space network on the same grid.
-`halocline study cost codec CONFIG --grid 36x800x256` measures the design of an experiment,
-untrained, on an all-wet grid of any size.
+    halocline study cost codec CONFIG --grid 36x800x256
+
+measures the untrained codec of an experiment on an all-wet grid. Guided steps decode and
+backpropagate, so a decoding with its vector-Jacobian product is compared with one forward pass of
+the data-space network on the same grid.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from studies.cost.synthetic import SyntheticArchive, parse_shape, synthetic_grid
 from studies.cost.systems import in_data_space
 from training.log import print_json
 
-TIMESTEP = 500.0  # any: the cost does not depend on it
+TIMESTEP = 500.0  # arbitrary; the cost does not depend on it
 
 
 def codec_cost(codec: Codec, state: State, *, repeats: int = 3) -> dict[str, float]:
-    """Cost of `codec` per state, for the one `state` given; the codec's parameters are frozen.
+    """Cost of `codec` for the first of `state`; freezes the parameters of the codec.
 
-    Seconds are medians of `repeats` after a warm-up, with `threads` threads. Memory [MB] is the
-    growth of the resident memory of the process (on a GPU, of what torch allocates) up to the peak
-    of a call; NaN where the system does not tell. GFLOPs count matrix products and convolutions, 2
-    for each multiplication and addition. The VJP is the gradient of the sum of all decoded numbers
-    with respect to the latents, taken as guidance takes it, in strips.
+    Seconds are medians of `repeats` calls after a warm-up, with `threads` threads. Memory [MB] is
+    the growth to the peak of a call, of the resident memory of the process or of allocated GPU
+    memory; NaN if unavailable. GFLOPs count matrix products and convolutions, with 2 per
+    multiply-add. The VJP is the gradient of the sum of all decoded values with respect to the
+    latents, computed in strips as in guidance.
     """
     codec.eval().requires_grad_(False)
     meter = Meter(repeats, str(codec.grid_depth.device))
@@ -55,12 +56,12 @@ def codec_cost(codec: Codec, state: State, *, repeats: int = 3) -> dict[str, flo
 
 
 def decode_gradient(decoder: Decoder, latents: Tensor) -> Tensor:
-    """Gradient `b c h w` of the sum of all decoded numbers with respect to the latents."""
+    """Gradient `b c h w` of the sum of all decoded values with respect to the latents."""
     return energy_and_gradient([SUM], latents, decoder)[1]
 
 
 class _Sum:
-    """The sum of all numbers of a state, per sample: an energy that costs nothing of its own."""
+    """The sum of all values of a state, per sample: an energy of negligible cost."""
 
     def __call__(self, state: State) -> Tensor:
         fields = (state.temperature, state.salinity, state.sea_level)
@@ -82,11 +83,11 @@ def grid_cost(
     meter: Meter = PLAIN_METER,
     data_space: bool = True,
 ) -> dict[str, float]:
-    """Cost of the experiment's codec design, untrained, on an all-wet grid of `shape` `z y x`.
+    """Cost of the experiment's untrained codec on an all-wet grid of `shape` `z y x`.
 
-    `codec_cost`, and in the same run: a guided latent step (one forward pass of the experiment's
-    denoiser, one decode with its VJP), and with `data_space` one forward pass and one guided step
-    of the data-space network (block channels 64, 64, 128, 128), and the latent's ratios to them.
+    Includes `codec_cost`, a guided latent step (one forward pass of the denoiser and one decoding
+    with its VJP), and with `data_space` also a forward pass and a guided step of the data-space
+    network (block channels 64, 64, 128, 128), with the ratios of latent to data space.
     """
     grid = synthetic_grid(*shape, periodic_x=periodic_x)
     archive = SyntheticArchive(grid, has_sea_level=sea_level)
@@ -103,7 +104,7 @@ def grid_cost(
 
 
 def data_space_cost(experiment: Experiment, archive: Archive, *, meter: Meter) -> dict[str, float]:
-    """One forward pass and one guided step of the data-space network on the archive's grid."""
+    """Cost of a forward pass and of a guided step of the data-space network."""
     plain = in_data_space(experiment)
     codec = Run(plain).untrained_codec(archive).to(meter.device)
     unet = build_denoiser(plain.diffusion, codec).to(meter.device)
@@ -119,7 +120,7 @@ def data_space_cost(experiment: Experiment, archive: Archive, *, meter: Meter) -
 
 
 def guided_step_cost(unet: UNet2DModel, codec: Codec, *, meter: Meter) -> dict[str, float]:
-    """One forward pass of the denoiser, then the gradient of one decode; without the scheduler."""
+    """Cost of a forward pass of the denoiser and the gradient of a decoding."""
     unet.to(meter.device).eval().requires_grad_(False)
     codec.eval().requires_grad_(False)
     maps, latents = codec.static_maps, torch.randn(1, *codec.latent_shape, device=meter.device)
@@ -141,7 +142,7 @@ def _million_parameters(network: nn.Module) -> float:
 
 
 def _ratios(cost: dict[str, float]) -> dict[str, float]:
-    memory = cost["data_space_guided_step_memory_MB"]  # 0 where too little to be measured
+    memory = cost["data_space_guided_step_memory_MB"]  # 0 if too small to measure
     return {
         "decode_vjp_per_data_space_forward": (
             cost["decode_vjp_seconds"] / cost["data_space_forward_seconds"]
@@ -163,7 +164,7 @@ def run(
     threads: int | None = None,
     output: Path | None = None,
 ) -> None:
-    """Measure an experiment's design on a grid and print the result as JSON."""
+    """Measure the codec of an experiment on a grid and print the result as JSON."""
     use_threads(threads)
     cost = grid_cost(
         experiment,
@@ -172,5 +173,5 @@ def run(
         periodic_x=not closed,
         meter=Meter(repeats, device),
     )
-    made_by = provenance(seeds={})
-    print_json({"kind": "codec_cost", "grid": grid, "cost": cost, "provenance": made_by}, output)
+    origin = provenance(seeds={})
+    print_json({"kind": "codec_cost", "grid": grid, "cost": cost, "provenance": origin}, output)

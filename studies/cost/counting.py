@@ -1,4 +1,4 @@
-"""FLOPs and memory of a call, counted on any device: on the meta device nothing is computed."""
+"""FLOPs and memory of a call, counted on any device, including the meta device."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def counted(call: Callable[[], object]) -> tuple[float, float]:
-    """GFLOP of a call, and the largest sum of tensors that it made and that exist at a time [MB].
+    """GFLOP of a call, and the peak memory of the tensors created by it [MB].
 
-    FLOPs are those of matrix products, convolutions and attention, 2 for each multiplication and
-    addition.
+    FLOPs are those of matrix products, convolutions and attention, with 2 per multiply-add.
     """
     with FlopCounterMode(display=False) as flops, LiveMemory() as memory, FlashAttention():
         call()
@@ -26,9 +25,9 @@ def counted(call: Callable[[], object]) -> tuple[float, float]:
 
 
 class LiveMemory(TorchDispatchMode):
-    """Follows the bytes of all tensors that are made within it and still exist, and their `peak`.
+    """Tracks the memory of live tensors created within this context, and its `peak` [bytes].
 
-    On any device; what was there before does not count.
+    Works on any device. Tensors from outside the context do not count.
     """
 
     def __init__(self) -> None:
@@ -36,18 +35,18 @@ class LiveMemory(TorchDispatchMode):
         self.peak, self._live, self._sizes = 0, 0, dict[int, int]()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        self._meet((args, kwargs), new=False)
+        self._track((args, kwargs), new=False)
         result = func(*args, **(kwargs or {}))
-        self._meet(result, new=True)
+        self._track(result, new=True)
         return result
 
-    def _meet(self, tensors: object, *, new: bool) -> None:
+    def _track(self, tensors: object, *, new: bool) -> None:
         for tensor in tree_leaves(tensors):
             if not isinstance(tensor, Tensor):
                 continue
             storage = tensor.untyped_storage()
             key = storage._cdata
-            if key not in self._sizes:  # else a view
+            if key not in self._sizes:  # otherwise a view
                 self._sizes[key] = storage.nbytes() if new else 0
                 self._live += self._sizes[key]
                 self.peak = max(self.peak, self._live)
@@ -58,7 +57,7 @@ class LiveMemory(TorchDispatchMode):
 
 
 class FlashAttention(TorchFunctionMode):
-    """On the meta device attention by the kernel that GPUs have, not by a matrix of all pairs."""
+    """Uses the flash-attention kernel on the meta device, as on GPUs, not the full matrix."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if func is F.scaled_dot_product_attention and args[0].is_meta:

@@ -1,4 +1,4 @@
-"""The figures of the benchmark: what a state costs, by the size of the ocean."""
+"""The figure of the benchmark: cost of a state by size of the grid."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from matplotlib.ticker import NullFormatter
 from evaluation.canvas import ROW_COLOURS, new_figure, styled
 
 QUANTITIES = {
-    "seconds": "one state [s]",
+    "seconds": "time per state [s]",
     "memory_MB": "memory beyond the networks [MB]",
-    "states_per_second": "states per second, best batch",
+    "states_per_second": "states per second at the best batch size",
 }
 LINES = {"unguided": "o--", "guided": "s-"}
 
 
 @styled
 def cost_by_resolution(benchmarks: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Seconds, memory and throughput of every system against the number of cells.
+    """Time, memory and throughput of every system against the number of cells.
 
     benchmarks: by experiment and grid, as `studies.cost.benchmark` writes them
     """
@@ -34,7 +34,7 @@ def cost_by_resolution(benchmarks: Mapping[str, Mapping[str, Any]]) -> Figure:
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.set_xlabel("cells of the grid")
+        ax.set_xlabel("number of grid cells")
         ax.set_ylabel(title)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
@@ -44,7 +44,7 @@ def cost_by_resolution(benchmarks: Mapping[str, Mapping[str, Any]]) -> Figure:
 def _lines(
     ax: Axes, sizes: list[Mapping[str, Any]], system: str, quantity: str, colour: str
 ) -> None:
-    """A system's values on all grids, unguided dashed with circles, guided solid with squares."""
+    """Values of a system on all grids: unguided dashed with circles, guided solid with squares."""
     for how, style in LINES.items():
         points = [
             (one["cells"], one["systems"][system][how][quantity])

@@ -1,15 +1,14 @@
-"""How cost and memory grow with the grid, on paper: `halocline study cost growth CONFIG`.
+"""Scaling of operations and memory with the grid: `halocline study cost growth CONFIG`.
 
-The experiment's networks, and those of the same sampler in data space, are built on torch's meta
-device, where tensors have shapes and no numbers, and run there: so grids can be counted that fit
-into no memory. All cells are taken as wet.
+The networks of the experiment and of the data-space sampler run on torch's meta device, where
+tensors have shapes but no values, so that grids larger than any memory can be counted. All cells
+are wet.
 
-FLOPs are those of matrix products, convolutions and attention, 2 for each multiplication and
-addition. Memory is the largest sum of tensors that exist at a time beyond networks, grid and
-statistics, in float32: a lower bound, to which allocators and convolutions add work space.
-Attention is counted as flash attention, which keeps no matrix of all pairs. What guidance judges a
-decoded strip by, the loss terms of the autoencoder and the final adjustment have no such products
-and take time in proportion to the cells; they are left out.
+FLOPs are those of matrix products, convolutions and attention, with 2 per multiply-add. Memory is
+the peak of live float32 tensors beyond networks, grid and statistics. It is a lower bound, because
+allocators and convolutions need additional work space. Attention is counted as flash attention.
+Guidance terms, loss terms of the autoencoder and the final adjustment have no such products and
+scale linearly with the cells; they are excluded.
 """
 
 from __future__ import annotations
@@ -48,18 +47,18 @@ Shape = tuple[int, int, int]
 
 GRIDS = ("36x199x62", "36x797x242", "36x3059x4322")  # DINO at 1 and 1/4 degree; 1/12 degree, global
 WITHOUT_ATTENTION = f"{LATENT} without attention"
-NUMBER = 4  # bytes of a float32
-COPIES_IN_TRAINING = 5  # of each parameter: itself, gradient, two moments, running average
+FLOAT_BYTES = 4
+COPIES_IN_TRAINING = 5  # per parameter: value, gradient, two moments, running average
 GROWING = ("gflop_unguided", "gflop_guided", "memory_guided_MB")
 
 
 def growth(experiment: Experiment, shapes: Sequence[Shape]) -> dict[str, dict[str, Any]]:
-    """Costs of the systems of `systems_on_paper` on each grid, `z y x`, by grid and system.
+    """Costs of `counted_systems` on each grid `z y x`, by grid and system.
 
-    Of each but the first grid also the exponents of what is `GROWING` against the number of cells
-    since the grid before.
+    From the second grid on, includes the exponents of the `GROWING` quantities with the number of
+    cells, relative to the previous grid.
     """
-    systems = systems_on_paper(experiment)
+    systems = counted_systems(experiment)
     result: dict[str, dict[str, Any]] = {
         "x".join(map(str, shape)): {
             "cells": prod(shape),
@@ -75,8 +74,8 @@ def growth(experiment: Experiment, shapes: Sequence[Shape]) -> dict[str, dict[st
     return result
 
 
-def systems_on_paper(experiment: Experiment) -> dict[str, Experiment]:
-    """The experiment, with and without the attention that it may have, and in data space."""
+def counted_systems(experiment: Experiment) -> dict[str, Experiment]:
+    """The experiment, the experiment without attention if it has any, and in data space."""
     plain = experiment.diffusion.model_copy(update={"attention": False})
     without = {WITHOUT_ATTENTION: experiment.model_copy(update={"diffusion": plain})}
     return (
@@ -87,14 +86,18 @@ def systems_on_paper(experiment: Experiment) -> dict[str, Experiment]:
 
 
 def costs_on(experiment: Experiment, shape: Shape) -> dict[str, float]:
-    """Of a state alone: sampling it, training with it, and what networks and grid hold."""
+    """Operations and memory of sampling and training with one state, and of networks and grid."""
     pipeline = meta_pipeline(experiment, shape)
     with torch.device("meta"):
-        return _held(pipeline) | _sampling(experiment, pipeline) | _training(experiment, pipeline)
+        return (
+            _persistent(pipeline)
+            | _sampling(experiment, pipeline)
+            | _training(experiment, pipeline)
+        )
 
 
 def meta_pipeline(experiment: Experiment, shape: Shape) -> StatePipeline:
-    """The experiment's networks on a grid `z y x`, without numbers."""
+    """The experiment's networks on a grid `z y x` on the meta device."""
     levels, rows, columns = shape
     benchmark = experiment.benchmark
     ocean = {
@@ -116,7 +119,7 @@ def meta_pipeline(experiment: Experiment, shape: Shape) -> StatePipeline:
 
 
 def guided_steps(experiment: Experiment, pipeline: StatePipeline) -> int:
-    """How many of a chain's steps are guided."""
+    """Number of guided steps of a chain."""
     settings, steps = experiment.guidance, experiment.sampling.steps
     terms = [WeightedTerm(_nothing, term.weight, term) for term in settings.terms]
     guide = EstimateGuide(terms, settings)
@@ -125,40 +128,44 @@ def guided_steps(experiment: Experiment, pipeline: StatePipeline) -> int:
 
 
 def in_strips(codec: Codec, call: Callable[[Decoder], object]) -> tuple[float, float]:
-    """`counted` of what goes through a decoder's strips one after the other.
+    """`counted` of a call that decodes strip by strip.
 
-    Inner strips are alike: what the second of two adds is what each adds.
+    Inner strips have equal cost, so the cost of all follows from those of one and of two strips.
     """
     one, two = (counted(partial(call, SomeStrips(codec, count))) for count in (1, 2))
     strip = codec.strips(1)[0]
-    further = codec.latent_shape[1] / (strip.last - strip.first) - 1
-    return one[0] + further * (two[0] - one[0]), two[1]
+    remaining = codec.latent_shape[1] / (strip.last - strip.first) - 1
+    return one[0] + remaining * (two[0] - one[0]), two[1]
 
 
 @dataclass(frozen=True)
 class SomeStrips:
-    """A decoder that has but `count` of a codec's strips, from the middle."""
+    """A decoder restricted to `count` strips from the middle of a codec."""
 
     codec: Codec
     count: int
 
     def strips(self, batch: int) -> Sequence[Any]:
+        """The strips in the middle."""
         strips = self.codec.strips(batch)
         middle = (len(strips) - 1) // 2
         return strips[middle : middle + self.count]
 
     def features(self, latents: Tensor) -> Features:
+        """As the codec's."""
         return self.codec.features(latents)
 
     def cut(self, features: Features, strip: Any) -> Features:
+        """As the codec's."""
         return self.codec.cut(features, strip)
 
     def decode_strip(self, cut: Features, strip: Any) -> State:
+        """As the codec's."""
         return self.codec.decode_strip(cut, strip)
 
 
-def _held(pipeline: StatePipeline) -> dict[str, float]:
-    """What exists in any case: parameters, fields of grid and statistics, cached latents."""
+def _persistent(pipeline: StatePipeline) -> dict[str, float]:
+    """Persistent memory: parameters, fields of grid and statistics, cached latents."""
     codec = pipeline.codec
     networks = (pipeline.unet, codec)
     parameters = sum(p.numel() for network in networks for p in network.parameters())
@@ -172,32 +179,33 @@ def _held(pipeline: StatePipeline) -> dict[str, float]:
 
 
 def _sampling(experiment: Experiment, pipeline: StatePipeline) -> dict[str, float]:
-    """Unguided: each step asks the denoiser, and the last estimate is decoded.
+    """Cost of sampling a state without and with guidance.
 
-    Guided steps decode and backpropagate through the decoder too.
+    Each step calls the denoiser, and the last estimate is decoded. Guided steps also decode and
+    backpropagate through the decoder.
     """
     codec, steps = pipeline.codec, experiment.sampling.steps
     latents, maps = torch.zeros(1, *codec.latent_shape), codec.static_maps
     with torch.no_grad():
         step = counted(lambda: predict(pipeline.unet, latents, TIMESTEP, maps))
         decode = in_strips(codec, lambda decoder: energy_of([SUM], latents, decoder))
-    pull = in_strips(codec, lambda decoder: decode_gradient(decoder, latents))
+    gradient = in_strips(codec, lambda decoder: decode_gradient(decoder, latents))
     guided = guided_steps(experiment, pipeline)
     unguided_gflop = steps * step[0] + decode[0]
-    state = 2 * _megabytes(codec.statistics.mean.numel())  # its strips, and what they are joined to
+    state = 2 * _megabytes(codec.statistics.mean.numel())  # the strips and the joined state
     unguided_memory = max(step[1], decode[1] + state)
     return {
         "steps": float(steps),
         "guided_steps": float(guided),
         "gflop_unguided": unguided_gflop,
-        "gflop_guided": unguided_gflop + guided * experiment.guidance.inner_steps * pull[0],
+        "gflop_guided": unguided_gflop + guided * experiment.guidance.inner_steps * gradient[0],
         "memory_unguided_MB": unguided_memory,
-        "memory_guided_MB": max(unguided_memory, pull[1]),
+        "memory_guided_MB": max(unguided_memory, gradient[1]),
     }
 
 
 def _training(experiment: Experiment, pipeline: StatePipeline) -> dict[str, float]:
-    """Of a sample, forward and backward; the memory holds the gradients too."""
+    """Cost of a forward and backward pass per sample; memory includes the gradients."""
     codec = pipeline.codec
     result = _named("diffusion", counted(lambda: _denoise_and_learn(experiment, pipeline)))
     if isinstance(codec, VolumeCodec):
@@ -221,7 +229,7 @@ def _denoise_and_learn(experiment: Experiment, pipeline: StatePipeline) -> None:
 
 
 def _reconstruct_and_learn(codec: VolumeCodec, *, decodings: int) -> None:
-    """Encode a state, decode it so many times, as the loss does it, and backpropagate."""
+    """Encode a state, decode it `decodings` times as in the loss, and backpropagate."""
     codec.train().requires_grad_()
     channels, rows, columns = codec.statistics.mean.shape
     state = State.from_channels(
@@ -247,15 +255,15 @@ def _channels(experiment: Experiment, shape: Shape) -> int:
 
 
 def _megabytes(numbers: float) -> float:
-    return NUMBER * numbers / 1e6
+    return FLOAT_BYTES * numbers / 1e6
 
 
 def _nothing(state: State) -> Tensor:
-    raise AssertionError("asked when it acts, not for what")
+    raise AssertionError("this term only defines when guidance acts")
 
 
 def run(experiment: Experiment, *, grid: Sequence[str] = GRIDS, output: Path | None = None) -> None:
-    """Count an experiment's costs on grids and print them as JSON."""
+    """Count the costs of an experiment on grids and print them as JSON."""
     result = {
         "growth": growth(experiment, [parse_shape(text) for text in grid]),
         "kind": "growth",

@@ -1,10 +1,10 @@
-"""Seconds that sampling one state takes, unguided and with each way to guide.
+"""Time to sample one state, unguided and with each guidance method.
 
     halocline study cost guidance configs/dino_quarter.yaml --grid 36x800x256 --threads 1
 
-Whole chains of untrained networks of the experiment's design on an all-wet grid, around a
-stratified profile. `--noise` sets how much they decode around it, and with it how many columns
-overturn, on which the cost of the exact adjustment depends; the result says how many do.
+Runs complete chains with untrained networks of the experiment on an all-wet grid. `--noise` is the
+standard deviation of the decoded temperature around a stratified profile. It determines the share
+of unstable columns, on which the cost of exact adjustment depends and which is part of the result.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import NOISE, SyntheticArchive, parse_shape, synthetic_grid
 from training.log import print_json
 
-# Settings of the section guidance, laid over the experiment's own.
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS: dict[str, dict[str, Any]] = {  # changes to the section guidance of the experiment
     "as configured": {},
     "every third step": {"every": 3},
     "from 0.25 of the time on": {"start": 0.25},
@@ -55,10 +54,10 @@ def guidance_cost(
     variants: dict[str, dict[str, Any]] = VARIANTS,
     meter: Meter,
 ) -> dict[str, Any]:
-    """Median seconds of chains on the archive's grid, their guided steps, and ratios to unguided.
+    """Median time of chains on the archive's grid, their guided steps, and ratios to unguided.
 
-    Last, the seconds of the exact adjustment, which the chains do not contain. Also the share of
-    columns that overturn [%] in an unguided sample.
+    Includes the time of exact adjustment, which is not part of the chains, and the share of
+    unstable columns in an unguided sample [%].
     """
     pipeline = untrained_pipeline(experiment, archive).to(meter.device)
     eos = equation_of_state(archive.equation_of_state)
@@ -76,37 +75,43 @@ def guidance_cost(
         settings = GuidanceSettings.model_validate(experiment.guidance.model_dump() | changes)
         guide = build_guide(settings, ocean)
         guided_steps[name] = sum(guide.acts_at(pipeline.place(k)) for k in range(steps))
-        draw(guide)  # compiles what the constraint needs
+        draw(guide)  # warm-up: compiles the constraint
         seconds[name] = meter.median_seconds(partial(draw, guide))
     seconds["exact adjustment at the end"] = meter.median_seconds(
         lambda: adjust(unguided, eos=eos, grid=archive.grid)
     )
     return {
         "overturning_columns_percent": overturning_columns_percent(unguided, archive.grid, eos),
-        "chains": {
-            name: {
-                "seconds": taken,
-                "guided_steps": float(guided_steps.get(name, 0)),
-                "ratio_to_unguided": taken / seconds["unguided"],
-            }
-            for name, taken in seconds.items()
-        },
+        "chains": _chain_rows(seconds, guided_steps),
+    }
+
+
+def _chain_rows(
+    seconds: dict[str, float], guided_steps: dict[str, int]
+) -> dict[str, dict[str, float]]:
+    return {
+        name: {
+            "seconds": taken,
+            "guided_steps": float(guided_steps.get(name, 0)),
+            "ratio_to_unguided": taken / seconds["unguided"],
+        }
+        for name, taken in seconds.items()
     }
 
 
 def synthetic_climatology(archive: Archive) -> Climatology:
-    """What guides must know of the data, from two of the archive's states."""
+    """Climatology from two of the archive's states."""
     eos = equation_of_state(archive.equation_of_state)
     return climatology([archive.read([0, 1])], grid=archive.grid, eos=eos)
 
 
 def untrained_pipeline(experiment: Experiment, archive: Archive) -> StatePipeline:
-    """The networks and the scheduler that the experiment describes, on the archive's grid."""
+    """The untrained networks and the scheduler of the experiment on the archive's grid."""
     return pipeline_around(Run(experiment).untrained_codec(archive), experiment)
 
 
 def pipeline_around(codec: Codec, experiment: Experiment) -> StatePipeline:
-    """The experiment's sampler of the codec's latents, with an untrained denoiser."""
+    """The experiment's sampler for a codec, with an untrained denoiser."""
     unet = build_denoiser(experiment.diffusion, codec)
     codec, unet = (network.eval().requires_grad_(False) for network in (codec, unet))
     pipeline = Run(experiment).pipeline_around(unet, codec)
@@ -125,9 +130,9 @@ def run(
     threads: int | None = None,
     output: Path | None = None,
 ) -> None:
-    """Measure an experiment's design on a grid and print the result as JSON.
+    """Measure the chains of an experiment on a grid and print the result as JSON.
 
-    Raises `UserError` for a method that is none of `VARIANTS`.
+    Raises `UserError` for a method that is not in `VARIANTS`.
     """
     unknown = sorted(set(only) - set(VARIANTS))
     if unknown:

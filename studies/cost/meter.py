@@ -1,4 +1,4 @@
-"""Measures calls: wall time, growth of memory and operations, on a CPU or a GPU."""
+"""Measures wall time, memory growth and operations of calls on a CPU or GPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Meter:
-    """Measures calls on `device`: `repeats` timed ones after a warm-up, and one for memory."""
+    """Measures calls on `device`, with `repeats` timed calls after a warm-up."""
 
     repeats: int = 3
     device: str = "cpu"
@@ -31,11 +31,10 @@ class Meter:
         return {"seconds": seconds, "memory_MB": memory, "gflops": counter.get_total_flops() / 1e9}
 
     def peak_memory_growth(self, call: Callable[[], object]) -> float:
-        """Growth of memory to its peak while `call` runs [MB], NaN where it cannot be read.
+        """Growth of memory to its peak during `call` [MB], NaN if unavailable.
 
-        Of the process: Linux keeps the peak of its resident memory and lets it be reset; freed
-        memory is first given back to the system, so that it does not hide what the call needs.
-        On a GPU: of what torch has allocated.
+        On a CPU this is the resident memory of the process, whose peak Linux allows to reset; freed
+        memory is first returned to the system. On a GPU it is the memory allocated by torch.
         """
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -53,7 +52,7 @@ class Meter:
         return self.device.startswith("cuda")
 
     def seconds(self, call: Callable[[], object]) -> float:
-        """Wall time of one call."""
+        """Wall time of one call [s]."""
         self._synchronise()
         start = time.perf_counter()
         call()
@@ -61,7 +60,7 @@ class Meter:
         return time.perf_counter() - start
 
     def median_seconds(self, call: Callable[[], object]) -> float:
-        """Seconds of a call, the median of `repeats` without a warm-up."""
+        """Median wall time of `repeats` calls [s], without a warm-up."""
         return median(self.seconds(call) for _ in range(self.repeats))
 
     def _synchronise(self) -> None:
@@ -73,13 +72,13 @@ PLAIN_METER = Meter()
 
 
 def use_threads(threads: int | None) -> None:
-    """Let torch use `threads` threads; None keeps its own choice."""
+    """Set the number of torch threads; None keeps the default."""
     if threads:
         torch.set_num_threads(threads)
 
 
 def _reset_peak() -> bool:
-    """Set the kernel's peak of resident memory to its present value; whether that worked."""
+    """Reset the peak of resident memory to its current value; returns False if unsupported."""
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")

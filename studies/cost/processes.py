@@ -1,13 +1,12 @@
-"""Training and sampling with the work split over processes: samples and states per second.
+"""Throughput of training and sampling with several processes.
 
     halocline study cost processes CONFIG --processes 1 2 [--section.key value ...]
 
-launches itself with each number of CPU processes by `accelerate launch`, each of one thread or of
-`--threads`. Without `--processes` it measures in the processes that it was itself launched with, on
-GPUs as well. Networks are untrained and the ocean is synthetic, on the experiment's grid. A step of
-training is shared: each process takes its part of the same batch, and gradients are averaged. In
-sampling each process draws batches of its own; exact adjustment, which the main process does
-afterwards, is not in it.
+launches itself with each number of CPU processes by `accelerate launch`, with one thread or
+`--threads` each. Without `--processes` it measures in the current processes, on CPUs or GPUs.
+Networks are untrained, and the ocean is synthetic on the experiment's grid. In training, processes
+share each batch and average their gradients. In sampling, each process generates its own batches;
+the exact adjustment by the main process is excluded.
 """
 
 from __future__ import annotations
@@ -48,28 +47,28 @@ RATES = (*STAGES.values(), "states_per_second")
 
 
 def measure(experiment: Experiment, *, steps: int) -> dict[str, float | str]:
-    """Rates of all processes that this one was launched with together, the same in each."""
+    """Combined throughput of all current processes; equal in each process."""
     processes = launched_processes()
     archive = synthetic_archive(experiment)
     training = training_cost(experiment, archive, steps=steps)
-    mine = {
+    own = {
         name: float(training[stage]["samples_per_second"])
         for stage, name in STAGES.items()
         if stage in training
     }
-    mine["states_per_second"] = _states_per_second(experiment, archive)
-    everyones = gather_object([mine])
+    own["states_per_second"] = _states_per_second(experiment, archive)
+    gathered = gather_object([own])
     return {
         "processes": float(processes.num_processes),
         "threads": float(torch.get_num_threads()),
         "device": processes.device.type,
         "batch_size": float(experiment.diffusion.training.batch_size),
-        **{name: sum(each[name] for each in everyones) for name in mine},
+        **{name: sum(each[name] for each in gathered) for name in own},
     }
 
 
 def _states_per_second(experiment: Experiment, archive: SyntheticArchive) -> float:
-    """Guided states that this process draws in a second, while the others do the same."""
+    """Guided states per second of this process while all processes sample."""
     processes = launched_processes()
     chain = chains_of(experiment, archive, str(processes.device))[GUIDED]
     batch = experiment.sampling.batch_size
@@ -78,7 +77,7 @@ def _states_per_second(experiment: Experiment, archive: SyntheticArchive) -> flo
         generators = [member_generator(0, member) for member in range(batch)]
         return chain.pipeline(generators=generators, steps=chain.steps, guide=chain.guide)
 
-    draw()  # compiles what the constraints need
+    draw()  # warm-up: compiles the constraints
     processes.wait_for_everyone()
     return batch / Meter(REPEATS, str(processes.device)).median_seconds(draw)
 
@@ -86,7 +85,7 @@ def _states_per_second(experiment: Experiment, archive: SyntheticArchive) -> flo
 def launch_and_measure(
     experiment: Experiment, *, processes: int, threads: int, steps: int
 ) -> dict[str, Any]:
-    """What `measure` returns in that number of CPU processes. Raises `UserError` if they fail."""
+    """The result of `measure` with `processes` CPU processes; raises `UserError` if they fail."""
     with TemporaryDirectory() as folder:
         settings, result = Path(folder) / "experiment.yaml", Path(folder) / "result.json"
         settings.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
@@ -103,14 +102,14 @@ def launch_and_measure(
             [sys.executable, "-m", *launcher, *count, *command, *options], env=environment
         )
         if done.returncode:
-            raise UserError(f"{processes} process(es) did not finish; their messages are above")
+            raise UserError(f"the run with {processes} process(es) failed; see its messages above")
         return json.loads(result.read_text())
 
 
 def rows_by_processes(
     experiment: Experiment, counts: Sequence[int], *, threads: int, steps: int
 ) -> dict[str, dict[str, float | str]]:
-    """A row for each number of processes, with its rates as multiples of the first row's."""
+    """A row for each number of processes, with its rates relative to the first row."""
     rows: dict[str, dict[str, float | str]] = {}
     for processes in counts:
         row = launch_and_measure(experiment, processes=processes, threads=threads, steps=steps)
@@ -128,11 +127,11 @@ def run(
     threads: int | None = None,
     output: Path | None = None,
 ) -> None:
-    """Measure in each number of processes, or in this one's, and print the result as JSON."""
+    """Measure with each number of processes, default: the current, and print the result as JSON."""
     if processes:
         rows = rows_by_processes(experiment, processes, threads=threads or 1, steps=steps)
-        made_by = provenance(seeds={})
-        print_json({"kind": "processes", "processes": rows, "provenance": made_by}, output)
+        origin = provenance(seeds={})
+        print_json({"kind": "processes", "processes": rows, "provenance": origin}, output)
         return
     use_threads(threads)
     result = measure(experiment, steps=steps)

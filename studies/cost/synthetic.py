@@ -1,4 +1,4 @@
-"""An ocean of any size without land, and random states of it, to measure costs on."""
+"""A synthetic ocean of any size without land, and random states of it, for cost measurements."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from data.grid import OceanGrid
 from data.state import State
 
 OCEAN_DEPTH = 4000.0  # m
-NOISE = 0.25  # K; a third of the columns overturn, as in unguided samples of the quickstart
+NOISE = 0.25  # K; a third of the columns is unstable, as in unguided samples of the quickstart
 
 
 @dataclass
 class SyntheticArchive:
-    """Random stratified states on an all-wet grid, in no file: a `data.archive.protocol.Archive`.
+    """A `data.archive.protocol.Archive` of random stratified states on an all-wet grid, in memory.
 
-    samples: number of states, the last one for validation, the others for training
+    samples: number of states; the last is for validation, the others for training
     noise: standard deviation of the temperature around its profile [K]
     """
 
@@ -37,16 +37,16 @@ class SyntheticArchive:
 
     @property
     def digest(self) -> str:
-        """Names the states by their grid."""
+        """Identifies the states by their grid."""
         return f"synthetic {self.grid.digest}"
 
     def indices(self, split: str) -> NDArray[np.int64]:
-        """Samples of "train" or "validation"."""
+        """Indices of the split "train" or "validation"."""
         last = self.samples - 1
         return {"train": np.arange(last), "validation": np.array([last])}[split]
 
     def read(self, indices: Sequence[int] | np.ndarray) -> State:
-        """Warm and light above, with noise that is a function of the index."""
+        """Stratified states with noise that depends on the index only."""
         states = [self._state(int(index)) for index in indices]
         return State.cat(states)
 
@@ -64,7 +64,7 @@ class SyntheticArchive:
 
 
 def synthetic_grid(levels: int, rows: int, columns: int, *, periodic_x: bool) -> OceanGrid:
-    """An ocean without land: `levels` layers, thicker with depth, 4000 m in all."""
+    """An ocean without land, 4000 m deep, with `levels` layers that thicken with depth."""
     weights = np.linspace(0.1, 1.9, levels) if levels > 1 else np.ones(1)
     layers = OCEAN_DEPTH * weights / weights.sum()
     shape = (levels, rows, columns)
@@ -83,6 +83,6 @@ def parse_shape(text: str) -> tuple[int, int, int]:
     """Levels, rows and columns from "36x800x256"; raises `UserError` for anything else."""
     parts = text.split("x")
     if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
-        raise UserError(f"the grid is '{text}'; write levels x rows x columns as 36x800x256")
+        raise UserError(f"unknown grid '{text}'; write levels x rows x columns, as in 36x800x256")
     levels, rows, columns = map(int, parts)
     return levels, rows, columns

@@ -1,8 +1,8 @@
-"""The systems that the benchmark compares, each an experiment, and the ocean they are measured on.
+"""The systems compared by the benchmark, each an experiment, and their synthetic ocean.
 
-The experiment itself; its variants; the same sampler in data space; and the recipe of the seed
-paper (Meunier et al. 2025) in data space: 1000 steps of DDPM with the mean profile as constraint on
-the noisy sample.
+They are the experiment, its variants, the same sampler in data space, and the method of the seed
+paper (Meunier et al. 2025) in data space: DDPM with 1000 steps and a constraint on the mean profile
+of the noisy sample.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from studies.cost.synthetic import NOISE, SyntheticArchive, synthetic_grid
 
 LATENT, DATA_SPACE, SEED_PAPER = "latent", "data space", "data space, 1000 steps"
 DATA_SPACE_CHANNELS = (64, 64, 128, 128)
-DATA_SPACE_BLOCKS = 1  # residual blocks in a stage; more would flatter the codec
-SEED_PAPER_BLOCKS = 2  # of its network
+DATA_SPACE_BLOCKS = 1  # residual blocks per stage; more would favour the codec
+SEED_PAPER_BLOCKS = 2
 SEED_PAPER_STEPS = 1000
 SEED_PAPER_GUIDANCE = Path(configs.__file__).parent / "guidance" / "seed_paper.yaml"
 
 
 def load_experiments(paths: Sequence[Path], overrides: Sequence[str]) -> list[Experiment]:
-    """Several experiments, the same settings changed in each."""
+    """Several experiments with the same overrides."""
     return [load_experiment(path, overrides) for path in paths]
 
 
 def systems_of(experiment: Experiment) -> dict[str, Experiment]:
-    """The experiment itself, its variants, in data space, and as the seed paper draws states.
+    """The experiment, its variants, and its counterparts in data space and of the seed paper.
 
-    Raises `UserError` for a variant that is no experiment.
+    Raises `UserError` for an invalid variant.
     """
     data_space = in_data_space(experiment)
     return {
@@ -47,7 +47,7 @@ def systems_of(experiment: Experiment) -> dict[str, Experiment]:
 
 
 def in_data_space(experiment: Experiment) -> Experiment:
-    """The experiment without an autoencoder, and with the data-space network."""
+    """The experiment without autoencoder and with the data-space network."""
     plain = experiment.diffusion.model_copy(
         update={
             "channels": DATA_SPACE_CHANNELS,
@@ -61,7 +61,7 @@ def in_data_space(experiment: Experiment) -> Experiment:
 
 
 def as_seed_paper(experiment: Experiment) -> Experiment:
-    """An experiment in data space with the seed paper's network, sampler and guidance."""
+    """A data-space experiment with the network, sampler and guidance of the seed paper."""
     network = experiment.diffusion.model_copy(update={"blocks": SEED_PAPER_BLOCKS})
     sampling = experiment.sampling.model_copy(
         update={"steps": SEED_PAPER_STEPS, "scheduler": "DDPMScheduler", "scheduler_options": {}}
@@ -72,13 +72,13 @@ def as_seed_paper(experiment: Experiment) -> Experiment:
 
 
 def seed_paper_guidance() -> GuidanceSettings:
-    """The seed paper's guidance at its published strength."""
+    """The guidance of the seed paper at its published strength."""
     content = read_settings(SEED_PAPER_GUIDANCE)
     return checked(content, GuidanceSettings, source=str(SEED_PAPER_GUIDANCE))
 
 
 def variants_of(experiment: Experiment) -> dict[str, Experiment]:
-    """What the section `benchmark` adds to be measured beside the experiment, by name."""
+    """The variants of the section `benchmark` by name."""
     settings = experiment.benchmark
     own = experiment.model_dump(mode="json")
     return {
@@ -90,7 +90,7 @@ def variants_of(experiment: Experiment) -> dict[str, Experiment]:
 
 
 def one_at_a_time(experiment: Experiment) -> Experiment:
-    """The experiment with batches of one state, which fit into memory on any grid."""
+    """The experiment with batches of one state, to save memory."""
     single = {"batch_size": 1}
     return experiment.model_copy(
         update={
@@ -104,9 +104,9 @@ def one_at_a_time(experiment: Experiment) -> Experiment:
 
 
 def synthetic_archive(experiment: Experiment) -> SyntheticArchive:
-    """States without land on the grid of the experiment's archive, or of its section `benchmark`.
+    """Synthetic states on the grid of the section `benchmark`, or else of the archive.
 
-    Raises `UserError` if it has neither.
+    Raises `UserError` if the experiment has neither.
     """
     settings, path = experiment.benchmark, experiment.data.archive
     if settings is not None:
@@ -118,8 +118,8 @@ def synthetic_archive(experiment: Experiment) -> SyntheticArchive:
         sea_level = archive.has_sea_level
     else:
         raise UserError(
-            f"{path}, whose grid {experiment.name} is measured on, does not exist; make it, or "
-            "name a grid in the section benchmark, as in configs/dino_quarter.yaml"
+            f"{path}, which defines the grid of {experiment.name}, does not exist; create it, or "
+            "add a grid in the section benchmark, as in configs/dino_quarter.yaml"
         )
     grid = synthetic_grid(*shape, periodic_x=periodic_x)
     return SyntheticArchive(grid, has_sea_level=sea_level, noise=NOISE)

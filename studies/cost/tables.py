@@ -1,10 +1,10 @@
-"""The Markdown tables of what training, sampling and their parts cost."""
+"""Markdown tables of the cost of training and sampling."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from evaluation.report import Column
+from evaluation.columns import Column
 from studies.markdown import Result, Table, chosen, rows_markdown, table_of
 
 CALLS = (
@@ -21,26 +21,26 @@ CALL_COLUMNS = (
 )
 TRAINING_COLUMNS = (
     Column("samples_per_second", "samples", "1/s"),
-    Column("memory_MB", "memory of a step", "MB"),
-    Column("batch_size", "batch"),
-    Column("gflop_per_sample", "operations of a sample", "GFLOP"),
-    Column("share_of_matmul_peak", "share of the matmul peak"),
+    Column("memory_MB", "memory per step", "MB"),
+    Column("batch_size", "batch size"),
+    Column("gflop_per_sample", "operations per sample", "GFLOP"),
+    Column("share_of_matmul_peak", "fraction of matmul peak"),
 )
 ADJUSTMENT_COLUMNS = tuple(
-    Column(f"unstable_{percent}_percent", f"{percent} % of the columns overturn", "s")
+    Column(f"unstable_{percent}_percent", f"{percent} % unstable columns", "s")
     for percent in (0, 10, 100)
 )
 CHAIN_COLUMNS = (
     Column("guided_steps", "guided steps"),
-    Column("seconds", "one state", "s"),
-    Column("ratio_to_unguided", "of the unguided chain"),
+    Column("seconds", "time per state", "s"),
+    Column("ratio_to_unguided", "ratio to unguided"),
 )
 BENCHMARK_COLUMNS = (
     Column("steps", "steps"),
     Column("guided_steps", "guided steps"),
     Column("unguided_seconds", "unguided", "s"),
     Column("seconds", "guided", "s"),
-    Column("of_latent", "guided, times the latent's"),
+    Column("of_latent", "guided, ratio to latent"),
     Column("gflop", "operations, guided", "GFLOP"),
     Column("memory_MB", "memory, guided", "MB"),
 )
@@ -55,26 +55,26 @@ GROWTH_GROUPS = {
     ),
     "training": (
         Column("million_parameters", "parameters", "10⁶"),
-        Column("training_state_MB", "parameters in training", "MB"),
-        Column("autoencoder_gflop", "autoencoder, a sample", "GFLOP"),
-        Column("autoencoder_memory_MB", "its memory", "MB"),
-        Column("diffusion_gflop", "denoiser, a sample", "GFLOP"),
-        Column("diffusion_memory_MB", "its memory", "MB"),
+        Column("training_state_MB", "training state", "MB"),
+        Column("autoencoder_gflop", "autoencoder, per sample", "GFLOP"),
+        Column("autoencoder_memory_MB", "autoencoder, memory", "MB"),
+        Column("diffusion_gflop", "denoiser, per sample", "GFLOP"),
+        Column("diffusion_memory_MB", "denoiser, memory", "MB"),
     ),
 }
 PROCESS_COLUMNS = (
     Column("autoencoder_samples_per_second", "training, autoencoder", "samples/s"),
-    Column("autoencoder_samples_per_second_of_first", "times the first"),
+    Column("autoencoder_samples_per_second_of_first", "ratio to first row"),
     Column("diffusion_samples_per_second", "training, denoiser", "samples/s"),
-    Column("diffusion_samples_per_second_of_first", "times the first"),
+    Column("diffusion_samples_per_second_of_first", "ratio to first row"),
     Column("states_per_second", "sampling, guided", "states/s"),
-    Column("states_per_second_of_first", "times the first"),
-    Column("batch_size", "batch"),
+    Column("states_per_second_of_first", "ratio to first row"),
+    Column("batch_size", "batch size"),
 )
 
 
 def calls_table(result: Result, group: str | None) -> str:
-    """The codec's cost beside that of the data-space network, one line for each measured call."""
+    """Cost of the codec and of the data-space network, one line for each measured call."""
     chosen({}, group)
     cost = result["cost"]
     rows = {call: {c.key: cost[f"{call}_{c.key}"] for c in CALL_COLUMNS} for call in CALLS}
@@ -82,7 +82,7 @@ def calls_table(result: Result, group: str | None) -> str:
 
 
 def benchmark_table(result: Result, group: str | None) -> str:
-    """One line for each grid and system, with its ratio to the grid's latent system."""
+    """One line for each grid and system, with its ratio to the latent system."""
     chosen({}, group)
     rows = {
         f"{benchmark['grid']}, {name}": _guided_row(system, benchmark["systems"]["latent"])
@@ -100,7 +100,7 @@ def _guided_row(system: Result, latent: Result) -> dict[str, Any]:
 
 
 def growth_table(result: Result, group: str | None) -> str:
-    """One line for each grid and system; group: "sampling" (also if None) or "training"."""
+    """One line for each grid and system; group: "sampling" (default) or "training"."""
     columns = chosen(GROWTH_GROUPS, group) or GROWTH_GROUPS["sampling"]
     rows = {
         f"{grid}, {name}": system

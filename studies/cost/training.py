@@ -1,10 +1,10 @@
-"""What training costs: samples per second, memory, and the share of the machine's peak.
+"""Cost of training: samples per second, memory, and fraction of the peak rate of the machine.
 
     halocline study cost training configs/X.yaml [--grid 36x800x256] [--section.key value ...]
 
-times training steps of both stages, optimiser and averaged weights included, with networks and
-latents that nothing was learnt from: the cost does not depend on it. Without `--grid` the states
-are the experiment's own; with it, random ones on an all-wet grid of that size.
+times training steps of both stages, including optimiser and averaged weights, with untrained
+networks and random latents. The states are those of the experiment, or with `--grid` random states
+on an all-wet grid.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from training.log import write_json
 from training.loop import Trainer
 
 WARM_UP_STEPS = 2
-MATRIX = 2048  # side of the matrices whose product is the machine's peak
+MATRIX = 2048  # size of the square matrices whose product measures the peak rate
 PEAK_TRIALS = 5
 POSTERIOR_STD = 0.05
 
@@ -55,10 +55,10 @@ def training_cost(
 
 
 def step_cost(trainer: Trainer, *, steps: int) -> dict[str, float | str]:
-    """Median over `steps` steps after a warm-up, and the spread of the rate between quartiles.
+    """Median over `steps` steps after a warm-up, and the interquartile range of the rate.
 
-    Memory [MB] is the growth during one step beyond networks and optimiser. The matmul share is
-    the rate of operations over that of a product of large matrices in the training's precision.
+    memory_MB: growth during one step beyond networks and optimiser; share_of_matmul_peak: rate of
+    operations relative to a product of large matrices in the precision of the training
     """
     batch = next(iter(trainer.batches(0)))
     for _ in range(WARM_UP_STEPS):
@@ -81,7 +81,7 @@ def step_cost(trainer: Trainer, *, steps: int) -> dict[str, float | str]:
 
 
 def matmul_gflops(accelerator: Accelerator) -> float:
-    """The best rate of a product of large matrices in the accelerator's precision [GFLOP/s]."""
+    """Peak rate of a product of large matrices in the accelerator's precision [GFLOP/s]."""
     precision = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
     a, b = torch.randn(2, MATRIX, MATRIX, dtype=precision, device=accelerator.device)
     meter = Meter(device=str(accelerator.device))
@@ -131,7 +131,7 @@ def run(
     threads: int | None = None,
     output: Path | None = None,
 ) -> None:
-    """Measure an experiment's training and print the result as JSON."""
+    """Measure the training of an experiment and print the result as JSON."""
     use_threads(threads)
     archive = _archive(experiment, grid)
     result = {
@@ -157,7 +157,7 @@ def _archive(experiment: Experiment, grid: str | None) -> Archive:
 
 
 def _add(path: Path, name: str, result: dict[str, object]) -> None:
-    """Put the result beside those of other experiments and grids that the file holds."""
-    held = json.loads(path.read_text()) if path.is_file() else {"trainings": {}}
-    held["trainings"][f"{name} {result['grid']}"] = result
-    write_json(path, held | {"kind": "training_cost", "provenance": result["provenance"]})
+    """Add the result to those of other experiments and grids in a JSON file."""
+    content = json.loads(path.read_text()) if path.is_file() else {"trainings": {}}
+    content["trainings"][f"{name} {result['grid']}"] = result
+    write_json(path, content | {"kind": "training_cost", "provenance": result["provenance"]})

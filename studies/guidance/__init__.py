@@ -1,1 +1,1 @@
-"""Methods of guidance compared on trained models."""
+"""Comparison of guidance methods on trained models."""

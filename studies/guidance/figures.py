@@ -1,4 +1,4 @@
-"""The figures of a study of guidance: stability against diversity, distributions by level."""
+"""Figures of a study of guidance: stability, diversity, cost, and distributions by level."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from evaluation.canvas import new_figure, styled
 from studies.autoencoder.figures import Look, draw_profiles, looks
 
-# Quantities beside the density error, and what the truth has of each.
-AXES = {
+AXES = {  # quantities against which the density error is drawn
     "variance_ratio_surface_temperature": "variance of surface T, generated / truth",
     "variance_ratio_surface_salinity": "variance of surface S, generated / truth",
     "mixed_layer_depth_mean_m": "mean mixed-layer depth [m]",
@@ -27,7 +26,7 @@ ACCURACY = {
 }
 MARKERS = "os^DvPX<>dph*"
 W1_UNITS = {"temperature": "K", "salinity": "10⁻³"}
-SMALLEST_ERROR = 1e-4  # %, what the logarithmic axis shows for no error at all
+SMALLEST_ERROR = 1e-4  # %; drawn for an error of 0 on the logarithmic axis
 Points = Sequence[Mapping[str, Any]]
 
 
@@ -35,8 +34,8 @@ Points = Sequence[Mapping[str, Any]]
 def trade_off(study: Mapping[str, Any]) -> Figure:
     """Density error against surface variance and mixed-layer depth, a curve for each method.
 
-    study: what `study_SPLIT.json` holds. Bars are standard deviations over seeds; the area of a
-    marker is the cost of a state; the star is the truth.
+    study: content of `study_SPLIT.json`. Bars are standard deviations over seeds, marker areas the
+    cost of a state, and the star is the truth.
     """
     spaces = list(study["truth"])
     figure, axes = new_figure(len(spaces), len(AXES), panel=(3.8, 3.6))
@@ -54,9 +53,9 @@ def trade_off(study: Mapping[str, Any]) -> Figure:
 
 @styled
 def w1_by_level(study: Mapping[str, Any]) -> Figure:
-    """Wasserstein-1 distance of T and S to the truth by depth, of each method at one strength.
+    """Wasserstein-1 distance of T and S to the truth by depth, for one strength of each method.
 
-    study: what `study_SPLIT.json` holds; it says which strength is shown, else the middle one is.
+    study: content of `study_SPLIT.json`, which selects the strength; default: the middle one.
     """
     spaces = list(study["truth"])
     figure, axes = new_figure(len(spaces), len(W1_UNITS), panel=(4.2, 4.0))
@@ -72,9 +71,10 @@ def w1_by_level(study: Mapping[str, Any]) -> Figure:
 
 @styled
 def accuracy_against_cost(study: Mapping[str, Any]) -> Figure:
-    """What states are worth against the processor time of each, a colour for each space.
+    """Accuracy of states against their processor time.
 
-    study: what `study_SPLIT.json` holds. A marker for each method; the line is the truth's value.
+    study: content of `study_SPLIT.json`. Colours are spaces, markers are methods, and the line is
+    the value of the truth.
     """
     figure, axes = new_figure(1, len(ACCURACY), panel=(3.8, 3.6))
     spaces = looks(list(study["truth"]))
@@ -96,7 +96,7 @@ def accuracy_against_cost(study: Mapping[str, Any]) -> Figure:
             ax.axhline(truth, color="black", linewidth=0.8)
         ax.set_xscale("log")
         ax.set_yscale("log" if quantity == "density_error_percent" else "linear")
-        ax.set_xlabel("processor time of a state [s]")
+        ax.set_xlabel("processor time per state [s]")
         ax.set_ylabel(title)
     _keys(figure, study["methods"], markers, spaces)
     return figure
@@ -108,7 +108,7 @@ def _keys(
     markers: Mapping[str, str],
     spaces: Mapping[str, Look],
 ) -> None:
-    """What colours and markers stand for, below the panels."""
+    """Legend of colours and markers below the panels."""
     colours = [
         Line2D([], [], color=look.colour, label=space.replace("_", " "))
         for space, look in spaces.items()
@@ -122,7 +122,7 @@ def _keys(
 
 
 def _profiles(ax: Axes, study: Mapping[str, Any], *, space: str, variable: str) -> None:
-    """A curve for each method that the space has."""
+    """A curve for each method in the space."""
     curves = {}
     for method in study["methods"]:
         points = [
@@ -137,8 +137,8 @@ def _profiles(ax: Axes, study: Mapping[str, Any], *, space: str, variable: str) 
     draw_profiles(ax, curves, study["depth_m"][space], shown=looks(list(study["methods"])))
 
 
-def _legend(figure: Figure, axes: NDArray, titles: Mapping[str, str]) -> None:
-    """Every method of any space once, below the panels; what has no title, as it is."""
+def _legend(figure: Figure, axes: NDArray[Any], titles: Mapping[str, str]) -> None:
+    """Legend of all methods below the panels, by title or else by label."""
     drawn = {
         label: handle
         for ax in axes[:, 0]
@@ -179,7 +179,7 @@ def _panel(
 def _curve(
     ax: Axes, curve: Points, *, x: str, look: Look, label: str, sizes: Sequence[float]
 ) -> None:
-    """A method's points, joined, with bars of their spread over seeds."""
+    """The points of a method, joined, with bars for the spread over seeds."""
     values = [point["as drawn"][x] for point in curve]
     errors = [point["as drawn"]["density_error_percent"] for point in curve]
     at = [value[0] for value in values], [max(error[0], SMALLEST_ERROR) for error in errors]

@@ -1,4 +1,4 @@
-"""What guidance is judged by beyond the table of an evaluation; pure functions, in float64."""
+"""Additional metrics of guided samples, as pure functions in float64."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from evaluation.weights import (
     weighted_mean,
 )
 
-SHALLOWEST_THERMOCLINE = 100.0  # m; above it lies the seasonal one
-DRAWS = 50_000  # cells that stand for the ocean in a T-S diagram
+SHALLOWEST_THERMOCLINE = 100.0  # m; excludes the seasonal thermocline
+DRAWS = 50_000  # cells sampled for a T-S diagram
 DIRECTIONS = 16
 
 
 def thermocline_level(truth: State, grid: OceanGrid) -> int:
-    """The upper level of the strongest fall of the mean temperature with depth, below 100 m."""
+    """The level above the strongest vertical gradient of mean temperature, below 100 m."""
     profile = level_means(truth.temperature, grid).mean(dim=0)
     depth = torch.tensor(grid.depth, dtype=torch.float64)
     gradient = -profile.diff() / depth.diff()
@@ -47,10 +47,10 @@ def thermocline_variance(state: State, truth: State, grid: OceanGrid) -> dict[st
 
 
 def temperature_salinity_distance(state: State, truth: State, grid: OceanGrid) -> float:
-    """Sliced Wasserstein-1 distance of the T-S diagrams, in standard deviations of the truth's.
+    """Sliced Wasserstein-1 distance between T-S diagrams, in standard deviations of the truth.
 
-    Water counts by volume; the mean over directions in the plane of T and S, each divided by its
-    standard deviation over the true ocean (Bonneel et al. 2015).
+    Cells are weighted by volume. T and S are divided by their standard deviation in the truth, and
+    the distance is averaged over directions in the T-S plane (Bonneel et al. 2015).
     """
     mine, theirs = _water(state, grid, seed=0), _water(truth, grid, seed=1)
     mean, std = theirs.mean(0), theirs.std(0).clamp_min(1e-12)
@@ -64,7 +64,7 @@ def temperature_salinity_distance(state: State, truth: State, grid: OceanGrid) -
 
 
 def w1_profiles(state: State, truth: State, grid: OceanGrid) -> dict[str, list[float]]:
-    """Wasserstein-1 distance at each level, of `temperature` [K] and of `salinity` [1e-3]."""
+    """Wasserstein-1 distance at each level, `z`, of `temperature` [K] and `salinity` [1e-3]."""
     return {
         name: w1_levels(getattr(state, name), getattr(truth, name), grid).tolist()
         for name in ("temperature", "salinity")
@@ -72,10 +72,10 @@ def w1_profiles(state: State, truth: State, grid: OceanGrid) -> dict[str, list[f
 
 
 def adjustment_moves(state: State, adjusted: State, grid: OceanGrid) -> dict[str, float]:
-    """Heat and salt that an adjustment moves up or down, mean over area and samples.
+    """Heat and salt moved vertically by an adjustment, mean over area and samples.
 
-    Half the sum over a column of thickness times the change: [K m] and [1e-3 m]. Times density and
-    heat capacity, 4.1e6 J/m3/K, the first is the heat moved.
+    Half the column sum of thickness times the absolute change: [K m] and [1e-3 m]. The first times
+    density and heat capacity, 4.1e6 J/m3/K, is the heat moved.
     """
     thickness = torch.from_numpy(grid.thickness * grid.wet)
     pairs = {
@@ -90,7 +90,7 @@ def adjustment_moves(state: State, adjusted: State, grid: OceanGrid) -> dict[str
 
 
 def distance_in_stds(state: State, other: State, statistics: Statistics) -> float:
-    """Rms difference of T and S over wet cells, in units of each level's standard deviation."""
+    """Rms difference in T and S over wet cells, in standard deviations of each level."""
     tracers = slice(2 * statistics.levels)
     difference = (statistics.normalise(state) - statistics.normalise(other))[:, tracers]
     cells = statistics.wet[tracers].sum() * len(state)
@@ -98,7 +98,7 @@ def distance_in_stds(state: State, other: State, statistics: Statistics) -> floa
 
 
 def _water(state: State, grid: OceanGrid, *, seed: int) -> Tensor:
-    """Temperature and salinity of cells drawn by their volume, `n 2`."""
+    """Temperature and salinity, `n 2`, of random cells with probability proportional to volume."""
     generator = torch.Generator().manual_seed(seed)
     volume = (cell_volume(grid) * wet_tensor(grid)).flatten()
     sample = torch.randint(len(state), (DRAWS,), generator=generator)

@@ -1,4 +1,4 @@
-"""A study of guidance: the same trained networks, steered by one method after the other."""
+"""Settings of a study of guidance: several methods applied to the same trained networks."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 
 
 class Method(Section):
-    """A way to guide: settings of the section `guidance`, one of them at several values."""
+    """A guidance method: settings of the section `guidance`, optionally a sweep of one of them."""
 
     title: str = ""
-    guidance: dict[str, Any] = Field({}, description="what differs from the schema's defaults")
-    sweep: dict[str, list[Any]] = Field({}, description="one setting and the values that it takes")
+    guidance: dict[str, Any] = Field({}, description="settings that differ from the defaults")
+    sweep: dict[str, list[Any]] = Field({}, description="one setting and its values")
 
     @model_validator(mode="after")
     def _one_sweep(self) -> Self:
         if len(self.sweep) > 1 or any(not values for values in self.sweep.values()):
-            raise ValueError("a sweep is of one setting and has at least one value")
+            raise ValueError("a sweep has exactly one setting and at least one value")
         return self
 
     def with_values(self, values: list[Any]) -> Method:
-        """The method with other values of its sweep."""
+        """The method with other values for its sweep."""
         return self.model_copy(update={"sweep": {name: values for name in self.sweep}})
 
     def label(self, value: object) -> str:
-        """How the point at a value of its sweep is called."""
+        """Label of the point at a value of the sweep."""
         return f"{next(iter(self.sweep))}={value}"
 
     def settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """A label, `setting=value` or empty, and the settings of each point of the sweep."""
+        """Label (`setting=value`, or empty without a sweep) and settings of each point."""
         if not self.sweep:
             yield "", self.guidance
         for name, values in self.sweep.items():
@@ -50,26 +50,26 @@ class Method(Section):
 
 
 class GuidanceStudySettings(Section):
-    """What a study's YAML may say. Unknown keys are refused."""
+    """Settings of a study of guidance."""
 
     title: str = ""
     spaces: dict[Name, Path] = Field(
-        min_length=1, description="YAML of each trained experiment, beside this one's, by name"
+        min_length=1, description="YAML of each trained experiment by name, relative to this file"
     )
-    methods: Path = Field(description="YAML of the methods, beside this one")
+    methods: Path = Field(description="YAML of the methods, relative to this file")
     sweeps: dict[Name, Annotated[list[Any], Field(min_length=1)]] = Field(
-        {}, description="values in place of those of a method's sweep, by method"
+        {}, description="values that replace the sweep of a method, by method"
     )
     shown: dict[Name, dict[Name, Any]] = Field(
-        {}, description="by space and method, the one value of its sweep that short tables show"
+        {}, description="value of the sweep that short tables show, by space and method"
     )
-    members: int = Field(64, gt=1, description="states drawn at each point")
+    members: int = Field(64, gt=1, description="states generated at each point")
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("the same seed draws the same ensemble; give different ones")
+            raise ValueError("seeds must be distinct; equal seeds give equal ensembles")
         return self
 
 
@@ -81,7 +81,7 @@ class Methods(Section):
 
 @dataclass(frozen=True)
 class Point:
-    """One ensemble: a method with its settings, in a space, from one seed."""
+    """One ensemble: a method with its settings, a space and a seed."""
 
     space: str
     method: str
@@ -91,14 +91,14 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Names the point's files."""
+        """Base name of the point's files."""
         parts = (self.space, self.method, self.label, f"seed_{self.seed}")
         return re.sub(r"[^\w.=-]+", "_", "-".join(part for part in parts if part))
 
 
 @dataclass(frozen=True)
 class GuidanceStudy:
-    """A study that was checked: every point is a complete experiment."""
+    """A validated study: every point is a complete experiment."""
 
     name: str
     settings: GuidanceStudySettings
@@ -108,7 +108,7 @@ class GuidanceStudy:
 
     @property
     def shown(self) -> dict[str, dict[str, str]]:
-        """By space, the labels of the points that stand for a swept method in short tables."""
+        """Labels of the points that short tables show, by space and method."""
         return {
             space: {name: self.methods[name].label(value) for name, value in chosen.items()}
             for space, chosen in self.settings.shown.items()
@@ -116,9 +116,9 @@ class GuidanceStudy:
 
 
 def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceStudy:
-    """Read a study with its methods and experiments, and check every point of it.
+    """Read a study with its methods and experiments, and validate every point.
 
-    Raises `UserError` for unknown keys or wrong values, in any of the files.
+    Raises `UserError` for unknown keys or wrong values in any of the files.
     """
     settings = checked(
         read_settings(path, overrides), GuidanceStudySettings, source=str(path), example=EXAMPLE
@@ -148,22 +148,22 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
 
 
 def _check_shown(shown: dict[str, Any], methods: dict[str, Method], *, source: str) -> None:
-    """Raises `UserError` for a point that short tables cannot show, because it is not drawn."""
+    """Raise `UserError` if a shown value is not part of the method's sweep."""
     for name, value in shown.items():
         method = methods.get(name, Method())
         swept = [value for values in method.sweep.values() for value in values]
         if value not in swept:
             raise UserError(
-                f"{source}: short tables are to show {name} at {value}, which is not drawn; its "
-                f"sweep has {', '.join(map(str, swept)) or 'no values'}"
+                f"{source}: shown has {name} at {value}, but its sweep has "
+                f"{', '.join(map(str, swept)) or 'no values'}"
             )
 
 
 def _swept(methods: dict[str, Method], name: str, values: list[Any], *, source: str) -> Method:
-    """A method with a study's own values for its sweep."""
+    """A method with the study's values for its sweep."""
     if name not in methods or not methods[name].sweep:
         swept = ", ".join(known for known, method in methods.items() if method.sweep)
-        raise UserError(f"{source}: sweeps.{name} is no method with a sweep; those are {swept}")
+        raise UserError(f"{source}: sweeps.{name} is not a method with a sweep; use {swept}")
     return methods[name].with_values(values)
 
 
@@ -174,7 +174,7 @@ def _experiment(
     seed: int,
     source: str,
 ) -> Experiment:
-    """The trained experiment with another guidance, from the schema's defaults, and sampling."""
+    """The trained experiment with the guidance and sampling of a point."""
     sampling = {"sampling": {"members": settings.members, "seed": seed}}
     changed = merged(content, sampling) | {"guidance": guidance}
     return checked(changed, Experiment, source=source)

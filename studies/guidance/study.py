@@ -1,7 +1,7 @@
-"""Compares ways to guide on the same trained networks: `halocline study guidance STUDY`.
+"""Comparison of guidance methods on the same trained networks: `halocline study guidance STUDY`.
 
-Every method draws the same number of states from the same seeds, and is judged on held-out states
-as the sampler leaves them and after exact adjustment. Finished points are not repeated.
+Every method generates the same number of states from the same seeds. States are evaluated against
+held-out states, before and after exact adjustment. Finished points are not repeated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.errors import UserError
 from data.state import State
-from evaluation.figures import meridional_sections, save_figure
+from evaluation.canvas import save_figure
+from evaluation.figures import meridional_sections
 from evaluation.metrics import EvaluationContext, evaluate_row, overturning_columns_percent
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
@@ -42,12 +43,12 @@ from training.launch import launched_processes
 from training.log import write_json
 
 AS_DRAWN, ADJUSTED = "as drawn", "adjusted"
-UNGUIDED = "unguided"  # the method that variances are related to, if the study has it
+UNGUIDED = "unguided"  # the reference method of variance ratios, if the study has it
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Held-out states of an archive, and how others compare with them."""
+    """Evaluates ensembles against held-out states of an archive."""
 
     archive: StateArchive
     codec: Codec
@@ -56,7 +57,7 @@ class Judge:
 
     @classmethod
     def of(cls, run: Run, *, split: str) -> Judge:
-        """The judge on a split of the experiment's archive."""
+        """The judge for a split of the run's archive."""
         archive, codec = run.archive, run.pipeline().codec
         codec.check_archive(archive)
         truth = archive.read(spread_out(archive.indices(split), run.settings.evaluation.states))
@@ -66,11 +67,11 @@ class Judge:
 
     @cached_property
     def truth_metrics(self) -> dict[str, float]:
-        """The truth's own metrics: ratios 1, distances 0, its own density error."""
+        """Metrics of the truth: ratios are 1 and distances 0."""
         return self.metrics(self.truth, adjusted=self.adjusted(self.truth))
 
     def metrics(self, state: State, *, adjusted: State) -> dict[str, float]:
-        """All metrics of an ensemble, what adjusting it would move included."""
+        """All metrics of an ensemble, including the effect of adjustment."""
         grid, eos = self.context.grid, self.context.eos
         return {
             **evaluate_row(state, self.truth, self.context),
@@ -82,17 +83,17 @@ class Judge:
         }
 
     def adjusted(self, state: State) -> State:
+        """The states after exact convective adjustment."""
         return adjust(state, eos=self.context.eos, grid=self.context.grid)
 
 
 def compare_guidance(
     study: GuidanceStudy, *, split: str, only: Sequence[str] = (), draw: bool = True
 ) -> Path:
-    """Draw and judge a study's points, or only those of some methods; returns the table's path.
+    """Generate and evaluate the points of a study; returns the path of study_SPLIT.json.
 
-    The table has every point that is finished; with `draw` false no further one is.
-
-    Raises `UserError` for a method that the study does not have.
+    only: names of methods; default: all. draw: False summarises the finished points only. Raises
+    `UserError` for an unknown method.
     """
     unknown = sorted(set(only) - set(study.methods))
     if unknown:
@@ -110,7 +111,7 @@ def compare_guidance(
 
 
 def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -> None:
-    """Draw the point's ensemble, judge it and write its metrics; the first seed's are drawn too."""
+    """Generate and evaluate the ensemble of a point; draws sections for the first seed."""
     state, seconds = draw_timed(Run(point.experiment))
     adjusted = judge.adjusted(state)
     result = {
@@ -131,7 +132,7 @@ def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -
 
 
 def draw_timed(run: Run) -> tuple[State, float]:
-    """An ensemble as the sampler leaves it, and the processor time [s] that its chains took."""
+    """An ensemble before adjustment, and the processor time [s] of its sampling."""
     pipeline = run.pipeline().to(launched_processes().device)
     guide = run.guide(pipeline.codec) if run.settings.guidance.enabled else None
     settings, states, seconds = run.settings.sampling, [], 0.0
@@ -146,7 +147,7 @@ def draw_timed(run: Run) -> tuple[State, float]:
 
 
 def summarise(study: GuidanceStudy, *, split: str) -> Path:
-    """Write study_SPLIT.json, means and spreads over the seeds, and the figures."""
+    """Write study_SPLIT.json with means and spreads over seeds, and the figures."""
     rows: dict[str, dict[str, Any]] = {}
     truths: dict[str, dict[str, float]] = {}
     depths: dict[str, list[float]] = {}
@@ -184,17 +185,17 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
 
 
 def _over_seeds(row: dict[str, Any], rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A row's metrics as mean and standard deviation over its seeds."""
+    """Mean and standard deviation of a row's metrics over its seeds."""
     results = list(row["results"].values())
-    labels = {name: row[name] for name in ("space", "method", "label")}
-    return labels | {
+    identity = {name: row[name] for name in ("space", "method", "label")}
+    return identity | {
         "seeds": len(results),
         "seconds_per_member": _spread([result["seconds_per_member"] for result in results]),
         **{
             kind: {
                 key: _spread([result[kind][key] for result in results]) for key in results[0][kind]
             }
-            | _beside_unguided(row, rows.get(f"{row['space']}-{UNGUIDED}"), kind)
+            | _variance_of_unguided(row, rows.get(f"{row['space']}-{UNGUIDED}"), kind)
             for kind in (AS_DRAWN, ADJUSTED)
         },
         "w1_profiles": _mean_profiles([result["w1_profiles"] for result in results]),
@@ -202,25 +203,25 @@ def _over_seeds(row: dict[str, Any], rows: dict[str, dict[str, Any]]) -> dict[st
 
 
 def _mean_profiles(profiles: Sequence[dict[str, list[float]]]) -> dict[str, list[float]]:
-    """The mean over seeds, level by level."""
+    """Mean over seeds at each level."""
     return {
         name: [mean(level) for level in zip(*(each[name] for each in profiles), strict=True)]
         for name in profiles[0]
     }
 
 
-def _beside_unguided(
+def _variance_of_unguided(
     row: dict[str, Any], unguided: dict[str, Any] | None, kind: str
 ) -> dict[str, list[float | None]]:
-    """Each variance over that of the unguided samples of the same seeds, means of both."""
+    """Mean variances relative to those of the unguided samples of the same seeds."""
     if unguided is None or not set(row["results"]) <= set(unguided["results"]):
         return {}
     guided = [result[kind] for result in row["results"].values()]
     reference = [unguided["results"][seed][AS_DRAWN] for seed in row["results"]]
 
     def quotient(key: str) -> float | None:
-        values, beside = (_spread([each[key] for each in group]) for group in (guided, reference))
-        return _quotient(values[0], beside[0])
+        ours, theirs = (_spread([each[key] for each in group])[0] for group in (guided, reference))
+        return ours / theirs if ours is not None and theirs else None
 
     return {
         key.replace("variance_ratio", "variance_of_unguided"): [quotient(key), None]
@@ -229,12 +230,8 @@ def _beside_unguided(
     }
 
 
-def _quotient(value: float | None, reference: float | None) -> float | None:
-    return value / reference if value is not None and reference else None
-
-
 def _finished(study: GuidanceStudy, point: Point, split: str) -> dict[str, Any] | None:
-    """What a point's metrics file holds, if it was made by this model with these settings."""
+    """Metrics of a point, None if missing or from another model or other settings."""
     path = _metrics_path(study, point, split)
     if not path.is_file():
         return None
@@ -243,14 +240,14 @@ def _finished(study: GuidanceStudy, point: Point, split: str) -> dict[str, Any] 
 
 
 def _record(point: Point) -> str:
-    """What a point's metrics depend on, as JSON."""
+    """Model and settings that determine a point's metrics, as JSON."""
     run = Run(point.experiment)
     record = json.loads(run.sampling_record(guided=run.settings.guidance.enabled))
     return json.dumps(record | {"truth_states": run.settings.evaluation.states})
 
 
 def _spread(values: Sequence[float | None]) -> list[float | None]:
-    """Mean and standard deviation; the latter is None of one value, both of missing ones."""
+    """Mean and standard deviation; the latter is None for one value, both for missing values."""
     known = [value for value in values if value is not None]
     if len(known) < len(values) or not known:
         return [None, None]

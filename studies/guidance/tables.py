@@ -1,11 +1,11 @@
-"""The Markdown tables of studies of guidance."""
+"""Markdown tables of studies of guidance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.report import Column, format_value, table_head
+from evaluation.columns import Column, format_value, table_head
 from studies.markdown import Result, Table, chosen, readable
 
 DENSITY_ERROR = Column("density_error_percent", "density error", "%")
@@ -18,8 +18,10 @@ GROUPS = {
         Column("mixed_layer_depth_p90_m", "mixed layer, 90th percentile", "m"),
         NEAR_NEUTRAL,
         Column("variance_of_unguided_surface_temperature", "variance / unguided, surface T"),
-        Column("variance_of_unguided_thermocline_temperature", "the same, thermocline"),
-        Column("adjustment_moves_std", "adjustment moves", "std"),
+        Column(
+            "variance_of_unguided_thermocline_temperature", "variance / unguided, thermocline T"
+        ),
+        Column("adjustment_moves_std", "change by adjustment", "std"),
     ),
     "accuracy": (
         DENSITY_ERROR,
@@ -35,11 +37,10 @@ TRUTH, DRAWN = "truth", "as drawn"
 
 
 def guidance_table(study: Result, group: str | None) -> str:
-    """The truth, then each method in each space: means over seeds and their standard deviation.
+    """The truth and each method in each space: mean and standard deviation over seeds.
 
-    States as the sampler leaves them, before the exact adjustment; of each method, the one point
-    of its sweep that the study names. group: "methods" (also if None) for what decides between
-    methods, "accuracy" for the distance to the truth.
+    States are those before exact adjustment. A swept method is shown at the value chosen by the
+    study. group: "methods" (default) to compare methods, "accuracy" for the distance to the truth.
     """
     columns = chosen(GROUPS, group) or GROUPS["methods"]
     spaces = list(study["truth"])

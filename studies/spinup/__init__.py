@@ -1,1 +1,1 @@
-"""Starting the basin from generated states, and what it saves."""
+"""Spin-up of the basin from generated states and its cost."""

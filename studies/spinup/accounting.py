@@ -1,4 +1,4 @@
-"""What spin-up costs with and without generated states: processor seconds, by plain arithmetic."""
+"""Cost of spin-up with and without generated states, in processor seconds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ CPU_HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Account:
-    """Both routes to a settled state of one ocean model, in processor seconds.
+    """Cost of an equilibrated state by spin-up and by generation, in processor seconds.
 
-    cold_seconds, cold_years: from the cold start until it has settled; cold_settled: False if it
-    had not yet, so that these are lower bounds; sampling_seconds: of one state; adjustment_years,
-    adjustment_seconds: what a generated state still needs; training_seconds: of both networks;
-    data_seconds: simulating the states that training saw
+    year_seconds: a simulated year
+    cold_years, cold_seconds: from the cold start to equilibrium
+    cold_settled: False if equilibrium was not reached, so that these are lower bounds
+    sampling_seconds: generation of one state
+    adjustment_years: simulation from a generated state to equilibrium
+    training_seconds: both networks; data_seconds: simulation of the training states
     """
 
     year_seconds: float
@@ -29,30 +31,30 @@ class Account:
 
     @property
     def adjustment_seconds(self) -> float:
-        """The simulated years that a generated state still needs."""
+        """Simulation from a generated state to equilibrium."""
         return self.adjustment_years * self.year_seconds
 
     @property
     def generated_seconds(self) -> float:
-        """One settled state from a trained model."""
+        """One equilibrated state from a trained model."""
         return self.sampling_seconds + self.adjustment_seconds
 
     @property
     def ratio(self) -> float:
-        """Cold start / generated state, training apart."""
+        """Cost of a cold start / of a generated state, without training."""
         return self.cold_seconds / self.generated_seconds
 
     def ratio_with(self, overhead: float, *, states: int) -> float:
-        """The same for `states` states that share an overhead [s]."""
+        """The ratio for `states` states that share an overhead [s]."""
         return states * self.cold_seconds / (overhead + states * self.generated_seconds)
 
     def pays_after(self, overhead: float) -> int | None:
-        """States that pay for an overhead [s]; None if no number of them does, or it is unknown."""
+        """Number of states that amortise an overhead [s]; None if none does or it is unknown."""
         saved = self.cold_seconds - self.generated_seconds
         return ceil(overhead / saved) if saved > 0 and isfinite(overhead) else None
 
     def as_dict(self) -> dict[str, float | bool | None]:
-        """All of it, ready for JSON."""
+        """All costs and ratios, ready for JSON."""
         both = self.training_seconds + self.data_seconds
         return {
             **asdict(self),
@@ -67,12 +69,12 @@ class Account:
 
 
 @dataclass(frozen=True)
-class OnPaper:
-    """An ocean model that was not run: what is published of it, and what is assumed.
+class PublishedModel:
+    """An ocean model that was not run here: published costs and assumptions.
 
-    spin_up: years and CPU-hours a simulated year of each stage of the cold start, of which the last
-    is the model itself; production_years: after it, for the states to train on; sampling_seconds
-    and training_seconds: measured or scaled
+    spin_up: years and CPU-hours per year of each stage of the spin-up; the last stage is the model
+    production_years: simulation of the training states after the spin-up
+    sampling_seconds, training_seconds: measured or scaled
     """
 
     spin_up: tuple[tuple[float, float], ...]
@@ -82,7 +84,7 @@ class OnPaper:
     training_seconds: float
 
     def account(self) -> Account:
-        """Both routes."""
+        """The cost of both methods."""
         cold = CPU_HOUR * sum(years * hours for years, hours in self.spin_up)
         year = CPU_HOUR * self.spin_up[-1][1]
         return Account(

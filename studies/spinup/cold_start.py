@@ -1,9 +1,9 @@
-"""How hard the basin's flow swings in the days after a start, at rest and in balance.
+"""Adjustment of kinetic energy after a start at rest and after a balanced start.
 
     halocline study spinup cold_start configs/quickstart.yaml --states 2 --days 60
 
-Held-out states of the simulated ensemble start the basin twice, under the same forcing. What their
-kinetic energy settles to is that of the last `days` of a year from rest; all shares are of it.
+Held-out states start the basin twice under the same forcing. Kinetic energy is given in percent of
+its equilibrium, the mean over the last `days` of a year that began at rest.
 """
 
 from __future__ import annotations
@@ -33,30 +33,28 @@ RECORD_DAYS = 2.0  # the quickstart's tracer step
 
 
 def cold_starts(run: Run, *, states: int, days: float) -> dict[str, dict[str, float]]:
-    """Figures of `swing` for each way to start, means over `states` held-out states.
+    """`swing` for each kind of initial velocities, averaged over `states` held-out states.
 
-    Runs are kept in the run's directory and not repeated. Raises UserError without a basin, for
-    more states than are held out, for more days than half a year, and if the basin diverges.
+    Finished runs are not repeated. Raises `UserError` without a basin, for too many states, for
+    more than 180 days, and if the basin diverges.
     """
     if not 0 < days <= DAYS_PER_YEAR / 2:
-        raise UserError(
-            f"the energy of {days:g} days is judged by a year's end: give 1 to 180 days."
-        )
+        raise UserError(f"--days must be between 1 and 180, and is {days:g}")
     runs = {kind: _runs(run, kind, states, days) for kind in get_args(FirstVelocities)}
     settled = [_mean_energy(run, after=DAYS_PER_YEAR - days) for run in runs["rest"]]
     return {
         kind: _means(
-            [swing(_energy(run, days), level) for run, level in zip(found, settled, strict=True)]
+            [swing(_energy(run, days), level) for run, level in zip(started, settled, strict=True)]
         )
-        for kind, found in runs.items()
+        for kind, started in runs.items()
     }
 
 
 def swing(energy: FloatArray, settled: float) -> dict[str, float]:
-    """What kinetic energy `t` [m2/s2] does on its way to `settled`, in percent of that.
+    """Statistics of kinetic energy `t` [m2/s2], in percent of its equilibrium `settled`.
 
-    start: the first value; mean, lowest, highest: of the whole; rms_departure: from settled;
-    rise_and_fall: all changes from record to record without their sign, 100 - start at best
+    start: first value; mean, lowest, highest: over the series; rms_departure: rms difference from
+    100; rise_and_fall: sum of absolute changes between records, at least 100 - start
     """
     share = 100 * energy / settled
     return {
@@ -75,8 +73,8 @@ def _runs(run: Run, kind: FirstVelocities, states: int, days: float) -> list[Mem
     held_out = archive.indices("test")
     if not 0 < states <= len(held_out):
         raise UserError(
-            f"{archive.path} holds out {len(held_out)} states, and {states} are asked for; give "
-            "--states between 1 and that."
+            f"{archive.path} has {len(held_out)} held-out states; give --states between 1 and "
+            f"{len(held_out)}"
         )
     chosen = held_out[np.arange(states) * len(held_out) // states]
     years = first_free_year(run) + archive.time[chosen] % 1
@@ -96,13 +94,13 @@ def _runs(run: Run, kind: FirstVelocities, states: int, days: float) -> list[Mem
         record_days=RECORD_DAYS,
     )
     runs = integrate_states(study, workers=settings.workers).runs
-    if not all(run.held for run in runs):
-        raise UserError(f"the basin diverged from a start ({kind}): its energy cannot be judged.")
+    if not all(run.survived for run in runs):
+        raise UserError(f"the basin diverged after a start with velocities {kind}")
     return runs
 
 
 def _energy(run: MemberRun, days: float) -> FloatArray:
-    """Kinetic energy [m2/s2] of the first `days`, the start and the last of them included."""
+    """Kinetic energy [m2/s2] of the first `days`, both ends included."""
     return run.kinetic_energy[run.time * DAYS_PER_YEAR < days + 0.5 * RECORD_DAYS]
 
 
@@ -115,7 +113,7 @@ def _means(rows: list[dict[str, float]]) -> dict[str, float]:
 
 
 def run(run: Run, *, states: int = 2, days: float = 60.0, output: Path | None = None) -> None:
-    """Start the basin both ways and print the result as JSON."""
+    """Start the basin at rest and in balance, and print the statistics as JSON."""
     result: dict[str, object] = {
         "states": states,
         "days": days,

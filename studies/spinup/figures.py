@@ -1,6 +1,6 @@
-"""Figures of a study of spin-up: truth in black, what is held against it in colours.
+"""Figures of a spin-up study: the truth in black, other labels in colours.
 
-Lines are medians over members, bands their 5-95 % range.
+Lines are medians over members, and bands are their 5-95 % range.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -23,20 +24,20 @@ from evaluation.canvas import (
     label_outer,
     new_figure,
     row_coordinate,
+    save_figure,
     stretch_to,
     styled,
 )
-from evaluation.figures import save_figure
 from integration.drift import FIELDS, FIRST, HIGH, LOW, annual, distance, level_drift, rates
 from integration.integrate import TRUTH
 from integration.member_run import MemberRun
 
 if TYPE_CHECKING:
-    from studies.spinup.findings import Findings
+    from studies.spinup.analysis import Analysis
 
 FloatArray = NDArray[np.float64]
 UNITS = {"temperature": ("T", "K"), "salinity": ("S", "10⁻³")}
-SECTION_YEARS = 5  # of the mean overturning
+SECTION_YEARS = 5  # averaging period of the overturning
 MOST_STATES = 1000
 TIME = {  # series: title, factor
     "kinetic_energy": ("kinetic energy [cm² s⁻²]", 1e4),
@@ -49,45 +50,45 @@ FIRST_YEAR = {
     "mixed_layer_mean": ("mixed layer, mean [m]", 1.0),
     "mixed_layer_p90": ("mixed layer, 90th percentile [m]", 1.0),
     "deep_mixing_percent": ("mixed below 500 m [% of area]", 1.0),
-    "overturning_columns_percent": ("columns that overturn [%]", 1.0),
+    "overturning_columns_percent": ("unstable columns [%]", 1.0),
     "density_error_percent": ("density error [%]", 1.0),
 }
 
 
 def save_spinup_figures(
-    found: Findings, grid: OceanGrid, accounts: Mapping[str, Mapping[str, Any]], directory: Path
+    analysis: Analysis, grid: OceanGrid, accounts: Mapping[str, Mapping[str, Any]], directory: Path
 ) -> None:
-    """Draw what there is to see into `directory` as spinup_NAME.png.
+    """Save the figures as spinup_NAME.png in `directory`.
 
-    Labels are drawn once the truth and another label have finished members.
+    Runs are drawn if the truth and another label have finished members.
     """
     figures: dict[str, Callable[[], Figure]] = {"cost": lambda: costs(accounts)}
-    if TRUTH in found.result.labels and len(found.compared(found.lengths[0])) > 1:
+    if TRUTH in analysis.result.labels and len(analysis.compared(analysis.lengths[0])) > 1:
         figures |= {
-            "levels": lambda: level_drifts(found),
-            "time": lambda: through_time(found),
-            "first_year": lambda: first_year(found),
-            "overturning": lambda: overturning_sections(found, grid),
-            "settling": lambda: settling(found),
+            "levels": lambda: level_drifts(analysis),
+            "time": lambda: through_time(analysis),
+            "first_year": lambda: first_year(analysis),
+            "overturning": lambda: overturning_sections(analysis, grid),
+            "settling": lambda: settling(analysis),
         }
     for name, draw in figures.items():
         save_figure(draw(), directory / f"spinup_{name}.png")
 
 
 @styled
-def level_drifts(found: Findings) -> Figure:
-    """Drift of T and S after the first year at each level, each label on the truth's range.
+def level_drifts(analysis: Analysis) -> Figure:
+    """Drift of T and S after the first year at each level, each label over the truth's range.
 
-    Over as many years as all labels have.
+    Covers the length of the shortest label.
     """
-    runs = found.compared(found.lengths[0])
+    runs = analysis.compared(analysis.lengths[0])
     others = [label for label in runs if label != TRUTH]
     figure, axes = new_figure(2, len(others), panel=(2.3, 3.0))
     for line, field in zip(axes, FIELDS, strict=True):
         name, unit = UNITS[field]
         for ax, label in zip(line, others, strict=True):
             for shown in (TRUTH, label):
-                _profile_band(ax, runs[shown], field, found.colours[shown], _name(shown))
+                _profile_band(ax, runs[shown], field, analysis.colours[shown], _name(shown))
             ax.axvline(0, color="0.6", linewidth=0.6)
             ax.set_title(_title(label, runs[label]))
             ax.set_xlabel(f"drift of {name} [{unit}]")
@@ -96,18 +97,18 @@ def level_drifts(found: Findings) -> Figure:
             ax.tick_params(labelleft=False)
         line[0].set_ylabel("depth [m]")
     figure.suptitle(
-        f"Drift after the first year, {found.lengths[0]:g}-year runs "
+        f"Drift after the first year, {analysis.lengths[0]:g}-year runs "
         f"(black: {_title(TRUTH, runs[TRUTH])}; bands: 5-95 %)"
     )
     return figure
 
 
 @styled
-def through_time(found: Findings) -> Figure:
-    """Annual means over the runs: volume-mean T and S less their first year's, circulation."""
+def through_time(analysis: Analysis) -> Figure:
+    """Annual means: volume-mean T and S relative to the first year, and circulation."""
     figure, axes = new_figure(2, 3, panel=(3.6, 2.7))
-    for label, colour in found.colours.items():
-        runs = [run for run in found.result.of(label) if run.held]
+    for label, colour in analysis.colours.items():
+        runs = [run for run in analysis.result.of(label) if run.survived]
         lines: dict[str, list[FloatArray]] = {
             "volume-mean T − first year [K]": [
                 _since_first(annual(run.time, run.mean_temperature)) for run in runs
@@ -130,17 +131,17 @@ def through_time(found: Findings) -> Figure:
 
 
 @styled
-def first_year(found: Findings) -> Figure:
-    """The first year, record by record, of the first members that all labels have.
+def first_year(analysis: Analysis) -> Figure:
+    """Records of the first year, for the members common to all labels.
 
-    The same members have the same seasons, so labels compare.
+    Members of equal index start in the same season, so labels are comparable.
     """
     common = set.intersection(
-        *({run.index for run in found.result.of(label)} for label in found.result.labels)
+        *({run.index for run in analysis.result.of(label)} for label in analysis.result.labels)
     )
     figure, axes = new_figure(2, 3, panel=(3.6, 2.7))
-    for label, colour in found.colours.items():
-        runs = [run for run in found.result.of(label) if run.held and run.index in common]
+    for label, colour in analysis.colours.items():
+        runs = [run for run in analysis.result.of(label) if run.survived and run.index in common]
         for ax, (key, (title, factor)) in zip(axes.flat, FIRST_YEAR.items(), strict=True):
             early = [run.until(1.0) for run in runs]
             values = [factor * run.series[key] for run in early]
@@ -150,18 +151,18 @@ def first_year(found: Findings) -> Figure:
     for ax in axes.flat:
         ax.set_ylim(bottom=0)
     axes[0, 0].legend(fontsize=7)
-    figure.suptitle(f"The first year, members {', '.join(map(str, sorted(common)))}")
+    figure.suptitle(f"First year, members {', '.join(map(str, sorted(common)))}")
     return figure
 
 
 @styled
-def overturning_sections(found: Findings, grid: OceanGrid) -> Figure:
-    """Mean overturning of the last years that all labels have."""
-    years = int(found.lengths[0])
+def overturning_sections(analysis: Analysis, grid: OceanGrid) -> Figure:
+    """Mean overturning of the last years common to all labels."""
+    years = int(analysis.lengths[0])
     first = max(years - SECTION_YEARS, 0)
     runs = {
-        label: [run for run in members if run.held]
-        for label, members in found.compared(years).items()
+        label: [run for run in members if run.survived]
+        for label, members in analysis.compared(years).items()
     }
     sections = {
         label: np.mean([run.overturning[first:years] for run in members], (0, 1))
@@ -177,42 +178,41 @@ def overturning_sections(found: Findings, grid: OceanGrid) -> Figure:
     for ax in axes.flat[len(sections) :]:
         ax.set_axis_off()
     figure.suptitle(
-        f"Overturning by the model's own velocities, years {first + 1} to {years} "
-        "(positive: north above, south below)"
+        f"Eulerian overturning, years {first + 1} to {years} (positive: north above, south below)"
     )
     return figure
 
 
 @styled
-def settling(found: Findings) -> Figure:
-    """Rates of change with the truth's limit, and the distance to the truth, in years."""
+def settling(analysis: Analysis) -> Figure:
+    """Rates of change with the limit from the truth, and distance to the truth, against time."""
     figure, axes = new_figure(2, 2, panel=(4.6, 2.8))
-    window, criterion = next(iter(found.criteria.items()))
+    window, criterion = next(iter(analysis.criteria.items()))
     for column, field in enumerate(FIELDS):
         name, unit = UNITS[field]
-        for label, colour in found.colours.items():
-            runs = [run for run in found.result.of(label) if run.held]
+        for label, colour in analysis.colours.items():
+            runs = [run for run in analysis.result.of(label) if run.survived]
             _rates(axes[0, column], runs, field, window, colour, label)
-            for run in found.long(label):
+            for run in analysis.long(label):
                 _rates(axes[0, column], [run], field, window, colour, None)
-            _distances(axes[1, column], runs, found, field, colour, label)
-            for run in found.long(label):
-                _distances(axes[1, column], [run], found, field, colour, None)
+            _distances(axes[1, column], runs, analysis, field, colour, label)
+            for run in analysis.long(label):
+                _distances(axes[1, column], [run], analysis, field, colour, None)
         if criterion.known:
             axes[0, column].axhline(criterion.limits[field], color="black", linestyle=":")
         axes[0, column].set_title(f"rate of {name} over {window} years [{unit}/year]")
-        axes[1, column].set_title(f"{name}: distance to the truth's levels [{unit}]")
+        axes[1, column].set_title(f"rms difference in {name} from the truth [{unit}]")
         for ax in axes[:, column]:
             ax.set_yscale("log")
             ax.set_xlabel("years after the start")
     axes[1, 0].legend(fontsize=7)
-    figure.suptitle("Settling (dotted: what 95 % of the truth's stretches keep within)")
+    figure.suptitle("Adjustment to equilibrium (dotted: 95th percentile of the truth)")
     return figure
 
 
 @styled
 def costs(accounts: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Processor hours for a number of settled states, by either route."""
+    """Processor hours against the number of equilibrated states, by spin-up and generation."""
     figure, axes = new_figure(1, len(accounts), panel=(2.9, 3.0))
     states = np.geomspace(1, MOST_STATES, 100)
     for ax, (name, account) in zip(axes[0], accounts.items(), strict=True):
@@ -221,31 +221,31 @@ def costs(accounts: Mapping[str, Mapping[str, Any]]) -> Figure:
         lines = {
             _cold_name(account): (states * account["cold_seconds"], TRUTH_COLOUR, "-"),
             "generated": (generated, ROW_COLOURS[0], "-"),
-            "with training": (generated + training, ROW_COLOURS[0], "--"),
-            "with training and its data": (generated + training + data, ROW_COLOURS[0], ":"),
+            "generated, with training": (generated + training, ROW_COLOURS[0], "--"),
+            "generated, with training and data": (generated + training + data, ROW_COLOURS[0], ":"),
         }
         for label, (seconds, colour, style) in lines.items():
             ax.loglog(states, seconds / 3600, color=colour, linestyle=style, label=label)
         ax.set_title(name.replace(", ", ",\n"))
-        ax.set_xlabel("settled states")
+        ax.set_xlabel("number of equilibrated states")
     axes[0, 0].set_ylabel("processor time [hours]")
     axes[0, 0].legend(fontsize=7)
-    figure.suptitle("What settled states cost")
+    figure.suptitle("Cost of equilibrated states")
     return figure
 
 
 def _cold_name(account: Mapping[str, Any]) -> str:
-    return "cold start" if account["cold_settled"] else "cold start (at least)"
+    return "cold start" if account["cold_settled"] else "cold start (lower bound)"
 
 
 def _profile_band(ax: Axes, runs: Sequence[MemberRun], field: str, colour: str, label: str) -> None:
-    held = [run for run in runs if run.held]
-    if not held:
+    survived = [run for run in runs if run.survived]
+    if not survived:
         return
-    wet = held[0].level_volume > 0
-    drifts = np.array([level_drift(run, field)[wet] for run in held])
+    wet = survived[0].level_volume > 0
+    drifts = np.array([level_drift(run, field)[wet] for run in survived])
     low, middle, high = np.percentile(drifts, [LOW, 50, HIGH], axis=0)
-    depth = held[0].depth[wet]
+    depth = survived[0].depth[wet]
     ax.fill_betweenx(depth, low, high, color=colour, alpha=0.25, linewidth=0)
     ax.plot(middle, depth, color=colour, label=label, linewidth=1.3)
 
@@ -258,7 +258,7 @@ def _band(
     label: str | None,
     runs: Sequence[MemberRun],
 ) -> None:
-    """Median and range of lines of equal length whose points are one apart, from `first` on."""
+    """Median and range of lines of equal length at times `first`, `first` + 1, ..."""
     if not lines:
         return
     time = first + np.arange(len(lines[0]))
@@ -280,15 +280,15 @@ def _rates(
 def _distances(
     ax: Axes,
     runs: Sequence[MemberRun],
-    found: Findings,
+    analysis: Analysis,
     field: str,
     colour: str,
     label: str | None,
 ) -> None:
     lines = [
-        distance(run, found.truth[run.index], field)
+        distance(run, analysis.truth[run.index], field)
         for run in runs
-        if run.label != TRUTH and run.index in found.truth
+        if run.label != TRUTH and run.index in analysis.truth
     ]
     if lines:
         years = min(len(line) for line in lines)
@@ -296,8 +296,8 @@ def _distances(
         _band(ax, 0.5, lines, colour, label, runs)
 
 
-def _stream(ax: Axes, grid: OceanGrid, section: FloatArray, scale: Scale):
-    """An overturning `z y` at the levels' bases and the northern faces, with the sea floor."""
+def _stream(ax: Axes, grid: OceanGrid, section: FloatArray, scale: Scale) -> QuadMesh:
+    """Draw a stream function `z y` at the base of each level and the northern faces."""
     latitude = row_coordinate(grid)
     wet = grid.wet.any(axis=2)
     mesh = ax.pcolormesh(
@@ -318,7 +318,7 @@ def _stream(ax: Axes, grid: OceanGrid, section: FloatArray, scale: Scale):
 
 
 def _overturning_scale(sections: list[FloatArray], grid: OceanGrid) -> Scale:
-    """Colours for what lies below the shallow cells of the wind."""
+    """Colours scaled to the overturning below the shallow wind-driven cells."""
     below = [section[grid.faces[1:] > 300.0] for section in sections]
     return Scale.symmetric(below)
 

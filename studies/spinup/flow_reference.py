@@ -1,9 +1,9 @@
-"""How strong the flow in balance is under each reference, of held-out and of generated states.
+"""Strength of the balanced flow of held-out and generated states under each reference.
 
     halocline study spinup flow_reference configs/global4deg.yaml --states 16
 
-The states must have a sea level and a grid in degrees. What a reference should give is the flow of
-the held-out states under their own sea level, which the ocean model made with its velocities.
+The states must have a sea level and a grid in degrees. The target is the flow of the held-out
+states under their own sea level, which is consistent with the velocities of the ocean model.
 """
 
 from __future__ import annotations
@@ -25,44 +25,42 @@ from guidance.seawater import EquationOfState, equation_of_state
 from training.log import print_json
 
 REFERENCES: tuple[Reference, ...] = ("sea_level", "floor", 2000.0, 1000.0)
-DEPTHS = (0.0, 1000.0, 3000.0)  # m, of which the nearest levels are shown
-AWAY = 10.0  # degrees from the equator
+DEPTHS = (0.0, 1000.0, 3000.0)  # m; statistics are at the nearest levels
+EQUATOR = 10.0  # degrees; latitudes closer to the equator are excluded
 _Rows = dict[str, dict[str, float]]
 
 
 def flow_references(
     truth: State, generated: State, *, grid: OceanGrid, eos: EquationOfState
 ) -> _Rows:
-    """Figures of `strength` for each kind of states and each reference."""
+    """`strength` for truth and generated states under each reference."""
     rows: _Rows = {}
-    wanted = _flow(truth, grid, eos, "sea_level")
+    target = _flow(truth, grid, eos, "sea_level")
     for kind, states in (("truth", truth), ("generated", generated)):
         for reference in REFERENCES:
             flow = _flow(states, grid, eos, reference)
             name = reference if isinstance(reference, str) else f"{reference:.0f} m"
-            rows[f"{kind}, {name}"] = strength(flow, wanted, grid)
+            rows[f"{kind}, {name}"] = strength(flow, target, grid)
     return rows
 
 
-def strength(flow: Velocities, wanted: Velocities, grid: OceanGrid) -> dict[str, float]:
-    """Rms speed [cm/s] of flows `b z y x` by depth, away from the equator, and of all water.
+def strength(flow: Velocities, target: Velocities, grid: OceanGrid) -> dict[str, float]:
+    """Rms speed [cm/s] of flows `b z y x`, at `DEPTHS` and over all depths, off the equator.
 
-    mean_flow_error_percent: how far their mean is from the mean of `wanted`, rms, in percent of the
-    latter's rms
+    mean_flow_error_percent: rms difference between the mean flow and that of `target`, in percent
+    of the rms of the latter
     """
     weight = _weight(grid)
-    mean, right = (
-        Velocities(*(field.mean(0, keepdim=True) for field in f)) for f in (flow, wanted)
-    )
-    error = Velocities(mean.u - right.u, mean.v - right.v)
-    found = {
+    mean, expected = _mean(flow), _mean(target)
+    error = Velocities(mean.u - expected.u, mean.v - expected.v)
+    result = {
         f"rms_{depth:.0f}_m_cm_s": 100 * _rms(flow, weight, [_nearest(grid, depth)])
         for depth in DEPTHS
     }
     everywhere = list(range(len(grid.depth)))
-    ratio = _rms(error, weight, everywhere) / _rms(right, weight, everywhere)
+    ratio = _rms(error, weight, everywhere) / _rms(expected, weight, everywhere)
     rms = 100 * _rms(flow, weight, everywhere)
-    return found | {"rms_cm_s": rms, "mean_flow_error_percent": 100 * ratio}
+    return result | {"rms_cm_s": rms, "mean_flow_error_percent": 100 * ratio}
 
 
 def _flow(states: State, grid: OceanGrid, eos: EquationOfState, reference: Reference) -> Velocities:
@@ -80,7 +78,7 @@ def _rms(flow: Velocities, weight: Tensor, levels: list[int]) -> float:
 
 def _weight(grid: OceanGrid) -> Tensor:
     latitude = grid.latitude if grid.latitude.ndim == 2 else grid.latitude[:, None]
-    return torch.from_numpy(grid.volume * (np.abs(latitude) > AWAY))
+    return torch.from_numpy(grid.volume * (np.abs(latitude) > EQUATOR))
 
 
 def _nearest(grid: OceanGrid, depth: float) -> int:
@@ -88,19 +86,19 @@ def _nearest(grid: OceanGrid, depth: float) -> int:
 
 
 def of_run(run: Run, *, states: int) -> _Rows:
-    """`flow_references` of the first `states` samples and as many held-out states.
+    """`flow_references` of `states` held-out states and the first `states` samples.
 
-    Raises UserError where there is no sea level, no sample, fewer states, or no latitude.
+    Raises `UserError` for states without sea level or latitude, and for too few states.
     """
     archive = run.archive
     samples = StateArchive.open(run.samples("guided_adjusted"))
     held_out = archive.indices("test")
     if not archive.has_sea_level or archive.grid.horizontal_units != "degrees":
-        raise UserError(f"{archive.path} has no sea level, or its grid lies on a plane.")
+        raise UserError(f"{archive.path} has no sea level, or its grid is on a plane")
     if not 0 < states <= min(len(held_out), len(samples)):
         raise UserError(
-            f"{len(held_out)} states are held out and {len(samples)} generated, and {states} are "
-            "asked for; give --states between 1 and the lesser."
+            f"there are {len(held_out)} held-out and {len(samples)} generated states; give "
+            f"--states between 1 and {min(len(held_out), len(samples))}"
         )
     chosen = held_out[np.arange(states) * len(held_out) // states]
     return flow_references(
@@ -112,7 +110,7 @@ def of_run(run: Run, *, states: int) -> _Rows:
 
 
 def run(run: Run, *, states: int = 16, output: Path | None = None) -> None:
-    """Print the figures as JSON."""
+    """Print the strength of the flow under each reference as JSON."""
     result: dict[str, object] = {
         "states": states,
         "flow_references": of_run(run, states=states),

@@ -1,4 +1,4 @@
-"""The report is one file that needs nothing else."""
+"""The report is a self-contained file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 
 from data.grid import OceanGrid
 from data.state import State
-from evaluation.metrics import EvaluationContext, evaluate_row
-from evaluation.report import COLUMNS, format_value, write_report
+from evaluation.columns import format_value
+from evaluation.metrics import COLUMNS, EvaluationContext, evaluate_row
+from evaluation.report import write_report
 from guidance.seawater import equation_of_state
 
 PNG = base64.b64decode(
@@ -29,6 +30,7 @@ def test_report_holds_everything_and_links_to_nothing(tmp_path):
             "truth": {"states": 200, "density_error_percent": 0.0123},
             "latent": {"states": 9},
         },
+        columns=COLUMNS,
         figures=[(image, "Sea & land")],
         config_text="diffusion: {steps: <50>}",
         notes=["Judged on held-out states."],
@@ -45,8 +47,9 @@ def test_report_holds_everything_and_links_to_nothing(tmp_path):
 
 
 def test_empty_sections_are_left_out(tmp_path):
+    metrics = {"truth": {"states": 1}}
     page = write_report(
-        tmp_path / "r.html", title="t", metrics={"truth": {"states": 1}}
+        tmp_path / "r.html", title="t", metrics=metrics, columns=COLUMNS
     ).read_text()
     assert "Integration" not in page and "Cost" not in page and "Figures" not in page
 

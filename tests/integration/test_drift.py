@@ -68,7 +68,7 @@ def test_a_run_has_settled_when_it_changes_no_faster_than_the_truth():
     assert criterion.years_of(make_run(settles_in(6.0))) == 6.0
     assert criterion.years_of(make_run(lambda time: 0.02 * time)) is None
     assert criterion.years_of(make_run(settles_in(0.0), years=9.0)) is None
-    assert not criterion.can_tell(make_run(settles_in(0.0), years=9.0))
+    assert not criterion.applies_to(make_run(settles_in(0.0), years=9.0))
 
 
 def test_no_limits_without_long_runs_of_the_truth():

@@ -159,7 +159,7 @@ def test_first_members_of_all_labels_come_first_and_long_runs_last(tmp_path):
     tasks, long_tasks = module._tasks(plan(tmp_path, {"one": long, "two": Starts([None], 2.0)}))
     names = [(task.name, task.years) for task in (*tasks, *long_tasks)]
     assert names == [("one_000", 1.0), ("two_000", 2.0), ("one_001", 1.0), ("one_000", 3.0)]
-    assert [task.goes_on for task in tasks] == [True, False, False]
+    assert [task.continues for task in tasks] == [True, False, False]
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ def test_balanced_starts_move_from_the_first_day_and_need_not_hold(tmp_path):
     np.testing.assert_allclose(run.time, [0, 6 * DAY, 12 * DAY, 18 * DAY])
     assert run.kinetic_energy[0] > 5 * at_rest.kinetic_energy[0]
     assert np.ptp(run.kinetic_energy) < np.ptp(at_rest.kinetic_energy)
-    assert not broken.held
+    assert not broken.survived
 
 
 def test_drift_is_weighted_by_thickness_of_wet_levels():
@@ -199,7 +199,7 @@ def test_no_ratio_without_drift_of_the_truth_over_as_many_years():
 
 def test_a_run_as_it_stood_before_it_blew_up():
     run = make_run("generated", 0.2, blow_up_year=0.5)
-    assert not run.held and run.until(0.4).held and run.until(0.4).years == 0.0
+    assert not run.survived and run.until(0.4).survived and run.until(0.4).years == 0.0
 
 
 def test_starts_that_do_not_fit_are_refused(tmp_path):
@@ -207,7 +207,7 @@ def test_starts_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(UserError, match="shape"):
         run_plan(tmp_path, {"generated": Starts([(wrong, wrong)], 1.0)})
     missing = np.full(SHAPE, np.nan)
-    with pytest.raises(UserError, match="not finite"):
+    with pytest.raises(UserError, match="non-finite"):
         run_plan(tmp_path, {"generated": Starts([(missing, missing)], 1.0)})
     with pytest.raises(UserError, match="conditions for 2 of 3 starts"):
         run_plan(tmp_path, {"analytic": Starts([None] * 3, 1.0)})

@@ -99,17 +99,17 @@ def test_a_template_of_another_size(grid, stable, write_state, refused, tmp_path
     path = tmp_path / "template"
     if kind == "veros-restart":
         veros_restart(part, smaller, path)
-        said = _with_template(refused, archive, kind, path)
-        assert "expected (12, 16, 5, 3)" in said
+        message = _with_template(refused, archive, kind, path)
+        assert "expected (12, 16, 5, 3)" in message
     elif kind == "nemo-restart":
         nemo_restart(part, smaller).to_netcdf(path)
-        said = _with_template(refused, archive, kind, path)
-        assert "has (5, 8, 8) cells (z, y, x), the state has (5, 12, 8)" in said
+        message = _with_template(refused, archive, kind, path)
+        assert "has (5, 8, 8) cells (z, y, x), the state has (5, 12, 8)" in message
     else:
         mesh = nemo_restart(part, smaller).rename(tn="tmask")
         mesh.to_netcdf(path)
-        said = refused(archive, "--format", kind, "--mesh-mask", str(path))
-        assert "has (5, 8, 8) cells (z, y, x), the state has (5, 12, 8)" in said
+        message = refused(archive, "--format", kind, "--mesh-mask", str(path))
+        assert "has (5, 8, 8) cells (z, y, x), the state has (5, 12, 8)" in message
 
 
 def _with_template(refused, archive, kind, path):
@@ -117,7 +117,7 @@ def _with_template(refused, archive, kind, path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (lambda r: r.drop_vars("sn"), "has no sn: expected a NEMO restart"),
         (lambda r: r.drop_vars("sshn"), "has no sshn: expected a NEMO restart with"),
@@ -132,35 +132,35 @@ def _with_template(refused, archive, kind, path):
     ids=["no sn", "no sshn", "longitudes", "levels", "wet mask", "piece"],
 )
 def test_a_nemo_template_that_does_not_fit(
-    grid, stable, write_state, refused, tmp_path, change, said
+    grid, stable, write_state, refused, tmp_path, change, expected
 ):
     path = tmp_path / "template.nc"
     change(nemo_restart(grid, stable)).to_netcdf(path)
     message = _with_template(refused, write_state(stable, grid), "nemo-restart", path)
-    assert re.search(said, message), message
+    assert re.search(expected, message), message
 
 
 def test_velocities_need_their_fields(grid, stable, write_state, refused, tmp_path):
     archive, path = write_state(stable, grid), tmp_path / "template"
     nemo_restart(grid, stable).drop_vars("un").to_netcdf(path)
     moving = ("--velocities", "balanced")
-    said = refused(archive, "--format", "nemo-restart", "--template", str(path), *moving)
-    assert "has no un" in said
+    message = refused(archive, "--format", "nemo-restart", "--template", str(path), *moving)
+    assert "has no un" in message
     path.unlink()
     veros_restart(grid, stable, path)
-    said = refused(archive, "--format", "veros-restart", "--template", str(path), *moving)
-    assert "core/u" in said and "give an HDF5 restart of Veros" in said
-    said = refused(archive, "--format", "cf", *moving)
-    assert "the format cf does not take --velocities" in said
-    said = refused(archive, "--format", "mitgcm", *moving, "--reference", "deep")
-    assert "cannot be referred to deep: give floor, sea_level or a depth" in said
-    said = refused(archive, "--format", "mitgcm", "--reference", "floor")
-    assert "ask for them with --velocities balanced" in said
+    message = refused(archive, "--format", "veros-restart", "--template", str(path), *moving)
+    assert "core/u" in message and "give an HDF5 restart of Veros" in message
+    message = refused(archive, "--format", "cf", *moving)
+    assert "the format cf does not take --velocities" in message
+    message = refused(archive, "--format", "mitgcm", *moving, "--reference", "deep")
+    assert "unknown reference deep; use floor, sea_level or a positive depth" in message
+    message = refused(archive, "--format", "mitgcm", "--reference", "floor")
+    assert "use --velocities balanced" in message
 
 
 @pytest.mark.parametrize("adjusted", [(), ("--adjust",)], ids=["as it is", "adjusted"])
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda s: replace(s, salinity=_at_depth(s.salinity, 0.0)), "so is 0 or less, a land"),
         (lambda s: replace(s, temperature=s.temperature + 273.15), "expected degC"),
@@ -171,11 +171,11 @@ def test_velocities_need_their_fields(grid, stable, write_state, refused, tmp_pa
 )
 @pytest.mark.parametrize("kind", ["cf", "nemo", "mitgcm"])
 def test_a_state_of_land_values_or_other_units(
-    grid, stable, write_state, refused, change, said, kind, adjusted
+    grid, stable, write_state, refused, change, message, kind, adjusted
 ):
     """Adjusting does not hide them."""
     archive = write_state(change(stable), grid)
-    assert said in refused(archive, "--format", kind, *adjusted)
+    assert message in refused(archive, "--format", kind, *adjusted)
 
 
 def _at_depth(field: torch.Tensor, value: float) -> torch.Tensor:
@@ -188,7 +188,10 @@ def _at_depth(field: torch.Tensor, value: float) -> torch.Tensor:
 def test_an_unstable_column_is_offered_the_adjustment(grid, stable, write_state, refused, kind):
     heavy = replace(stable, salinity=_at_depth(stable.salinity, 40.0))
     archive = write_state(heavy, grid)
-    said = refused(archive, "--format", kind)
-    assert "overturns under nemo-seos in 1 pairs of cells" in said and "--adjust" in said
-    said = refused(archive, "--format", kind, "--equation-of-state", "nemo-teos10")
-    assert "nemo-teos10 takes sea_water_conservative_temperature" in said
+    message = refused(archive, "--format", kind)
+    assert (
+        "statically unstable under nemo-seos in 1 pairs of cells" in message
+        and "--adjust" in message
+    )
+    message = refused(archive, "--format", kind, "--equation-of-state", "nemo-teos10")
+    assert "nemo-teos10 takes sea_water_conservative_temperature" in message

@@ -1,4 +1,4 @@
-"""Which states start the basin, under which conditions."""
+"""Start states of the basin and the conditions of its runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data.basin.simulate import MemberSettings, SimulationSettings
 from data.errors import UserError
 from guidance.settings import GuidanceSettings
 from integration.settings import IntegrationSettings, StartSettings
-from integration.study import Slots, finished_study, matching_samples, planned
+from integration.study import StartConditions, finished_study, matching_samples, planned
 
 
 @pytest.fixture
@@ -53,13 +53,14 @@ def test_members_of_equal_index_share_conditions_that_no_state_has_seen(run):
     assert (study.starts["analytic"].long_members, study.starts["analytic"].long_years) == (1, 9.0)
 
 
-def test_starts_are_what_their_kind_says(run):
+def test_each_kind_of_start_has_its_states(run):
     study = planned(run, only=["truth", "training_mean", "nearest"])
     archive = run.archive
-    slots = Slots.of(run, 3)
-    assert set(slots.index) <= set(archive.indices("test")) and len(set(slots.index)) == 3
+    conditions = StartConditions.of(run, 3)
+    assert set(conditions.index) <= set(archive.indices("test"))
+    assert len(set(conditions.index)) == 3
     np.testing.assert_array_equal(
-        study.starts["truth"].states[1][0], slots.states.temperature[1].double().numpy()
+        study.starts["truth"].states[1][0], conditions.states.temperature[1].double().numpy()
     )
     training = archive.read(archive.indices("train")).temperature.double().numpy()
     one, other = study.starts["training_mean"].states
@@ -81,30 +82,30 @@ def test_nothing_is_drawn_to_report(run):
     assert not (run.settings.integration.directory / "samples").exists()
 
 
-def test_each_slot_gets_another_sample_of_its_member(run):
+def test_each_condition_gets_a_different_sample_of_its_member(run):
     archive = run.archive
-    slots = Slots.of(run, 4)
+    conditions = StartConditions.of(run, 4)
     train = archive.indices("train")
     member = archive.member[train]
     shuffled = np.random.default_rng(0).permutation(len(train))
     samples = archive.read(train[shuffled])
-    chosen = matching_samples(samples, slots, 4)
+    chosen = matching_samples(samples, conditions, 4)
     assert len(set(chosen)) == 4
-    np.testing.assert_array_equal(member[shuffled][chosen], slots.member)
+    np.testing.assert_array_equal(member[shuffled][chosen], conditions.member)
 
 
-def test_what_a_study_cannot_be_is_refused(run):
+def test_invalid_studies_are_rejected(run):
     with pytest.raises(UserError, match="no starts training; it has truth, "):
         planned(run, only=["training"])
     many = {"truth": StartSettings(states="test", members=9)}
     settings = run.settings.integration.model_copy(update={"starts": many})
-    asked = run.with_settings(integration=settings)
-    with pytest.raises(UserError, match="holds out 4 states and the study asks for 9"):
-        planned(asked)
+    larger = run.with_settings(integration=settings)
+    with pytest.raises(UserError, match="has 4 held-out states, but the study needs 9"):
+        planned(larger)
     for wrong, complaint in (
-        ({"states": "test", "guidance": {}}, "guidance is of generated states"),
+        ({"states": "test", "guidance": {}}, "guidance applies to generated states only"),
         ({"states": "test", "long_members": 1, "long_years": 1.0}, "long_years is 1"),
-        ({"states": "test", "long_members": 3}, "3 of 2 members"),
+        ({"states": "test", "long_members": 3}, "only 2 members"),
     ):
         with pytest.raises(ValueError, match=complaint):
             StartSettings.model_validate(wrong)

@@ -56,7 +56,7 @@ def test_a_page_is_filled_between_its_markers(root):
     assert page.read_text() == once
 
 
-def test_the_source_stands_below_the_first_table_of_a_result(root):
+def test_the_source_follows_the_first_table_of_a_result(root):
     marked = "<!-- table channel physics -->\n<!-- end -->\n"
     once, twice = tables.filled(marked), tables.filled(2 * marked)
     assert "`halocline study autoencoder` at abc; two cores." in once
@@ -79,7 +79,7 @@ def test_an_unknown_group_is_named(root, kind):
         tables.table("other", "costs")
 
 
-def test_the_autoencoders_of_several_runs_stand_side_by_side(root):
+def test_the_autoencoders_of_several_runs_share_a_table(root):
     for name, compression in (("basin", 22.0), ("world", 16.0)):
         write(root, name, kind="run", autoencoder={"compression": compression})
     lines = tables.table("basin+world", "reconstruction").splitlines()
@@ -101,12 +101,12 @@ def test_a_result_that_is_missing_or_has_no_table_is_named(root):
     with pytest.raises(UserError, match=r"absent\.json is missing"):
         tables.table("absent")
     write(root, "odd", kind="restorer")
-    with pytest.raises(UserError, match="kind 'restorer' have no table; odd is one"):
+    with pytest.raises(UserError, match="odd is a result of unknown kind 'restorer'"):
         tables.table("odd")
 
 
 @pytest.mark.parametrize("page", tables.documents(), ids=lambda page: page.name)
-def test_the_documents_show_their_results_and_every_link_leads_somewhere(page):
+def test_documents_are_up_to_date_and_their_links_are_valid(page):
     text = page.read_text()
     assert tables.filled(text) == text  # else: halocline study tables
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
@@ -120,7 +120,7 @@ def test_no_generated_table_is_wider_than_a_page(page):
         assert rules and all(rule.count("---") <= MOST_COLUMNS for rule in rules), match["name"]
 
 
-def test_every_result_says_what_kind_it_is_and_every_figure_is_shown():
+def test_every_result_has_a_kind_and_every_figure_is_shown():
     docs = tables.ROOT / "docs"
     for path in (docs / "results").glob("*.json"):
         assert json.loads(path.read_text())["kind"], path.name

@@ -71,7 +71,7 @@ def test_overrides_are_of_the_study(study):
 
 
 @pytest.mark.parametrize(
-    ("variants", "settings", "said"),
+    ("variants", "settings", "message"),
     [
         ({"plain": {"autoencoder": {"chanels": [8]}}}, {}, "variant plain.*'autoencoder.chanels'"),
         ({"plain": {"autoencoder": {"blocks": 0}}}, {}, "variant plain.*autoencoder.blocks"),
@@ -84,6 +84,6 @@ def test_overrides_are_of_the_study(study):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_mistakes_are_named(study, variants, settings, said):
-    with pytest.raises(UserError, match=said):
+def test_mistakes_are_named(study, variants, settings, message):
+    with pytest.raises(UserError, match=message):
         load_study(study(variants, **settings))

@@ -87,7 +87,7 @@ def test_a_study_runs_resumes_and_reports(study_path, monkeypatch, capsys):
     assert not list(study.directory.rglob("*.partial"))
 
 
-def test_an_interrupted_variant_goes_on_from_its_checkpoint(
+def test_an_interrupted_variant_resumes_from_its_checkpoint(
     study_path, monkeypatch, interrupt_training
 ):
     monkeypatch.setattr(codec_study, "training_rate", lambda _: 16 / 0.05)
@@ -104,7 +104,9 @@ def test_a_changed_variant_is_not_taken_for_the_old_one(study_path, monkeypatch)
     monkeypatch.setattr(codec_study, "training_rate", lambda _: 100.0)
     codec_study.at_equal_cost(load_study(study_path), "plain")
     changed = load_study(study_path, ["--variants.plain.autoencoder.blocks", "2"])
-    with pytest.raises(UserError, match=r"plain holds a variant with other settings .autoencoder"):
+    with pytest.raises(
+        UserError, match=r"plain belongs to a variant with other settings .autoencoder"
+    ):
         codec_study.at_equal_cost(changed, "plain")
 
 

@@ -60,8 +60,8 @@ def test_the_command_adds_to_what_its_file_holds(tiny_config, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
-        ("--repeats", "0", "give at least 1 round"),
-        ("--device", "cuda", "there is no GPU here"),
+        ("--repeats", "0", "must be at least 1"),
+        ("--device", "cuda", "needs a GPU, and none is available"),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_a_sentence(

@@ -79,5 +79,7 @@ def test_the_seed_papers_guidance_is_the_same_wherever_it_is_used(experiment):
 def test_an_experiment_without_archive_or_grid_is_told_what_to_do(experiment, tmp_path):
     data = experiment.data.model_copy(update={"archive": tmp_path / "no.zarr"})
     nowhere = experiment.model_copy(update={"data": data, "benchmark": None})
-    with pytest.raises(UserError, match=r"no\.zarr, whose grid .* does not exist; make it, or"):
+    with pytest.raises(
+        UserError, match=r"no\.zarr, which defines the grid .* does not exist; create it, or"
+    ):
         synthetic_archive(nowhere)

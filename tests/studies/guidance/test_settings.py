@@ -75,7 +75,7 @@ def test_a_study_sweeps_the_values_that_it_names(write):
 @pytest.mark.parametrize("name", ["unguided", "unheard_of"])
 def test_only_a_method_with_a_sweep_is_swept_otherwise(write, name):
     path = write(METHODS, sweeps={name: [1]})
-    with pytest.raises(UserError, match=f"sweeps.{name} is no method with a sweep; those are ours"):
+    with pytest.raises(UserError, match=f"sweeps.{name} is not a method with a sweep; use ours"):
         load_guidance_study(path)
 
 
@@ -83,24 +83,23 @@ def test_short_tables_show_points_that_are_drawn(write):
     study = load_guidance_study(write(METHODS, shown={"latent": {"ours": 0.2}}))
     assert study.shown == {"latent": {"ours": "step_cap=0.2"}}
     path = write(METHODS, shown={"latent": {"ours": 0.3}})
-    with pytest.raises(UserError, match=r"ours at 0.3, which is not drawn; its sweep has 0.1, 0.2"):
+    with pytest.raises(UserError, match=r"shown has ours at 0.3, but its sweep has 0.1, 0.2"):
         load_guidance_study(path)
 
 
-def test_settings_that_do_not_fit_together_are_told_in_a_sentence(write):
+def test_inconsistent_settings_give_one_sentence(write):
     path = write(METHODS, seeds=[1, 1])
     with pytest.raises(UserError) as caught:
         load_guidance_study(path)
-    assert (
-        str(caught.value) == f"{path}: the same seed draws the same ensemble; give different ones"
-    )
+    message = "seeds must be distinct; equal seeds give equal ensembles"
+    assert str(caught.value) == f"{path}: {message}"
 
 
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
         ({"ours": {"guidance": {"strat": 1}}}, "method ours: unknown key 'guidance.strat'"),
-        ({"ours": {"sweep": {"a": [1], "b": [2]}}}, "a sweep is of one setting"),
+        ({"ours": {"sweep": {"a": [1], "b": [2]}}}, "a sweep has exactly one setting"),
         ({"ours": {"sweep": {"step_cap": [-1]}}}, "method ours step_cap=-1: guidance.step_cap"),
         ({"no way": {}}, "String should match pattern"),
     ],

@@ -88,11 +88,11 @@ def test_both_ways_to_start_are_compared_on_the_same_states(experiment, integrat
 
 
 def test_what_cannot_be_compared_is_refused(experiment, integrations, tiny_run):
-    with pytest.raises(UserError, match="give 1 to 180 days"):
+    with pytest.raises(UserError, match="--days must be between 1 and 180"):
         cold_start.cold_starts(experiment, states=1, days=300.0)
-    with pytest.raises(UserError, match="holds out 4 states, and 5 are asked for"):
+    with pytest.raises(UserError, match="has 4 held-out states; give --states between 1 and 4"):
         cold_start.cold_starts(experiment, states=5, days=60.0)
-    with pytest.raises(UserError, match="names no model to integrate in"):
+    with pytest.raises(UserError, match="has no ocean model to integrate"):
         cold_start.cold_starts(tiny_run(), states=1, days=60.0)
 
 

@@ -15,7 +15,7 @@ from integration.member_run import MemberRun
 from integration.recording import SERIES
 from integration.settings import IntegrationSettings, StartSettings
 from studies.spinup import report as spinup
-from studies.spinup.accounting import Account, OnPaper
+from studies.spinup.accounting import Account, PublishedModel
 from studies.spinup.tables import NOTHING_YET, duration, spinup_table
 
 LEVELS, ROWS = 5, 12
@@ -78,7 +78,7 @@ def run(tiny_run):
 
 @pytest.fixture
 def cost(run):
-    """What the runs cost, as if measured."""
+    """Made-up costs of the runs."""
     folder = run.directory
     (folder / "integration").mkdir(parents=True)
     seconds = {"autoencoder_seconds": 100.0, "diffusion_seconds": 200.0}
@@ -115,9 +115,7 @@ def test_the_command_writes_results_and_figures_and_no_page(
 
 
 @pytest.mark.slow
-def test_results_and_figures_go_where_the_command_line_says(
-    run, cost, result, tmp_path, monkeypatch
-):
+def test_output_and_figures_options_set_the_paths(run, cost, result, tmp_path, monkeypatch):
     monkeypatch.setattr("configs.run.load_run", lambda config, overrides: run)
     monkeypatch.setattr(spinup, "finished_study", lambda run: result)
     output, figures = tmp_path / "mine.json", tmp_path / "drawn"
@@ -127,20 +125,20 @@ def test_results_and_figures_go_where_the_command_line_says(
     assert (figures / "spinup_cost.png").is_file()
 
 
-def test_a_study_that_has_only_begun_is_reported_too(run, cost, result):
-    """What is asked for, and the oceans on paper; with one true run, what that one shows."""
-    nothing = spinup.report(run, IntegrationResult([], YEARS))
-    assert nothing["spinup"]["runs"]["truth"]["finished"] == 0
-    assert list(nothing["spinup"]["accounts"]) == ["DINO 1 degree", "DINO 1/4 degree"]
+def test_an_unfinished_study_is_reported(run, cost, result):
+    """The plan and the published models; with one reference run also its results."""
+    empty = spinup.report(run, IntegrationResult([], YEARS))
+    assert empty["spinup"]["runs"]["truth"]["finished"] == 0
+    assert list(empty["spinup"]["accounts"]) == ["DINO 1 degree", "DINO 1/4 degree"]
     for group in ("criterion", "drift_10", "long"):
-        assert spinup_table(nothing, group) == f"{NOTHING_YET}\n"
+        assert spinup_table(empty, group) == f"{NOTHING_YET}\n"
     one = spinup.report(run, IntegrationResult(result.of("truth")[:1], YEARS))
     assert "| truth | 1 |" in spinup_table(one, "drift_20")
     assert len(one["spinup"]["levels"]["20"]["truth"]["temperature"]) == LEVELS
 
 
 def test_runs_that_are_too_short_to_drift_are_refused(run):
-    with pytest.raises(UserError, match="at least 3 years"):
+    with pytest.raises(UserError, match="to at least 3"):
         spinup.report(run, IntegrationResult([], {"truth": 2.0}))
 
 
@@ -152,7 +150,7 @@ def test_a_cold_start_that_has_not_settled_is_a_lower_bound():
     assert spinup._median([1.0, None, None]) is None
 
 
-def test_what_pays_for_what():
+def test_costs_are_amortised():
     account = Account(
         year_seconds=10.0,
         cold_years=100.0,
@@ -176,8 +174,8 @@ def test_what_pays_for_what():
     assert "| cold start / generated state | > 90.9 |" in shown
 
 
-def test_an_ocean_on_paper():
-    account = OnPaper(((3000.0, 2.0), (400.0, 120.0)), 50.0, 10.0, 24.0, 1e5).account()
+def test_a_published_model_has_an_account():
+    account = PublishedModel(((3000.0, 2.0), (400.0, 120.0)), 50.0, 10.0, 24.0, 1e5).account()
     assert account.cold_seconds == 54_000 * 3600
     assert account.adjustment_seconds == 1200 * 3600
     assert account.data_seconds == 60_000 * 3600

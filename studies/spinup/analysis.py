@@ -1,4 +1,4 @@
-"""What an integration study found: every run's figures, and how they lie to the truth's."""
+"""Analysis of an integration study: quantities of each run, and comparison with the truth."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from integration.drift import (
 from integration.integrate import TRUTH, IntegrationResult
 from integration.member_run import MemberRun
 
-LEAST_MEMBERS = 3  # of the truth, for a range that anything is held against
-LONG_WINDOW = 10  # years; rates over it, beside those over `WINDOW`, need runs of 15 years
-LAST_YEAR = {  # figures of a run's last year: series
+LEAST_MEMBERS = 3  # minimum number of reference runs for a range
+LONG_WINDOW = 10  # years; second window for rates; needs runs of at least 15 years
+LAST_YEAR = {  # quantity of a run's last year: series
     "kinetic_energy_cm2_s2": "kinetic_energy",
     "northern_overturning_Sv": "northern_overturning",
     "abyssal_overturning_Sv": "abyssal_overturning",
@@ -49,20 +49,20 @@ FIRST_YEAR = (
 
 
 @dataclass(frozen=True)
-class Findings:
-    """An integration study, seen against its truth."""
+class Analysis:
+    """An integration study compared with its reference runs, the label "truth"."""
 
     result: IntegrationResult
 
     @cached_property
     def truth(self) -> dict[int, MemberRun]:
-        """The longest true run of each index."""
+        """The longest reference run of each index."""
         runs = [*self.result.of(TRUTH), *self.long(TRUTH)]
         return {run.index: run for run in runs}
 
     @cached_property
     def criteria(self) -> dict[int, Criterion]:
-        """When a run has settled, by the window in which rates are measured."""
+        """Criteria of equilibrium by the window of their rates [years]."""
         truth = self.result.of(TRUTH)
         return {
             window: Criterion.of_truth(truth, window=window) for window in (WINDOW, LONG_WINDOW)
@@ -77,16 +77,16 @@ class Findings:
         }
 
     def pairs(self, runs: Iterable[MemberRun]) -> list[tuple[MemberRun, MemberRun]]:
-        """Each run that held with the true one of equal index, where there is one."""
-        held = [run for run in runs if run.held and run.index in self.truth]
-        return [(run, self.truth[run.index]) for run in held]
+        """Each run that survived with the reference run of equal index, if there is one."""
+        survived = [run for run in runs if run.survived and run.index in self.truth]
+        return [(run, self.truth[run.index]) for run in survived]
 
     def long(self, label: str) -> list[MemberRun]:
-        """The runs of a label that went on."""
+        """The long runs of a label."""
         return [run for run in self.result.long_runs if run.label == label]
 
     def longest(self, label: str) -> list[MemberRun]:
-        """The runs of a label that went on if any did, else all."""
+        """The long runs of a label if there are any, else all its runs."""
         return self.long(label) or self.result.of(label)
 
     @cached_property
@@ -96,56 +96,54 @@ class Findings:
         return sorted(length for length in years if length <= self.result.years[TRUTH])
 
     def cut(self, label: str, years: float) -> list[MemberRun]:
-        """The runs of a label as they stood after `years`; none if they are shorter."""
+        """The runs of a label cut at `years`; empty if they are shorter."""
         if self.result.years[label] < years:
             return []
         return [run.until(years) for run in self.result.of(label)]
 
     def compared(self, years: float) -> dict[str, list[MemberRun]]:
-        """By label, the runs that are as long."""
+        """By label, the runs cut at `years`, without labels whose runs are shorter."""
         runs = {label: self.cut(label, years) for label in self.result.labels}
-        return {label: found for label, found in runs.items() if found}
+        return {label: cut for label, cut in runs.items() if cut}
 
 
-def figures_of(run: MemberRun, found: Findings) -> dict[str, float]:
-    """What one run is judged by; see `spinup_tables` for names and units.
+def quantities(run: MemberRun, analysis: Analysis) -> dict[str, float]:
+    """All quantities of a run; names and units are in `studies.spinup.tables`.
 
-    paired_...: less what the true run of equal index has, under the same forcing
+    paired_...: difference from the reference run of equal index, which has the same forcing
     """
-    figures = {**_drift(run), **_circulation(run), **_first_year(run)}
-    truth = found.truth.get(run.index)
+    row = {**_drift(run), **_circulation(run), **_first_year(run)}
+    truth = analysis.truth.get(run.index)
     if truth is not None and run.label != TRUTH:
-        figures |= _paired(run, truth.until(run.years))
-    for window, criterion in found.criteria.items():
+        row |= _paired(run, truth.until(run.years))
+    for window, criterion in analysis.criteria.items():
         settled = criterion.years_of(run)
-        decidable = criterion.can_tell(run)
-        figures[f"settled_{window}"] = np.nan if settled is None else settled
-        figures[f"settled_{window}_percent"] = (
-            100.0 * (settled is not None) if decidable else np.nan
-        )
-    return figures
+        known = criterion.applies_to(run)
+        row[f"settled_{window}"] = np.nan if settled is None else settled
+        row[f"settled_{window}_percent"] = 100.0 * (settled is not None) if known else np.nan
+    return row
 
 
-def verdict(found: Findings) -> list[str]:
-    """What the figures say of each label's drift, in sentences."""
-    known = len(found.result.of(TRUTH))
-    if known < LEAST_MEMBERS:
-        return [f"{known} true members have finished; a range of drifts needs {LEAST_MEMBERS}."]
+def summary(analysis: Analysis) -> list[str]:
+    """One sentence on the drift of each label, for each length of the runs."""
+    count = len(analysis.result.of(TRUTH))
+    if count < LEAST_MEMBERS:
+        return [f"{count} reference runs have finished; a range of drift needs {LEAST_MEMBERS}."]
     sentences = []
-    for years in found.lengths:
-        levels = drifts_by_level(found, years)
-        for label in found.compared(years):
+    for years in analysis.lengths:
+        levels = drifts_by_level(analysis, years)
+        for label in analysis.compared(years):
             if label != TRUTH:
-                sentences.append(_sentence(found, label, years, levels[label]))
+                sentences.append(_sentence(analysis, label, years, levels[label]))
     return sentences
 
 
 def _sentence(
-    found: Findings, label: str, years: float, levels: Mapping[str, list[dict[str, Any]]]
+    analysis: Analysis, label: str, years: float, levels: Mapping[str, list[dict[str, Any]]]
 ) -> str:
-    runs, depth = found.cut(label, years), found.result.runs[0].depth
+    runs, depth = analysis.cut(label, years), analysis.result.runs[0].depth
     members = f"{label.replace('_', ' ')}, {len(runs)} members, {years:g} years"
-    lost = sum(not run.held for run in runs)
+    lost = sum(not run.survived for run in runs)
     if not levels:
         return f"{members}: all diverged."
     parts = []
@@ -160,11 +158,11 @@ def _sentence(
         where = f" (not at {', '.join(apart)} m)" if apart else ""
         parts.append(
             f"{name} at {len(wet) - len(apart)} of {len(wet)} levels{where}, with {inside:.0f} % "
-            "of all members and levels inside the truth's range"
+            "of all members and levels within the range of the truth"
         )
     return (
-        f"{members}: {lost} diverged; ranges of drift after the first year overlap with the "
-        f"truth's in {'; in '.join(parts)}."
+        f"{members}: {lost} diverged; after the first year the range of drift overlaps that of "
+        f"the truth in {'; in '.join(parts)}."
     )
 
 
@@ -211,14 +209,14 @@ def _paired(run: MemberRun, truth: MemberRun) -> dict[str, float]:
     }
 
 
-def drifts_by_level(found: Findings, years: float) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """By label and field, at each level: the range of drifts, and how it lies to the truth's."""
+def drifts_by_level(analysis: Analysis, years: float) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """By label and field, at each level: the range of drift, and its overlap with the truth's."""
     drifts = {
         label: {
-            field: np.array([level_drift(run, field) for run in runs if run.held])
+            field: np.array([level_drift(run, field) for run in runs if run.survived])
             for field in FIELDS
         }
-        for label, runs in found.compared(years).items()
+        for label, runs in analysis.compared(years).items()
     }
     return {
         label: {

@@ -1,0 +1,38 @@
+"""Names, units and descriptions of quantities, for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+Value = float | int | str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A quantity in a table: key of its values, name, unit and description."""
+
+    key: str
+    name: str
+    unit: str = ""
+    meaning: str = ""
+
+
+def format_value(value: Value) -> str:
+    """A value with three significant figures; a dash if it is missing."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    if isinstance(value, str):
+        return escape(value)
+    whole = isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6)
+    text = f"{value:.0f}" if whole or abs(value) >= 1000 else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+def table_head(columns: Sequence[Column]) -> list[str]:
+    """Header of a Markdown table: an unnamed column, then the columns with their units."""
+    heads = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in columns]
+    return [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
