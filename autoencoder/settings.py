@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -77,6 +77,15 @@ class AutoencoderSettings(CodecDesign):
     kind: Literal["vae", "identity"] = "vae"
     losses: LossSettings = LossSettings()
     training: TrainingPlan
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The settings as stages record them.
+
+        Loss terms without weight are left out, so a new term leaves trained models valid.
+        """
+        losses = {name: value for name, value in self.losses.model_dump().items() if value}
+        return self.model_dump(mode="json", exclude={"losses"}) | {"losses": losses}
 
     @property
     def design(self) -> CodecDesign:

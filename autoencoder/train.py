@@ -131,9 +131,9 @@ def load_codec(folder: Path) -> Codec:
 
 def _design(settings: AutoencoderSettings) -> dict[str, object]:
     """Network and loss settings; only checkpoints with the same ones are resumed."""
-    design = settings.model_dump(mode="json", exclude={"training", "losses"})
-    losses = settings.losses.model_dump()
-    return design | {f"losses.{name}": value for name, value in losses.items()}
+    design = settings.record
+    losses = {f"losses.{name}": weight for name, weight in design.pop("losses").items()}
+    return {name: value for name, value in design.items() if name != "training"} | losses
 
 
 def _states(archive: Archive, codec: Codec, *, batch_size: int) -> Iterator[State]:

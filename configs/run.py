@@ -27,7 +27,7 @@ from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
 from latent_diffusion.schedulers import build_schedule, build_scheduler
-from training.stage import Record, Stage, differing_settings
+from training.stage import Record, Stage, differing_settings, unknown_settings
 
 
 class Run:
@@ -40,7 +40,10 @@ class Run:
         self.settings = settings
 
     def with_settings(self, **changes: object) -> Run:
-        """The same run with some sections of its settings replaced."""
+        """The same run with some sections of its settings replaced, which are not checked again."""
+        unknown = changes.keys() - Experiment.model_fields.keys()
+        if unknown:
+            raise TypeError(f"an experiment has no section {min(unknown)}")
         return Run(self.settings.model_copy(update=changes))
 
     @property
@@ -95,7 +98,7 @@ class Run:
     def codec_settings(self) -> Record:
         """The settings that the codec depends on."""
         return {
-            "autoencoder": self.settings.autoencoder.model_dump(mode="json"),
+            "autoencoder": self.settings.autoencoder.record,
             "diffusion_stages": self.diffusion_stages,
         }
 
@@ -158,15 +161,26 @@ class Run:
         # The record of a model that was not distilled has no such key.
         differing = differing_settings(folder, {"distillation": None} | self.model_settings)
         if differing:
+            self.refuse_former(folder)
             raise UserError(
-                f"{folder} was made with other settings ({', '.join(differing)} differ); run the "
-                "stages again, or set --run_directory to another path"
+                f"{folder} was made with other settings ({', '.join(differing)} differ); set "
+                "--run_directory to another path, or remove autoencoder/, diffusion/ and model/ "
+                "there to train again"
             )
         pipeline = StatePipeline.from_pretrained(folder)
         pipeline.scheduler = self.scheduler()
         pipeline.register_to_config(steps=self.settings.sampling.steps)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
+
+    def refuse_former(self, product: Path) -> None:
+        """Raises `UserError` if a stage's product was made by an earlier version of Halocline."""
+        unknown = unknown_settings(product, self.model_settings)
+        if unknown:
+            raise UserError(
+                f"{product} was made by an earlier version of Halocline (it has the settings "
+                f"{', '.join(unknown)}); set --run_directory to another path"
+            )
 
     def pipeline_around(self, unet: UNet2DModel, codec: Codec) -> StatePipeline:
         """Networks, trained or not, with the sampler of the configuration."""

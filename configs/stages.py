@@ -19,6 +19,7 @@ ROWS = ("unguided", "guided", "guided_adjusted")
 def train_codec(run: Run) -> None:
     """The autoencoder stage."""
     _refuse_distillation(run)
+    run.refuse_former(run.codec_folder)
     autoencoder_stage.train_codec(
         run.codec_stage,
         run.settings.autoencoder,
@@ -34,6 +35,7 @@ def train_denoiser(run: Run) -> None:
     if stage.is_done:
         return
     if not run.codec_stage.is_done:
+        run.refuse_former(run.codec_folder)
         raise UserError(
             f"{run.codec_stage.product} holds no codec made with this configuration; "
             "run the autoencoder stage first: halocline train autoencoder CONFIG"

@@ -94,6 +94,11 @@ class GuidanceSettings(Steering):
         former = [key for key in FORMER if key in given] if isinstance(given, dict) else []
         if former:
             raise ValueError(f"the key {former[0]} is no longer known: {FORMER[former[0]]}")
+        if isinstance(given, dict) and isinstance(given.get("terms"), dict):
+            raise ValueError(
+                "terms is a list, which is replaced as a whole: for example --guidance.terms "
+                "'[nearest_stable_state, {unstable_pairs: {weight: 3}}]'"
+            )
         return given
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.errors import UserError
 from training.log import write_json
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def export(
     from data.restarts.initial_condition import refuse_to_overwrite
     from integration.export import export_state, parse_reference
 
+    if states is None:
+        refuse_former_samples(run)
     writer = build_writer(format, velocities=velocities, **options)
     if output and not overwrite:
         refuse_to_overwrite(writer, output)
@@ -126,3 +129,15 @@ def export(
     print(f"wrote {', '.join(map(str, written.files))}; verified by reading back")
     if written.namelist:
         print(f"\n{written.namelist}")
+
+
+def refuse_former_samples(run: Run) -> None:
+    """Raises `UserError` if the run's samples are not those of its model and settings."""
+    from latent_diffusion.sample import holds_ensemble
+
+    path = run.samples("guided_adjusted")
+    if path.exists() and not holds_ensemble(path, run.sampling_record(guided=True), adjusted=True):
+        raise UserError(
+            f"{path} was drawn with other settings or by another model; run halocline sample "
+            "again, or name these states with --states"
+        )

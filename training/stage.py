@@ -51,6 +51,20 @@ def differing_settings(product: Path, record: Record) -> list[str]:
     return [key for key, value in _plain(record).items() if stored.get(key) != value]
 
 
+def unknown_settings(product: Path, record: Record) -> list[str]:
+    """Settings within the sections of `record` that `product` was made with, and that it lacks."""
+    path = product / RECORD
+    stored = json.loads(path.read_text()) if path.is_file() else {}
+    current = _plain(record)
+    return [
+        key
+        for section, values in current.items()
+        if isinstance(values, dict) and isinstance(stored.get(section), dict)
+        for key in stored[section]
+        if key not in values
+    ]
+
+
 def _plain(record: Record) -> Record:
     """The record after a round trip through JSON."""
     return json.loads(json.dumps(record, default=str))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.launch import build_accelerator
-from training.stage import Record, Stage
+from training.stage import Record, Stage, unknown_settings
 
 RECORD: Record = {"channels": (8, 16), "archive": Path("states.zarr")}
 
@@ -48,3 +48,11 @@ def test_an_interrupted_stage_leaves_the_former_product(stage, accelerator):
     assert (stage.product / "weights").read_text() == "first"
     stage.publish(_write("second"), accelerator=accelerator)
     assert (stage.product / "weights").read_text() == "second"
+
+
+def test_settings_of_an_earlier_version_are_named(stage, accelerator):
+    former = replace(stage, record={"autoencoder": {"patch": 4, "shortcuts": True}, "version": 1})
+    former.publish(_write("first"), accelerator=accelerator)
+    assert unknown_settings(stage.product, {"autoencoder": {"patch": 2}}) == ["shortcuts"]
+    assert unknown_settings(stage.product, {"autoencoder": {"patch": 2, "shortcuts": False}}) == []
+    assert unknown_settings(stage.product.parent, {"autoencoder": {}}) == []
