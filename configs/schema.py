@@ -70,7 +70,8 @@ class Experiment(Section):
             return self
         if distillation.teacher == self.run_directory:
             raise ValueError(
-                f"the run directory {self.run_directory} is the teacher's: choose another"
+                f"the run directory {self.run_directory} is the teacher's: "
+                "the student needs its own"
             )
         if distillation.teacher_steps % steps or distillation.teacher_steps == steps:
             raise ValueError(

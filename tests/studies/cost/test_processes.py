@@ -30,4 +30,4 @@ def test_processes_that_fail_are_told_in_a_sentence(tiny_config, monkeypatch):
     monkeypatch.setattr("studies.cost.processes.subprocess.run", lambda *_, **__: failed)
     with pytest.raises(SystemExit) as caught:
         main(["study", "cost", "processes", str(tiny_config), "--processes", "3"])
-    assert "3 process(es) did not finish" in str(caught.value)
+    assert "3 process(es) failed" in str(caught.value)
