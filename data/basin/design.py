@@ -7,6 +7,7 @@ Nothing branches from a member that is held out.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,21 +16,18 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from scipy.stats import qmc
 
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
+from data.settings import Section
 
 REFERENCE = "reference"  # the run that the first members branch from
 Part = Literal["train", "validation", "test", "outside"]
 FloatArray = NDArray[np.float64]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ParameterRange(_Settings):
+class ParameterRange(Section):
     """The range of one parameter, sampled uniformly or uniformly in its logarithm."""
 
     low: float
@@ -74,13 +72,24 @@ class PlannedMember:
     record_times: tuple[float, ...]
     mean_years: tuple[int, ...] = ()
 
-    @property
-    def years(self) -> float:
-        """Length of the integration [years]."""
-        return self.record_times[-1]
+    def plan(self, *, start: str = "") -> str:
+        """What the record of the member depends on, as JSON.
+
+        start: digest of the state that the reference run starts from. Parameters are rounded to
+        nine digits: processors differ in the last ones.
+        """
+        parameters = {name: float(f"{x:.9g}") for name, x in self.parameters.model_dump().items()}
+        plan = {
+            "parameters": parameters,
+            "seed": self.seed,
+            "parent": self.parent or start,
+            "record_times": self.record_times,
+            "mean_years": self.mean_years,
+        }
+        return json.dumps(plan, sort_keys=True)
 
 
-class EnsembleSettings(_Settings):
+class EnsembleSettings(Section):
     """A perturbed-parameter ensemble of the basin."""
 
     basin: BasinParameters = Field(BasinParameters(), description="parameters that all share")
@@ -89,10 +98,10 @@ class EnsembleSettings(_Settings):
     reference_years: float = Field(100.0, gt=0)
     ranges: dict[str, ParameterRange] = Field(min_length=1)
     sequence_seed: int = Field(description="scrambles the Sobol sequence")
-    forcing_seed: int = Field(description="of the reference run's forcing; members count on")
+    forcing_seed: int = Field(description="of the reference run; each member adds its own offset")
     members: int = Field(ge=1, description="points of the sequence, all inside the ranges")
-    validation: list[int] = Field([], description="points held out to choose by")
-    test: list[int] = Field([], description="points held out to report on")
+    validation: list[int] = Field([], description="validation members, for model selection")
+    test: list[int] = Field([], description="test members, for final results")
     outside: dict[str, dict[str, float]] = Field(
         {}, description="further members by name: positions in the ranges, 0.5 where not given"
     )
@@ -100,7 +109,10 @@ class EnsembleSettings(_Settings):
     continued: list[int] = Field([], description="points that go on to `continued_years`")
     continued_years: float = Field(250.0, gt=0)
     continued_interval: float = Field(10.0, gt=0, description="years between their records")
-    early_years: list[int] = Field([1, 2, 5, 10, 20, 35, 50], description="records on the way")
+    early_years: list[int] = Field(
+        [1, 2, 5, 10, 20, 35, 50],
+        description="years after branching at which the adjustment is recorded",
+    )
     record_years: float = Field(60.0, gt=0, description="years of regular records after these")
     record_interval_days: float = Field(450.0, gt=0)
     checkpoint_years: int = Field(2, ge=1)
@@ -115,9 +127,37 @@ class EnsembleSettings(_Settings):
             )
         if {*self.validation} & {*self.test}:
             raise ValueError("a point is in both validation and test: choose one")
+        return self
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if not self.record_times:
+            raise ValueError("no state is recorded: give early_years, or longer record_years")
+        if (
+            self.continued
+            and self.continued_years < self.record_times[-1] + self.continued_interval
+        ):
+            raise ValueError(
+                f"members end in year {self.record_times[-1]:g} and are continued to "
+                f"{self.continued_years:g}: raise continued_years"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
         unknown = {*self.ranges} - {*BasinParameters.model_fields}
         if unknown:
             raise ValueError(f"the basin has no parameter {min(unknown)}")
+        for name, given in self.outside.items():
+            if {*given} - {*self.ranges}:
+                raise ValueError(
+                    f"{name} gives {min({*given} - {*self.ranges})}, which has no range; the "
+                    f"ranges are {', '.join(self.ranges)}"
+                )
+        names = [REFERENCE, *(member.name for member in self.planned)]
+        repeated = [name for name in names if names.count(name) > 1]
+        if repeated:
+            raise ValueError(f"two members are named {repeated[0]}: give each its own name")
         return self
 
     @property

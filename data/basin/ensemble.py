@@ -7,6 +7,7 @@ member continues from its last checkpoint; a finished one is never run again.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data.basin.design import REFERENCE, EnsembleSettings, PlannedMember
 from data.basin.forcing import BasinParameters
-from data.basin.member_files import MemberRecord, read_end, write_member
+from data.basin.member_files import MemberRecord, read_end, stored_plan, write_member
 from data.basin.simulate import CHECKPOINT
 from data.basin.workers import Report, require_veros, run_side_by_side
 from data.errors import UserError
@@ -46,6 +47,7 @@ class _Task(BaseModel):
     directory: Path
     finished: Path
     checkpoint_years: int
+    plan: str
 
     @property
     def years(self) -> int:
@@ -56,11 +58,14 @@ class _Task(BaseModel):
 def run_ensemble(settings: EnsembleSettings, *, directory: Path, workers: int) -> None:
     """Run every member that is not finished, `workers` at a time; resumes by itself.
 
-    directory: of checkpoints and records of members under way. Raises `UserError` if Veros is not
-    installed, a member blows up, or the start state is missing.
+    directory: of checkpoints and records of unfinished members. Raises `UserError` if Veros is not
+    installed, the start state is missing, a member was simulated with other settings, or one blows
+    up.
     """
     require_veros()
-    members = _unfinished(settings, [settings.reference, *settings.planned])
+    if workers < 1:
+        raise UserError(f"{workers} members at a time cannot run; give --workers 1 or more")
+    members = unfinished(settings, [settings.reference, *settings.planned])
     tasks = [_task(settings, member, directory) for member in in_running_order(members, workers)]
     if tasks:
         run_side_by_side(_integrate, tasks, workers=workers, label="ensemble")
@@ -83,10 +88,31 @@ def finished_file(settings: EnsembleSettings, name: str) -> Path:
     return settings.finished / f"{name}.npz"
 
 
-def _unfinished(
-    settings: EnsembleSettings, members: Sequence[PlannedMember]
-) -> list[PlannedMember]:
-    return [member for member in members if not finished_file(settings, member.name).exists()]
+def unfinished(settings: EnsembleSettings, members: Sequence[PlannedMember]) -> list[PlannedMember]:
+    """The members that have no finished file yet.
+
+    Raises `UserError` for a finished file of other settings.
+    """
+    missing = []
+    for member in members:
+        path = finished_file(settings, member.name)
+        if not path.exists():
+            missing.append(member)
+        elif stored_plan(path) != plan_of(settings, member):
+            raise UserError(
+                f"{path} was simulated with other settings; set data.ensemble.finished to another "
+                "folder, or remove the file to simulate the member again"
+            )
+    return missing
+
+
+def plan_of(settings: EnsembleSettings, member: PlannedMember) -> str:
+    """The plan of a member, which its record must share. Raises `UserError` without start state."""
+    if member.parent:
+        return member.plan()
+    if not settings.start.is_file():
+        raise UserError(f"{settings.start}, the start state of the ensemble, does not exist")
+    return member.plan(start=hashlib.sha256(settings.start.read_bytes()).hexdigest()[:16])
 
 
 def _task(settings: EnsembleSettings, member: PlannedMember, directory: Path) -> _Task:
@@ -101,6 +127,7 @@ def _task(settings: EnsembleSettings, member: PlannedMember, directory: Path) ->
         directory=directory / member.name,
         finished=finished_file(settings, member.name),
         checkpoint_years=settings.checkpoint_years,
+        plan=plan_of(settings, member),
     )
 
 
@@ -114,7 +141,7 @@ def _integrate(task: _Task, report: Report) -> None:
     except RuntimeError as error:  # Veros checks numerical stability when it is set up
         raise UserError(f"{task.name}: {error}") from error
     start_year = _start(run, task)
-    record = MemberRecord(task.directory, run.grid())
+    record = MemberRecord(task.directory, run.grid(), plan=task.plan)
     checkpoint = task.directory / CHECKPOINT
     if checkpoint.exists():
         run.load(checkpoint)

@@ -15,8 +15,8 @@ from data.archive.format import SPLITS
 from data.archive.writer import ArchiveWriter
 from data.basin.certificate import Certificate
 from data.basin.design import EnsembleSettings, PlannedMember
-from data.basin.ensemble import finished_file
-from data.basin.member_files import FinishedMember, read_member
+from data.basin.ensemble import finished_file, unfinished
+from data.basin.member_files import FinishedMember, read_member, read_yearly
 from data.basin.to_archive import EQUATION_OF_STATE
 from data.errors import UserError
 from data.grid import OceanGrid
@@ -32,19 +32,19 @@ def write_ensemble_archive(settings: EnsembleSettings, *, grid: OceanGrid, outpu
     Each state carries its member's parameters, its age [years since the parameters changed] and
     its season [fraction of the year]. Raises `UserError` if a member is not finished.
     """
-    planned = settings.recorded
-    members = [_finished(settings, member, grid) for member in planned]
+    _check_finished(settings)
     writer = ArchiveWriter(
         output,
         grid=grid,
         equation_of_state=EQUATION_OF_STATE,
         salinity_units="g/kg",
-        attributes=_provenance(settings, members, grid),
+        attributes=_provenance(settings, grid),
         rounding=True,
     )
     with writer:
-        pairs = list(zip(planned, members, strict=True))
-        for number, (member, record) in enumerate(tqdm(pairs, desc="archiving", unit="member")):
+        bar = tqdm(settings.recorded, desc="archiving", unit="member")
+        for number, member in enumerate(bar):
+            record = read_member(finished_file(settings, member.name), grid)
             _append(writer, settings, member, record, number=number)
 
 
@@ -79,30 +79,28 @@ def _state(record: FinishedMember, index: int) -> State:
     return State(*(torch.from_numpy(field)[None] for field in fields))
 
 
-def _finished(settings: EnsembleSettings, member: PlannedMember, grid: OceanGrid) -> FinishedMember:
-    path = finished_file(settings, member.name)
-    if not path.is_file():
+def _check_finished(settings: EnsembleSettings) -> None:
+    missing = unfinished(settings, settings.recorded)
+    if missing:
+        path = finished_file(settings, missing[0].name)
         raise UserError(
-            f"member {member.name} is not finished: {path} is missing; let the simulation go on "
-            "(it resumes by itself)"
+            f"member {missing[0].name} is not finished ({path} is missing); run `halocline "
+            "simulate` again, it resumes"
         )
-    return read_member(path, grid)
 
 
-def _provenance(
-    settings: EnsembleSettings, members: list[FinishedMember], grid: OceanGrid
-) -> dict[str, object]:
+def _provenance(settings: EnsembleSettings, grid: OceanGrid) -> dict[str, object]:
     volume = grid.volume.sum(axis=(1, 2))
     names = [member.name for member in settings.recorded]
     certificates = {
-        name: Certificate.of(record.yearly, volume).as_dict()
-        for name, record in zip(names, members, strict=True)
+        name: Certificate.of(read_yearly(finished_file(settings, name)), volume).as_dict()
+        for name in names
     }
     return {
         "title": "Perturbed-parameter ensemble of a DINO-like basin simulated with Veros",
         "source": f"Veros {_version('veros')}, numpy {_version('numpy')}",
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "ensemble_settings": json.loads(settings.model_dump_json()),
+        "ensemble_settings": json.loads(settings.model_dump_json(exclude={"start", "finished"})),
         "members": names,
         "certificates": certificates,
     }

@@ -1,8 +1,9 @@
-"""Records of one member of an ensemble: under way as small files, finished as one packed file."""
+"""Output of one ensemble member: small files while it runs, one compressed file when finished."""
 
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,14 +23,20 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int32]
+_DAMAGES = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, lzma.LZMAError)
+_YEARLY = ("year", "temperature", "salinity", "kinetic_energy")
 _STEPS = {"thetao": LEVEL_STEP_TEMPERATURE, "so": LEVEL_STEP_SALINITY}
 
 
 class MemberRecord:
-    """Records of an unfinished member in `directory`, one file per snapshot and per year."""
+    """Records of an unfinished member in `directory`, one file per snapshot and per year.
 
-    def __init__(self, directory: Path, grid: OceanGrid) -> None:
-        self.grid = grid
+    plan: see `PlannedMember.plan`. Raises `UserError` if the folder has another plan's records.
+    """
+
+    def __init__(self, directory: Path, grid: OceanGrid, *, plan: str) -> None:
+        self.grid, self.plan = grid, plan
+        _claim(directory, plan)
         self._snapshots, self._years = directory / "snapshots", directory / "years"
         for folder in (self._snapshots, self._years):
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +95,7 @@ def write_member(path: Path, record: MemberRecord, run: BasinRun, *, start_year:
     temperature, salinity = run.state()
     u, v = run.velocities()
     arrays = {
+        "plan": np.array(record.plan),
         "age": np.array([one["age"] for one in snapshots]),
         "start_year": np.array(start_year),
         **_packed_fields(snapshots, record.grid, prefix=""),
@@ -130,16 +138,25 @@ def read_member(path: Path, grid: OceanGrid) -> FinishedMember:
     """Unpack a finished member. Raises UserError if `path` is not one."""
     stored = _load(path)
     if "age" not in stored or "thetao" not in stored:
-        raise UserError(f"{path} is no finished member of an ensemble; simulate it again.")
+        raise UserError(f"{path} is not a finished ensemble member; simulate it again.")
     fields = {name: _unpacked_field(stored[name], grid, step=step) for name, step in _STEPS.items()}
-    yearly = ("year", "temperature", "salinity", "kinetic_energy")
     return FinishedMember(
         age=stored["age"],
         start_year=float(stored["start_year"]),
         temperature=fields["thetao"],
         salinity=fields["so"],
-        yearly={name: stored[name] for name in yearly},
+        yearly={name: stored[name] for name in _YEARLY},
     )
+
+
+def stored_plan(path: Path) -> str:
+    """The plan in a finished member's file; empty if the file has none."""
+    return str(_load(path, "plan").get("plan", ""))
+
+
+def read_yearly(path: Path) -> dict[str, NDArray[Any]]:
+    """The yearly series of a finished member, see `FinishedMember`."""
+    return _load(path, *_YEARLY)
 
 
 def read_end(
@@ -196,11 +213,25 @@ def _save(path: Path, arrays: dict[str, Any]) -> None:
         np.savez(file, **arrays)
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
+def _claim(directory: Path, plan: str) -> None:
+    """Note whose output the folder has, so that no other member continues it."""
+    note = directory / "plan.json"
+    if note.is_file() and note.read_text() != plan:
+        raise UserError(
+            f"{directory} has the output of a member with other settings (see {note.name} there); "
+            "set --run_directory to another path, or remove that folder"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    with atomic_write(note) as partial:
+        partial.write_text(plan)
+
+
+def _load(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    """The arrays `names` that a file has, all if none is named."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            return {name: stored[name] for name in names or stored.files if name in stored.files}
+    except _DAMAGES as error:
         raise UserError(
             f"{path} cannot be read ({error}): delete it and the checkpoint beside it, and run the "
             "simulation again."

@@ -131,7 +131,7 @@ def test_the_reference_is_the_states_sea_level_where_it_has_one(tiny_grid, tiny_
     flat = replace(state, sea_level=None)
     floor = in_balance(flat, grid, eos, reference="floor")
     np.testing.assert_array_equal(in_balance(flat, grid, eos)[1].u, floor[1].u)
-    with pytest.raises(UserError, match="no sea level to refer velocities to"):
+    with pytest.raises(UserError, match="no sea level as a reference of velocities"):
         in_balance(flat, grid, eos, reference="sea_level")
 
 

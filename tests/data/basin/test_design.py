@@ -90,7 +90,11 @@ def test_a_log_range_is_uniform_in_the_logarithm():
     [
         ({"test": [26]}, "the sequence has 0 to 25"),
         ({"validation": [3]}, "both validation and test"),
-        ({"ranges": {"wind": {"low": 1, "high": 2}}}, "no parameter wind"),
+        ({"ranges": {"wind": {"low": 1, "high": 2}}, "outside": {}}, "no parameter wind"),
+        ({"outside": {"hot": {"gm_diffusivty": 1.3}}}, "gm_diffusivty, which has no range"),
+        ({"outside": {"m01": {"warming": 1.3}}}, "two members are named m01"),
+        ({"continued_years": 100}, "end in year 110 and are continued to 100"),
+        ({"early_years": [], "record_years": 0.1, "continued": []}, "no state is recorded"),
         ({"ranges": {"warming": {"low": 0, "high": 2}}}, "low above 0 for a log scale"),
         ({"ranges": {"warming": {"low": 2, "high": 2, "scale": "linear"}}}, "low below high"),
     ],

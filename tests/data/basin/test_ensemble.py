@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.basin.design import REFERENCE, EnsembleSettings
-from data.basin.ensemble import _integrate, _stops, _task, finished_file, run_ensemble
+from data.basin.design import EnsembleSettings
+from data.basin.ensemble import (
+    _integrate,
+    _stops,
+    _task,
+    finished_file,
+    plan_of,
+    run_ensemble,
+)
 from data.errors import UserError
 
 COARSE = {"resolution": 10.0, "levels": 8, "surface_thickness": 100.0, "tracer_step_days": 4.0}
@@ -64,11 +71,28 @@ def test_members_branch_are_recorded_and_resume_exactly(settings, tmp_path):
 
 @pytest.mark.slow
 def test_finished_members_are_not_run_again(settings, tmp_path, monkeypatch):
-    for name in (REFERENCE, "m00"):
-        finished_file(settings, name).parent.mkdir(exist_ok=True)
-        finished_file(settings, name).touch()
+    settings.finished.mkdir()
+    for member in (settings.reference, *settings.planned):
+        np.savez(finished_file(settings, member.name), plan=np.array(plan_of(settings, member)))
     monkeypatch.setattr("data.basin.ensemble.run_side_by_side", lambda *_, **__: pytest.fail("ran"))
     run_ensemble(settings, directory=tmp_path, workers=1)
+
+
+def test_members_of_another_design_are_not_taken_for_finished(settings, tmp_path):
+    settings.finished.mkdir()
+    for member in (settings.reference, *settings.planned):
+        np.savez(finished_file(settings, member.name), plan=np.array(plan_of(settings, member)))
+    other = EnsembleSettings.model_validate(settings.model_dump() | {"forcing_seed": 3})
+    with pytest.raises(UserError, match=r"reference\.npz was simulated with other settings"):
+        run_ensemble(other, directory=tmp_path, workers=1)
+
+
+def test_an_ensemble_that_cannot_start_is_refused_at_once(settings, tmp_path):
+    with pytest.raises(UserError, match="give --workers 1 or more"):
+        run_ensemble(settings, directory=tmp_path, workers=0)
+    settings.start.unlink()
+    with pytest.raises(UserError, match="the start state of the ensemble, does not exist"):
+        run_ensemble(settings, directory=tmp_path, workers=1)
 
 
 def test_a_year_is_stopped_at_each_record_in_it():

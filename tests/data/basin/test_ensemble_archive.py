@@ -58,7 +58,8 @@ def finish(settings, tiny_grid, tiny_states, tmp_path):
     grid = tiny_grid()
 
     def write(name: str):
-        record = MemberRecord(tmp_path / name, grid)
+        plan = next(member.plan() for member in settings.recorded if member.name == name)
+        record = MemberRecord(tmp_path / name, grid, plan=plan)
         states = tiny_states(grid, batch=len(settings.record_times), seed=len(name))
         fields = [f.double().numpy() for f in (states.temperature, states.salinity)]
         for index, age in enumerate(settings.record_times):
@@ -141,9 +142,34 @@ def test_a_missing_member_is_named(settings, finish, tiny_grid, tmp_path):
     assert not (tmp_path / "ensemble.zarr").exists()
 
 
+def test_members_of_another_design_are_not_archived(settings, finish, tiny_grid, tmp_path):
+    for member in settings.recorded:
+        finish(member.name)
+    other = EnsembleSettings.model_validate(settings.model_dump() | {"sequence_seed": 2})
+    with pytest.raises(UserError, match=r"m00\.npz was simulated with other settings"):
+        write_ensemble_archive(other, grid=tiny_grid(), output=tmp_path / "ensemble.zarr")
+
+
+def test_a_damaged_member_is_refused_in_one_sentence(settings, finish, tiny_grid):
+    finish("m00")
+    path = finished_file(settings, "m00")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"m00\.npz cannot be read"):
+        read_member(path, tiny_grid())
+
+
+def test_the_output_of_one_member_is_not_continued_by_another(tmp_path, tiny_grid):
+    MemberRecord(tmp_path / "m00", tiny_grid(), plan="one")
+    MemberRecord(tmp_path / "m00", tiny_grid(), plan="one")
+    with pytest.raises(UserError, match="a member with other settings"):
+        MemberRecord(tmp_path / "m00", tiny_grid(), plan="another")
+
+
 def test_what_is_no_member_is_refused(tmp_path, tiny_grid):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(UserError, match="no finished member"):
+    with pytest.raises(UserError, match="not a finished ensemble member"):
         read_member(tmp_path / "other.npz", tiny_grid())
     with pytest.raises(UserError, match="no run can start from it"):
         read_end(tmp_path / "other.npz")
