@@ -14,7 +14,7 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
 
-test-fast: $(VENV)/.installed  # trains no network; under a minute
+test-fast: $(VENV)/.installed  # trains no network; one to two minutes
 	$(BIN)/python -m pytest -q -m "not slow"
 
 lint: $(VENV)/.installed
