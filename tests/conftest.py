@@ -15,7 +15,7 @@ import yaml
 
 from configs import Experiment, load_experiment
 from configs.run import Run
-from data.archive.reader import ArchiveWriter
+from data.archive.writer import ArchiveWriter
 from data.grid import OceanGrid
 from data.state import State
 

@@ -76,7 +76,7 @@ def test_the_seed_papers_guidance_is_the_same_wherever_it_is_used(experiment):
     assert method.model_copy(update={"adjust": False}) == guidance
 
 
-def test_an_experiment_without_archive_or_grid_is_told_what_to_do(experiment, tmp_path):
+def test_a_missing_archive_without_a_grid_is_reported_in_one_sentence(experiment, tmp_path):
     data = experiment.data.model_copy(update={"archive": tmp_path / "no.zarr"})
     nowhere = experiment.model_copy(update={"data": data, "benchmark": None})
     with pytest.raises(
