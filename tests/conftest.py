@@ -288,5 +288,9 @@ def assert_same_training() -> Callable[[Path, Path], None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--record-golden", action="store_true", help="keep the golden run's numbers as they are now"
+        "--record-golden",
+        nargs="?",
+        const="here",
+        choices=("here", "anywhere"),
+        help="keep the golden run's numbers as they are now; anywhere: also on another processor",
     )
