@@ -85,7 +85,8 @@ class AutoencoderSettings(CodecDesign):
         Loss terms without weight are left out, so a new term leaves trained models valid.
         """
         losses = {name: value for name, value in self.losses.model_dump().items() if value}
-        return self.model_dump(mode="json", exclude={"losses"}) | {"losses": losses}
+        networks = self.model_dump(mode="json", exclude={"losses", "training"})
+        return networks | {"losses": losses, "training": self.training.record}
 
     @property
     def design(self) -> CodecDesign:

@@ -13,6 +13,7 @@ from configs.schema import Experiment
 from data.errors import UserError
 
 Settings = TypeVar("Settings", bound=BaseModel)
+INGEST_EXAMPLE = "configs/global4deg.yaml"
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -141,9 +142,9 @@ def _set(content: dict[str, Any], key: str, value: Any) -> None:
 def _sentence(source: str, error: ValidationError, example: str) -> str:
     """The first error as a sentence, and the number of others."""
     first, *others = error.errors()
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in _as_in_yaml(first["loc"]))
     more = f" ({len(others)} more)" if others else ""
-    advice = f"compare with {example}"
+    advice = f"compare with {INGEST_EXAMPLE if where.startswith('data.ingest') else example}"
     if first["type"] == "extra_forbidden":
         return f"{source}: unknown key '{where}'{more}; {advice}"
     if first["type"] == "missing":
@@ -152,3 +153,9 @@ def _sentence(source: str, error: ValidationError, example: str) -> str:
         own = str(first["ctx"]["error"])
         return f"{source}: {where}: {own}{more}" if where else f"{source}: {own}{more}"
     return f"{source}: {where}: {first['msg']}, found {first['input']!r}{more}"
+
+
+def _as_in_yaml(keys: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The keys of a setting as in a YAML, where a reader's settings are beside its name."""
+    is_of_reader = keys[:3] == ("data", "ingest", "reader")
+    return keys[:2] + keys[4:] if is_of_reader else keys

@@ -10,7 +10,7 @@ from diffusers import SchedulerMixin, UNet2DModel
 
 from autoencoder.codec import Codec
 from autoencoder.train import build_codec, load_codec
-from configs.loading import load_experiment
+from configs.loading import checked, load_experiment, read_experiment
 from configs.schema import Experiment
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
@@ -23,6 +23,7 @@ from guidance.climatology import (
     training_climatology,
 )
 from guidance.guide import SteeringGuide
+from guidance.settings import GuidanceSettings
 from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
@@ -105,16 +106,14 @@ class Run:
     @property
     def model_settings(self) -> Record:
         """The settings of codec and denoiser, without their training data."""
-        settings = self.codec_settings | {
-            "diffusion": self.settings.diffusion.model_dump(mode="json")
-        }
+        settings = self.codec_settings | {"diffusion": self.settings.diffusion.record}
         if self.settings.distillation is None:
             return settings
         sampling = self.settings.sampling.model_dump(
             mode="json", include={"steps", "scheduler", "scheduler_options"}
         )
-        distillation = self.settings.distillation.model_dump(mode="json", exclude={"teacher"})
-        return settings | {"distillation": distillation | {"sampling": sampling}}
+        distillation = self.settings.distillation.record | {"sampling": sampling}
+        return settings | {"distillation": distillation}
 
     @property
     def teacher(self) -> Run:
@@ -242,6 +241,8 @@ def guide_of_model(folder: Path, codec: Codec) -> SteeringGuide:
     codec: the model's, as `StatePipeline.from_pretrained(folder).codec`. Raises `UserError` if the
     folder lacks what the guide needs.
     """
-    settings = load_experiment(folder / "experiment.yaml").guidance
+    path = folder / "experiment.yaml"
+    given = read_experiment(path).get("guidance", {})
+    settings = checked(given, GuidanceSettings, source=f"{path}, guidance")
     climatology = cache(lambda: saved_climatology(folder))
     return build_guide(settings, ocean_of(codec, climatology=climatology))

@@ -16,6 +16,8 @@ from guidance.settings import GuidanceSettings
 from integration.settings import IntegrationSettings
 from latent_diffusion.settings import DiffusionSettings, DistillationSettings, SamplingSettings
 
+SOURCES = ("simulation", "ensemble", "ingest")
+
 
 class DataSettings(Section):
     """The state archive of the experiment, and how to make it if it is missing."""
@@ -26,6 +28,13 @@ class DataSettings(Section):
     )
     ensemble: EnsembleSettings | None = Field(None, description="settings of `halocline simulate`")
     ingest: IngestSettings | None = Field(None, description="settings of `halocline ingest`")
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        given = [name for name in SOURCES if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"an archive has one source, but {' and '.join(given)} are given")
+        return self
 
 
 class EvaluationSettings(Section):
@@ -75,7 +84,7 @@ class Experiment(Section):
             )
         if distillation.teacher_steps % steps or distillation.teacher_steps == steps:
             raise ValueError(
-                f"distillation.teacher_steps {distillation.teacher_steps} is no multiple of "
+                f"distillation.teacher_steps {distillation.teacher_steps} is not a multiple of "
                 f"sampling.steps {steps}"
             )
         return self

@@ -6,15 +6,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from tqdm import tqdm
 
-from data.archive.reader import ArchiveWriter
 from data.archive.splits import split_by_member, split_by_time_blocks
+from data.archive.writer import ArchiveWriter
 from data.equations import EquationName
 from data.errors import UserError
 from data.readers.base import ModelOutput
@@ -25,9 +25,9 @@ from data.readers.veros import VerosReader
 from data.settings import Section
 
 # Every reader is registered here by its class.
-AnyReader = Annotated[
-    CfReader | MitgcmReader | MdsReader | NemoReader | VerosReader, Field(discriminator="name")
-]
+OneReader = CfReader | MitgcmReader | MdsReader | NemoReader | VerosReader
+AnyReader = Annotated[OneReader, Field(discriminator="name")]
+READERS = [str(reader.model_fields["name"].default) for reader in get_args(OneReader)]
 
 
 class TimeBlocks(Section):
@@ -77,7 +77,10 @@ class IngestSettings(Section):
             return given
         own = {key: value for key, value in given.items() if key in cls.model_fields}
         options = {k: v for k, v in given.items() if k not in own and v is not None}
-        return own | {"reader": {"name": given.get("reader", "cf"), **options}}
+        name = given.get("reader", "cf")
+        if str(name) not in READERS:
+            raise ValueError(f"there is no reader {name}; the readers are {', '.join(READERS)}")
+        return own | {"reader": {"name": name, **options}}
 
     @model_serializer(mode="wrap")
     def _as_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -74,7 +74,7 @@ ALWAYS = Window()
 class WeightedTerm:
     """A constraint, the weight of its energy in the sum, and its part of the chain.
 
-    Only ratios of weights matter.
+    Only ratios of weights matter, except with dual ascent, whose multiplier grows with the energy.
     """
 
     term: Term

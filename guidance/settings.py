@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
 import guidance.profiles  # noqa: F401  (registers its constraints)
+from data.settings import Section
 from guidance.constraints import NearestStableStateSettings, UnstablePairsSettings
 from guidance.steps import LAST_STEP
 from guidance.terms import TermSettings
@@ -17,7 +18,7 @@ DEFAULT_TERMS = (
     UnstablePairsSettings(start=LAST_STEP),
 )
 TERMS_NOW = (
-    "constraints are a list now, as terms: [{nearest_stable_state: {until: last_step}}, "
+    "constraints are now a list, terms: [{nearest_stable_state: {until: last_step}}, "
     "{unstable_pairs: {start: last_step}}], each with its own start, until, weight and per"
 )
 FORMER = {
@@ -29,10 +30,8 @@ FORMER = {
 }
 
 
-class Steering(BaseModel):
+class Steering(Section):
     """How any constraints guide a chain."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     acts_on: Literal["clean_estimate", "noisy_sample"] = Field(
         "clean_estimate", description="noisy_sample is for comparison with published methods"
@@ -71,6 +70,10 @@ class Steering(BaseModel):
             )
         if self.strength == "constant" and self.rate > 1:
             raise ValueError(f"with constant strength, rate must be at most 1, found {self.rate}")
+        if self.strength != "constant" and self.inner_steps > 1:
+            raise ValueError(
+                f"with {self.strength} strength, each step is taken once; set inner_steps to 1"
+            )
         return self
 
 

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
+
+from data.settings import Section
 
 HALF_PI = math.pi / 2
 LAST_STEP: Literal["last_step"] = "last_step"
@@ -54,16 +56,17 @@ class Step(NamedTuple):
         return self.number == self.steps - 1
 
 
-class Window(BaseModel):
+class Window(Section):
     """The part of a chain in which a constraint acts.
 
     Positions are elapsed fractions of the diffusion time (`Step.progress`), or the last step of the
     chain, for any number of steps.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    start: Position = Field(0.0, description="first position, or last_step")
+    start: Position = Field(
+        0.0,
+        description="first position, or last_step; has no effect below the start of guidance",
+    )
     until: Position = Field(
         1.0, description="end position (exclusive), or last_step; 1: to the end"
     )

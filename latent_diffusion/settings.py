@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -33,6 +33,12 @@ class DiffusionSettings(Section):
             )
         return self
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The settings as stages record them."""
+        network = self.model_dump(mode="json", exclude={"training"})
+        return network | {"training": self.training.record}
+
 
 class SamplingSettings(Section):
     """How an ensemble is drawn."""
@@ -56,6 +62,12 @@ class DistillationSettings(Section):
         4096, ge=16, description="number of chains that the teacher draws for training"
     )
     training: TrainingPlan
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The settings as stages record them; the teacher is recorded by its weights."""
+        chains = self.model_dump(mode="json", exclude={"teacher", "training"})
+        return chains | {"training": self.training.record}
 
     def teacher_sampling(self, student: SamplingSettings) -> SamplingSettings:
         """The sampler of the teacher's chains.

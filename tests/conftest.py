@@ -15,7 +15,7 @@ import yaml
 
 from configs import Experiment, load_experiment
 from configs.run import Run
-from data.archive.reader import ArchiveWriter
+from data.archive.writer import ArchiveWriter
 from data.grid import OceanGrid
 from data.state import State
 
@@ -288,5 +288,9 @@ def assert_same_training() -> Callable[[Path, Path], None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--record-golden", action="store_true", help="keep the golden run's numbers as they are now"
+        "--record-golden",
+        nargs="?",
+        const="here",
+        choices=("here", "anywhere"),
+        help="keep the golden run's numbers as they are now; anywhere: also on another processor",
     )

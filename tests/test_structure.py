@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
+
+from configs.schema import Experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,6 +67,65 @@ def test_imports_go_one_way(room):
 def test_the_scan_sees_imports_within_functions():
     source = "def f():\n    from halocline import main\n    import evaluation.metrics\n"
     assert imported_rooms(source) == {"halocline", "evaluation"}
+
+
+PRODUCT = [path for room in sorted(MAY_IMPORT) for path in sources(room)]
+MOST_LINES = 400
+MOST_SETTINGS = 185
+
+
+def test_no_module_is_long():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in PRODUCT}
+    assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(tree: ast.AST, modules: set[str]) -> Iterator[str]:
+    """Those of `modules` that a module imports when it is loaded, so not within functions."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from modules & {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            within = {f"{node.module}.{alias.name}" for alias in node.names} & modules
+            yield from within or {node.module or ""} & modules
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from imported_modules(node, modules)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    trees = {module_name(path): ast.parse(path.read_text()) for path in PRODUCT}
+    graph = {name: {*imported_modules(tree, {*trees})} for name, tree in trees.items()}
+    assert any(graph.values())
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
+
+
+def leaf_keys(model: type[BaseModel], above: str = "") -> set[str]:
+    """Dotted keys of all settings that have no settings below them."""
+    keys: set[str] = set()
+    for name, field in model.model_fields.items():
+        key = f"{above}{name}"
+        sections = list(models_in(field.annotation))
+        keys |= set().union(*(leaf_keys(one, f"{key}.") for one in sections)) or {key}
+    return keys
+
+
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """The sections in a type, such as `Section | None` or `dict[str, Section]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
+def test_an_experiment_does_not_grow_beyond_its_number_of_settings():
+    """The basin's parameters are counted once: members and the ensemble repeat them."""
+    repeated = ("data.ensemble.", "data.simulation.members.")
+    keys = {key for key in leaf_keys(Experiment) if not key.startswith(repeated)}
+    assert {"data.ingest.reader.mesh_mask", "autoencoder.losses.kl", "name"} <= keys
+    assert len(keys) <= MOST_SETTINGS
 
 
 # Ruff (S301, S302) sees calls that unpickle; these pickle or unpickle within a library.

@@ -18,12 +18,12 @@ class MetricsLog:
         self._path = path
         kept = [line for line in read_log(path) if line["samples"] <= resume_at]
         with atomic_write(path) as partial:
-            partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            partial.write_text("".join(_as_json(line) + "\n" for line in kept))
 
     def write(self, counter: int, values: dict[str, float]) -> None:
         """Add one line."""
         with self._path.open("a") as file:
-            file.write(json.dumps({"samples": counter, **values}) + "\n")
+            file.write(_as_json({"samples": counter, **values}) + "\n")
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
@@ -40,19 +40,26 @@ def read_log(path: Path) -> list[dict[str, float]]:
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write `content` atomically; NaN becomes null."""
+    """Write `content` atomically; NaN and infinity become null."""
     with atomic_write(path) as partial:
-        partial.write_text(json.dumps(_without_nan(content), indent=2) + "\n")
+        partial.write_text(_as_json(content, indent=2) + "\n")
 
 
-def _without_nan(value: Any) -> Any:
+def _as_json(content: Mapping[str, object], *, indent: int | None = None) -> str:
+    """Standard JSON, which has neither NaN nor infinity."""
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_json(result: dict[str, Any], output: Path | None) -> None:
     """Print a measurement as JSON and write it to `output` if that is given."""
-    print(json.dumps(result, indent=2))
+    print(_as_json(result, indent=2))
     if output:
         write_json(output, result)

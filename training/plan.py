@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from data.settings import Section
 
 Precision = Literal["auto", "fp32", "bf16"]
 
 
-class TrainingPlan(BaseModel):
+class TrainingPlan(Section):
     """How long and how fast to train; all times are counted in training samples."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     samples: int = Field(gt=0)
     batch_size: int = Field(16, gt=0, description="over all processes")
@@ -46,3 +46,8 @@ class TrainingPlan(BaseModel):
         """The settings that must not change when a checkpoint is resumed."""
         free = {"checkpoint_samples", "validation_samples", "precision", "workers"}
         return self.model_dump(exclude=free)
+
+    @property
+    def record(self) -> dict[str, object]:
+        """The settings that the trained weights depend on, as stages record them."""
+        return self.identity | {"precision": self.precision}

@@ -45,10 +45,25 @@ class Stage:
 
 
 def differing_settings(product: Path, record: Record) -> list[str]:
-    """Keys of `record` that differ from the settings of the folder `product`."""
+    """Settings of `record` that the folder `product` was not made with, as section.key."""
     path = product / RECORD
     stored = json.loads(path.read_text()) if path.is_file() else {}
-    return [key for key, value in _plain(record).items() if stored.get(key) != value]
+    return [
+        name
+        for key, value in _plain(record).items()
+        for name in _differing(value, stored.get(key), name=key)
+    ]
+
+
+def _differing(value: object, other: object, *, name: str) -> list[str]:
+    """Dotted names below `name` of what differs between two values."""
+    if isinstance(value, dict) and isinstance(other, dict):
+        return [
+            found
+            for key in value | other
+            for found in _differing(value.get(key), other.get(key), name=f"{name}.{key}")
+        ]
+    return [] if value == other else [name]
 
 
 def unknown_settings(product: Path, record: Record) -> list[str]:

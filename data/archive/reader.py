@@ -25,14 +25,11 @@ from data.archive.format import (
     ContentHash,
     open_store,
 )
-from data.archive.writer import ArchiveWriter
 from data.checks import check_finite
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
 from data.units import KELVIN_ABOVE, METRES
-
-__all__ = ["ArchiveWriter", "StateArchive"]
 
 _REQUIRED = ("thetao", "so", "wet", "depth", "thickness", "cell_area", *SAMPLE_ATTRIBUTES)
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.archive.independence import independent_fields
-from data.archive.reader import ArchiveWriter
 from data.archive.splits import split_by_time_blocks
+from data.archive.writer import ArchiveWriter
 from data.basin.forcing import MONTHS_PER_YEAR, BasinParameters
 from data.basin.simulate import MemberSettings, SimulationSettings, records
 from data.errors import UserError

@@ -23,7 +23,10 @@ _SLAB_SAMPLES, _SLAB_BYTES = 16, 2**26
 
 
 class Variables(Section):
-    """Names of variables in the files, where standard and customary names do not find them."""
+    """Names of variables in the files.
+
+    Needed only where they are not found by standard or customary names.
+    """
 
     temperature: str | None = None
     salinity: str | None = None

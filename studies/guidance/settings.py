@@ -125,7 +125,10 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
     )
     methods_path = path.parent / settings.methods
     methods = checked(
-        {"methods": read_settings(methods_path)}, Methods, source=str(methods_path), example=EXAMPLE
+        {"methods": read_experiment(methods_path)},
+        Methods,
+        source=str(methods_path),
+        example=EXAMPLE,
     ).methods
     methods |= {
         name: _swept(methods, name, values, source=str(path))

@@ -180,3 +180,25 @@ def test_what_is_no_mapping_in_yaml_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"broken\.yaml"):
         load_experiment(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("roundin", "true", "unknown key 'data.ingest.roundin'; compare with configs/global4deg"),
+        ("depth_positive", "sideways", "data.ingest.depth_positive: Input should be 'down' or"),
+        ("reader", "roms", "data.ingest: there is no reader roms; the readers are cf, mitgcm, "),
+        ("reader", "[nemo]", "data.ingest: there is no reader"),
+    ],
+)
+def test_mistakes_in_how_to_ingest_are_reported_with_their_keys(key, value, sentence):
+    with pytest.raises(UserError) as caught:
+        load_experiment(CONFIGS / "global4deg.yaml", [f"--data.ingest.{key}", value])
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_archive_has_one_source():
+    simulation = yaml.safe_load((CONFIGS / "quickstart.yaml").read_text())["data"]["simulation"]
+    with pytest.raises(UserError, match="data: an archive has one source, but simulation and inge"):
+        load_experiment(CONFIGS / "global4deg.yaml", ["--data.simulation", str(simulation)])

@@ -1,4 +1,4 @@
-"""A run: what it refuses to open, and what it does not mind."""
+"""A run: what it refuses to open, and what it accepts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,23 @@ def test_products_of_an_earlier_version_are_refused_in_one_sentence(copied):
 
 def test_a_model_of_other_settings_is_refused_with_what_to_do(copied):
     autoencoder = copied.settings.autoencoder.model_copy(update={"blocks": 3})
-    with pytest.raises(UserError, match=r"autoencoder differ\); set --run_directory .* or remove"):
+    with pytest.raises(UserError, match=r"\(autoencoder.blocks differ\); set --run_.* or remove"):
         copied.with_settings(autoencoder=autoencoder).pipeline()
+
+
+@pytest.mark.parametrize("section", ["autoencoder", "diffusion"])
+def test_settings_that_change_no_weight_leave_trained_models_valid(copied, section):
+    settings = getattr(copied.settings, section)
+
+    def trained_with(**changes: object) -> Run:
+        training = settings.training.model_copy(update=changes)
+        return copied.with_settings(**{section: settings.model_copy(update={"training": training})})
+
+    same = trained_with(workers=2, checkpoint_samples=3, validation_samples=5)
+    same.pipeline()
+    assert same.codec_stage.is_done and same.denoiser_stage.is_done
+    with pytest.raises(UserError, match=rf"\({section}.training.precision differ\)"):
+        trained_with(precision="bf16").pipeline()
 
 
 def test_a_loss_term_without_weight_leaves_trained_models_valid(copied):

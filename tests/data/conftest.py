@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.archive.reader import ArchiveWriter
+from data.archive.writer import ArchiveWriter
 from data.grid import OceanGrid
 from data.readers.base import ModelOutput
 from data.readers.nemo import NemoReader

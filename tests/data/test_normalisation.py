@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.archive.reader import ArchiveWriter, StateArchive
+from data.archive.reader import StateArchive
+from data.archive.writer import ArchiveWriter
 from data.errors import UserError
 from data.normalisation import Statistics
 from data.state import State

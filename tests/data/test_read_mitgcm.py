@@ -162,7 +162,7 @@ def test_xmitgcm_reads_the_same(tmp_path, grid):
     np.testing.assert_array_equal(run.constant("hFacC").read(), expected)
 
 
-def test_a_plane_is_told_by_its_size(tmp_path, grid):
+def test_a_plane_is_recognised_by_its_size(tmp_path, grid):
     write_run(tmp_path, grid)
     write_grid(tmp_path, grid, scale=1e4)
     output = read(tmp_path, time_step=DAY)

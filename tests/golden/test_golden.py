@@ -5,6 +5,8 @@ elsewhere, where sums may round otherwise, the metrics agree to a tolerance. Aft
 meant to move a number, record the file again and say why in the commit:
 
     python -m pytest tests/golden --record-golden
+
+On another processor this is refused; --record-golden=anywhere replaces the reference there, too.
 """
 
 from __future__ import annotations
@@ -96,9 +98,30 @@ def found(golden_run: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def golden(found: dict[str, Any], pytestconfig: pytest.Config) -> dict[str, Any]:
-    if pytestconfig.getoption("--record-golden"):
-        GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
+    if choice := pytestconfig.getoption("--record-golden"):
+        record(found, GOLDEN, anywhere=choice == "anywhere")
     return json.loads(GOLDEN.read_text())
+
+
+def record(found: dict[str, Any], path: Path, *, anywhere: bool) -> None:
+    """Keep what was found; fails on another processor than the recorded one, unless `anywhere`."""
+    recorded = json.loads(path.read_text())["processor"]
+    if recorded != found["processor"] and not anywhere:
+        pytest.fail(
+            f"{path.name} was recorded on {recorded}, this is {found['processor']}; to replace "
+            "its digests, use --record-golden=anywhere"
+        )
+    path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def test_another_processor_replaces_the_reference_only_on_request(tmp_path):
+    path = tmp_path / "golden.json"
+    path.write_text('{"processor": "one"}')
+    with pytest.raises(pytest.fail.Exception, match="recorded on one, this is another; to replace"):
+        record({"processor": "another"}, path, anywhere=False)
+    assert json.loads(path.read_text())["processor"] == "one"
+    record({"processor": "another"}, path, anywhere=True)
+    assert json.loads(path.read_text())["processor"] == "another"
 
 
 def test_every_product_is_the_recorded_one(found, golden):

@@ -35,6 +35,14 @@ KNOWN = {
         ({"strength": "rising"}, "apply only to acts_on: noisy_sample"),
         ({"rate": 0.3}, "apply only to acts_on: noisy_sample"),
         ({"acts_on": "noisy_sample", "rate": 50}, "rate must be at most 1, found 50"),
+        (
+            {"acts_on": "noisy_sample", "strength": "rising", "inner_steps": 2},
+            "with rising strength, each step is taken once; set inner_steps to 1",
+        ),
+        (
+            {"acts_on": "noisy_sample", "strength": "dual_ascent", "inner_steps": 2},
+            "set inner_steps to 1",
+        ),
         ({"terms": []}, "there are no terms"),
         ({"terms": [{"unstable_pairs": {"start": 2}}]}, "start"),
         ({"terms": [{"unstable_pairs": {"weight": 0}}]}, "greater than 0"),

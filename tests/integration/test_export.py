@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.archive.reader import ArchiveWriter, StateArchive
+from data.archive.reader import StateArchive
+from data.archive.writer import ArchiveWriter
 from data.errors import UserError
 from data.restarts.formats import FORMATS, build_writer, default_name
 from data.restarts.initial_condition import Written

@@ -12,7 +12,7 @@ import pytest
 import torch
 import xarray as xr
 
-from data.archive.reader import ArchiveWriter
+from data.archive.writer import ArchiveWriter
 from data.grid import OceanGrid
 from data.state import State
 from guidance.seawater import equation_of_state

@@ -157,7 +157,7 @@ def test_a_distilled_model_is_no_model_of_the_undistilled_experiment(experiment,
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (("--distillation.teacher_steps", "7"), "7 is no multiple of sampling.steps 2"),
+        (("--distillation.teacher_steps", "7"), "7 is not a multiple of sampling.steps 2"),
         (("--run_directory", "same", "--distillation.teacher", "same"), "needs its own"),
     ],
 )

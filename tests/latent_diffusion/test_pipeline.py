@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
@@ -246,6 +247,20 @@ def test_a_released_model_is_guided_as_its_configuration_says(trained):
         torch.testing.assert_close(
             energy_of([mine], latents, codec), energy_of([theirs], latents, codec)
         )
+
+
+def test_a_released_model_is_guided_whatever_its_other_sections_are(trained, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(trained.model_folder, folder)
+    codec = StatePipeline.from_pretrained(folder).codec
+    path = folder / "experiment.yaml"
+    released = yaml.safe_load(path.read_text()) | {"former_section": {"option": 1}}
+    path.write_text(yaml.safe_dump(released))
+    assert guide_of_model(folder, codec).steering == trained.guide(codec).steering
+    released["guidance"]["stepcap"] = 1
+    path.write_text(yaml.safe_dump(released))
+    with pytest.raises(UserError, match=r"experiment\.yaml, guidance: unknown key 'stepcap'"):
+        guide_of_model(folder, codec)
 
 
 def test_a_model_without_its_climatology_says_so(trained, tmp_path):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from training.log import MetricsLog, read_log
+import json
+
+import pytest
+
+from training.log import MetricsLog, print_json, read_log
 
 
 def test_a_resumed_log_drops_what_lies_beyond_its_checkpoint(tmp_path):
@@ -22,3 +26,12 @@ def test_a_line_cut_short_by_an_interruption_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"samples": 8, "loss": 1.0}\n{"samples": 16, "lo')
     assert read_log(path) == [{"samples": 8, "loss": 1.0}]
+
+
+def test_json_files_are_standard_json_whatever_the_numbers(tmp_path, capsys):
+    path = tmp_path / "result.json"
+    nothing = float("nan")
+    print_json({"errors": [1.0, nothing, {"ratio": float("inf")}], "best": nothing}, path)
+    expected = {"errors": [1.0, None, {"ratio": None}], "best": None}
+    assert json.loads(path.read_text(), parse_constant=pytest.fail) == expected
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == expected

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.launch import build_accelerator
-from training.stage import Record, Stage, unknown_settings
+from training.stage import Record, Stage, differing_settings, unknown_settings
 
 RECORD: Record = {"channels": (8, 16), "archive": Path("states.zarr")}
 
@@ -48,6 +48,20 @@ def test_an_interrupted_stage_leaves_the_former_product(stage, accelerator):
     assert (stage.product / "weights").read_text() == "first"
     stage.publish(_write("second"), accelerator=accelerator)
     assert (stage.product / "weights").read_text() == "second"
+
+
+def test_differing_settings_are_named_with_their_sections(stage, accelerator):
+    losses = {"kl": 1.0, "spectral": 0.1}
+    made = replace(stage, record={"autoencoder": {"patch": 4, "blocks": 2, "losses": losses}})
+    made.publish(_write("first"), accelerator=accelerator)
+    now = {"autoencoder": {"patch": 2, "blocks": 2, "losses": {"kl": 1.0}}, "distillation": None}
+    assert differing_settings(stage.product, now) == [
+        "autoencoder.patch",
+        "autoencoder.losses.spectral",
+    ]
+    assert differing_settings(stage.product, made.record | {"diffusion": {"blocks": 2}}) == [
+        "diffusion"
+    ]
 
 
 def test_settings_of_an_earlier_version_are_named(stage, accelerator):

@@ -12,7 +12,8 @@ import xarray as xr
 import zarr
 
 from data.archive import writer as archive_writer
-from data.archive.reader import ArchiveWriter, StateArchive
+from data.archive.reader import StateArchive
+from data.archive.writer import ArchiveWriter
 from data.errors import UserError
 from data.state import State
 

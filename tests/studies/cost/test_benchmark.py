@@ -64,7 +64,7 @@ def test_the_command_adds_to_what_its_file_holds(tiny_config, tmp_path, monkeypa
         ("--device", "cuda", "needs a GPU, and none is available"),
     ],
 )
-def test_what_cannot_be_measured_is_told_in_a_sentence(
+def test_what_cannot_be_measured_is_reported_in_one_sentence(
     option, value, sentence, tiny_config, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

@@ -25,7 +25,7 @@ def test_stages_are_measured_in_each_number_of_processes(tiny_config, tmp_path):
     assert all(row == 1 for row in (rows["tiny, 1 of 1 thread(s)"][f"{r}_of_first"] for r in RATES))
 
 
-def test_processes_that_fail_are_told_in_a_sentence(tiny_config, monkeypatch):
+def test_processes_that_fail_are_reported_in_one_sentence(tiny_config, monkeypatch):
     failed = SimpleNamespace(returncode=1)
     monkeypatch.setattr("studies.cost.processes.subprocess.run", lambda *_, **__: failed)
     with pytest.raises(SystemExit) as caught:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from configs import load_experiment
+from configs.loading import read_experiment
 from configs.schema import BenchmarkSettings, GuidanceSettings
 from data.errors import UserError
 from studies.cost.systems import (
@@ -70,13 +70,13 @@ def test_the_seed_papers_guidance_is_the_same_wherever_it_is_used(experiment):
     assert systems_of(experiment)[SEED_PAPER].guidance == guidance
     spinup = load_experiment(CONFIGS / "spinup.yaml").integration
     assert spinup.starts["mean_profile"].guidance == guidance
-    methods = yaml.safe_load((CONFIGS / "studies" / "methods" / "guidance.yaml").read_text())
+    methods = read_experiment(CONFIGS / "studies" / "methods" / "guidance.yaml")
     method = GuidanceSettings.model_validate(methods["mean_profile"]["guidance"])
     # A study of guidance judges its states both as drawn and adjusted.
     assert method.model_copy(update={"adjust": False}) == guidance
 
 
-def test_an_experiment_without_archive_or_grid_is_told_what_to_do(experiment, tmp_path):
+def test_a_missing_archive_without_a_grid_is_reported_in_one_sentence(experiment, tmp_path):
     data = experiment.data.model_copy(update={"archive": tmp_path / "no.zarr"})
     nowhere = experiment.model_copy(update={"data": data, "benchmark": None})
     with pytest.raises(
