@@ -144,7 +144,9 @@ def _sentence(source: str, error: ValidationError, example: str) -> str:
     first, *others = error.errors()
     where = ".".join(str(part) for part in _as_in_yaml(first["loc"]))
     more = f" ({len(others)} more)" if others else ""
-    advice = f"compare with {INGEST_EXAMPLE if where.startswith('data.ingest') else example}"
+    example = INGEST_EXAMPLE if where.startswith("data.ingest") else example
+    own_example = Path(source).resolve() == Path(example).resolve()
+    advice = "see docs/guide/configuration.md" if own_example else f"compare with {example}"
     if first["type"] == "extra_forbidden":
         return f"{source}: unknown key '{where}'{more}; {advice}"
     if first["type"] == "missing":

@@ -27,7 +27,10 @@ EXPORT_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {  # help and keywords o
         {"metavar": "FORMAT"},
     ),
     "--output": ("file to write; several files derive their names from it", FILE),
-    "--overwrite": ("replace existing files", FLAG),
+    "--overwrite": (
+        "replace existing files at --output; the default file is always replaced",
+        FLAG,
+    ),
     "--precision": (
         "precision of the numbers; cf, nemo and mitgcm only",
         {"choices": ("single", "double")},
@@ -133,11 +136,12 @@ def export(
 
 def refuse_former_samples(run: Run) -> None:
     """Raises `UserError` if the run's samples are not those of its model and settings."""
-    from latent_diffusion.sample import holds_ensemble
+    from latent_diffusion.sample import differing_records
 
     path = run.samples("guided_adjusted")
-    if path.exists() and not holds_ensemble(path, run.sampling_record(guided=True), adjusted=True):
+    differing = differing_records(path, run.sampling_record(guided=True))
+    if differing:
         raise UserError(
-            f"{path} was drawn with other settings or by another model; run halocline sample "
-            "again, or name these states with --states"
+            f"{path} was drawn with other settings ({', '.join(differing)} differ); give the "
+            "settings of the sampling again, or name these states with --states"
         )

@@ -33,6 +33,7 @@ from guidance.stratification import adjust_in_place
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.settings import SamplingSettings
 from training.launch import launched_processes
+from training.stage import differences
 
 ADJUSTMENT = "convective_adjustment"  # attribute of archives with adjusted states
 
@@ -112,6 +113,18 @@ def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
     if "sampling" not in attributes:
         raise UserError(f"{path} exists but was not sampled from a model; choose another output")
     return attributes["sampling"] == record and (ADJUSTMENT in attributes) == adjusted
+
+
+def differing_records(path: Path, record: str) -> list[str]:
+    """Settings in which the ensemble at `path` was drawn otherwise than `record` says.
+
+    Its size does not count. Empty if there is no ensemble at `path`.
+    """
+    if not path.exists():
+        return []
+    stored = json.loads(str(StateArchive.open(path).attributes.get("sampling", "{}")))
+    found = differences(json.loads(record), stored)
+    return [name for name in found if name != "sampling.members"]
 
 
 def member_generator(seed: int, member: int) -> torch.Generator:

@@ -51,17 +51,19 @@ def differing_settings(product: Path, record: Record) -> list[str]:
     return [
         name
         for key, value in _plain(record).items()
-        for name in _differing(value, stored.get(key), name=key)
+        for name in differences(value, stored.get(key), name=key)
     ]
 
 
-def _differing(value: object, other: object, *, name: str) -> list[str]:
-    """Dotted names below `name` of what differs between two values."""
+def differences(value: object, other: object, *, name: str = "") -> list[str]:
+    """Dotted names below `name` of what differs between two values as JSON holds them."""
     if isinstance(value, dict) and isinstance(other, dict):
         return [
             found
             for key in value | other
-            for found in _differing(value.get(key), other.get(key), name=f"{name}.{key}")
+            for found in differences(
+                value.get(key), other.get(key), name=f"{name}.{key}" if name else key
+            )
         ]
     return [] if value == other else [name]
 

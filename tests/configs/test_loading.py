@@ -185,7 +185,7 @@ def test_what_is_no_mapping_in_yaml_is_refused(tmp_path, content):
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("roundin", "true", "unknown key 'data.ingest.roundin'; compare with configs/global4deg"),
+        ("roundin", "true", "unknown key 'data.ingest.roundin'; see docs"),
         ("depth_positive", "sideways", "data.ingest.depth_positive: Input should be 'down' or"),
         ("reader", "roms", "data.ingest: there is no reader roms; the readers are cf, mitgcm, "),
         ("reader", "[nemo]", "data.ingest: there is no reader"),
@@ -202,3 +202,14 @@ def test_an_archive_has_one_source():
     simulation = yaml.safe_load((CONFIGS / "quickstart.yaml").read_text())["data"]["simulation"]
     with pytest.raises(UserError, match="data: an archive has one source, but simulation and inge"):
         load_experiment(CONFIGS / "global4deg.yaml", ["--data.simulation", str(simulation)])
+
+
+def test_a_mistake_in_the_example_itself_refers_to_the_guide(tmp_path):
+    with pytest.raises(
+        UserError, match=r"'guidance\.inner_step'; see docs/guide/configuration\.md"
+    ):
+        load_experiment(CONFIGS / "quickstart.yaml", ["--guidance.inner_step", "3"])
+    own = tmp_path / "own.yaml"
+    own.write_text((CONFIGS / "quickstart.yaml").read_text())
+    with pytest.raises(UserError, match=r"compare with configs/quickstart\.yaml"):
+        load_experiment(own, ["--guidance.inner_step", "3"])

@@ -79,6 +79,8 @@ def test_samples_of_another_model_are_not_exported(copied, tmp_path):
     main(["export", str(config), "--output", str(tmp_path / "first.nc")])
     assert (tmp_path / "first.nc").is_file()
     words = ["export", str(config), "--output", str(tmp_path / "second.nc")]
-    with pytest.raises(SystemExit, match="drawn with other settings"):
+    with pytest.raises(SystemExit, match=r"other settings \(sampling\.seed differ\)"):
         main([*words, "--sampling.seed", "5"])
     assert not (tmp_path / "second.nc").exists()
+    main([*words, "--sampling.members", "5"])
+    assert (tmp_path / "second.nc").exists(), "more members leave the first ones as they are"
