@@ -2,7 +2,8 @@
 
 The whole adjustment of a member is recorded: snapshots at its record times, the mean of each
 year on each level, and the mean fields of the years that end at early records. An interrupted
-member continues from its last checkpoint; a finished one is never run again.
+member continues from its last checkpoint; a finished one is never run again. A member that diverges
+is integrated again from its start with half the tracer step.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +55,14 @@ class _Task(BaseModel):
     def years(self) -> int:
         """Whole years to the last record."""
         return math.ceil(self.record_times[-1] - ROUNDING)
+
+    @property
+    def with_half_step(self) -> _Task:
+        """The same integration with half the tracer step, in a folder of its own."""
+        step = {"tracer_step_days": self.parameters.tracer_step_days / 2}
+        parameters = self.parameters.model_copy(update=step)
+        folder = self.directory / "half_step"
+        return self.model_copy(update={"parameters": parameters, "directory": folder})
 
 
 def run_ensemble(settings: EnsembleSettings, *, directory: Path, workers: int) -> None:
@@ -132,10 +142,27 @@ def _task(settings: EnsembleSettings, member: PlannedMember, directory: Path) ->
 
 
 def _integrate(task: _Task, report: Report) -> None:
-    """Run one task to its end from its last checkpoint, keeping the records on the way."""
-    from data.basin.run import BasinRun, BlowUp  # Veros must be imported in the worker only
+    """Run one task to its end, with half the tracer step if it diverges."""
+    from data.basin.run import BlowUp  # Veros must be imported in the worker only
 
     _wait_for(task.start, report)
+    if not task.with_half_step.directory.exists():
+        with suppress(BlowUp):
+            _integrate_once(task, report)
+            return
+    try:
+        _integrate_once(task.with_half_step, report)
+    except BlowUp as error:
+        raise UserError(f"{task.name}: {error}; narrow the ranges or shorten its steps.") from error
+
+
+def _integrate_once(task: _Task, report: Report) -> None:
+    """Run one task to its end from its last checkpoint, keeping its records.
+
+    Raises `BlowUp` if it diverges.
+    """
+    from data.basin.run import BasinRun
+
     try:
         run = BasinRun(task.parameters, seed=task.seed)
     except RuntimeError as error:  # Veros checks numerical stability when it is set up
@@ -145,11 +172,14 @@ def _integrate(task: _Task, report: Report) -> None:
     checkpoint = task.directory / CHECKPOINT
     if checkpoint.exists():
         run.load(checkpoint)
-    try:
-        _advance(run, task, record, start_year, report)
-    except BlowUp as error:
-        raise UserError(f"{task.name}: {error}; narrow the ranges or shorten its steps.") from error
-    write_member(task.finished, record, run, start_year=start_year)
+    _advance(run, task, record, start_year, report)
+    write_member(
+        task.finished,
+        record,
+        run,
+        start_year=start_year,
+        tracer_step_days=task.parameters.tracer_step_days,
+    )
 
 
 def _wait_for(start: Path, report: Report) -> None:

@@ -16,7 +16,12 @@ from data.archive.writer import ArchiveWriter
 from data.basin.certificate import Certificate
 from data.basin.design import EnsembleSettings, PlannedMember
 from data.basin.ensemble import finished_file, unfinished
-from data.basin.member_files import FinishedMember, read_member, read_yearly
+from data.basin.member_files import (
+    FinishedMember,
+    read_member,
+    read_yearly,
+    tracer_step_days,
+)
 from data.basin.to_archive import EQUATION_OF_STATE
 from data.errors import UserError
 from data.grid import OceanGrid
@@ -103,6 +108,9 @@ def _provenance(settings: EnsembleSettings, grid: OceanGrid) -> dict[str, object
         "ensemble_settings": json.loads(settings.model_dump_json(exclude={"start", "finished"})),
         "members": names,
         "certificates": certificates,
+        "tracer_step_days": {
+            name: tracer_step_days(finished_file(settings, name)) for name in names
+        },
     }
 
 

@@ -85,7 +85,14 @@ def level_means(field: FloatArray, grid: OceanGrid) -> FloatArray:
     return (field * volume).sum(axis=(1, 2)) / np.where(total > 0, total, 1.0)
 
 
-def write_member(path: Path, record: MemberRecord, run: BasinRun, *, start_year: float) -> None:
+def write_member(
+    path: Path,
+    record: MemberRecord,
+    run: BasinRun,
+    *,
+    start_year: float,
+    tracer_step_days: float,
+) -> None:
     """Pack a finished member into `path`: snapshots, years, and the state that others start from.
 
     T is rounded to 1/512 K and S to 1/4096 g/kg, as in the archive.
@@ -96,6 +103,7 @@ def write_member(path: Path, record: MemberRecord, run: BasinRun, *, start_year:
     u, v = run.velocities()
     arrays = {
         "plan": np.array(record.plan),
+        "tracer_step_days": np.array(tracer_step_days),
         "age": np.array([one["age"] for one in snapshots]),
         "start_year": np.array(start_year),
         **_packed_fields(snapshots, record.grid, prefix=""),
@@ -152,6 +160,11 @@ def read_member(path: Path, grid: OceanGrid) -> FinishedMember:
 def stored_plan(path: Path) -> str:
     """The plan in a finished member's file; empty if the file has none."""
     return str(_load(path, "plan").get("plan", ""))
+
+
+def tracer_step_days(path: Path) -> float:
+    """The tracer step [days] with which a finished member was integrated."""
+    return float(_load(path, "tracer_step_days")["tracer_step_days"])
 
 
 def read_yearly(path: Path) -> dict[str, NDArray[Any]]:

@@ -70,6 +70,40 @@ def test_members_branch_are_recorded_and_resume_exactly(settings, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_member_that_diverges_is_run_again_with_half_the_tracer_step(
+    settings, tmp_path, monkeypatch
+):
+    from data.basin.run import BasinRun, BlowUp
+
+    advance = BasinRun.advance_to
+
+    def diverge(run, year, **options):
+        if run._setup.parameters.tracer_step_days == 4.0:
+            raise BlowUp("the basin blew up")
+        advance(run, run.year, **options)
+        options["after_step"]()
+        run.set_year(year)
+
+    monkeypatch.setattr(BasinRun, "advance_to", diverge)
+    _integrate(_task(settings, settings.reference, tmp_path), lambda years: None)
+    stored = np.load(finished_file(settings, "reference"))
+    assert float(stored["tracer_step_days"]) == 2.0
+    assert str(stored["plan"]) == plan_of(settings, settings.reference)
+
+
+@pytest.mark.slow
+def test_a_member_that_diverges_twice_is_named(settings, tmp_path, monkeypatch):
+    from data.basin.run import BasinRun, BlowUp
+
+    def diverge(run, year, **options):
+        raise BlowUp("the basin blew up in model year 1.00")
+
+    monkeypatch.setattr(BasinRun, "advance_to", diverge)
+    with pytest.raises(UserError, match=r"^reference: the basin blew up in model year 1\.00"):
+        _integrate(_task(settings, settings.reference, tmp_path), lambda years: None)
+
+
+@pytest.mark.slow
 def test_finished_members_are_not_run_again(settings, tmp_path, monkeypatch):
     settings.finished.mkdir()
     for member in (settings.reference, *settings.planned):

@@ -68,7 +68,8 @@ def finish(settings, tiny_grid, tiny_states, tmp_path):
             warmer = fields[0][0] + 0.02 * year * grid.wet
             record.keep_year(year, warmer, fields[1][0], kinetic_energy=1e-4, with_fields=year == 2)
         end = FakeRun(year=321.0, fields=(fields[0][-1], fields[1][-1]), flow=(fields[0][0],) * 2)
-        write_member(finished_file(settings, name), record, end, start_year=310.0)
+        path = finished_file(settings, name)
+        write_member(path, record, end, start_year=310.0, tracer_step_days=2.0)
         return fields
 
     return write
@@ -133,6 +134,7 @@ def test_the_archive_is_split_by_member_and_knows_age_and_season(
     winds = [member.parameters.wind_stress_scale for member in settings.recorded]
     np.testing.assert_allclose(archive.parameters["wind_stress_scale"][first], winds[0])
     assert set(archive.attributes["certificates"]) == {"m00", "m01", "m02", "windy"}
+    assert archive.attributes["tracer_step_days"]["m00"] == 2.0
 
 
 def test_a_missing_member_is_named(settings, finish, tiny_grid, tmp_path):
