@@ -14,7 +14,7 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
 
-test-fast: $(VENV)/.installed  # trains no network; one to two minutes
+test-fast: $(VENV)/.installed  # trains no network; about a minute
 	$(BIN)/python -m pytest -q -m "not slow"
 
 lint: $(VENV)/.installed
