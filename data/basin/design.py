@@ -175,7 +175,7 @@ class EnsembleSettings(Section):
     @cached_property
     def planned(self) -> list[PlannedMember]:
         """Every member in the order of the design, each after its parent."""
-        return [*self.recorded, *self._continued()]
+        return [*self.recorded, *self.continuations]
 
     @property
     def recorded(self) -> list[PlannedMember]:
@@ -229,7 +229,9 @@ class EnsembleSettings(Section):
             for point in self.replicates
         ]
 
-    def _continued(self) -> list[PlannedMember]:
+    @property
+    def continuations(self) -> list[PlannedMember]:
+        """Members that go on, to show how near the others are to equilibrium."""
         count = round((self.continued_years - self.record_times[-1]) / self.continued_interval)
         times = tuple(self.continued_interval * number for number in range(1, count + 1))
         points = {self.name(point) for point in self.continued}

@@ -75,8 +75,10 @@ def run_ensemble(settings: EnsembleSettings, *, directory: Path, workers: int) -
     require_veros()
     if workers < 1:
         raise UserError(f"{workers} members at a time cannot run; give --workers 1 or more")
-    members = unfinished(settings, [settings.reference, *settings.planned])
-    tasks = [_task(settings, member, directory) for member in in_running_order(members, workers)]
+    members = unfinished(settings, [settings.reference, *settings.recorded])
+    # Nothing waits for the continuations, so they come last.
+    order = in_running_order(members, workers) + unfinished(settings, settings.continuations)
+    tasks = [_task(settings, member, directory) for member in order]
     if tasks:
         run_side_by_side(_integrate, tasks, workers=workers, label="ensemble")
 
