@@ -106,7 +106,7 @@ class BasinRun:
 
     def wet_mask(self) -> NDArray[np.bool_]:
         """Wet cells, `(z, y, x)`, surface first."""
-        return upright(np.asarray(self._variables.maskT)[INTERIOR]) > 0
+        return np.ascontiguousarray(upright(np.asarray(self._variables.maskT)[INTERIOR])) > 0
 
     def geometry(self) -> dict[str, Array]:
         """Coordinates and metrics: lon, lat [degrees], depth, thickness [m], area [m2]."""
