@@ -6,8 +6,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.interpolate import PchipInterpolator
+
+from data.settings import Section
 
 Array = NDArray[np.float64]
 
@@ -18,10 +20,8 @@ SOUTHERN_SALINITY = 35.0  # g/kg, DINO
 WIND_NODES = (0.0, 0.2, -0.1, -0.02, -0.1, 0.1, 0.0)  # N/m2, DINO
 
 
-class BasinParameters(BaseModel):
+class BasinParameters(Section):
     """Physical parameters of one member of the ensemble."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     resolution: float = Field(2.5, gt=0, description="grid step, degrees")
     levels: int = Field(15, ge=4, description="number of levels")

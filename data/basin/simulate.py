@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from data.atomic import atomic_write
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
 from data.basin.workers import Report, require_veros, run_side_by_side
 from data.errors import UserError
+from data.settings import Section
 
 if TYPE_CHECKING:
     from data.basin.run import BasinRun
@@ -38,10 +39,8 @@ class MemberSettings(BasinParameters):
         return BasinParameters(**self.model_dump(exclude={"name", "seed"}))
 
 
-class SimulationSettings(BaseModel):
+class SimulationSettings(Section):
     """The whole ensemble."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     spin_up: MemberSettings
     spin_up_years: float = Field(150.0, gt=0)

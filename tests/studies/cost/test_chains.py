@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from configs.schema import BenchmarkSettings
 from guidance.guide import Guide
 from latent_diffusion.sample import member_generator
-from studies.cost.chains import GUIDED, UNGUIDED, Chain, chains_of
-from studies.cost.systems import synthetic_archive
+from studies.cost.chains import GUIDED, UNGUIDED, Chain
 
 GRID = BenchmarkSettings(grid=(5, 16, 16))
 
@@ -20,23 +18,11 @@ def experiment(tiny_experiment):
     return tiny_experiment().model_copy(update={"benchmark": GRID})
 
 
-@pytest.fixture
-def chains(experiment):
-    """Chains of the tiny experiment by how they are guided."""
-    return chains_of(experiment, synthetic_archive(experiment), "cpu")
-
-
-def _gflop(call) -> float:
-    with FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops() / 1e9
-
-
 @pytest.mark.parametrize("how", [UNGUIDED, GUIDED])
-def test_the_pieces_of_a_chain_make_up_the_chain(chains, how):
+def test_the_pieces_of_a_chain_make_up_the_chain(chains, how, gflop):
     chain: Chain = chains[how]
-    parts = [(piece.count, _gflop(piece.call)) for piece in chain.pieces()]
-    whole = _gflop(
+    parts = [(piece.count, gflop(piece.call)) for piece in chain.pieces()]
+    whole = gflop(
         lambda: chain.pipeline(
             generators=[member_generator(0, 0)], steps=chain.steps, guide=chain.guide
         )

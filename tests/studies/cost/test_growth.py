@@ -6,15 +6,14 @@ import json
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from configs.schema import BenchmarkSettings
 from halocline import main
-from studies.cost.chains import GUIDED, UNGUIDED, chains_of
+from studies.cost.chains import GUIDED, UNGUIDED
 from studies.cost.codec import decode_gradient
 from studies.cost.counting import LiveMemory, counted
 from studies.cost.growth import costs_on, guided_steps, meta_pipeline
-from studies.cost.systems import DATA_SPACE, LATENT, synthetic_archive
+from studies.cost.systems import DATA_SPACE, LATENT
 
 SHAPE = (5, 24, 16)
 
@@ -25,34 +24,23 @@ def experiment(tiny_experiment):
     return tiny_experiment().model_copy(update={"benchmark": benchmark})
 
 
-@pytest.fixture
-def chains(experiment):
-    return chains_of(experiment, synthetic_archive(experiment), "cpu")
-
-
-def _gflop(call) -> float:
-    with FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops() / 1e9
-
-
-def test_an_unguided_chain_costs_what_is_counted(experiment, chains):
+def test_an_unguided_chain_costs_what_is_counted(experiment, chains, gflop):
     chain = chains[UNGUIDED]
     generators = [torch.Generator().manual_seed(0)]
-    measured = _gflop(lambda: chain.pipeline(generators=generators, steps=chain.steps))
+    measured = gflop(lambda: chain.pipeline(generators=generators, steps=chain.steps))
     assert costs_on(experiment, SHAPE)["gflop_unguided"] == pytest.approx(measured)
 
 
 @pytest.mark.parametrize("strip_numbers", [2**18, 1])
 def test_a_guided_chain_costs_a_gradient_more_in_each_guided_step(
-    experiment, chains, monkeypatch, strip_numbers
+    experiment, chains, monkeypatch, strip_numbers, gflop
 ):
     """In one strip, and in strips of one latent row each."""
     monkeypatch.setattr("autoencoder.strips.STRIP_NUMBERS", strip_numbers)
     chain = chains[GUIDED]
     assert guided_steps(experiment, meta_pipeline(experiment, SHAPE)) == chain.guided_steps > 0
     codec = chain.pipeline.codec
-    pull = _gflop(lambda: decode_gradient(codec, torch.randn(1, *codec.latent_shape)))
+    pull = gflop(lambda: decode_gradient(codec, torch.randn(1, *codec.latent_shape)))
     costs = costs_on(experiment, SHAPE)
     extra = costs["gflop_guided"] - costs["gflop_unguided"]
     assert extra == pytest.approx(chain.guided_steps * pull)
