@@ -20,7 +20,8 @@ from data.archive.splits import spread_out
 from data.state import State
 from evaluation.canvas import save_figure
 from evaluation.figures import save_figures, spectra
-from evaluation.metrics import COLUMNS, EvaluationContext, evaluate_row
+from evaluation.metrics.catalogue import COLUMNS
+from evaluation.metrics.row import EvaluationContext, evaluate_row
 from evaluation.provenance import provenance
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report

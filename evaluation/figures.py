@@ -36,9 +36,9 @@ from evaluation.canvas import (
     stretch_depth,
     styled,
 )
-from evaluation.metrics import mixed_layer_depth, potential_density
-from evaluation.spectra import zonal_spectra
-from evaluation.weights import cell_volume, level_means
+from evaluation.metrics.spectra import zonal_spectra
+from evaluation.metrics.stability import mixed_layer_depth, potential_density
+from evaluation.metrics.weights import cell_volume, level_means
 from guidance.seawater import EquationOfState
 from guidance.stratification import buoyancy_frequency_squared
 

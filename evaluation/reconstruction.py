@@ -19,15 +19,15 @@ from torch import Tensor
 from data.grid import OceanGrid
 from data.normalisation import Statistics
 from data.state import State
-from evaluation.metrics import (
-    EvaluationContext,
+from evaluation.metrics.row import EvaluationContext
+from evaluation.metrics.spectra import ZonalSpectrum, third_ratios, zonal_spectra
+from evaluation.metrics.stability import (
     density_error_percent,
     mixed_layer_depth,
     near_neutral_pairs_percent,
-    variance_ratio,
 )
-from evaluation.spectra import ZonalSpectrum, third_ratios, zonal_spectra
-from evaluation.weights import cell_volume, level_thickness, weighted_mean
+from evaluation.metrics.variance import variance_ratio
+from evaluation.metrics.weights import cell_volume, level_thickness, weighted_mean
 from guidance.stratification import adjust
 
 THERMOCLINE = (300.0, 500.0)  # m

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from data.basin.to_archive import EQUATION_OF_STATE
 from data.grid import OceanGrid
 from data.state import State
-from evaluation.metrics import density_error_percent, mixed_layer_depth, overturning_columns_percent
-from evaluation.weights import column_area, weighted_mean, weighted_quantile
+from evaluation.metrics.stability import (
+    density_error_percent,
+    mixed_layer_depth,
+    overturning_columns_percent,
+)
+from evaluation.metrics.weights import column_area, weighted_mean, weighted_quantile
 from guidance.seawater import EquationOfState, equation_of_state
 from integration import circulation, water_masses
 

@@ -23,7 +23,7 @@ from data.archive.reader import StateArchive
 from data.basin.forcing import BasinParameters
 from data.errors import UserError
 from data.state import State
-from evaluation.distances import nearest_neighbours
+from evaluation.metrics.distances import nearest_neighbours
 from integration.integrate import (
     Conditions,
     IntegrationResult,

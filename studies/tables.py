@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError, user_errors_in_one_sentence
-from evaluation.metrics import COLUMNS
+from evaluation.metrics.catalogue import COLUMNS
 from evaluation.report import INTEGRATION_COLUMNS
 from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table

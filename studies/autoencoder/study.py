@@ -32,7 +32,7 @@ from data.archive.splits import spread_out
 from data.errors import UserError
 from data.state import State
 from evaluation.canvas import save_figure
-from evaluation.metrics import EvaluationContext
+from evaluation.metrics.row import EvaluationContext
 from evaluation.provenance import provenance
 from evaluation.reconstruction import (
     Decoded,

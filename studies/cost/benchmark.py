@@ -25,7 +25,7 @@ from configs import Experiment
 from data.errors import UserError
 from data.state import State
 from evaluation.canvas import save_figure
-from evaluation.metrics import overturning_columns_percent
+from evaluation.metrics.stability import overturning_columns_percent
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
 from latent_diffusion.sample import member_generator

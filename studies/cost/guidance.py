@@ -22,7 +22,7 @@ from configs.run import Run
 from data.archive.protocol import Archive
 from data.errors import UserError
 from data.state import State
-from evaluation.metrics import overturning_columns_percent
+from evaluation.metrics.stability import overturning_columns_percent
 from evaluation.provenance import provenance
 from guidance.build import build_guide
 from guidance.climatology import Climatology, climatology

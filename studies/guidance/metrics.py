@@ -10,9 +10,9 @@ from torch import Tensor
 from data.grid import OceanGrid, wet_tensor
 from data.normalisation import Statistics
 from data.state import State
-from evaluation.distances import w1_levels, w1_pooled
-from evaluation.metrics import variance_ratio
-from evaluation.weights import (
+from evaluation.metrics.distances import w1_levels, w1_pooled
+from evaluation.metrics.variance import variance_ratio
+from evaluation.metrics.weights import (
     cell_volume,
     column_area,
     level_means,

@@ -25,7 +25,8 @@ from data.errors import UserError
 from data.state import State
 from evaluation.canvas import save_figure
 from evaluation.figures import meridional_sections
-from evaluation.metrics import EvaluationContext, evaluate_row, overturning_columns_percent
+from evaluation.metrics.row import EvaluationContext, evaluate_row
+from evaluation.metrics.stability import overturning_columns_percent
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust

@@ -12,7 +12,8 @@ from data.archive.reader import StateArchive
 from data.grid import OceanGrid
 from data.normalisation import Statistics
 from data.state import State
-from evaluation.metrics import EvaluationContext
+from evaluation.metrics.row import EvaluationContext
+from evaluation.metrics.spectra import ZonalSpectrum, small_scale_ratio, third_ratios
 from evaluation.reconstruction import (
     decode_all,
     level_errors,
@@ -22,7 +23,6 @@ from evaluation.reconstruction import (
     total_level_std,
     worst_cells,
 )
-from evaluation.spectra import ZonalSpectrum, small_scale_ratio, third_ratios
 from guidance.seawater import equation_of_state
 
 EOS = equation_of_state("veros-vallis")

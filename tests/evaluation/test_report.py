@@ -11,7 +11,8 @@ import torch
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.columns import format_value
-from evaluation.metrics import COLUMNS, EvaluationContext, evaluate_row
+from evaluation.metrics.catalogue import COLUMNS
+from evaluation.metrics.row import EvaluationContext, evaluate_row
 from evaluation.report import write_report
 from guidance.seawater import equation_of_state
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from data.state import State
-from evaluation.metrics import overturning_columns_percent
-from evaluation.weights import column_area
+from evaluation.metrics.stability import overturning_columns_percent
+from evaluation.metrics.weights import column_area
 from guidance.seawater import equation_of_state
 from studies.guidance.metrics import (
     adjustment_moves,

@@ -8,19 +8,17 @@ import torch
 
 from data.grid import OceanGrid
 from data.state import State
-from evaluation.distances import mean_profile_error, w1, w1_levels, w1_pooled
-from evaluation.metrics import (
-    EvaluationContext,
+from evaluation.metrics.distances import mean_profile_error, w1, w1_levels, w1_pooled
+from evaluation.metrics.row import EvaluationContext, evaluate_row, nearest_neighbour_ratio
+from evaluation.metrics.spectra import longest_stretch, small_scale_ratio, zonal_spectra
+from evaluation.metrics.stability import (
     density_error_percent,
     density_error_surface_teos10_percent,
-    evaluate_row,
     mixed_layer_depth,
     near_neutral_pairs_percent,
-    nearest_neighbour_ratio,
-    variance_ratio,
 )
-from evaluation.spectra import longest_stretch, small_scale_ratio, zonal_spectra
-from evaluation.weights import weighted_quantile
+from evaluation.metrics.variance import variance_ratio
+from evaluation.metrics.weights import weighted_quantile
 from guidance.seawater import equation_of_state
 
 EOS = equation_of_state("veros-vallis")

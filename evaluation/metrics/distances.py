@@ -8,7 +8,7 @@ from torch import Tensor
 
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from evaluation.weights import cell_volume, level_means, level_thickness, weighted_mean
+from evaluation.metrics.weights import cell_volume, level_means, level_thickness, weighted_mean
 
 MOST_QUANTILES = 50_000  # far beyond the sampling error of a level's distribution
 
