@@ -1,0 +1,108 @@
+"""Horizontal temperature gradients: the strength of fronts and of the rims of rings."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.geometry import centre_distances
+from data.grid import OceanGrid, wet_tensor
+from data.state import State
+from evaluation.columns import Column
+from evaluation.metrics.distances import w1_pooled
+
+SUBSURFACE = (100.0, 500.0)  # m
+PERCENTILES = (50, 90, 99)
+GRADIENT_UNIT = 1e5  # m: gradients are in K per 100 km
+
+COLUMNS = (
+    *(
+        Column(
+            f"front_ratio_{place}_p{percentile}", f"fronts, {where}, {percentile}th percentile", "",
+            f"percentile {percentile} of the horizontal gradient of T {depth}, generated / truth; "
+            "target: 1; below: fronts too weak",
+        )
+        for place, where, depth in (
+            ("surface", "surface", "at the surface"),
+            ("subsurface", "100-500 m", "at 100-500 m"),
+        )
+        for percentile in PERCENTILES
+    ),
+    Column(
+        "front_w1_surface_K_per_100km", "W₁ of fronts, surface", "K/100 km",
+        "Wasserstein-1 distance of the horizontal gradients of T at the surface; target: 0",
+    ),
+    Column(
+        "front_w1_subsurface_K_per_100km", "W₁ of fronts, 100-500 m", "K/100 km",
+        "Wasserstein-1 distance of the horizontal gradients of T at 100-500 m; target: 0",
+    ),
+)  # fmt: skip
+
+
+def front_metrics(state: State, reference: State, grid: OceanGrid) -> dict[str, float]:
+    """Temperature gradients of `state`, compared with those of `reference`; see `COLUMNS`.
+
+    All places and states are pooled with equal weights. NaN without levels at 100-500 m, or
+    without cells that have neighbours along both axes.
+    """
+    shallow, deep = SUBSURFACE
+    subsurface = np.flatnonzero((grid.depth >= shallow) & (grid.depth <= deep)).tolist()
+    metrics = {}
+    for place, levels in (("surface", [0]), ("subsurface", subsurface)):
+        ours, theirs = (
+            _pooled_gradients(one.temperature, grid, levels) for one in (state, reference)
+        )
+        metrics |= _comparison(ours, theirs, place)
+    return metrics
+
+
+def temperature_gradients(temperature: Tensor, grid: OceanGrid, level: int) -> Tensor:
+    """Magnitude of the horizontal gradient of T at a level, `b n` [K per 100 km], float64.
+
+    temperature: `b z y x`. At each cell whose next neighbours along x and along y are wet too, from
+    the differences to them: one-sided, because central differences miss noise of two cells. The
+    axes of the grid are taken as perpendicular.
+    """
+    field = temperature[:, level].double()
+    cells = _cells_with_neighbours(wet_tensor(grid)[level], periodic_x=grid.periodic_x)
+    distances = centre_distances(grid.longitude, grid.latitude, units=grid.horizontal_units)
+    along_x, along_y = (
+        (field.roll(-1, axis) - field)[:, cells] / _tensor(distance)[cells]
+        for axis, distance in zip((-1, -2), distances, strict=True)
+    )
+    return GRADIENT_UNIT * torch.hypot(along_x, along_y)
+
+
+def _cells_with_neighbours(wet: Tensor, *, periodic_x: bool) -> Tensor:
+    """Wet cells `y x` whose next cells along both axes are wet."""
+    east, north = wet.roll(-1, -1), wet.roll(-1, -2)
+    north[-1] = False
+    if not periodic_x or wet.shape[-1] == 1:
+        east[:, -1] = False
+    return wet & east & north
+
+
+def _pooled_gradients(temperature: Tensor, grid: OceanGrid, levels: list[int]) -> Tensor:
+    """Gradients `n` [K per 100 km] of all states, places and levels."""
+    parts = [temperature_gradients(temperature, grid, level).flatten() for level in levels]
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+
+
+def _comparison(ours: Tensor, theirs: Tensor, place: str) -> dict[str, float]:
+    ratios = [f"front_ratio_{place}_p{percentile}" for percentile in PERCENTILES]
+    distance = f"front_w1_{place}_K_per_100km"
+    if not len(ours) or not len(theirs):
+        return dict.fromkeys([*ratios, distance], float("nan"))
+    strengths = zip(_percentiles(ours), _percentiles(theirs), strict=True)
+    values = [a / b if b > 0 else float("nan") for a, b in strengths]
+    return dict(zip(ratios, values, strict=True)) | {distance: w1_pooled(ours, theirs)}
+
+
+def _percentiles(gradients: Tensor) -> list[float]:
+    return np.percentile(gradients.numpy(), PERCENTILES).tolist()
+
+
+def _tensor(array: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
