@@ -20,7 +20,12 @@ from data.grid import OceanGrid
 from data.normalisation import Statistics
 from data.state import State
 from evaluation.metrics.row import EvaluationContext
-from evaluation.metrics.spectra import ZonalSpectrum, third_ratios, zonal_spectra
+from evaluation.metrics.spectra import (
+    THERMOCLINE_CENTRE,
+    ZonalSpectrum,
+    third_ratios,
+    zonal_spectra,
+)
 from evaluation.metrics.stability import (
     density_error_percent,
     mixed_layer_depth,
@@ -31,7 +36,6 @@ from evaluation.metrics.weights import cell_volume, level_thickness, weighted_me
 from guidance.stratification import adjust
 
 THERMOCLINE = (300.0, 500.0)  # m
-THERMOCLINE_CENTRE = 400.0  # m
 SURFACE = "surface"
 PERTURBATION = 0.1  # standard deviations of the latents
 BATCH = 16

@@ -49,7 +49,7 @@ def front_metrics(state: State, reference: State, grid: OceanGrid) -> dict[str, 
     """
     shallow, deep = SUBSURFACE
     subsurface = np.flatnonzero((grid.depth >= shallow) & (grid.depth <= deep)).tolist()
-    metrics = {}
+    metrics: dict[str, float] = {}
     for place, levels in (("surface", [0]), ("subsurface", subsurface)):
         ours, theirs = (
             _pooled_gradients(one.temperature, grid, levels) for one in (state, reference)

@@ -22,7 +22,8 @@ from evaluation.canvas import (
     stretch_to,
     styled,
 )
-from evaluation.reconstruction import THERMOCLINE_CENTRE, Decoded
+from evaluation.metrics.spectra import THERMOCLINE_CENTRE
+from evaluation.reconstruction import Decoded
 
 Metrics = Mapping[str, Mapping[str, Any]]  # by variant
 RMSE = {
