@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
 import numpy as np
 
 Value = float | int | str | None
 
 
+TRUTH = "truth"
+Target = float | Literal["truth"] | None
+
+
 @dataclass(frozen=True)
 class Column:
-    """A quantity in a table: key of its values, name, unit and description."""
+    """A quantity in a table: key of its values, name, unit and description.
+
+    target: the ideal value, "truth" for that of the held-out states; None if no value is better
+    """
 
     key: str
     name: str
     unit: str = ""
     meaning: str = ""
+    target: Target = None
 
 
 def format_value(value: Value) -> str:

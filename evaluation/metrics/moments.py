@@ -27,9 +27,9 @@ COLUMNS = tuple(
 def moment_metrics(state: State, reference: State, grid: OceanGrid) -> dict[str, float]:
     """Differences in shape between the anomalies of two sets of states; see `COLUMNS`.
 
-    Both sets are anomalies from the reference's climatology of each cell. The mean over levels is
-    weighted by thickness and leaves out levels where a set is constant. NaN if all are, or for
-    fewer than two states in a set.
+    Anomalies are from each set's own climatology, so a bias of the mean does not count as shape. The
+    mean over levels is weighted by thickness and leaves out levels where a set is constant. NaN if
+    all are, or for fewer than two states in a set.
     """
     gaps = {
         field: _shape_gaps(getattr(state, field), getattr(reference, field), grid)
@@ -74,9 +74,8 @@ def _shape_gaps(field: Tensor, reference: Tensor, grid: OceanGrid) -> Tensor:
 
 def _level_gap(values: Tensor, reference: Tensor) -> Tensor:
     """Absolute differences, `2`, for values `b n` of a level."""
-    climatology = reference.double().mean(dim=0)
     ours, theirs = (
-        skewness_and_kurtosis(one.double() - climatology) for one in (values, reference)
+        skewness_and_kurtosis(one.double() - one.double().mean(dim=0)) for one in (values, reference)
     )
     return (ours - theirs).abs()
 
