@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from tqdm import tqdm
 
-from data.archive.splits import split_by_member, split_by_time_blocks
+from data.archive.splits import apart, split_by_member, split_by_time_blocks
 from data.archive.writer import ArchiveWriter
 from data.equations import EquationName
 from data.errors import UserError
@@ -29,6 +30,9 @@ OneReader = CfReader | MitgcmReader | MdsReader | NemoReader | VerosReader
 AnyReader = Annotated[OneReader, Field(discriminator="name")]
 READERS = [str(reader.model_fields["name"].default) for reader in get_args(OneReader)]
 
+Value = TypeVar("Value", bound=np.generic)
+FilesOfMember = Annotated[list[str], Field(min_length=1)]
+
 
 class TimeBlocks(Section):
     """Consecutive train, validation and test periods in each member, separated by gaps."""
@@ -40,6 +44,12 @@ class TimeBlocks(Section):
         default=0.1, gt=0, lt=1, description="fraction of the time span without the gaps"
     )
     gap_years: float = Field(default=5.0, ge=0, description="unused years between parts")
+    blocks: int = Field(
+        default=1,
+        ge=1,
+        description="consecutive blocks of equal numbers of states in each member, each with all "
+        "three parts; every other block in the reverse order",
+    )
 
 
 class Members(Section):
@@ -56,8 +66,10 @@ class IngestSettings(Section):
     """
 
     reader: AnyReader
-    files: list[str] = Field(
-        min_length=1, description="paths, globs allowed; mitgcm-mds: folders of runs"
+    files: list[str | FilesOfMember] = Field(
+        min_length=1,
+        description="paths, globs allowed; mitgcm-mds: folders of runs; or a list for each member, "
+        "of files that continue each other",
     )
     equation_of_state: EquationName = Field(description="name of the model's equation of state")
     salinity_units: Literal["1e-3", "g/kg"] = "1e-3"
@@ -65,6 +77,9 @@ class IngestSettings(Section):
         False, description="the files continue each other; default: each file is a member"
     )
     block: int | None = Field(None, description="keep only samples with this value of `block`")
+    interval_years: float = Field(
+        0.0, ge=0, description="leave out states that follow the one before within this time"
+    )
     parameters: list[str] = Field([], description="global attributes kept as per-sample parameters")
     split: Literal["from_file"] | TimeBlocks | Members = TimeBlocks()
     rounding: bool = Field(False, description="round T to 1/512 K and S to 1/4096")
@@ -81,6 +96,15 @@ class IngestSettings(Section):
         if str(name) not in READERS:
             raise ValueError(f"there is no reader {name}; the readers are {', '.join(READERS)}")
         return own | {"reader": {"name": name, **options}}
+
+    @model_validator(mode="after")
+    def _check_members(self) -> Self:
+        kinds = {type(entry) for entry in self.files}
+        if kinds == {str, list}:
+            raise ValueError("files: give every member a list of its files, or none")
+        if self.one_member and list in kinds:
+            raise ValueError("one_member joins all files, but files lists members: choose one")
+        return self
 
     @model_serializer(mode="wrap")
     def _as_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -114,19 +138,19 @@ class _Source:
 def ingest(settings: IngestSettings, *, output: Path) -> None:
     """Read the files of `settings` and write the archive `output`, whole or not at all.
 
-    Raises UserError for files that are missing, unreadable, ambiguous, of different grids, or (with
-    `one_member`) do not continue each other in time.
+    Raises UserError for files that are missing, unreadable, ambiguous or of different grids, and
+    for files of one member that do not continue each other in time.
     """
     with ExitStack() as stack:
         sources: list[_Source] = []
-        for number, paths in enumerate(settings.reader.outputs(_paths(settings.files))):
-            source = _open(settings, paths, member=0 if settings.one_member else number)
+        for member, paths in _outputs(settings):
+            source = _open(settings, paths, member=member)
             stack.callback(source.output.dataset.close)
             _check_same_grid(sources[0].output if sources else source.output, source.output)
-            if settings.one_member and sources:
+            if sources and sources[-1].member == member:
                 _check_continues(sources[-1], source)
             sources.append(source)
-        _write(settings, sources, output)
+        _write(settings, _thinned(sources, settings.interval_years), output)
 
 
 def _write(settings: IngestSettings, sources: list[_Source], output: Path) -> None:
@@ -156,6 +180,17 @@ def _write(settings: IngestSettings, sources: list[_Source], output: Path) -> No
                 bar.update()
 
 
+def _outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:
+    """Number of the member, and paths, of each model output."""
+    lists = [entry for entry in settings.files if isinstance(entry, list)]
+    single = [entry for entry in settings.files if isinstance(entry, str)]
+    members = [settings.reader.outputs(_paths(patterns)) for patterns in lists or [single]]
+    if not (lists or settings.one_member):
+        members = [[output] for output in members[0]]
+    for member, outputs in enumerate(members):
+        yield from ((member, output) for output in outputs)
+
+
 def _paths(patterns: list[str]) -> list[Path]:
     """Files that match the patterns, in the order given; matches of one pattern by name."""
     paths = []
@@ -182,6 +217,31 @@ def _kept(settings: IngestSettings, output: ModelOutput) -> NDArray[np.int64]:
     return kept
 
 
+def _thinned(sources: list[_Source], interval_years: float) -> list[_Source]:
+    """The sources without states that follow another of the same member too closely."""
+    years, member = _years_and_members(sources)
+    kept = _by_source(apart(years, member, interval_years=interval_years), sources)
+    return [
+        replace(source, samples=source.samples[rows])
+        for source, rows in zip(sources, kept, strict=True)
+    ]
+
+
+def _years_and_members(
+    sources: list[_Source],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Time and member of each sample of all sources."""
+    counts = [len(source.samples) for source in sources]
+    member = np.repeat([source.member for source in sources], counts)
+    return np.concatenate([source.years for source in sources]), member
+
+
+def _by_source(values: NDArray[Value], sources: list[_Source]) -> list[NDArray[Value]]:
+    """One value per sample of all sources, cut into the sources."""
+    counts = [len(source.samples) for source in sources]
+    return np.split(values, np.cumsum(counts)[:-1])
+
+
 def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np.int8]]:
     """Part (train, validation, test) of each sample, by source."""
     if settings.split == "from_file":
@@ -189,14 +249,12 @@ def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np
             _per_sample(source.output, "split")[source.samples].astype(np.int8)
             for source in sources
         ]
-    counts = [len(source.samples) for source in sources]
-    member = np.repeat([source.member for source in sources], counts)
+    years, member = _years_and_members(sources)
     if isinstance(settings.split, Members):
         joined = split_by_member(member, **settings.split.model_dump())
     else:
-        years = np.concatenate([source.years for source in sources])
         joined = split_by_time_blocks(years, member, **settings.split.model_dump())
-    return np.split(joined, np.cumsum(counts)[:-1])
+    return _by_source(joined, sources)
 
 
 def _per_sample(output: ModelOutput, name: str) -> NDArray[np.generic]:

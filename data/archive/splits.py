@@ -1,7 +1,7 @@
 """Split states into independent training, validation and test parts.
 
-Consecutive snapshots are nearly identical, so states are never split at random: parts are blocks
-of time separated by unused gaps, or whole ensemble members.
+Consecutive snapshots are nearly identical, so states are never split at random: parts are periods
+separated by unused gaps, or whole ensemble members.
 """
 
 from __future__ import annotations
@@ -24,13 +24,25 @@ def split_by_time_blocks(
     train: float = 0.7,
     validation: float = 0.1,
     gap_years: float,
+    blocks: int = 1,
 ) -> NDArray[np.int8]:
     """Part of each sample, `(sample,)`: 0 train, 1 validation, 2 test, -1 in a gap between parts.
 
-    time: `(sample,)`, model years; member: `(sample,)`. In each member the parts are consecutive
-    in time, separated by two gaps of `gap_years`; `train` and `validation` are fractions of the
-    member's time span without the gaps, the test part is the rest. Raises UserError if the
-    fractions leave no test part or a part of a member stays empty.
+    time: `(sample,)`, model years; member: `(sample,)`. Each member is cut into `blocks`
+    consecutive blocks. In each block the parts are consecutive in time, separated by two gaps of
+    `gap_years`; `train` and `validation` are fractions of the block's time span without the gaps,
+    the test part is the rest. With one block, the parts of a drifting run differ by its drift;
+    with several, each part samples the whole run.
+
+    Blocks hold equal numbers of samples, not equal times: each weighs the same, however densely
+    it was sampled, and a hole in the record leaves none empty. Within one of several blocks, a
+    hole counts as no longer than a gap, so that it does not swallow a part.
+
+    Every other block runs backwards: train, validation, test, then test, validation, train. Parts
+    that meet at a border of blocks are thus of the same kind and need no gap, and with an even
+    number of evenly sampled blocks validation and test have the mean time of training.
+
+    Raises UserError if the fractions leave no test part or a part of a block stays empty.
     """
     if train <= 0 or validation < 0 or train + validation >= 1:
         raise UserError(
@@ -38,11 +50,13 @@ def split_by_time_blocks(
             "a sum below 1."
         )
     split = np.full(len(time), UNUSED, dtype=np.int8)
+    years = np.asarray(time, dtype=np.float64)
     for one in np.unique(member):
-        rows = member == one
-        split[rows] = _split_span(
-            np.asarray(time, dtype=np.float64)[rows], train, validation, gap_years, member=int(one)
-        )
+        for number, rows in enumerate(_blocks(years, member == one, blocks)):
+            where = f"member {one}" if blocks == 1 else f"block {number} of member {one}"
+            clock = years[rows] if blocks == 1 else _without_holes(years[rows], gap_years)
+            onward = clock if number % 2 == 0 else -clock
+            split[rows] = _split_span(onward, train, validation, gap_years, where=where)
     return split
 
 
@@ -68,8 +82,51 @@ def split_by_member(
     return split
 
 
+def apart(
+    time: NDArray[np.floating], member: NDArray[np.integer], *, interval_years: float
+) -> NDArray[np.bool_]:
+    """Whether to keep each sample, `(sample,)`, so that none follows another too closely.
+
+    time: `(sample,)`, model years; member: `(sample,)`. The first sample of a member is kept, then
+    always the next one that is at least `interval_years` later.
+    """
+    kept = np.zeros(len(time), dtype=bool)
+    for one in np.unique(member):
+        last = -np.inf
+        for row in _in_order(time, member == one):
+            if time[row] - last >= interval_years - _YEAR_TOLERANCE:
+                kept[row], last = True, time[row]
+    return kept
+
+
+def _in_order(time: NDArray[np.floating], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Numbers of the chosen samples, in the order of time."""
+    rows = np.flatnonzero(chosen)
+    return rows[np.argsort(time[rows], kind="stable")]
+
+
+def _blocks(
+    time: NDArray[np.float64], chosen: NDArray[np.bool_], count: int
+) -> list[NDArray[np.int64]]:
+    """Numbers of the chosen samples by block, in the order of time."""
+    rows = _in_order(time, chosen)
+    if len(rows) < count:
+        raise UserError(f"a member with {len(rows)} states has no {count} blocks: give fewer.")
+    return np.array_split(rows, count)
+
+
+def _without_holes(time: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """A clock for increasing `time` on which no interval exceeds the gap and the usual interval.
+
+    What is a gap apart on this clock is at least as far apart in time.
+    """
+    intervals = np.diff(time)
+    longest = max(gap, float(np.median(intervals))) if intervals.size else gap
+    return np.concatenate([[0.0], np.cumsum(np.minimum(intervals, longest))])
+
+
 def _split_span(
-    time: NDArray[np.float64], train: float, validation: float, gap: float, *, member: int
+    time: NDArray[np.float64], train: float, validation: float, gap: float, *, where: str
 ) -> NDArray[np.int8]:
     elapsed = time - time.min()
     usable = elapsed.max() - 2 * gap
@@ -86,9 +143,10 @@ def _split_span(
     empty = [name for name, part in wanted.items() if part > 0 and SPLITS[name] not in split]
     if usable <= 0 or empty:
         raise UserError(
-            f"member {member} spans {elapsed.max():.4g} years with {len(time)} states, too few for "
-            f"gaps of {gap:g} years between train, validation and test: shorten the gaps, change "
-            "the fractions, split by member, or set one_member: true if files continue each other."
+            f"{where} spans {elapsed.max():.4g} years with {len(time)} states, too few for gaps of "
+            f"{gap:g} years between train, validation and test: shorten the gaps, change the "
+            "fractions, give fewer blocks, split by member, or set one_member: true if files "
+            "continue each other."
         )
     return split
 

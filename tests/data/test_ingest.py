@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 from pydantic import ValidationError
 
+from configs import load_experiment
 from data.archive.reader import StateArchive
+from data.archive.splits import apart, split_by_time_blocks
 from data.errors import UserError
 from data.geometry import EARTH_RADIUS, cell_area, centre_distances, layer_thickness
 from data.ingest import IngestSettings, ingest
@@ -16,6 +21,7 @@ from data.readers.cf import CfReader
 from data.readers.mitgcm import MitgcmReader
 from data.readers.nemo import NemoReader
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 DEPTH = [5.0, 20.0, 60.0]
 
 
@@ -253,6 +259,21 @@ def test_mitgcm_channel_keeps_its_split(shared_data, tmp_path):
     assert archive.grid.volume.sum() == pytest.approx(5.44346e15, rel=1e-5)
 
 
+def test_the_parts_of_the_channel_sample_both_whole_runs(shared_data):
+    settings = load_experiment(CONFIGS / "eddying_channel.yaml").data.ingest
+    for number, patterns in enumerate(settings.files):
+        files = sorted((shared_data / "mitgcm_eddying_channel").glob(Path(patterns[0]).name))
+        assert len(files) == 2
+        years = np.concatenate([MitgcmReader().open(file).years for file in files])
+        member = np.full(len(years), number)
+        years = years[apart(years, member, interval_years=settings.interval_years)]
+        split = split_by_time_blocks(years, member[: len(years)], **settings.split.model_dump())
+        parts = [365 * years[split == part] for part in (0, 1, 2)]
+        distances = [abs(a[:, None] - b).min() for a, b in combinations(parts, 2)]
+        assert min(distances) == pytest.approx(50)  # days
+        assert np.ptp([part.mean() for part in parts]) < 0.04 * np.ptp(parts[0])
+
+
 def test_nemo_with_and_without_its_mesh_mask(shared_data):
     folder = shared_data / "nemo_dino4deg"
     path = folder / "nemo_dino_4deg.nc"
@@ -348,6 +369,58 @@ def test_files_of_one_member_continue_each_other(tmp_path):
     source.to_netcdf(tmp_path / "c.nc")
     with pytest.raises(UserError, match=r"time in days since 1900-01-01 360_day instead of"):
         ingest(settings(files[0], tmp_path / "c.nc", one_member=True), output=tmp_path / "p.zarr")
+
+
+def two_runs_in_two_files_each(folder):
+    """Two runs: 24 years in two files, a state a year; the runs begin alike."""
+    for run in (0, 1):
+        for part in (0, 1):
+            source = model_file(None, seed=2 * run + part).assign_attrs(gm_diffusivity=500.0 + run)
+            later = source.time.copy(data=source.time + part * 12 * 360.0)
+            source.assign_coords(time=later).to_netcdf(folder / f"run{run}_{part}.nc")
+    return [[str(folder / f"run{run}_*.nc")] for run in (0, 1)]
+
+
+def test_a_list_of_files_is_one_member(tmp_path):
+    files = two_runs_in_two_files_each(tmp_path)
+    split = {"gap_years": 1.0, "blocks": 2}
+    described = IngestSettings(
+        files=files, equation_of_state="jmd95", split=split, parameters=["gm_diffusivity"]
+    )
+    ingest(described, output=tmp_path / "o.zarr")
+    archive = StateArchive.open(tmp_path / "o.zarr")
+    np.testing.assert_array_equal(archive.member, np.repeat([0, 1], 24))
+    np.testing.assert_allclose(archive.time, np.tile(np.arange(24), 2))
+    np.testing.assert_array_equal(
+        archive.parameters["gm_diffusivity"][[0, 23, 24]], [500, 500, 501]
+    )
+    one_run = [0] * 7 + [-1, 1, -1, 2, 2]
+    np.testing.assert_array_equal(archive.split[:24], [*one_run, *one_run[::-1]])
+    backwards = [files[0], [str(tmp_path / f"run1_{part}.nc") for part in (1, 0)]]
+    with pytest.raises(UserError, match=r"begins at year 0, which is not after its last, 23"):
+        ingest(described.model_copy(update={"files": backwards}), output=tmp_path / "p.zarr")
+
+
+def test_lists_of_members_are_all_or_none():
+    with pytest.raises(ValidationError, match=r"give every member a list of its files, or none"):
+        IngestSettings(files=["a.nc", ["b.nc"]], equation_of_state="jmd95")
+    with pytest.raises(ValidationError, match=r"one_member joins all files, but files lists membe"):
+        IngestSettings(files=[["a.nc"]], one_member=True, equation_of_state="jmd95")
+    with pytest.raises(ValidationError, match=r"at least 1 item"):
+        IngestSettings(files=[[]], equation_of_state="jmd95")
+
+
+def test_states_close_in_time_are_left_out(tmp_path):
+    files = two_runs_in_two_files_each(tmp_path)
+    described = IngestSettings(
+        files=files, equation_of_state="jmd95", interval_years=5, split={"gap_years": 0.0}
+    )
+    ingest(described, output=tmp_path / "o.zarr")
+    archive = StateArchive.open(tmp_path / "o.zarr")
+    # The interval runs on from file to file of a member.
+    np.testing.assert_allclose(archive.time, [0, 5, 10, 15, 20] * 2)
+    third = xr.open_dataset(tmp_path / "run0_1.nc", decode_times=False).votemper.values[3]
+    np.testing.assert_array_equal(archive.read([3]).temperature[0], np.nan_to_num(third))
 
 
 def test_split_by_member(tmp_path):

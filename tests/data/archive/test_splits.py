@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.archive.splits import split_by_member, split_by_time_blocks
+from data.archive.splits import apart, split_by_member, split_by_time_blocks
 from data.errors import UserError
 
 
@@ -50,6 +50,70 @@ def test_too_short_a_record():
 def test_fractions_without_a_test_part():
     with pytest.raises(UserError, match=r"leave no test part"):
         split_by_time_blocks(*two_members(), train=0.9, validation=0.1, gap_years=1.0)
+
+
+def distance(time, split):
+    """Shortest time between states of different parts, gaps left out."""
+    used = split >= 0
+    between = np.abs(time[used][:, None] - time[used])
+    return between[split[used][:, None] != split[used]].min()
+
+
+@pytest.mark.parametrize("blocks", [2, 3, 4])
+def test_each_block_has_all_parts_with_gaps(blocks):
+    time, member = two_members()
+    split = split_by_time_blocks(time, member, gap_years=1.5, blocks=blocks)
+    for one in (0, 3):
+        rows = np.flatnonzero(member == one)
+        rows = rows[np.argsort(time[rows])]
+        assert distance(time[rows], split[rows]) >= 1.5
+        for number, block in enumerate(np.array_split(split[rows], blocks)):
+            onward = block if number % 2 == 0 else block[::-1]
+            changes = onward[np.flatnonzero(np.diff(onward, prepend=-2))]
+            np.testing.assert_array_equal(changes, [0, -1, 1, -1, 2])  # no gap between blocks
+
+
+def test_an_even_number_of_blocks_gives_all_parts_the_same_mean_time():
+    time, member = two_members()
+    for blocks, offset in ((1, 25), (4, 0.5)):
+        split = split_by_time_blocks(time, member, gap_years=1.5, blocks=blocks)
+        means = [time[split == part].mean() for part in (0, 1, 2)]
+        assert np.ptp(means) == pytest.approx(offset, abs=0.5 if blocks == 4 else 5)
+
+
+def test_uneven_sampling_leaves_no_part_of_a_block_empty():
+    """Sampled densely, then not at all for longer than a block lasts, then sparsely."""
+    dense, sparse = np.arange(0, 10, 0.1), np.arange(30, 80, 0.5)
+    time = np.concatenate([dense, sparse])
+    member = np.zeros(len(time), int)
+    for blocks in (2, 3, 4, 6):
+        split = split_by_time_blocks(time, member, gap_years=0.3, blocks=blocks)
+        assert distance(time, split) >= 0.3 - 1e-9
+        assert all({0, 1, 2} <= {*block} for block in np.array_split(split, blocks))
+
+
+def test_several_blocks_ignore_the_order_of_samples():
+    time, member = two_members()
+    split = split_by_time_blocks(time, member, gap_years=1.5, blocks=3)
+    again = split_by_time_blocks(time[::-1], member[::-1], gap_years=1.5, blocks=3)
+    np.testing.assert_array_equal(split, again[::-1])
+
+
+def test_too_many_blocks():
+    time, member = np.arange(40.0), np.zeros(40, int)
+    with pytest.raises(UserError, match=r"block 0 of member 0 spans 9 years .* give fewer blocks"):
+        split_by_time_blocks(time, member, gap_years=5.0, blocks=4)
+    with pytest.raises(UserError, match=r"a member with 40 states has no 41 blocks"):
+        split_by_time_blocks(time, member, gap_years=0.0, blocks=41)
+
+
+def test_states_are_thinned_member_by_member():
+    time = np.array([0.0, 0.1, 0.2, 0.3, 0.6, 0.7, 0.05, 0.15])
+    member = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    kept = apart(time, member, interval_years=0.2)
+    np.testing.assert_array_equal(kept, [True, False, True, False, True, False, True, False])
+    np.testing.assert_array_equal(apart(time[::-1], member[::-1], interval_years=0.2), kept[::-1])
+    assert apart(time, member, interval_years=0.0).all()
 
 
 def test_by_member():
