@@ -91,14 +91,14 @@ def distance_matrix(states: State, others: State, grid: OceanGrid, *, scale: Ten
     for f, level in np.argwhere(scale.numpy() > 0):
         cells = wet[level]
         a, b = (getattr(x, DISTANCE_FIELDS[f])[:, level, cells].double() for x in (states, others))
-        squared += _squared_distances(a, b, weights[level, cells] / scale[f, level] ** 2)
+        squared += _squared_distances(a, b, weights[level, cells], scale=scale[f, level])
     return squared.sqrt()
 
 
-def _squared_distances(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
-    """Weighted squared distances `a b` of values `a n`, `b n`."""
+def _squared_distances(a: Tensor, b: Tensor, weights: Tensor, *, scale: Tensor) -> Tensor:
+    """Weighted squared distances `a b` of values `a n`, `b n`, in units of `scale`."""
     centre = b.mean(dim=0)  # small values keep the difference of large squares exact
-    a, b = ((x - centre) * weights.sqrt() for x in (a, b))
+    a, b = ((x - centre) * weights.sqrt() / scale for x in (a, b))
     squared = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
     return squared.clamp(min=0)
 
