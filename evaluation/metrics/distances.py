@@ -10,6 +10,7 @@ from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from evaluation.metrics.weights import cell_volume, level_means, level_thickness, weighted_mean
 
+DISTANCE_FIELDS = ("temperature", "salinity")
 MOST_QUANTILES = 50_000  # far beyond the sampling error of a level's distribution
 
 
@@ -56,31 +57,48 @@ def nearest_neighbour_distance(states: State, training: State, grid: OceanGrid) 
 def nearest_neighbours(states: State, training: State, grid: OceanGrid) -> tuple[Tensor, Tensor]:
     """Distance `b` of each state to its nearest training state, and the index `b` of the latter.
 
-    The rms difference in T and S over the wet volume, in units of the standard deviation of the
-    training anomalies at each level. Accumulated by level to limit memory.
+    In units of the training anomalies, see `distance_matrix`.
+    """
+    scale = anomaly_scale(training, grid)
+    smallest, index = distance_matrix(states, training, grid, scale=scale).min(dim=1)
+    return smallest, index
+
+
+def anomaly_scale(training: State, grid: OceanGrid) -> Tensor:
+    """Standard deviation `f z` of the anomalies of T and S about their mean, at each level.
+
+    In units of the fields; 0 at levels without ocean.
+    """
+    wet = wet_tensor(grid)
+    scale = torch.zeros(len(DISTANCE_FIELDS), len(grid.depth), dtype=torch.float64)
+    for f, level in np.ndindex(*scale.shape):
+        values = getattr(training, DISTANCE_FIELDS[f])[:, level, wet[level]].double()
+        if values.numel():
+            scale[f, level] = (values - values.mean(dim=0)).square().mean().sqrt()
+    return scale
+
+
+def distance_matrix(states: State, others: State, grid: OceanGrid, *, scale: Tensor) -> Tensor:
+    """Distance `a b` of each of `states` `a` to each of `others` `b`.
+
+    The rms difference in T and S over the wet volume, in units of `scale` `f z`, the standard
+    deviation of the training anomalies at each level (`anomaly_scale`). Levels where the scale is
+    0 do not count. Accumulated by level to limit memory.
     """
     volume, wet = cell_volume(grid), wet_tensor(grid)
-    weights = volume / (2 * volume.sum())  # two fields
-    squared = torch.zeros(len(states), len(training), dtype=torch.float64)
-    for field in ("temperature", "salinity"):
-        a, b = getattr(states, field), getattr(training, field)
-        for level in range(len(grid.depth)):
-            cells = wet[level]
-            squared += _level_distance(
-                a[:, level, cells].double(), b[:, level, cells].double(), weights[level, cells]
-            )
-    smallest, index = squared.min(dim=1)
-    return smallest.sqrt(), index
+    weights = volume / (len(DISTANCE_FIELDS) * volume.sum())
+    squared = torch.zeros(len(states), len(others), dtype=torch.float64)
+    for f, level in np.argwhere(scale.numpy() > 0):
+        cells = wet[level]
+        a, b = (getattr(x, DISTANCE_FIELDS[f])[:, level, cells].double() for x in (states, others))
+        squared += _squared_distances(a, b, weights[level, cells], scale=scale[f, level])
+    return squared.sqrt()
 
 
-def _level_distance(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
-    """Weighted squared distances `a b` of values `a n`, `b n`, relative to the variance of b."""
-    climatology = b.mean(dim=0)
-    a, b = a - climatology, b - climatology
-    scale = b.square().mean().sqrt()
-    if weights.sum() == 0 or scale == 0:
-        return torch.zeros(len(a), len(b), dtype=torch.float64)
-    a, b = (x * weights.sqrt() / scale for x in (a, b))
+def _squared_distances(a: Tensor, b: Tensor, weights: Tensor, *, scale: Tensor) -> Tensor:
+    """Weighted squared distances `a b` of values `a n`, `b n`, in units of `scale`."""
+    centre = b.mean(dim=0)  # small values keep the difference of large squares exact
+    a, b = ((x - centre) * weights.sqrt() / scale for x in (a, b))
     squared = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
     return squared.clamp(min=0)
 

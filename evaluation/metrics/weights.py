@@ -42,6 +42,12 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     return torch.where(weights > 0, values * weights, 0.0).sum(dim=axes) / weights.sum()
 
 
+def mean_over_levels(values: Tensor, grid: OceanGrid) -> float:
+    """Thickness-weighted mean of `values` `z` over the levels where they are not NaN."""
+    weights = torch.where(values.isnan(), 0.0, level_thickness(grid))
+    return float(weighted_mean(values, weights))
+
+
 def weighted_quantile(values: Tensor, weights: Tensor, quantile: float) -> float:
     """Weighted quantile of all values; ignores NaN."""
     valid = torch.isfinite(values) & (weights > 0)
