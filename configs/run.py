@@ -24,6 +24,7 @@ from guidance.climatology import (
 )
 from guidance.guide import SteeringGuide
 from guidance.settings import GuidanceSettings
+from latent_diffusion.gaussian import LatentGaussian
 from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
@@ -182,8 +183,14 @@ class Run:
             )
 
     def pipeline_around(self, unet: UNet2DModel, codec: Codec) -> StatePipeline:
-        """Networks, trained or not, with the sampler of the configuration."""
-        return StatePipeline(unet, self.scheduler(), codec, steps=self.settings.sampling.steps)
+        """Networks without training, with the sampler of the configuration.
+
+        Their Gaussian has no patterns; the closed form costs little compared with the networks.
+        """
+        gaussian = LatentGaussian(codec.latent_shape)
+        return StatePipeline(
+            unet, gaussian, self.scheduler(), codec, steps=self.settings.sampling.steps
+        )
 
     def guide(self, codec: Codec) -> SteeringGuide:
         """The guide of the experiment; the data's statistics are read only if it needs them."""

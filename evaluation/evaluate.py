@@ -1,6 +1,7 @@
 """The evaluation stage: metrics, figures and report of a run.
 
-Rows are the held-out truth, the truth after encoding and decoding, and the three kinds of samples.
+Rows are the held-out truth, the floor and the baselines of `evaluation.yardsticks`, the truth after
+encoding and decoding, and the three kinds of samples.
 """
 
 from __future__ import annotations
@@ -8,27 +9,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from tqdm import tqdm
 
-from autoencoder.codec import Codec
 from configs.run import Run
-from configs.stages import ROWS, sample_rows
-from data.archive.reader import StateArchive
-from data.archive.splits import spread_out
 from data.state import State
 from evaluation.canvas import save_figure
+from evaluation.columns import TRUTH
 from evaluation.figures import save_figures, spectra
+from evaluation.level_figures import variance_by_level
 from evaluation.metrics.catalogue import COLUMNS
+from evaluation.metrics.classifier import two_sample_metrics
+from evaluation.metrics.labels import Labels
 from evaluation.metrics.row import EvaluationContext, evaluate_row
+from evaluation.metrics.variance import variance_profiles
 from evaluation.provenance import provenance
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report
-from guidance.seawater import equation_of_state
+from evaluation.rows import evaluation_context, gather_rows, halves, held_out
+from evaluation.yardsticks import BASELINE, FLOOR, PRODUCT, ROW_NAMES, excess, findings
 from training.log import write_json
 
-SHOWN = {"truth": "truth", "guided_adjusted": "generated"}
+SHOWN = {TRUTH: "truth", PRODUCT: "generated"}
+LINES = (TRUTH, FLOOR, BASELINE, "autoencoded", PRODUCT)  # rows in figures of lines
+FIRST_FIGURES = ("meridional_sections", "mixed_layer_depth", "mixed_layer_distribution")
 
 
 def evaluate(
@@ -43,97 +47,117 @@ def evaluate(
     cost: seconds of each stage; integration: result of `integration.study.summary`;
     integration_figure: its figure
     """
-    rows = gather_rows(run)
-    row_metrics = evaluate_rows(run, rows)
+    context = evaluation_context(run.archive)
+    rows = gather_rows(run, context)
+    row_metrics = evaluate_rows(run, rows, context)
     metrics: dict[str, object] = {
         "kind": "run",
         "rows": row_metrics,
-        "autoencoder": judge_codec(run, rows["truth"]),
+        "excess": excess(row_metrics),
+        "variance_profiles": _variance_profiles(rows, context),
+        "autoencoder": judge_codec(run, rows, context),
         "integration": integration,
         "cost": cost | _model_size(run),
         "provenance": provenance(seeds=_seeds(run)),
     }
     directory = run.directory
     write_json(directory / "metrics.json", metrics)
-    figures = draw_figures(run, rows) + ([integration_figure] if integration_figure else [])
+    figures = draw_figures(run, rows, context)
+    figures += [integration_figure] if integration_figure else []
     write_report(
         directory / "report.html",
         title=run.settings.title or run.settings.name,
-        metrics=row_metrics,
+        metrics={ROW_NAMES[name]: values for name, values in row_metrics.items()},
         columns=COLUMNS,
         figures=[(path, path.stem.replace("_", " ")) for path in figures],
         config_text=yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False),
         notes=[_introduction(run, rows)],
+        findings=findings(row_metrics),
         integration=integration["by_start"] if integration else None,
         cost={"this run": cost | _model_size(run)},
     )
     return metrics
 
 
-def gather_rows(run: Run) -> dict[str, State]:
-    """All rows, the held-out truth first; missing samples are generated."""
-    archive, codec = run.archive, run.pipeline().codec
-    codec.check_archive(archive)
-    sample_rows(run)
-    truth = archive.read(spread_out(archive.indices("test"), run.settings.evaluation.states))
-    rows = {"truth": truth, "autoencoded": autoencode(codec, truth)}
-    for row in ROWS:
-        samples = StateArchive.open(run.samples(row))
-        rows[row] = samples.read(range(len(samples)))
-    return rows
-
-
-def evaluate_rows(run: Run, rows: dict[str, State]) -> dict[str, dict[str, float]]:
-    """The metrics of every row, compared with the truth."""
-    archive = run.archive
-    context = EvaluationContext(
-        grid=archive.grid,
-        eos=equation_of_state(archive.equation_of_state),
-        training=archive.read(archive.indices("train")),
-    )
+def evaluate_rows(
+    run: Run, rows: dict[str, State], context: EvaluationContext
+) -> dict[str, dict[str, float]]:
+    """The metrics of every row, and those of one half of the truth against the other."""
+    truth = rows[TRUTH]
     bar = tqdm(rows.items(), desc="evaluating", unit="row")
-    return {name: evaluate_row(state, rows["truth"], context) for name, state in bar}
+    metrics = {
+        name: evaluate_row(state, truth, context) | two_sample_tests(state, truth, context)
+        for name, state in bar
+    }
+    earlier, later = halves(truth, Labels.of(run.archive, held_out(run)))
+    between = evaluate_row(later, earlier, context) | two_sample_tests(later, earlier, context)
+    return {TRUTH: metrics.pop(TRUTH), "truth_halves": between, **metrics}
 
 
-@torch.no_grad()
-def autoencode(codec: Codec, states: State, *, batch: int = 16) -> State:
-    """States encoded and decoded: an upper bound on the quality of samples."""
-    channels = states.to_channels().split(batch)
-    parts = [State.from_channels(part, levels=states.levels) for part in channels]
-    return State.cat([codec.decode(codec.encode(part)) for part in parts])
+def two_sample_tests(state: State, truth: State, context: EvaluationContext) -> dict[str, float]:
+    """How well a small network tells states from held-out states, and from training states."""
+    results = two_sample_metrics(state, truth, context.grid, suffix="")
+    if context.training is not None:
+        training = context.training.states
+        results |= two_sample_metrics(state, training, context.grid, suffix="_training")
+    return results
 
 
-def judge_codec(run: Run, truth: State) -> dict[str, object]:
-    """Reconstruction metrics of the codec on held-out states, and its worst cells."""
-    archive, codec = run.archive, run.pipeline().codec
-    context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
-    decoded = decode_all(codec, truth, context)
+def judge_codec(
+    run: Run, rows: dict[str, State], context: EvaluationContext
+) -> dict[str, object]:
+    """Reconstruction metrics of the codec on held-out states, and its worst cells.
+
+    Under "training" those on training states: a gap between both is over-fitting.
+    """
+    codec, grid = run.pipeline().codec, context.grid
+    decoded = decode_all(codec, rows[TRUTH], context)
+    training = decode_all(codec, rows[FLOOR], context)
     return {
         **judge(decoded, codec.statistics, context),
         "compression": codec.compression,
-        "worst_cells": worst_cells(decoded, codec.statistics, archive.grid),
+        "worst_cells": worst_cells(decoded, codec.statistics, grid),
+        "training": judge(training, codec.statistics, context),
     }
 
 
-def draw_figures(run: Run, rows: dict[str, State]) -> list[Path]:
-    """Save the figures of the run's states as PNG in `figures/`; returns their paths."""
-    archive = run.archive
+def draw_figures(run: Run, rows: dict[str, State], context: EvaluationContext) -> list[Path]:
+    """Save the figures of the run's states as PNG in `figures/`; returns their paths.
+
+    Those that a modeller looks at first come first.
+    """
     directory = run.directory / "figures"
     shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
-    paths = save_figures(
-        shown, archive.grid, equation_of_state(archive.equation_of_state), directory
-    )
-    paths.append(save_figure(spectra(rows, archive.grid), directory / "spectra.png"))
-    return list(dict.fromkeys(paths))
+    paths = save_figures(shown, context.grid, context.eos, directory)
+    lines = {name: rows[name] for name in LINES if name in rows}
+    paths.append(save_figure(spectra(lines, context.grid), directory / "spectra.png"))
+    figure = variance_by_level(_variance_profiles(lines, context), context.grid)
+    paths.append(save_figure(figure, directory / "variance_by_level.png"))
+    unique = dict.fromkeys(paths)
+    return sorted(unique, key=lambda path: path.stem not in FIRST_FIGURES)
+
+
+def _variance_profiles(
+    rows: dict[str, State], context: EvaluationContext
+) -> dict[str, dict[str, list[float]]]:
+    """Variance of each row relative to that of the training states, by level."""
+    if context.training is None:
+        return {}
+    training = context.training.states
+    return {
+        name: variance_profiles(state, training, context.grid)
+        for name, state in rows.items()
+        if len(state) > 1
+    }
 
 
 def _introduction(run: Run, rows: dict[str, State]) -> str:
     return (
-        f"{len(rows['guided_adjusted'])} generated ocean states compared with "
-        f"{len(rows['truth'])} held-out states of {run.settings.data.archive.name}. Rows: truth "
-        "(held-out states), autoencoded (held-out states, encoded and decoded), unguided and "
-        "guided (samples from the same noise), and guided_adjusted (guided samples after exact "
-        "convective adjustment, the product)."
+        f"{len(rows[PRODUCT])} generated ocean states compared with {len(rows[TRUTH])} held-out "
+        f"states of {run.settings.data.archive.name}. The product is the row guided, adjusted. "
+        "Training states, as many and spread out, show what states of the model itself score "
+        "(the floor), and EOF-Gaussian states what classical statistics score: Gaussian "
+        "coefficients of all EOFs of the training states."
     )
 
 

@@ -26,6 +26,7 @@ INTEGRATION_COLUMNS = (
     ),
 )  # fmt: skip
 
+FIRST = 3  # figures above the table of metrics
 
 _CSS = """
 body { font: 15px/1.5 Georgia, serif; color: #1d2733; max-width: 1200px; margin: 2em auto;
@@ -51,6 +52,7 @@ def write_report(
     figures: Sequence[tuple[Path, str]] = (),
     config_text: str = "",
     notes: Sequence[str] = (),
+    findings: Sequence[str] = (),
     integration: Table | None = None,
     cost: Table | None = None,
 ) -> Path:
@@ -58,15 +60,18 @@ def write_report(
 
     metrics: rows by name; columns: quantities of these rows; integration: summary of
     `integration.integrate`; cost: rows of named values, with units in the names; figures: PNG files
-    with captions; notes: paragraphs of plain text
+    with captions, the most telling first; notes: paragraphs of plain text; findings: sentences that
+    sum up the metrics
     """
     sections = [
         f"<h1>{escape(title)}</h1>",
         *(f"<p>{escape(note)}</p>" for note in notes),
+        _section("In short", _list(findings)),
+        _section("What to look at first", "".join(_figure(*one) for one in figures[:FIRST])),
         _section("Metrics", _table(metrics, columns)),
         _section("Integration in the ocean model", _table(integration, INTEGRATION_COLUMNS)),
         _section("Cost", _plain_table(cost)),
-        _section("Figures", "".join(_figure(*figure) for figure in figures)),
+        _section("Figures", "".join(_figure(*figure) for figure in figures[FIRST:])),
         _section("Configuration", f"<pre>{escape(config_text)}</pre>" if config_text else ""),
     ]
     page = (
@@ -77,6 +82,11 @@ def write_report(
     with atomic_write(path) as partial:
         partial.write_text(page, encoding="utf-8")
     return path
+
+
+def _list(sentences: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f"<ul>{items}</ul>" if items else ""
 
 
 def _section(title: str, content: str) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from evaluation.columns import TRUTH, Column
+from evaluation.columns import TRUTH, Column, format_value
+from evaluation.metrics.catalogue import COLUMNS
 
 FLOOR = "training"
 BASELINE = "eof_gaussian_adjusted"
@@ -27,12 +28,28 @@ ROW_NAMES = {
     "guided": "guided",
     PRODUCT: "guided, adjusted",
 }
-AS_GOOD = 0.05  # of the target, or of the floor where the target is 0
+# Ten rows that a model must not fail in, each of another kind; the first five lead the report.
+LEADING = (
+    "mixed_layer_depth_p90_m",
+    "near_neutral_pairs_percent",
+    "variance_ratio_mean_temperature_training",
+    "spectra_ratio_small_scales",
+    "auc_all_levels_training",
+    "w1_temperature_K",
+    "w1_salinity",
+    "mixed_layer_depth_mean_m",
+    "variance_pattern_mean_temperature_training",
+    "novelty",
+)
+TELLING = LEADING[:5]
+AS_GOOD = 0.05  # of the target; of the floor where the target is 0 or a probability
+CHANCE = 0.5
 
 Metrics = Mapping[str, float]
+Rows = Mapping[str, Metrics]
 
 
-def excess(rows: Mapping[str, Metrics], columns: Sequence[Column]) -> dict[str, dict[str, float]]:
+def excess(rows: Rows, columns: Sequence[Column] = COLUMNS) -> dict[str, dict[str, float]]:
     """Deviation of each row from the target minus that of the floor, by row and column.
 
     Negative values are nearer to the target than the training states. Columns without a target and
@@ -52,23 +69,58 @@ def excess(rows: Mapping[str, Metrics], columns: Sequence[Column]) -> dict[str, 
     }
 
 
-def deviation(rows: Mapping[str, Metrics], name: str, column: Column) -> float | None:
+def deviation(rows: Rows, name: str, column: Column) -> float | None:
     """Distance of a row's value from the target; None without a value or a target.
 
-    Relative to the target, except for a target of 0 or a probability (0.5).
+    Relative to the target, except for a target of 0 or of 0.5, a probability.
     """
     target = rows[TRUTH].get(column.key) if column.target == TRUTH else column.target
-    value = rows[name].get(column.key)
-    if target is None or value is None or not (math.isfinite(target) and math.isfinite(value)):
+    value = rows.get(name, {}).get(column.key)
+    if not (isinstance(target, int | float) and value is not None):
         return None
-    scale = abs(target) if target and column.target != 0.5 else 1.0
-    return abs(value - target) / scale
+    if not (math.isfinite(target) and math.isfinite(value)):
+        return None
+    return abs(value - target) / (abs(target) if target not in (0, CHANCE) else 1.0)
 
 
-def is_as_good(rows: Mapping[str, Metrics], name: str, column: Column, *, than: str) -> bool | None:
-    """Whether a row is about as near to the target as another, within 5 %; None if unknown."""
+def is_as_good(rows: Rows, column: Column, *, name: str, than: str) -> bool | None:
+    """Whether row `name` is about as near to the target as another; None if unknown.
+
+    About is 5 %: within 5 % of the target, or no more than 5 % further from it than the other.
+    """
     ours, theirs = (deviation(rows, row, column) for row in (name, than))
     if ours is None or theirs is None:
         return None
-    margin = AS_GOOD if column.target not in (0.0, 0.5) else 0.0
+    margin = 0.0 if column.target in (0.0, CHANCE) else AS_GOOD
     return ours <= max((1 + AS_GOOD) * theirs, margin)
+
+
+def findings(rows: Rows, *, name: str = PRODUCT) -> list[str]:
+    """One sentence for each of the five most telling rows: value, floor, baseline, and verdict."""
+    by_key = {column.key: column for column in COLUMNS}
+    return [text for key in TELLING if (text := _finding(rows, by_key[key], name))]
+
+
+def _finding(rows: Rows, column: Column, name: str) -> str | None:
+    good = is_as_good(rows, column, name=name, than=FLOOR)
+    if good is None:
+        return None
+    floor, value = (_quoted(rows, row, column) for row in (FLOOR, name))
+    verdict = "as good as the training states" if good else "not as good as the training states"
+    sentence = f"{_capitalised(column.name)}: {value}, {verdict} ({floor})"
+    beaten = is_as_good(rows, column, name=BASELINE, than=name)
+    if beaten is not None:
+        rank = "no better than" if beaten else "better than"
+        sentence += f", {rank} EOF-Gaussian adjusted ({_quoted(rows, BASELINE, column)})"
+    if column.target == TRUTH:
+        sentence += f"; truth: {_quoted(rows, TRUTH, column)}"
+    return sentence + "."
+
+
+def _quoted(rows: Rows, name: str, column: Column) -> str:
+    value = format_value(rows[name].get(column.key))
+    return f"{value} {column.unit}" if column.unit else value
+
+
+def _capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import torch
 from diffusers import SchedulerMixin, UNet2DModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.errors import UserError
+from latent_diffusion.gaussian import Amplitude, LatentGaussian
 
 
 class NoiseLevel(NamedTuple):
@@ -35,7 +36,7 @@ def build_unet(
     """The diffusers network for latents of `latent_shape` `c h w` plus `static_maps` channels."""
     latent_channels, rows, columns = latent_shape
     plain = len(channels) - 1
-    return UNet2DModel(
+    unet = UNet2DModel(
         sample_size=(rows, columns),
         in_channels=latent_channels + static_maps,
         out_channels=latent_channels,
@@ -49,14 +50,35 @@ def build_unet(
         norm_num_groups=8,
         dropout=dropout,
     )
+    # It adds to the Gaussian part, which is right on its own at high noise.
+    nn.init.zeros_(unet.conv_out.weight)
+    nn.init.zeros_(unet.conv_out.bias)
+    return unet
 
 
-def predict(
-    unet: UNet2DModel, scaled: Tensor, timestep: Tensor | float, static_maps: Tensor
-) -> Tensor:
-    """The network's prediction of v for its scaled input; both `b c h w`."""
-    maps = static_maps.to(scaled.dtype).expand(len(scaled), *static_maps.shape)
-    return unet(torch.cat([scaled, maps], dim=1), timestep).sample
+class Denoiser(nn.Module):
+    """Predicts v: what the Gaussian of the training latents says, plus what the network adds.
+
+    static_maps: `m h w`, constant inputs of the network at each latent cell
+    """
+
+    static_maps: Tensor
+
+    def __init__(self, unet: UNet2DModel, gaussian: LatentGaussian, static_maps: Tensor) -> None:
+        super().__init__()
+        self.unet, self.gaussian = unet, gaussian
+        self.register_buffer("static_maps", static_maps, persistent=False)
+
+    def forward(
+        self, scaled: Tensor, timestep: Tensor | float, *, signal: Amplitude, noise: Amplitude
+    ) -> Tensor:
+        """v `b c h w`, float32, for the scaled input `b c h w`.
+
+        signal, noise: its amplitudes at the timestep, numbers or `b`
+        """
+        maps = self.static_maps.to(scaled.dtype).expand(len(scaled), *self.static_maps.shape)
+        added = self.unet(torch.cat([scaled, maps], dim=1), timestep).sample.float()
+        return added + self.gaussian.velocity(scaled, signal=signal, noise=noise)
 
 
 def clean_estimate(v: Tensor, scaled: Tensor, level: NoiseLevel) -> Tensor:

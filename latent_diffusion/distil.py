@@ -84,7 +84,7 @@ def student_of(teacher: StatePipeline, *, scheduler: SchedulerMixin, steps: int)
     Raises `UserError` for a sampler whose step is not `first_order_step`.
     """
     unet = UNet2DModel.from_config(teacher.unet.config, dropout=0.0)
-    student = StatePipeline(unet, scheduler, teacher.codec, steps=steps)
+    student = StatePipeline(unet, teacher.gaussian, scheduler, teacher.codec, steps=steps)
     student.unet.load_state_dict(teacher.unet.state_dict())
     student.set_steps(steps)
     _check_steps(student.scheduler)
@@ -122,11 +122,10 @@ def build_trainer(
     """The trainer of the student."""
     validation, training = chains.split(held_out=HELD_OUT)
     objective = DistillationObjective(
-        student.unet,
+        student.denoiser,
         timesteps=student.scheduler.timesteps,
         levels=levels_of(student.scheduler),
         weight=student.codec.latent_weight,
-        static_maps=student.codec.static_maps,
     )
     return Trainer(
         objective,

@@ -32,7 +32,7 @@ class LatentGaussian(ModelMixin, ConfigMixin):
     of the latents, and `remainder` in every other direction. Without patterns it is the standard
     normal distribution, whose v is 0.
 
-    latent_shape: c, h, w; patterns: k
+    latent_shape: c, h, w; rank: k
     """
 
     mean: Tensor
@@ -41,11 +41,11 @@ class LatentGaussian(ModelMixin, ConfigMixin):
     remainder: Tensor
 
     @register_to_config
-    def __init__(self, latent_shape: tuple[int, int, int], patterns: int = 0) -> None:
+    def __init__(self, latent_shape: tuple[int, int, int], rank: int = 0) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(*latent_shape))
-        self.register_buffer("patterns", torch.zeros(patterns, *latent_shape))
-        self.register_buffer("variances", torch.ones(patterns))
+        self.register_buffer("patterns", torch.zeros(rank, *latent_shape))
+        self.register_buffer("variances", torch.ones(rank))
         self.register_buffer("remainder", torch.ones(()))
 
     @classmethod

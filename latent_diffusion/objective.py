@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
-from latent_diffusion.denoiser import NoiseLevel, predict, velocity_target
+from latent_diffusion.denoiser import Denoiser, NoiseLevel, velocity_target
 
 
 class DenoisingObjective(nn.Module):
     """v-prediction error of a batch of latents at random noise levels.
 
     weight: `c h w`, weight of each latent value (0 on land in data space)
-    static_maps: `m h w`, constant inputs of the network at each latent cell
     noise_emphasis: e, diffusion time t is drawn with a density proportional to t^(e - 1); 1 is
         uniform. Basin-wide anomalies emerge from the noise before details do and are determined at
         high noise levels, which a uniform distribution samples too rarely.
@@ -23,23 +22,20 @@ class DenoisingObjective(nn.Module):
 
     _alphas: Tensor
     _weight: Tensor
-    _static_maps: Tensor
 
     def __init__(
         self,
-        unet: UNet2DModel,
+        denoiser: Denoiser,
         *,
         schedule: DDPMScheduler,
         weight: Tensor,
-        static_maps: Tensor,
         noise_emphasis: float = 1.0,
     ) -> None:
         super().__init__()
-        self.unet = unet
+        self.denoiser = denoiser
         self._noise_emphasis = noise_emphasis
         self.register_buffer("_alphas", schedule.alphas_cumprod.float())
         self.register_buffer("_weight", weight.float())
-        self.register_buffer("_static_maps", static_maps.float())
 
     def forward(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of `batch` `b 2 c h w`, the latents' means and standard deviations."""
@@ -51,10 +47,10 @@ class DenoisingObjective(nn.Module):
         clean = mean + std * posterior
         signal = self._alphas[timesteps].sqrt()[:, None, None, None]
         amplitude = (1 - self._alphas[timesteps]).sqrt()[:, None, None, None]
-        predicted = predict(
-            self.unet, signal * clean + amplitude * noise, timesteps, self._static_maps
+        predicted = self.denoiser(
+            signal * clean + amplitude * noise, timesteps, signal=signal, noise=amplitude
         )
-        error = (predicted.float() - velocity_target(clean, noise, signal, amplitude)).square()
+        error = (predicted - velocity_target(clean, noise, signal, amplitude)).square()
         return {"loss": _weighted_mean(error, self._weight)}
 
 
@@ -65,33 +61,30 @@ class DistillationObjective(nn.Module):
     one clean estimate z leads to the teacher's x_s (Salimans & Ho 2022, algorithm 2).
 
     timesteps: timesteps of the student's steps; levels: amplitudes at each of them and at the end
-    weight, static_maps: see `DenoisingObjective`
+    weight: see `DenoisingObjective`
     """
 
     _timesteps: Tensor
     _signal: Tensor
     _noise: Tensor
     _weight: Tensor
-    _static_maps: Tensor
 
     def __init__(
         self,
-        unet: UNet2DModel,
+        denoiser: Denoiser,
         *,
         timesteps: Tensor,
         levels: Sequence[NoiseLevel],
         weight: Tensor,
-        static_maps: Tensor,
     ) -> None:
         super().__init__()
-        self.unet = unet
+        self.denoiser = denoiser
         # Not saved in checkpoints: they follow from the sampler in the checkpoint's identity.
         for name, values in {
             "_timesteps": timesteps,
             "_signal": torch.tensor([level.signal for level in levels]),
             "_noise": torch.tensor([level.noise for level in levels]),
             "_weight": weight.float(),
-            "_static_maps": static_maps.float(),
         }.items():
             self.register_buffer(name, values, persistent=False)
 
@@ -101,8 +94,10 @@ class DistillationObjective(nn.Module):
         step = drawn.to(batch.device)
         chain = torch.arange(len(batch), device=batch.device)
         before, after = batch[chain, step], batch[chain, step + 1]
-        predicted = predict(self.unet, before, self._timesteps[step], self._static_maps)
-        error = (predicted.float() - self._target(before, after, step)).square()
+        predicted = self.denoiser(
+            before, self._timesteps[step], signal=self._signal[step], noise=self._noise[step]
+        )
+        error = (predicted - self._target(before, after, step)).square()
         return {"loss": _weighted_mean(error, self._weight)}
 
     def _target(self, before: Tensor, after: Tensor, step: Tensor) -> Tensor:

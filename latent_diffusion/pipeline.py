@@ -20,7 +20,8 @@ from guidance.guide import Guide
 from guidance.seawater import equation_of_state
 from guidance.steps import Step
 from guidance.terms import Ocean, Scales
-from latent_diffusion.denoiser import clean_estimate, noise_level, predict, velocity
+from latent_diffusion.denoiser import Denoiser, clean_estimate, noise_level, velocity
+from latent_diffusion.gaussian import LatentGaussian
 
 
 @dataclass
@@ -34,20 +35,31 @@ class StatePipelineOutput(BaseOutput):
 class StatePipeline(DiffusionPipeline):
     """Samples ocean states. Load it with `StatePipeline.from_pretrained(folder)`.
 
-    unet: predicts v of standardised latents
+    unet: adds to the v of standardised latents that `gaussian` predicts
+    gaussian: the normal distribution of the training latents
     scheduler: any diffusers scheduler with a variance-preserving schedule
     codec: decodes latents to states in physical units
     steps: default number of steps; for a distilled network, the number it was trained for
     """
 
     def __init__(
-        self, unet: UNet2DModel, scheduler: SchedulerMixin, codec: Codec, steps: int = 25
+        self,
+        unet: UNet2DModel,
+        gaussian: LatentGaussian,
+        scheduler: SchedulerMixin,
+        codec: Codec,
+        steps: int = 25,
     ) -> None:
         super().__init__()
         self.register_to_config(steps=steps)
         if codec.config.ocean["periodic_x"]:
             make_periodic(unet)
-        self.register_modules(unet=unet, scheduler=scheduler, codec=codec)
+        self.register_modules(unet=unet, gaussian=gaussian, scheduler=scheduler, codec=codec)
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """Predicts v of standardised latents."""
+        return Denoiser(self.unet, self.gaussian, self.codec.static_maps)
 
     @property
     def steps(self) -> int:
@@ -92,7 +104,8 @@ class StatePipeline(DiffusionPipeline):
         at, guide = self.place(index), guide or Guide()
         timestep = self.scheduler.timesteps[index]
         scaled = self.scheduler.scale_model_input(sample, timestep)
-        v = predict(self.unet, scaled, timestep, self.codec.static_maps).float()
+        signal, noise = noise_level(self.scheduler, index)
+        v = self.denoiser(scaled, timestep, signal=signal, noise=noise)
         v = self._guided_velocity(v, scaled, guide=guide, at=at)
         sample = self.scheduler.step(
             v, timestep, sample, **self._noise_source(generators)

@@ -18,6 +18,12 @@ class DiffusionSettings(Section):
     blocks: int = Field(2, gt=0)
     attention: bool = Field(True, description="self-attention in the coarsest stage")
     dropout: float = Field(0.0, ge=0, lt=1)
+    patterns: int = Field(
+        512,
+        ge=0,
+        description="principal components of the latents known to the denoiser in closed form; 0: "
+        "none",
+    )
     train_timesteps: int = Field(1000, gt=1)
     noise_emphasis: float = Field(
         1.0, gt=0, description="distribution of noise levels; 1: uniform; above 1: more high noise"

@@ -13,7 +13,8 @@ from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
 from data.archive.reader import StateArchive
 from data.batches import Samples
-from latent_diffusion.denoiser import build_unet
+from latent_diffusion.denoiser import Denoiser, build_unet
+from latent_diffusion.gaussian import LatentGaussian
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline
@@ -45,11 +46,12 @@ def train_denoiser(
     accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
     with accelerator.main_process_first():
         datasets = latent_datasets(codec, archive, path=stage.directory / "latents.safetensors")
-    unet = build_denoiser(settings, codec)
+    gaussian = LatentGaussian.of(datasets["train"], patterns=settings.patterns)
+    unet = build_network(settings, codec)
     trainer = build_trainer(
         settings,
         codec,
-        unet=unet,
+        denoiser=Denoiser(unet, gaussian, codec.static_maps),
         datasets=datasets,
         accelerator=accelerator,
         directory=stage.directory,
@@ -57,12 +59,22 @@ def train_denoiser(
     trainer.run()
     trainer.adopt_averaged_weights()
     pipeline = StatePipeline(
-        unet=unet.cpu().eval(), scheduler=scheduler, codec=codec.cpu(), steps=steps
+        unet=unet.cpu().eval(),
+        gaussian=gaussian.cpu(),
+        scheduler=scheduler,
+        codec=codec.cpu(),
+        steps=steps,
     )
     stage.publish(partial(save_model, pipeline, release), accelerator=accelerator)
 
 
-def build_denoiser(settings: DiffusionSettings, codec: Codec) -> UNet2DModel:
+def untrained_denoiser(settings: DiffusionSettings, codec: Codec) -> Denoiser:
+    """An untrained network with a Gaussian without patterns, for measurements of cost."""
+    gaussian = LatentGaussian(codec.latent_shape)
+    return Denoiser(build_network(settings, codec), gaussian, codec.static_maps)
+
+
+def build_network(settings: DiffusionSettings, codec: Codec) -> UNet2DModel:
     """An untrained network for the codec's latents."""
     torch.manual_seed(settings.training.seed)
     unet = build_unet(
@@ -82,17 +94,16 @@ def build_trainer(
     settings: DiffusionSettings,
     codec: Codec,
     *,
-    unet: UNet2DModel,
+    denoiser: Denoiser,
     datasets: dict[str, Samples],
     accelerator: Accelerator,
     directory: Path,
 ) -> Trainer:
     """The trainer of the denoiser."""
     objective = DenoisingObjective(
-        unet,
+        denoiser,
         schedule=build_schedule(settings.train_timesteps),
         weight=codec.latent_weight,
-        static_maps=codec.static_maps,
         noise_emphasis=settings.noise_emphasis,
     )
     return Trainer(
@@ -107,5 +118,6 @@ def build_trainer(
             "codec": codec.fingerprint,
             "timesteps": settings.train_timesteps,
             "noise_emphasis": settings.noise_emphasis,
+            "patterns": settings.patterns,
         },
     )

@@ -180,6 +180,6 @@ _MEANINGS = (
      "at the level where it is smallest; target: 1"),
 )  # fmt: skip
 COLUMNS = tuple(
-    Column(f"variance_{key}_{name}", f"{title} {symbol}", "", meaning)
+    Column(f"variance_{key}_{name}", f"{title} {symbol}", "", meaning, target=1.0)
     for (name, symbol), (key, title, meaning) in product(FIELDS.items(), _MEANINGS)
 )

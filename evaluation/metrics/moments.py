@@ -17,7 +17,7 @@ COLUMNS = tuple(
     Column(
         f"{moment}_difference_{field}", f"{moment} of {symbol}, difference", "",
         f"{name} of the anomalies of {symbol} at each level, absolute difference from the truth, "
-        "mean over depth; target: 0",
+        "mean over depth; target: 0", target=0.0,
     )
     for moment, name in zip(MOMENTS, ("skewness", "excess kurtosis"), strict=True)
     for field, symbol in (("temperature", "T"), ("salinity", "S"))

@@ -158,10 +158,11 @@ COLUMNS = (
         "novelty", "novelty", "",
         "distance to the nearest training state, relative to that between independent states of "
         "the simulation; target: 1; far below: copies; above: away from the data",
+        target=1.0,
     ),
     Column(
         "copies_percent", "copies", "%",
         "states nearer to a training state than any two independent states of the simulation; "
-        "target: 0",
+        "target: 0", target=0.0,
     ),
 )  # fmt: skip

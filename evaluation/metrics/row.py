@@ -1,4 +1,4 @@
-"""All metrics of one row of a table: states compared with held-out states.
+"""All metrics of one row of a table: states compared with held-out states and training states.
 
 Stability is reported together with mixed-layer depth, variance and distances between distributions,
 because stratifying the mixed layer or reducing variance also lowers the density error.
@@ -13,32 +13,62 @@ from torch import Tensor
 
 from data.grid import OceanGrid
 from data.state import State
-from evaluation.metrics.distances import mean_profile_error, nearest_neighbour_distance, w1
-from evaluation.metrics.spectra import small_scale_ratio, zonal_spectra
+from evaluation.metrics.distances import mean_profile_error, w1
+from evaluation.metrics.fronts import front_metrics
+from evaluation.metrics.labels import Labels
+from evaluation.metrics.members import Members, member_metrics
+from evaluation.metrics.moments import moment_metrics
+from evaluation.metrics.novelty import IndependentDistances, novelty_metrics
+from evaluation.metrics.season import SeasonalCycle, season_metrics
+from evaluation.metrics.spectra import band_metrics, small_scale_ratio, zonal_spectra
 from evaluation.metrics.stability import (
     density_error_percent,
     density_error_surface_teos10_percent,
     mixed_layer_depth,
     near_neutral_pairs_percent,
 )
-from evaluation.metrics.variance import variance_ratio
+from evaluation.metrics.stratification import stratification_metrics
+from evaluation.metrics.ts_diagram import ts_metrics
+from evaluation.metrics.variance import variance_metrics
 from evaluation.metrics.weights import column_area, weighted_mean, weighted_quantile
 from guidance.seawater import EquationOfState
 
-COPY_DISTANCE = 1e-6  # smaller distances between states are round-off
+
+@dataclass(frozen=True)
+class TrainingStates:
+    """The training states of a model with their labels, and what metrics derive from them once."""
+
+    states: State
+    labels: Labels
+    grid: OceanGrid
+
+    @cached_property
+    def members(self) -> Members:
+        """Their ensemble members."""
+        return Members.of(self.states, self.labels, self.grid)
+
+    @cached_property
+    def cycle(self) -> SeasonalCycle | None:
+        """Their seasonal cycle, if they have one."""
+        return SeasonalCycle.of(self.states, self.labels, self.grid)
+
+    @cached_property
+    def independent(self) -> IndependentDistances:
+        """Distances between those of them that are independent."""
+        return IndependentDistances.of(self.states, self.labels, self.grid)
 
 
 @dataclass(frozen=True)
 class EvaluationContext:
     """Grid, equation of state and training states for the evaluation of all rows.
 
-    eos: equation of state of the data; training: training states, to detect copies (without them
-    `nearest_neighbour_ratio` is NaN)
+    eos: equation of state of the data; training: the training states; without them the metrics that
+    compare with them are left out
     """
 
     grid: OceanGrid
     eos: EquationOfState
-    training: State | None = None
+    training: TrainingStates | None = None
 
     @cached_property
     def area(self) -> Tensor:
@@ -50,32 +80,16 @@ def evaluate_row(state: State, truth: State, context: EvaluationContext) -> dict
     """All metrics of `state`, compared with held-out `truth`; units are in `COLUMNS`.
 
     The row of the truth is `evaluate_row(truth, truth, context)`, with ratios 1 and distances 0.
+    Without the two-sample tests, which train networks: see `evaluation.metrics.classifier`.
     """
     return {
         "states": len(state),
         **_stability(state, context),
         **_mixed_layer(state, truth, context),
         **_distribution(state, truth, context),
-        "spectra_ratio_small_scales": _spectra_ratio(state, truth, context.grid),
-        "nearest_neighbour_ratio": nearest_neighbour_ratio(
-            state, context.training, truth, context.grid
-        ),
+        **_structure(state, truth, context),
+        **_against_training(state, context),
     }
-
-
-def nearest_neighbour_ratio(
-    generated: State, training: State | None, test: State, grid: OceanGrid
-) -> float:
-    """Median distance to the nearest training state, generated / held-out.
-
-    About 1 for samples as new as held-out states, far below 1 for copies. NaN without training
-    states, or if the held-out states are copies.
-    """
-    if training is None:
-        return float("nan")
-    reference = float(nearest_neighbour_distance(test, training, grid).median())
-    distance = float(nearest_neighbour_distance(generated, training, grid).median())
-    return distance / reference if reference > COPY_DISTANCE else float("nan")
 
 
 def _stability(state: State, context: EvaluationContext) -> dict[str, float]:
@@ -104,21 +118,41 @@ def _mixed_layer(state: State, truth: State, context: EvaluationContext) -> dict
 
 
 def _distribution(state: State, truth: State, context: EvaluationContext) -> dict[str, float]:
-    grid, area = context.grid, context.area
+    grid = context.grid
     temperature, salinity = state.temperature, state.salinity
     return {
-        "variance_ratio_surface_temperature": variance_ratio(
-            temperature[:, 0], truth.temperature[:, 0], area
-        ),
-        "variance_ratio_surface_salinity": variance_ratio(
-            salinity[:, 0], truth.salinity[:, 0], area
-        ),
         "w1_temperature_K": w1(temperature, truth.temperature, grid),
         "w1_salinity": w1(salinity, truth.salinity, grid),
         "mean_profile_error_temperature_K": mean_profile_error(
             temperature, truth.temperature, grid
         ),
         "mean_profile_error_salinity": mean_profile_error(salinity, truth.salinity, grid),
+        **ts_metrics(state, truth, grid),
+        **stratification_metrics(state, truth, grid, context.eos),
+        **variance_metrics(state, truth, grid, suffix=""),
+        **moment_metrics(state, truth, grid),
+    }
+
+
+def _structure(state: State, truth: State, context: EvaluationContext) -> dict[str, float]:
+    """Fronts and spectra."""
+    climatology = truth.temperature.double().mean(dim=0)
+    return {
+        "spectra_ratio_small_scales": _spectra_ratio(state, truth, context.grid),
+        **band_metrics(state, truth, context.grid, climatology=climatology),
+        **front_metrics(state, truth, context.grid),
+    }
+
+
+def _against_training(state: State, context: EvaluationContext) -> dict[str, float]:
+    training, grid = context.training, context.grid
+    if training is None:
+        return {}
+    return {
+        **variance_metrics(state, training.states, grid, suffix="_training"),
+        **member_metrics(state, training.members, grid),
+        **season_metrics(state, training.cycle, grid),
+        **novelty_metrics(state, training.states, training.independent, grid),
     }
 
 

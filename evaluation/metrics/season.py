@@ -187,11 +187,12 @@ COLUMNS = (
     Column(
         "season_radius_ratio", "seasonal amplitude", "",
         "mean amplitude of the annual harmonic of T near the surface, generated / training; "
-        "target: 1",
+        "target: 1", target=1.0,
     ),
     Column(
         "season_distance_months", "distance in season", "months",
         "Wasserstein-1 distance of the seasons of the states on the circle of the year; 0: spread "
         "as the training states; 3: all in one season instead of evenly",
+        target=0.0,
     ),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from data.grid import OceanGrid
 from data.state import State
-from evaluation.columns import Column
+from evaluation.columns import TRUTH, Column
 
 SHORTEST_STRETCH = 8  # cells; fewer do not resolve three wavenumber bands
 SPECTRUM_DEPTHS = (0.0, 200.0, 1000.0)  # m
@@ -32,6 +32,7 @@ COLUMNS = (
             f"power_ratio_{place}_third_{third}", f"power, {place}, {waves} waves, ratio", "",
             f"power of T anomalies in the {waves} third of the zonal waves at the level nearest to "
             f"{depth:.0f} m, generated / truth; target: 1; below: too smooth or too uniform",
+            target=1.0,
         )
         for place, depth in PLACES.items()
         for third, waves in BANDS.items()
@@ -40,7 +41,7 @@ COLUMNS = (
         Column(
             f"power_{place}_third_{third}_K2", f"power, {place}, {waves} waves", "K²",
             f"variance of T anomalies along rows in the {waves} third of the zonal waves at the "
-            f"level nearest to {depth:.0f} m; target: the value of the truth",
+            f"level nearest to {depth:.0f} m; target: the value of the truth", target=TRUTH,
         )
         for place, depth in PLACES.items()
         for third, waves in BANDS.items()
@@ -49,7 +50,7 @@ COLUMNS = (
         Column(
             f"coherence_third_{third}", f"coherence, {waves} waves", "",
             f"squared coherence of T anomalies at the surface and near 400 m in the {waves} third "
-            "of the zonal waves; target: the value of the truth",
+            "of the zonal waves; target: the value of the truth", target=TRUTH,
         )
         for third, waves in BANDS.items()
     ),
@@ -57,7 +58,7 @@ COLUMNS = (
         Column(
             f"coherence_difference_third_{third}", f"coherence, {waves} waves, difference", "",
             "generated minus truth; target: 0; below: the subsurface does not belong to the "
-            "surface above it",
+            "surface above it", target=0.0,
         )
         for third, waves in BANDS.items()
     ),

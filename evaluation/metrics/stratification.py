@@ -19,7 +19,7 @@ COLUMNS = (
     Column(
         "w1_stratification_1e_minus_5_per_s2", "W₁ of N²", "10⁻⁵ s⁻²",
         "Wasserstein-1 distance of the squared buoyancy frequencies at each interface, mean over "
-        "depth; target: 0",
+        "depth; target: 0", target=0.0,
     ),
 )  # fmt: skip
 

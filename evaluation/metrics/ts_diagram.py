@@ -19,7 +19,7 @@ COLUMNS = (
     Column(
         "ts_misplaced_percent", "volume in another T-S class", "%",
         "volume that would have to change its class of temperature and salinity (60 x 60 over the "
-        "range of the truth) to match the truth; target: the value of training states",
+        "range of the truth) to match the truth; target: the value of training states", target=0.0,
     ),
 )  # fmt: skip
 

@@ -149,7 +149,7 @@ def _map_correlation(a: Tensor, b: Tensor, grid: OceanGrid, level: int) -> float
 def _columns(suffix: str, against: str) -> list[Column]:
     """Columns of the keys that end with `suffix`, compared with what `against` names."""
     return [
-        Column(f"{key}_{name}{suffix}", f"{title} {symbol}{against}", "", meaning)
+        Column(f"{key}_{name}{suffix}", f"{title} {symbol}{against}", "", meaning, target=1.0)
         for (name, symbol), (key, title, meaning) in product(FIELDS.items(), _MEANINGS)
     ]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from autoencoder.codec import Codec
@@ -22,14 +21,16 @@ from data.archive.protocol import Archive
 from data.state import State
 from evaluation.provenance import provenance
 from guidance.energy import Decoder, WeightedTerm, energy_and_gradient
-from latent_diffusion.denoiser import predict
-from latent_diffusion.train import build_denoiser
+from latent_diffusion.denoiser import Denoiser
+from latent_diffusion.train import untrained_denoiser
 from studies.cost.meter import PLAIN_METER, Meter, use_threads
 from studies.cost.synthetic import SyntheticArchive, parse_shape, synthetic_grid
 from studies.cost.systems import in_data_space
 from training.log import print_json
 
-TIMESTEP = 500.0  # arbitrary; the cost does not depend on it
+# Arbitrary; the cost does not depend on them.
+TIMESTEP = 500.0
+AMPLITUDES = {"signal": 0.6, "noise": 0.8}
 
 
 def codec_cost(codec: Codec, state: State, *, repeats: int = 3) -> dict[str, float]:
@@ -95,8 +96,8 @@ def grid_cost(
     cost = codec_cost(codec, archive.read([0]), repeats=meter.repeats) | {
         "compression": codec.compression
     }
-    unet = build_denoiser(experiment.diffusion, codec)
-    cost |= _named("latent_guided_step", guided_step_cost(unet, codec, meter=meter))
+    denoiser = untrained_denoiser(experiment.diffusion, codec)
+    cost |= _named("latent_guided_step", guided_step_cost(denoiser, codec, meter=meter))
     if data_space:
         cost |= data_space_cost(experiment, archive, meter=meter)
         cost |= _ratios(cost)
@@ -107,27 +108,26 @@ def data_space_cost(experiment: Experiment, archive: Archive, *, meter: Meter) -
     """Cost of a forward pass and of a guided step of the data-space network."""
     plain = in_data_space(experiment)
     codec = Run(plain).untrained_codec(archive).to(meter.device)
-    unet = build_denoiser(plain.diffusion, codec).to(meter.device)
-    maps = codec.static_maps
+    denoiser = untrained_denoiser(plain.diffusion, codec).to(meter.device)
     latents = torch.randn(1, *codec.latent_shape, device=meter.device)
-    forward = meter.cost(lambda: predict(unet.eval(), latents, TIMESTEP, maps))
-    step = guided_step_cost(unet, codec, meter=meter)
+    forward = meter.cost(lambda: denoiser.eval()(latents, TIMESTEP, **AMPLITUDES))
+    step = guided_step_cost(denoiser, codec, meter=meter)
     return {
         **_named("data_space_forward", forward),
         **_named("data_space_guided_step", step),
-        "data_space_million_parameters": _million_parameters(unet),
+        "data_space_million_parameters": _million_parameters(denoiser.unet),
     }
 
 
-def guided_step_cost(unet: UNet2DModel, codec: Codec, *, meter: Meter) -> dict[str, float]:
+def guided_step_cost(denoiser: Denoiser, codec: Codec, *, meter: Meter) -> dict[str, float]:
     """Cost of a forward pass of the denoiser and the gradient of a decoding."""
-    unet.to(meter.device).eval().requires_grad_(False)
+    denoiser.to(meter.device).eval().requires_grad_(False)
     codec.eval().requires_grad_(False)
-    maps, latents = codec.static_maps, torch.randn(1, *codec.latent_shape, device=meter.device)
+    latents = torch.randn(1, *codec.latent_shape, device=meter.device)
 
     def step() -> Tensor:
         with torch.no_grad():
-            estimate = predict(unet, latents, TIMESTEP, maps)
+            estimate = denoiser(latents, TIMESTEP, **AMPLITUDES)
         return decode_gradient(codec, estimate)
 
     return meter.cost(step, gradient=True)

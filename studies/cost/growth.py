@@ -32,11 +32,10 @@ from data.state import State
 from evaluation.provenance import provenance
 from guidance.energy import Decoder, Features, WeightedTerm, energy_of
 from guidance.guide import EstimateGuide
-from latent_diffusion.denoiser import predict
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.schedulers import build_schedule
-from studies.cost.codec import SUM, TIMESTEP, decode_gradient
+from studies.cost.codec import AMPLITUDES, SUM, TIMESTEP, decode_gradient
 from studies.cost.counting import counted
 from studies.cost.guidance import pipeline_around
 from studies.cost.synthetic import parse_shape
@@ -185,9 +184,9 @@ def _sampling(experiment: Experiment, pipeline: StatePipeline) -> dict[str, floa
     backpropagate through the decoder.
     """
     codec, steps = pipeline.codec, experiment.sampling.steps
-    latents, maps = torch.zeros(1, *codec.latent_shape), codec.static_maps
+    latents = torch.zeros(1, *codec.latent_shape)
     with torch.no_grad():
-        step = counted(lambda: predict(pipeline.unet, latents, TIMESTEP, maps))
+        step = counted(lambda: pipeline.denoiser(latents, TIMESTEP, **AMPLITUDES))
         decode = in_strips(codec, lambda decoder: energy_of([SUM], latents, decoder))
     gradient = in_strips(codec, lambda decoder: decode_gradient(decoder, latents))
     guided = guided_steps(experiment, pipeline)
@@ -218,10 +217,9 @@ def _training(experiment: Experiment, pipeline: StatePipeline) -> dict[str, floa
 def _denoise_and_learn(experiment: Experiment, pipeline: StatePipeline) -> None:
     codec = pipeline.codec
     objective = DenoisingObjective(
-        pipeline.unet,
+        pipeline.denoiser,
         schedule=build_schedule(experiment.diffusion.train_timesteps),
         weight=codec.latent_weight,
-        static_maps=codec.static_maps,
     )
     objective.to("meta").train().requires_grad_()
     moments = torch.zeros(1, 2, *codec.latent_shape)

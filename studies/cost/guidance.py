@@ -32,7 +32,7 @@ from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust
 from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.sample import member_generator
-from latent_diffusion.train import build_denoiser
+from latent_diffusion.train import build_network
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import NOISE, SyntheticArchive, parse_shape, synthetic_grid
 from training.log import print_json
@@ -112,7 +112,7 @@ def untrained_pipeline(experiment: Experiment, archive: Archive) -> StatePipelin
 
 def pipeline_around(codec: Codec, experiment: Experiment) -> StatePipeline:
     """The experiment's sampler for a codec, with an untrained denoiser."""
-    unet = build_denoiser(experiment.diffusion, codec)
+    unet = build_network(experiment.diffusion, codec)
     codec, unet = (network.eval().requires_grad_(False) for network in (codec, unet))
     pipeline = Run(experiment).pipeline_around(unet, codec)
     pipeline.set_progress_bar_config(disable=True)

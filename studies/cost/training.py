@@ -26,7 +26,7 @@ from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from evaluation.provenance import provenance
 from latent_diffusion.latents import LatentCache
-from latent_diffusion.train import build_denoiser
+from latent_diffusion.train import untrained_denoiser
 from latent_diffusion.train import build_trainer as build_denoiser_trainer
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import SyntheticArchive, parse_shape, synthetic_grid
@@ -111,7 +111,7 @@ def _denoiser_cost(experiment: Experiment, codec: Codec, *, steps: int) -> dict[
     trainer = build_denoiser_trainer(
         experiment.diffusion,
         codec,
-        unet=build_denoiser(experiment.diffusion, codec),
+        denoiser=untrained_denoiser(experiment.diffusion, codec),
         datasets={"train": LatentCache(moments), "validation": LatentCache(moments)},
         accelerator=_accelerator(experiment, training.precision),
         directory=experiment.run_directory,

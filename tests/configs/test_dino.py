@@ -20,8 +20,7 @@ from data.grid import OceanGrid, wet_tensor
 from data.ingest import ingest
 from data.normalisation import Statistics
 from data.state import State
-from latent_diffusion.denoiser import predict
-from latent_diffusion.train import build_denoiser
+from latent_diffusion.train import untrained_denoiser
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 LEVELS = 36
@@ -92,7 +91,7 @@ def test_what_dino_is(name):
 def test_the_networks_of_its_grid(name, build):
     experiment, grid = load_experiment(CONFIGS / f"{name}.yaml"), dino_grid(*SHAPES[name])
     codec = build(experiment, grid)
-    unet = build_denoiser(experiment.diffusion, codec)
+    unet = untrained_denoiser(experiment.diffusion, codec).unet
     channels, rows, columns = codec.latent_shape
     assert unet.config.sample_size == (rows, columns)
     assert unet.config.in_channels == channels + len(codec.static_maps)
@@ -104,14 +103,14 @@ def test_the_networks_of_its_grid(name, build):
 def test_one_forward_pass_at_1_degree(build):
     experiment, grid = load_experiment(CONFIGS / "dino_1deg.yaml"), dino_grid(199, 62)
     codec = build(experiment, grid)
-    unet = build_denoiser(experiment.diffusion, codec).eval()
+    denoiser = untrained_denoiser(experiment.diffusion, codec).eval()
     wet = wet_tensor(grid)
     profile = 4 + 20 * torch.exp(-torch.from_numpy(grid.depth) / 600)[:, None, None]
     temperature = (profile * wet).float()[None]
     state = State(temperature, 35.0 * wet[None], torch.zeros(1, *grid.shape[1:]))
     latents = codec.encode(state)
     assert latents.shape == (1, *codec.latent_shape)
-    estimate = predict(unet, latents, 500, codec.static_maps)
+    estimate = denoiser(latents, 500, signal=0.6, noise=0.8)
     decoded = codec.decode(estimate)
     assert decoded.temperature.shape == (1, LEVELS, 199, 62)
     assert decoded.sea_level.shape == (1, 199, 62)

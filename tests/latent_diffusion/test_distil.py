@@ -16,7 +16,8 @@ from configs.run import Run
 from configs.stages import distil, train_codec, train_denoiser
 from data.errors import UserError
 from latent_diffusion.chains import Chains, draw_chains, levels_of
-from latent_diffusion.denoiser import NoiseLevel
+from latent_diffusion.denoiser import Denoiser, NoiseLevel
+from latent_diffusion.gaussian import LatentGaussian
 from latent_diffusion.distil import student_of
 from latent_diffusion.objective import DistillationObjective
 from latent_diffusion.pipeline import StatePipeline
@@ -73,15 +74,14 @@ def test_the_error_vanishes_where_one_step_leads_to_the_chains_end():
         chain.append(there.signal * clean + there.noise * noise)
     batch = torch.stack(chain, dim=1)
     objective = DistillationObjective(
-        Constant(v),
+        Denoiser(Constant(v), LatentGaussian((1, 4, 4)), torch.zeros(1, 4, 4)),
         timesteps=torch.tensor([900, 400]),
         levels=levels,
         weight=torch.ones(1, 4, 4),
-        static_maps=torch.zeros(1, 4, 4),
     )
     generator = torch.Generator().manual_seed(1)
     assert objective(batch, generator)["loss"] < 1e-10
-    assert set(objective.unet.asked.tolist()) <= {900, 400}
+    assert set(objective.denoiser.unet.asked.tolist()) <= {900, 400}
     shifted = batch.clone()
     shifted[:, -1] += 0.1
     assert max(objective(shifted, generator)["loss"].item() for _ in range(8)) > 1e-3

@@ -12,7 +12,8 @@ from diffusers import DDPMScheduler
 from autoencoder.codec import IdentityCodec
 from configs.stages import train_codec, train_denoiser
 from data.errors import UserError
-from latent_diffusion.denoiser import build_unet
+from latent_diffusion.denoiser import Denoiser, build_unet
+from latent_diffusion.gaussian import LatentGaussian
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.sample import member_generator
 from training.loop import Trainer
@@ -142,7 +143,9 @@ def test_only_weighted_latents_count_in_the_loss():
 
     def loss(mean: torch.Tensor) -> torch.Tensor:
         objective = DenoisingObjective(
-            _Zero(), schedule=schedule, weight=weight, static_maps=torch.zeros(0, 4, 4)
+            Denoiser(_Zero(), LatentGaussian((2, 4, 4)), torch.zeros(0, 4, 4)),
+            schedule=schedule,
+            weight=weight,
         )
         batch = torch.stack([mean, torch.zeros_like(mean)], dim=1)
         return objective(batch, torch.Generator().manual_seed(0))["loss"]

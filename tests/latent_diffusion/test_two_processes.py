@@ -43,9 +43,10 @@ stage, settings, codec = run.denoiser_stage, run.settings.diffusion, run.codec()
 accelerator = build_accelerator(run.directory / "check", precision="fp32")
 with accelerator.main_process_first():
     datasets = latent_datasets(codec, run.archive, path=stage.directory / "latents.safetensors")
-unet = train.build_denoiser(settings, codec)
+denoiser = train.untrained_denoiser(settings, codec)
+unet = denoiser.unet
 trainer = train.build_trainer(
-    settings, codec, unet=unet, datasets=datasets, accelerator=accelerator,
+    settings, codec, denoiser=denoiser, datasets=datasets, accelerator=accelerator,
     directory=stage.directory,
 )
 before = sum(float(p.detach().double().sum()) for p in unet.parameters())

@@ -1,0 +1,34 @@
+"""Figures of metrics by level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from data.grid import OceanGrid
+from evaluation.canvas import new_figure, row_colours, stretch_depth, styled
+
+TITLES = {"temperature": "temperature", "salinity": "salinity"}
+
+
+@styled
+def variance_by_level(
+    profiles: Mapping[str, Mapping[str, Sequence[float]]], grid: OceanGrid
+) -> Figure:
+    """Variance over the states relative to that of the training states, by level.
+
+    profiles: `z` ratios of each row, by "temperature" and "salinity", as
+        `evaluation.metrics.variance.variance_profiles` returns them
+    """
+    figure, axes = new_figure(1, len(TITLES), panel=(3.6, 3.8))
+    for ax, (field, title) in zip(axes[0], TITLES.items(), strict=True):
+        ax.axvspan(0.95, 1.05, color="0.9", zorder=0)
+        for name, colour in row_colours(profiles).items():
+            ax.plot(profiles[name][field], grid.depth, color=colour, label=name, marker=".")
+        ax.set_xlabel(f"variance of {title} / training")
+        stretch_depth(ax, grid)
+    axes[0, 0].set_ylabel("depth [m]")
+    axes[0, 1].legend()
+    figure.suptitle("Variance by level (grey: within 5 % of the training states)")
+    return figure

@@ -1,0 +1,91 @@
+"""The rows of a run's tables: truth, training states, classical baselines and samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from autoencoder.codec import Codec
+from configs.run import Run
+from configs.stages import ROWS, sample_rows
+from data.archive.reader import StateArchive
+from data.archive.splits import spread_out
+from data.state import State
+from evaluation.baselines import eof_gaussian, mean_state
+from evaluation.columns import TRUTH
+from evaluation.metrics.labels import Labels
+from evaluation.metrics.row import EvaluationContext, TrainingStates
+from evaluation.yardsticks import BASELINE, FLOOR
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
+
+
+def evaluation_context(archive: StateArchive) -> EvaluationContext:
+    """Grid, equation of state and labelled training states of an archive."""
+    indices = archive.indices("train")
+    training = TrainingStates(archive.read(indices), Labels.of(archive, indices), archive.grid)
+    return EvaluationContext(
+        archive.grid, equation_of_state(archive.equation_of_state), training=training
+    )
+
+
+def gather_rows(run: Run, context: EvaluationContext) -> dict[str, State]:
+    """All rows, the held-out truth first; missing samples are generated."""
+    archive, codec = run.archive, run.pipeline().codec
+    codec.check_archive(archive)
+    sample_rows(run)
+    truth = archive.read(held_out(run))
+    rows = {TRUTH: truth, **yardsticks(context, count=len(truth))}
+    rows["autoencoded"] = autoencode(codec, truth)
+    for row in ROWS:
+        samples = StateArchive.open(run.samples(row))
+        rows[row] = samples.read(range(len(samples)))
+    return rows
+
+
+def held_out(run: Run) -> NDArray[np.int64]:
+    """The test states that a run is evaluated with, spread over the split."""
+    return spread_out(run.archive.indices("test"), run.settings.evaluation.states)
+
+
+def yardsticks(context: EvaluationContext, *, count: int) -> dict[str, State]:
+    """The rows that generated states must be compared with, of `count` states each.
+
+    Training states, spread out; their mean; and EOF-Gaussian states without and with exact
+    convective adjustment. Empty without training states.
+    """
+    if context.training is None:
+        return {}
+    training = context.training.states
+    some = spread_out(np.arange(len(training)), count)
+    gaussian = eof_gaussian(training, count)
+    return {
+        FLOOR: training.map(lambda field: field[torch.from_numpy(some)]),
+        "training_mean": mean_state(training),
+        "eof_gaussian": gaussian,
+        BASELINE: adjust(gaussian, eos=context.eos, grid=context.grid),
+    }
+
+
+@torch.no_grad()
+def autoencode(codec: Codec, states: State, *, batch: int = 16) -> State:
+    """States encoded and decoded: an upper bound on the quality of samples."""
+    channels = states.to_channels().split(batch)
+    parts = [State.from_channels(part, levels=states.levels) for part in channels]
+    return State.cat([codec.decode(codec.encode(part)) for part in parts])
+
+
+def halves(states: State, labels: Labels) -> tuple[State, State]:
+    """The first and the second half in time of each member's states.
+
+    Halves in time, not every other state: neighbours in time are alike, so the latter would
+    understate how much two parts of the truth differ.
+    """
+    later = np.zeros(len(labels), dtype=bool)
+    for one in np.unique(labels.member):
+        record = np.flatnonzero(labels.member == one)
+        order = record[np.argsort(labels.time[record], kind="stable")]
+        later[order[len(order) // 2 :]] = True
+    earlier, rest = (torch.from_numpy(np.flatnonzero(part)) for part in (~later, later))
+    return states.map(lambda field: field[earlier]), states.map(lambda field: field[rest])
