@@ -103,9 +103,7 @@ def two_sample_tests(state: State, truth: State, context: EvaluationContext) -> 
     return results
 
 
-def judge_codec(
-    run: Run, rows: dict[str, State], context: EvaluationContext
-) -> dict[str, object]:
+def judge_codec(run: Run, rows: dict[str, State], context: EvaluationContext) -> dict[str, object]:
     """Reconstruction metrics of the codec on held-out states, and its worst cells.
 
     Under "training" those on training states: a gap between both is over-fitting.

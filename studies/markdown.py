@@ -24,16 +24,6 @@ def rows_markdown(rows: Rows, columns: Sequence[Column]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def quantities_markdown(rows: Rows, columns: Sequence[Column]) -> str:
-    """One line for each quantity, one column for each row."""
-    lines = [f"| | {' | '.join(map(readable, rows))} |", "|---" * (len(rows) + 1) + "|"]
-    for column in columns:
-        unit = f" [{column.unit}]" if column.unit else ""
-        values = " | ".join(format_value(row.get(column.key)) for row in rows.values())
-        lines.append(f"| {column.name}{unit} | {values} |")
-    return "\n".join(lines) + "\n"
-
-
 def table_of(key: str, columns: Sequence[Column]) -> Table:
     """A table of the rows under `key` of a result, without groups."""
 

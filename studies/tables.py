@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError, user_errors_in_one_sentence
-from evaluation.metrics.catalogue import COLUMNS
-from evaluation.report import INTEGRATION_COLUMNS
 from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table
 from studies.cost.tables import TABLES as COST
 from studies.guidance.tables import TABLES as GUIDANCE
-from studies.markdown import Result, Table, chosen, only, quantities_markdown
+from studies.markdown import Table, only
+from studies.runs import run_table
 from studies.spinup.tables import TABLES as SPINUP
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,15 +30,6 @@ MARKED = re.compile(
     r".*?(<!-- end -->)",
     re.DOTALL,
 )
-
-
-def run_table(result: Result, group: str | None) -> str:
-    """The metrics of a run's states and of their integration; group "states": only the former."""
-    states_only = chosen({"states": True}, group)
-    parts = [quantities_markdown(result["rows"], COLUMNS)]
-    if result.get("integration") and not states_only:
-        parts.append(quantities_markdown(result["integration"]["by_start"], INTEGRATION_COLUMNS))
-    return "\n".join(parts)
 
 
 TABLES: Mapping[str, Table] = {"run": run_table, **AUTOENCODER, **COST, **GUIDANCE, **SPINUP}

@@ -16,6 +16,7 @@ import yaml
 from data.archive.reader import StateArchive
 from data.restarts.formats import FORMATS
 from data.restarts.initial_condition import VelocityChoice
+from evaluation.yardsticks import ROW_NAMES
 from halocline import main
 from integration.commands import VELOCITIES
 from studies import tables
@@ -29,7 +30,10 @@ STUDIES = {
     "tables": (),
 }
 COMMANDS = ("run", "simulate", "ingest", "sample", "evaluate", "integrate", "export")
-ROWS = ("truth", "autoencoded", "unguided", "guided", "guided_adjusted")
+ROWS = (
+    *("truth", "truth_halves", "training", "training_mean", "eof_gaussian"),
+    *("eof_gaussian_adjusted", "autoencoded", "unguided", "guided", "guided_adjusted"),
+)
 
 
 def _exit(words: list[str]) -> str:
@@ -174,7 +178,9 @@ def test_a_run_ends_with_metrics_report_and_initial_condition(finished):
     assert metrics["autoencoder"]["compression"] == compression
     assert set(metrics["cost"]) >= {"autoencoder_seconds", "diffusion_seconds"}
     report = (run / "report.html").read_text()
-    assert all(row in report for row in ROWS)
+    assert all(ROW_NAMES[row] in report for row in ROWS)
+    assert "as the training states (" in report
+    assert set(metrics["excess"]) == {*ROWS} - {"training"}
     assert list((run / "figures").glob("*.png"))
     with xr.open_dataset(run / "initial_condition_0.nc") as initial:
         assert {"thetao", "so"} <= set(initial)

@@ -50,11 +50,13 @@ _BASIC = (
     ),
     Column(
         "w1_temperature_K", "W₁ of T", "K",
-        "Wasserstein-1 distance of the values at each level, mean over depth; target: 0", target=0.0,
+        "Wasserstein-1 distance of the values at each level, mean over depth; target: 0",
+        target=0.0,
     ),
     Column(
         "w1_salinity", "W₁ of S", "10⁻³",
-        "Wasserstein-1 distance of the values at each level, mean over depth; target: 0", target=0.0,
+        "Wasserstein-1 distance of the values at each level, mean over depth; target: 0",
+        target=0.0,
     ),
     Column(
         "mean_profile_error_temperature_K", "mean-profile error of T", "K",
@@ -66,7 +68,8 @@ _BASIC = (
     ),
     Column(
         "spectra_ratio_small_scales", "small-scale power", "",
-        "power of T anomalies at short zonal wavelengths, generated / truth; below 1: too smooth", target=1.0,
+        "power of T anomalies at short zonal wavelengths, generated / truth; below 1: too smooth",
+        target=1.0,
     ),
 )  # fmt: skip
 

@@ -33,11 +33,13 @@ COLUMNS = (
     ),
     Column(
         "front_w1_surface_K_per_100km", "W₁ of fronts, surface", "K/100 km",
-        "Wasserstein-1 distance of the horizontal gradients of T at the surface; target: 0", target=0.0,
+        "Wasserstein-1 distance of the horizontal gradients of T at the surface; target: 0",
+        target=0.0,
     ),
     Column(
         "front_w1_subsurface_K_per_100km", "W₁ of fronts, 100-500 m", "K/100 km",
-        "Wasserstein-1 distance of the horizontal gradients of T at 100-500 m; target: 0", target=0.0,
+        "Wasserstein-1 distance of the horizontal gradients of T at 100-500 m; target: 0",
+        target=0.0,
     ),
 )  # fmt: skip
 

@@ -27,7 +27,7 @@ COLUMNS = tuple(
 def moment_metrics(state: State, reference: State, grid: OceanGrid) -> dict[str, float]:
     """Differences in shape between the anomalies of two sets of states; see `COLUMNS`.
 
-    Anomalies are from each set's own climatology, so a bias of the mean does not count as shape. The
+    Anomalies are from each set's own climatology, so a bias of the mean is no change of shape. The
     mean over levels is weighted by thickness and leaves out levels where a set is constant. NaN if
     all are, or for fewer than two states in a set.
     """
@@ -75,7 +75,8 @@ def _shape_gaps(field: Tensor, reference: Tensor, grid: OceanGrid) -> Tensor:
 def _level_gap(values: Tensor, reference: Tensor) -> Tensor:
     """Absolute differences, `2`, for values `b n` of a level."""
     ours, theirs = (
-        skewness_and_kurtosis(one.double() - one.double().mean(dim=0)) for one in (values, reference)
+        skewness_and_kurtosis(one.double() - one.double().mean(dim=0))
+        for one in (values, reference)
     )
     return (ours - theirs).abs()
 

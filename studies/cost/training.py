@@ -26,8 +26,8 @@ from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from evaluation.provenance import provenance
 from latent_diffusion.latents import LatentCache
-from latent_diffusion.train import untrained_denoiser
 from latent_diffusion.train import build_trainer as build_denoiser_trainer
+from latent_diffusion.train import untrained_denoiser
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import SyntheticArchive, parse_shape, synthetic_grid
 from training.launch import build_accelerator

@@ -28,7 +28,8 @@ from evaluation.figures import meridional_sections
 from evaluation.metrics.row import EvaluationContext, evaluate_row
 from evaluation.metrics.stability import overturning_columns_percent
 from evaluation.provenance import provenance
-from guidance.seawater import equation_of_state
+from evaluation.rows import evaluation_context, yardsticks
+from evaluation.yardsticks import ROW_NAMES
 from guidance.stratification import adjust
 from latent_diffusion.sample import member_generator
 from studies.guidance.figures import accuracy_against_cost, trade_off, w1_by_level
@@ -62,14 +63,21 @@ class Judge:
         archive, codec = run.archive, run.pipeline().codec
         codec.check_archive(archive)
         truth = archive.read(spread_out(archive.indices(split), run.settings.evaluation.states))
-        eos = equation_of_state(archive.equation_of_state)
-        training = archive.read(archive.indices("train"))
-        return cls(archive, codec, truth, EvaluationContext(archive.grid, eos, training))
+        return cls(archive, codec, truth, evaluation_context(archive))
 
     @cached_property
     def truth_metrics(self) -> dict[str, float]:
         """Metrics of the truth: ratios are 1 and distances 0."""
         return self.metrics(self.truth, adjusted=self.adjusted(self.truth))
+
+    @cached_property
+    def yardsticks(self) -> dict[str, dict[str, float]]:
+        """Metrics of the floor and of the classical baselines, by the names of their rows."""
+        rows = yardsticks(self.context, count=len(self.truth))
+        return {
+            ROW_NAMES[name]: self.metrics(state, adjusted=self.adjusted(state))
+            for name, state in rows.items()
+        }
 
     def metrics(self, state: State, *, adjusted: State) -> dict[str, float]:
         """All metrics of an ensemble, including the effect of adjustment."""
@@ -122,6 +130,7 @@ def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -
         AS_DRAWN: judge.metrics(state, adjusted=adjusted),
         ADJUSTED: judge.metrics(adjusted, adjusted=adjusted),
         "truth": judge.truth_metrics,
+        "yardsticks": judge.yardsticks,
         "depth_m": judge.context.grid.depth.tolist(),
         "w1_profiles": w1_profiles(state, judge.truth, judge.context.grid),
     }
@@ -151,12 +160,14 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
     """Write study_SPLIT.json with means and spreads over seeds, and the figures."""
     rows: dict[str, dict[str, Any]] = {}
     truths: dict[str, dict[str, float]] = {}
+    floors: dict[str, dict[str, dict[str, float]]] = {}
     depths: dict[str, list[float]] = {}
     for point in study.points:
         result = _finished(study, point, split)
         if result is None:
             continue
         truths[point.space], depths[point.space] = result["truth"], result["depth_m"]
+        floors[point.space] = result["yardsticks"]
         row = rows.setdefault(
             "-".join(part for part in (point.space, point.method, point.label) if part),
             {"space": point.space, "method": point.method, "label": point.label, "results": {}},
@@ -170,6 +181,7 @@ def summarise(study: GuidanceStudy, *, split: str) -> Path:
         "members": study.settings.members,
         "seeds": list(study.settings.seeds),
         "truth": truths,
+        "yardsticks": floors,
         "depth_m": depths,
         "methods": {name: method.title or name for name, method in study.methods.items()},
         "shown": study.shown,
@@ -237,7 +249,7 @@ def _finished(study: GuidanceStudy, point: Point, split: str) -> dict[str, Any] 
     if not path.is_file():
         return None
     result = json.loads(path.read_text())
-    return result if result.get("record") == _record(point) else None
+    return result if result.get("record") == _record(point) and "yardsticks" in result else None
 
 
 def _record(point: Point) -> str:

@@ -37,7 +37,7 @@ TRUTH, DRAWN = "truth", "as drawn"
 
 
 def guidance_table(study: Result, group: str | None) -> str:
-    """The truth and each method in each space: mean and standard deviation over seeds.
+    """The truth, the yardsticks, and each method in each space: mean and spread over seeds.
 
     States are those before exact adjustment. A swept method is shown at the value chosen by the
     study. group: "methods" (default) to compare methods, "accuracy" for the distance to the truth.
@@ -45,7 +45,11 @@ def guidance_table(study: Result, group: str | None) -> str:
     columns = chosen(GROUPS, group) or GROUPS["methods"]
     spaces = list(study["truth"])
     truth = study["truth"][spaces[0]]
-    rows = {TRUTH: [format_value(truth.get(column.key)) for column in columns]}
+    plain = {TRUTH: truth, **study.get("yardsticks", {}).get(spaces[0], {})}
+    rows = {
+        name: [format_value(values.get(column.key)) for column in columns]
+        for name, values in plain.items()
+    }
     for point in study["points"].values():
         if _is_shown(point, study["shown"]):
             space = f"{readable(point['space'])}: " if len(spaces) > 1 else ""

@@ -17,8 +17,8 @@ from configs.stages import distil, train_codec, train_denoiser
 from data.errors import UserError
 from latent_diffusion.chains import Chains, draw_chains, levels_of
 from latent_diffusion.denoiser import Denoiser, NoiseLevel
-from latent_diffusion.gaussian import LatentGaussian
 from latent_diffusion.distil import student_of
+from latent_diffusion.gaussian import LatentGaussian
 from latent_diffusion.objective import DistillationObjective
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import member_generator

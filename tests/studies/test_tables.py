@@ -88,13 +88,20 @@ def test_the_autoencoders_of_several_runs_share_a_table(root):
 
 
 def test_a_run_shows_its_states_and_their_drift(root):
-    rows = {"truth": {"density_error_percent": 0.15}, "guided_adjusted": {"states": 64}}
+    rows = {
+        "truth": {"density_error_percent": 0.15},
+        "training": {"density_error_percent": 0.09, "w1_temperature_K": 0.081},
+    }
     drift = {"by_start": {"generated": {"drift_K": 0.0586}}}
     write(root, "basin", kind="run", rows=rows, integration=drift)
-    assert "| | truth | guided adjusted |" in tables.table("basin")
-    assert "| density error [%] | 0.15 | – |" in tables.table("basin")
-    assert "| drift [K] | 0.0586 |" in tables.table("basin")
-    assert "drift" not in tables.table("basin", "states")
+    assert tables.table("basin").splitlines() == [
+        "| | density error [%] |",
+        "|---|---|",
+        "| truth | 0.15 |",
+        "| training states (floor) | 0.09 |",
+    ]
+    assert "| training states (floor) | 0.081 |" in tables.table("basin", "distribution")
+    assert "| generated | 0.0586 |" in tables.table("basin", "integration")
 
 
 def test_a_result_that_is_missing_or_has_no_table_is_named(root):

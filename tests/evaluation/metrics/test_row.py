@@ -8,8 +8,10 @@ import torch
 
 from data.grid import OceanGrid
 from data.state import State
+from evaluation.metrics.catalogue import COLUMNS
 from evaluation.metrics.distances import mean_profile_error, w1, w1_levels, w1_pooled
-from evaluation.metrics.row import EvaluationContext, evaluate_row, nearest_neighbour_ratio
+from evaluation.metrics.labels import Labels
+from evaluation.metrics.row import EvaluationContext, TrainingStates, evaluate_row
 from evaluation.metrics.spectra import longest_stretch, small_scale_ratio, zonal_spectra
 from evaluation.metrics.stability import (
     density_error_percent,
@@ -22,14 +24,6 @@ from evaluation.metrics.weights import weighted_quantile
 from guidance.seawater import equation_of_state
 
 EOS = equation_of_state("veros-vallis")
-KEYS = {
-    "states", "density_error_percent", "density_error_strict_percent",
-    "density_error_surface_teos10_percent", "mixed_layer_depth_mean_m", "mixed_layer_depth_p90_m",
-    "mixed_layer_depth_bias_m", "near_neutral_pairs_percent",
-    "variance_ratio_surface_temperature", "variance_ratio_surface_salinity", "w1_temperature_K",
-    "w1_salinity", "mean_profile_error_temperature_K", "mean_profile_error_salinity",
-    "spectra_ratio_small_scales", "nearest_neighbour_ratio",
-}  # fmt: skip
 
 
 def make_grid(levels: int = 3, rows: int = 3, columns: int = 12, *, land: bool = True) -> OceanGrid:
@@ -142,14 +136,6 @@ def test_variance_ratio_of_halved_anomalies_is_a_quarter():
     assert np.isnan(variance_ratio(truth[:1], truth, area))
 
 
-def test_nearest_neighbour_ratio_finds_copies_and_passes_new_states():
-    grid = make_grid()
-    training, test, new = (noisy_state(grid, 20, seed=seed) for seed in (1, 2, 3))
-    assert nearest_neighbour_ratio(training, training, test, grid) < 1e-3
-    assert nearest_neighbour_ratio(new, training, test, grid) == pytest.approx(1.0, abs=0.1)
-    assert nearest_neighbour_ratio(test, training, test, grid) == 1.0
-
-
 @pytest.mark.parametrize("periodic", [True, False])
 def test_smoothing_lowers_the_small_scale_ratio(periodic):
     flat = make_grid(land=not periodic)
@@ -186,11 +172,23 @@ def test_weighted_quantile_ignores_land():
 def test_the_truth_judged_against_itself_is_perfect():
     grid = make_grid()
     truth, training = noisy_state(grid, 8, seed=5), noisy_state(grid, 8, seed=6)
-    row = evaluate_row(truth, truth, EvaluationContext(grid, EOS, training))
-    assert set(row) == KEYS
+    labels = Labels(np.repeat([0, 1], 4), np.tile(np.arange(4.0), 2), np.zeros(8))
+    context = EvaluationContext(grid, EOS, TrainingStates(training, labels, grid))
+    row = evaluate_row(truth, truth, context)
+    described = {column.key for column in COLUMNS if not column.key.startswith("auc")}
+    assert set(row) == described
     assert row["states"] == 8
-    assert all(row[key] == 1.0 for key in KEYS if "ratio" in key)
+    against_truth = {key for key in row if "ratio" in key and "season" not in key}
+    perfect = {key for key in against_truth if not key.endswith("_training")}
+    assert all(row[key] == pytest.approx(1.0) for key in perfect if not np.isnan(row[key]))
     assert row["w1_temperature_K"] == row["w1_salinity"] == row["mixed_layer_depth_bias_m"] == 0.0
+
+
+def test_without_training_states_a_row_has_no_metrics_of_them():
+    grid = make_grid()
+    truth = noisy_state(grid, 4, seed=5)
+    row = evaluate_row(truth, truth, EvaluationContext(grid, EOS))
+    assert "novelty" not in row and "variance_ratio_surface_temperature_training" not in row
 
 
 def test_rates_of_the_published_global_ensemble_are_found_again(shared_data):
