@@ -12,7 +12,7 @@ import numpy as np
 Value = float | int | str | None
 
 
-TRUTH = "truth"
+TRUTH: Literal["truth"] = "truth"
 Target = float | Literal["truth"] | None
 
 

@@ -33,19 +33,21 @@ COLUMNS = (
         "auc_surface", "classifier AUC, surface", "",
         "probability that a network tells a generated from a held-out state by T and S of the top "
         "level; target: 0.5 (±0.06 by chance); 1: always told apart",
+        target=0.5,
     ),
     Column(
         "auc_all_levels", "classifier AUC, all levels", "",
         "as at the surface, by T and S of all levels; where the model drifts, held-out states "
         "differ from training states too",
+        target=0.5,
     ),
     Column(
         "auc_surface_training", "classifier AUC against training, surface", "",
-        "as at the surface, against training states; target: 0.5",
+        "as at the surface, against training states; target: 0.5", target=0.5,
     ),
     Column(
         "auc_all_levels_training", "classifier AUC against training, all levels", "",
-        "as at all levels, against training states; target: 0.5",
+        "as at all levels, against training states; target: 0.5", target=0.5,
     ),
 )  # fmt: skip
 
