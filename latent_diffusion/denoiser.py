@@ -33,12 +33,15 @@ def build_unet(
     attention: bool,
     dropout: float,
 ) -> UNet2DModel:
-    """The diffusers network for latents of `latent_shape` `c h w` plus `static_maps` channels."""
+    """The diffusers network for latents of `latent_shape` `c h w`.
+
+    Its input has the noisy latents, their Gaussian estimate, and `static_maps` channels.
+    """
     latent_channels, rows, columns = latent_shape
     plain = len(channels) - 1
     unet = UNet2DModel(
         sample_size=(rows, columns),
-        in_channels=latent_channels + static_maps,
+        in_channels=2 * latent_channels + static_maps,
         out_channels=latent_channels,
         block_out_channels=tuple(channels),
         layers_per_block=blocks,
@@ -59,6 +62,9 @@ def build_unet(
 class Denoiser(nn.Module):
     """Predicts v: what the Gaussian of the training latents says, plus what the network adds.
 
+    The network also sees the Gaussian's clean estimate. At high noise it shows in every cell which
+    of the basin-wide patterns are present, which convolutions would have to sum from all cells.
+
     static_maps: `m h w`, constant inputs of the network at each latent cell
     """
 
@@ -74,11 +80,13 @@ class Denoiser(nn.Module):
     ) -> Tensor:
         """v `b c h w`, float32, for the scaled input `b c h w`.
 
-        signal, noise: its amplitudes at the timestep, numbers or `b`
+        signal, noise: its amplitudes at the timestep, numbers or `b 1 1 1`
         """
+        v = self.gaussian.velocity(scaled, signal=signal, noise=noise)
+        estimate = (signal * scaled - noise * v).to(scaled.dtype)
         maps = self.static_maps.to(scaled.dtype).expand(len(scaled), *self.static_maps.shape)
-        added = self.unet(torch.cat([scaled, maps], dim=1), timestep).sample.float()
-        return added + self.gaussian.velocity(scaled, signal=signal, noise=noise)
+        added = self.unet(torch.cat([scaled, estimate, maps], dim=1), timestep).sample
+        return added.float() + v
 
 
 def clean_estimate(v: Tensor, scaled: Tensor, level: NoiseLevel) -> Tensor:

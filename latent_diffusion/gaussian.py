@@ -73,7 +73,7 @@ class LatentGaussian(ModelMixin, ConfigMixin):
     def velocity(self, scaled: Tensor, *, signal: Amplitude, noise: Amplitude) -> Tensor:
         """The ideal v `b c h w` for `scaled` = signal z + noise n with z of this distribution.
 
-        signal, noise: amplitudes, their squares sum to 1; numbers or `b`. Along a direction of
+        signal, noise: amplitudes, their squares sum to 1; numbers or `b 1 1 1`. In a direction of
         variance l, with x = scaled - signal mean, E[v | x] = signal noise (1 - l) / (signal² l +
         noise²) x, from E[z | x] = signal l / (signal² l + noise²) x; and -noise mean is added.
         """
