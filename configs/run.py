@@ -24,7 +24,7 @@ from guidance.climatology import (
 )
 from guidance.guide import SteeringGuide
 from guidance.settings import GuidanceSettings
-from latent_diffusion.gaussian import LatentGaussian
+from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
@@ -187,7 +187,7 @@ class Run:
 
         Their Gaussian has no patterns; the closed form costs little compared with the networks.
         """
-        gaussian = LatentGaussian(codec.latent_shape)
+        gaussian = MemberGaussians(codec.latent_shape)
         return StatePipeline(
             unet, gaussian, self.scheduler(), codec, steps=self.settings.sampling.steps
         )

@@ -14,7 +14,7 @@ from diffusers import SchedulerMixin, UNet2DModel
 from torch import Tensor, nn
 
 from data.errors import UserError
-from latent_diffusion.gaussian import Amplitude, LatentGaussian
+from latent_diffusion.gaussian import Amplitude, MemberGaussians
 
 
 class NoiseLevel(NamedTuple):
@@ -70,7 +70,7 @@ class Denoiser(nn.Module):
 
     static_maps: Tensor
 
-    def __init__(self, unet: UNet2DModel, gaussian: LatentGaussian, static_maps: Tensor) -> None:
+    def __init__(self, unet: UNet2DModel, gaussian: MemberGaussians, static_maps: Tensor) -> None:
         super().__init__()
         self.unet, self.gaussian = unet, gaussian
         self.register_buffer("static_maps", static_maps, persistent=False)

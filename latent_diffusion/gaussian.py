@@ -1,19 +1,24 @@
-"""The Gaussian part of the denoiser: what mean and covariance of the latents say about v.
+"""The closed form of the denoiser: what means and covariance of the latents say about v.
 
 Anomalies that span the ocean are a few directions among very many latent values. A network of
 convolutions recovers their amplitude from noise only slowly, and its samples lose their variance
 and gain noise in directions in which no state varies. For a normal distribution the ideal denoiser
 is known (the Wiener filter), and at high noise every distribution is nearly normal (Wang & Vastola
 2024, Transactions on Machine Learning Research, "The unreasonable effectiveness of Gaussian score
-approximation for diffusion models"). The network therefore learns only the difference from it.
+approximation for diffusion models"). The members of an ensemble have different means, so that one
+normal distribution would blur them: here each member has its own, with a common covariance. The
+network learns only the difference from this.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from numpy.typing import NDArray
 from torch import Tensor
 
 from data.archive.splits import spread_out
@@ -23,72 +28,111 @@ MOST_STATES = 512  # for the covariance; limits the memory of data-space models
 SMALLEST_VARIANCE = 1e-4  # of a standardised latent; smaller ones are noise of the encoding
 
 Amplitude = Tensor | float
+Factor = Callable[[Tensor], Tensor]  # of variances
 
 
-class LatentGaussian(ModelMixin, ConfigMixin):
-    """A normal distribution of standardised latents `c h w`.
+class MemberGaussians(ModelMixin, ConfigMixin):
+    """A mixture of normal distributions of standardised latents `c h w`, one for each member.
 
-    Its variance is `variances` `k` along orthonormal `patterns` `k c h w`, the principal components
-    of the latents, and `remainder` in every other direction. Without patterns it is the standard
-    normal distribution, whose v is 0.
+    Member m has the weight `weights` `m` and the mean `means` `m c h w`. The common covariance has
+    the variance `variances` `k` along orthonormal `patterns` `k c h w`, the principal components of
+    the anomalies from the members' means, and `remainder` in every other direction. By default it
+    is the standard normal distribution, whose v is 0.
 
-    latent_shape: c, h, w; rank: k
+    latent_shape: c, h, w; members: m; rank: k
     """
 
-    mean: Tensor
+    weights: Tensor
+    means: Tensor
     patterns: Tensor
     variances: Tensor
     remainder: Tensor
 
     @register_to_config
-    def __init__(self, latent_shape: tuple[int, int, int], rank: int = 0) -> None:
+    def __init__(self, latent_shape: tuple[int, int, int], members: int = 1, rank: int = 0) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(*latent_shape))
+        self.register_buffer("weights", torch.full((members,), 1 / members))
+        self.register_buffer("means", torch.zeros(members, *latent_shape))
         self.register_buffer("patterns", torch.zeros(rank, *latent_shape))
         self.register_buffer("variances", torch.ones(rank))
         self.register_buffer("remainder", torch.ones(()))
 
     @classmethod
-    def of(cls, samples: Samples, *, patterns: int) -> LatentGaussian:
+    def of(cls, samples: Samples, member: NDArray[np.integer], *, patterns: int) -> MemberGaussians:
         """The distribution of at most 512 of the `samples`, each `2 c h w`: mean and std.
 
+        member: ensemble member of each sample
         patterns: largest number of principal components; 0: the standard normal distribution
         """
-        moments = torch.stack([samples[i][0] for i in _spread(len(samples))])
+        some = spread_out(np.arange(len(samples)), MOST_STATES)
+        moments = torch.stack([samples[int(i)][0] for i in some])
         shape = tuple(moments.shape[2:])
         if not patterns or len(moments) < 2:
             return cls(shape)
-        means, stds = moments.unbind(dim=1)
-        mean = means.double().mean(dim=0)
-        components, variances = principal_components((means - mean).flatten(1), most=patterns)
+        latents, stds = moments.unbind(dim=1)
+        group = torch.from_numpy(np.unique(member[some], return_inverse=True)[1])
+        counts = group.bincount()
+        means = _group_means(latents.double(), group)
+        anomalies = (latents - means[group]).flatten(1)
+        components, variances = principal_components(
+            anomalies, most=patterns, freedom=max(len(latents) - len(counts), 1)
+        )
         posterior = float(stds.double().square().mean())
-        gaussian = cls(shape, len(variances))
-        gaussian.mean.copy_(mean)
-        gaussian.patterns.copy_(components.view(-1, *shape))
-        gaussian.variances.copy_(variances + posterior)
-        rest = _remaining_variance(means - mean, variances)
-        gaussian.remainder.fill_(max(rest + posterior, SMALLEST_VARIANCE))
-        return gaussian
+        rest = _remaining_variance(anomalies, variances, freedom=len(latents) - len(counts))
+        mixture = cls(shape, len(counts), len(variances))
+        mixture.weights.copy_(counts / counts.sum())
+        mixture.means.copy_(means)
+        mixture.patterns.copy_(components.view(-1, *shape))
+        mixture.variances.copy_(variances + posterior)
+        mixture.remainder.fill_(max(rest + posterior, SMALLEST_VARIANCE))
+        return mixture
 
     def velocity(self, scaled: Tensor, *, signal: Amplitude, noise: Amplitude) -> Tensor:
         """The ideal v `b c h w` for `scaled` = signal z + noise n with z of this distribution.
 
         signal, noise: amplitudes, their squares sum to 1; numbers or `b 1 1 1`. In a direction of
         variance l, with x = scaled - signal mean, E[v | x] = signal noise (1 - l) / (signal² l +
-        noise²) x, from E[z | x] = signal l / (signal² l + noise²) x; and -noise mean is added.
+        noise²) x - noise mean, from E[z | x] = mean + signal l / (signal² l + noise²) x. The mean
+        is that of the members, weighted with their probability given `scaled`.
         """
         with torch.autocast(scaled.device.type, enabled=False):
-            return self._velocity(scaled.float(), *self._columns(scaled, signal, noise))
+            signal, noise = self._columns(scaled, signal, noise)
+            flat = scaled.float().flatten(1)
+            mean = self._probable_mean(flat, signal, noise)
 
-    def _velocity(self, scaled: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-        mean, patterns = self.mean.flatten(), self.patterns.flatten(1)
-        anomaly = scaled.flatten(1) - signal * mean
-        along, across = (
-            signal * noise * (1 - variance) / (signal**2 * variance + noise**2)
-            for variance in (self.variances, self.remainder)
-        )
-        v = ((anomaly @ patterns.T) * (along - across)) @ patterns + across * anomaly
-        return (v - noise * mean).view_as(scaled)
+            def gain(variance: Tensor) -> Tensor:
+                return signal * noise * (1 - variance) / (signal**2 * variance + noise**2)
+
+            v = self._spectrally(flat - signal * mean, gain)
+            return (v - noise * mean).view_as(scaled)
+
+    def _probable_mean(self, flat: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+        """The members' mean `b d`, weighted with their probability given `flat` `b d`.
+
+        Bayes' rule; relative to the mean over all members, so that large terms cancel exactly.
+        """
+        means = self.means.flatten(1)
+        centre = self.weights @ means
+        if len(means) == 1:
+            return centre.expand_as(flat)
+        offsets = means - centre
+
+        def precision(variance: Tensor) -> Tensor:
+            return 1 / (signal**2 * variance + noise**2)
+
+        evidence = signal * self._spectrally(flat - signal * centre, precision) @ offsets.T
+        along = (offsets @ self.patterns.flatten(1).T).square()
+        across = offsets.square().sum(dim=1) - along.sum(dim=1)
+        distance = precision(self.variances) @ along.T + precision(self.remainder) * across
+        probability = (self.weights.log() + evidence - 0.5 * signal**2 * distance).softmax(dim=1)
+        return probability @ means
+
+    def _spectrally(self, anomaly: Tensor, factor: Factor) -> Tensor:
+        """Anomalies `b d`, multiplied by a function of the variance in every direction."""
+        patterns = self.patterns.flatten(1)
+        across = factor(self.remainder)
+        along = factor(self.variances) - across
+        return ((anomaly @ patterns.T) * along) @ patterns + across * anomaly
 
     def _columns(self, scaled: Tensor, *amplitudes: Amplitude) -> list[Tensor]:
         """Amplitudes as float32 columns `b 1`, or `1 1`."""
@@ -98,25 +142,27 @@ class LatentGaussian(ModelMixin, ConfigMixin):
         ]
 
 
-def principal_components(anomalies: Tensor, *, most: int) -> tuple[Tensor, Tensor]:
+def principal_components(anomalies: Tensor, *, most: int, freedom: int) -> tuple[Tensor, Tensor]:
     """Orthonormal principal components `k d` of anomalies `n d`, and the variance `k` along each.
 
-    At most `most` and n - 1, in the order of variance; from the n x n matrix of inner products,
-    because states have many more values than there are states.
+    At most `most` and `freedom`, the degrees of freedom of the anomalies, in the order of variance;
+    from the n x n matrix of inner products, because states have many more values than there are
+    states.
     """
     values, vectors = torch.linalg.eigh((anomalies @ anomalies.T).double())
-    kept = min(most, len(anomalies) - 1, int((values > 1e-9 * values[-1]).sum()))
+    kept = min(most, freedom, int((values > 1e-9 * values[-1]).sum()))
     values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
     components = (vectors / values.sqrt()).T.to(anomalies) @ anomalies
-    return components, values / (len(anomalies) - 1)
+    return components, values / freedom
 
 
-def _remaining_variance(anomalies: Tensor, variances: Tensor) -> float:
-    """Mean variance of anomalies `n c h w` in the directions beyond those of `variances` `k`."""
-    directions = anomalies[0].numel() - len(variances)
-    total = float(anomalies.double().square().sum()) / (len(anomalies) - 1)
+def _group_means(latents: Tensor, group: Tensor) -> Tensor:
+    """Mean `g c h w` of the latents `n c h w` of each group."""
+    return torch.stack([latents[group == one].mean(dim=0) for one in group.unique()])
+
+
+def _remaining_variance(anomalies: Tensor, variances: Tensor, *, freedom: int) -> float:
+    """Mean variance of anomalies `n d` in the directions beyond those of `variances` `k`."""
+    directions = anomalies.shape[1] - len(variances)
+    total = float(anomalies.double().square().sum()) / max(freedom, 1)
     return max(total - float(variances.sum()), 0.0) / max(directions, 1)
-
-
-def _spread(count: int) -> list[int]:
-    return spread_out(np.arange(count), MOST_STATES).tolist()

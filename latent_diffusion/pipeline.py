@@ -21,7 +21,7 @@ from guidance.seawater import equation_of_state
 from guidance.steps import Step
 from guidance.terms import Ocean, Scales
 from latent_diffusion.denoiser import Denoiser, clean_estimate, noise_level, velocity
-from latent_diffusion.gaussian import LatentGaussian
+from latent_diffusion.gaussian import MemberGaussians
 
 
 @dataclass
@@ -36,7 +36,7 @@ class StatePipeline(DiffusionPipeline):
     """Samples ocean states. Load it with `StatePipeline.from_pretrained(folder)`.
 
     unet: adds to the v of standardised latents that `gaussian` predicts
-    gaussian: the normal distribution of the training latents
+    gaussian: normal distributions of the training latents
     scheduler: any diffusers scheduler with a variance-preserving schedule
     codec: decodes latents to states in physical units
     steps: default number of steps; for a distilled network, the number it was trained for
@@ -45,7 +45,7 @@ class StatePipeline(DiffusionPipeline):
     def __init__(
         self,
         unet: UNet2DModel,
-        gaussian: LatentGaussian,
+        gaussian: MemberGaussians,
         scheduler: SchedulerMixin,
         codec: Codec,
         steps: int = 25,

@@ -14,7 +14,7 @@ from autoencoder.periodic import make_periodic
 from data.archive.reader import StateArchive
 from data.batches import Samples
 from latent_diffusion.denoiser import Denoiser, build_unet
-from latent_diffusion.gaussian import LatentGaussian
+from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline
@@ -46,7 +46,9 @@ def train_denoiser(
     accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
     with accelerator.main_process_first():
         datasets = latent_datasets(codec, archive, path=stage.directory / "latents.safetensors")
-    gaussian = LatentGaussian.of(datasets["train"], patterns=settings.patterns)
+    gaussian = MemberGaussians.of(
+        datasets["train"], archive.member[archive.indices("train")], patterns=settings.patterns
+    )
     unet = build_network(settings, codec)
     trainer = build_trainer(
         settings,
@@ -70,7 +72,7 @@ def train_denoiser(
 
 def untrained_denoiser(settings: DiffusionSettings, codec: Codec) -> Denoiser:
     """An untrained network with a Gaussian without patterns, for measurements of cost."""
-    gaussian = LatentGaussian(codec.latent_shape)
+    gaussian = MemberGaussians(codec.latent_shape)
     return Denoiser(build_network(settings, codec), gaussian, codec.static_maps)
 
 

@@ -14,7 +14,7 @@ from latent_diffusion.denoiser import (
     velocity,
     velocity_target,
 )
-from latent_diffusion.gaussian import LatentGaussian
+from latent_diffusion.gaussian import MemberGaussians
 
 LEVELS = [NoiseLevel(signal, (1 - signal**2) ** 0.5) for signal in (0.05, 0.6, 0.999)]
 
@@ -47,8 +47,8 @@ def test_the_network_is_given_the_static_maps():
 def test_an_untrained_network_adds_nothing_to_the_gaussian():
     unet = build_unet((3, 8, 8), static_maps=0, channels=(8,), blocks=1, attention=False, dropout=0)
     assert (_predict(unet, torch.randn(2, 3, 8, 8), torch.zeros(0, 8, 8)) == 0).all()
-    gaussian = LatentGaussian((3, 8, 8))
-    gaussian.mean.fill_(2.0)
+    gaussian = MemberGaussians((3, 8, 8))
+    gaussian.means.fill_(2.0)
     v = _predict(unet, torch.randn(2, 3, 8, 8), torch.zeros(0, 8, 8), gaussian)
     torch.testing.assert_close(v, torch.full_like(v, -0.8 * 2.0))
 
@@ -58,9 +58,9 @@ def _predict(
     unet: UNet2DModel,
     scaled: torch.Tensor,
     maps: torch.Tensor,
-    gaussian: LatentGaussian | None = None,
+    gaussian: MemberGaussians | None = None,
 ) -> torch.Tensor:
-    denoiser = Denoiser(unet, gaussian or LatentGaussian((3, 8, 8)), maps).eval()
+    denoiser = Denoiser(unet, gaussian or MemberGaussians((3, 8, 8)), maps).eval()
     return denoiser(scaled, torch.tensor(10), signal=0.6, noise=0.8)
 
 

@@ -18,7 +18,7 @@ from data.errors import UserError
 from latent_diffusion.chains import Chains, draw_chains, levels_of
 from latent_diffusion.denoiser import Denoiser, NoiseLevel
 from latent_diffusion.distil import student_of
-from latent_diffusion.gaussian import LatentGaussian
+from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.objective import DistillationObjective
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import member_generator
@@ -74,7 +74,7 @@ def test_the_error_vanishes_where_one_step_leads_to_the_chains_end():
         chain.append(there.signal * clean + there.noise * noise)
     batch = torch.stack(chain, dim=1)
     objective = DistillationObjective(
-        Denoiser(Constant(v), LatentGaussian((1, 4, 4)), torch.zeros(1, 4, 4)),
+        Denoiser(Constant(v), MemberGaussians((1, 4, 4)), torch.zeros(1, 4, 4)),
         timesteps=torch.tensor([900, 400]),
         levels=levels,
         weight=torch.ones(1, 4, 4),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from data.batches import Samples
-from latent_diffusion.gaussian import LatentGaussian, principal_components
+from latent_diffusion.gaussian import MemberGaussians, principal_components
 
 SHAPE = (2, 3, 4)
 AMPLITUDES = {"signal": 0.6, "noise": 0.8}
@@ -32,7 +33,12 @@ def latents(count: int, *, seed: int = 0) -> torch.Tensor:
     return 1.0 + noise + 2.0 * torch.randn(count, 1, 1, 1, generator=generator)
 
 
-def covariance(gaussian: LatentGaussian) -> torch.Tensor:
+def fitted(means: torch.Tensor, *, patterns: int = 100, std: float = 0.0) -> MemberGaussians:
+    """The distribution of latents of a single member."""
+    return MemberGaussians.of(Latents(means, std), np.zeros(len(means), int), patterns=patterns)
+
+
+def covariance(gaussian: MemberGaussians) -> torch.Tensor:
     patterns = gaussian.patterns.flatten(1)
     along = patterns.T * (gaussian.variances - gaussian.remainder) @ patterns
     return along + gaussian.remainder * torch.eye(patterns.shape[1])
@@ -40,20 +46,57 @@ def covariance(gaussian: LatentGaussian) -> torch.Tensor:
 
 def test_it_is_the_ideal_denoiser_of_normal_latents():
     """E[v | x] by the formula of conditional means (e.g. Bishop 2006, equation 2.81)."""
-    gaussian = LatentGaussian.of(Latents(latents(8)), patterns=8)
+    gaussian = fitted(latents(8))
     scaled = torch.randn(3, *SHAPE)
     signal, noise = AMPLITUDES.values()
-    total = signal**2 * covariance(gaussian) + noise**2 * torch.eye(gaussian.mean.numel())
-    anomaly = scaled.flatten(1) - signal * gaussian.mean.flatten()
+    total = signal**2 * covariance(gaussian) + noise**2 * torch.eye(gaussian.means.numel())
+    anomaly = scaled.flatten(1) - signal * gaussian.means.flatten()
     gain = torch.linalg.solve(total, covariance(gaussian)).T * signal
-    clean = gaussian.mean.flatten() + anomaly @ gain.T
+    clean = gaussian.means.flatten() + anomaly @ gain.T
     v = (signal * scaled.flatten(1) - clean) / noise
     ours = gaussian.velocity(scaled, **AMPLITUDES)
     torch.testing.assert_close(ours.flatten(1), v, atol=1e-4, rtol=1e-4)
 
 
+def test_members_are_mixed_by_their_probability():
+    """Of the noisy latent under each member (Bayes), against the densities themselves."""
+    means = latents(12) + 3.0 * torch.arange(3.0).repeat_interleave(4)[:, None, None, None]
+    member = np.repeat([7, 2, 5], 4)
+    mixture = MemberGaussians.of(Latents(means, std=0.3), member, patterns=100)
+    assert len(mixture.means) == 3
+    signal, noise = AMPLITUDES.values()
+    scaled = signal * means[[0, 5, 11]] + noise * torch.randn(3, *SHAPE)
+    total = signal**2 * covariance(mixture) + noise**2 * torch.eye(scaled[0].numel())
+    flat = scaled.flatten(1)
+    density = torch.stack(
+        [
+            torch.distributions.MultivariateNormal(signal * mean.flatten(), total).log_prob(flat)
+            for mean in mixture.means
+        ],
+        dim=1,
+    )
+    each = [_alone(mixture, mean).velocity(scaled, **AMPLITUDES) for mean in mixture.means]
+    expected = torch.einsum("bm,mbchw->bchw", density.softmax(dim=1), torch.stack(each))
+    ours = mixture.velocity(scaled, **AMPLITUDES)
+    torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-3)
+
+
+def _alone(mixture: MemberGaussians, mean: torch.Tensor) -> MemberGaussians:
+    """The distribution of one member of a mixture."""
+    one = MemberGaussians(SHAPE, 1, len(mixture.variances))
+    one.load_state_dict(mixture.state_dict() | {"means": mean[None], "weights": torch.ones(1)})
+    return one
+
+
+def test_the_covariance_is_that_about_the_members_means():
+    means = latents(8) + 50.0 * torch.arange(2.0).repeat_interleave(4)[:, None, None, None]
+    mixture = MemberGaussians.of(Latents(means), np.repeat([0, 1], 4), patterns=100)
+    assert len(mixture.variances) == 6
+    assert float(mixture.variances.sum()) < 1000  # not that of the 50 between them
+
+
 def test_amplitudes_can_differ_between_samples():
-    gaussian = LatentGaussian.of(Latents(latents(8)), patterns=8)
+    gaussian = fitted(latents(8))
     scaled, signal = torch.randn(2, *SHAPE), torch.tensor([0.1, 0.99])
     noise = (1 - signal**2).sqrt()
     both = gaussian.velocity(scaled, signal=signal[:, None, None, None], noise=noise)
@@ -64,7 +107,7 @@ def test_amplitudes_can_differ_between_samples():
 
 def test_with_all_patterns_its_covariance_is_that_of_the_latents():
     means = latents(8)
-    gaussian = LatentGaussian.of(Latents(means, std=0.5), patterns=100)
+    gaussian = fitted(means, std=0.5)
     assert len(gaussian.variances) == 7  # the mean takes one direction of eight
     expected = torch.cov(means.flatten(1).T) + 0.25 * torch.eye(means[0].numel())
     torch.testing.assert_close(covariance(gaussian), expected, atol=1e-5, rtol=1e-4)
@@ -72,30 +115,30 @@ def test_with_all_patterns_its_covariance_is_that_of_the_latents():
 
 def test_what_the_patterns_leave_out_is_spread_over_the_other_directions():
     means = latents(200)
-    gaussian = LatentGaussian.of(Latents(means), patterns=1)
+    gaussian = fitted(means, patterns=1)
     total = torch.cov(means.flatten(1).T).trace()
     assert float(covariance(gaussian).trace()) == pytest.approx(float(total), rel=1e-4)
     assert float(gaussian.remainder) == pytest.approx(0.09, rel=0.1)
 
 
 def test_without_patterns_it_says_nothing():
-    gaussian = LatentGaussian.of(Latents(latents(8)), patterns=0)
+    gaussian = fitted(latents(8), patterns=0)
     assert (gaussian.velocity(torch.randn(2, *SHAPE), **AMPLITUDES) == 0).all()
 
 
 def test_principal_components_are_those_of_a_singular_value_decomposition():
     anomalies = torch.randn(6, 20, dtype=torch.float64)
     anomalies -= anomalies.mean(dim=0)
-    components, variances = principal_components(anomalies, most=3)
+    components, variances = principal_components(anomalies, most=3, freedom=5)
     _, values, vectors = torch.linalg.svd(anomalies, full_matrices=False)
     torch.testing.assert_close(variances, values[:3] ** 2 / 5)
     torch.testing.assert_close((components @ vectors[:3].T).abs(), torch.eye(3).double())
 
 
 def test_it_survives_a_round_trip_through_a_folder(tmp_path):
-    gaussian = LatentGaussian.of(Latents(latents(8)), patterns=3)
+    gaussian = fitted(latents(8), patterns=3)
     gaussian.save_pretrained(tmp_path)
-    loaded = LatentGaussian.from_pretrained(tmp_path)
+    loaded = MemberGaussians.from_pretrained(tmp_path)
     scaled = torch.randn(2, *SHAPE)
     ours, theirs = (each.velocity(scaled, **AMPLITUDES) for each in (gaussian, loaded))
     assert torch.equal(ours, theirs)

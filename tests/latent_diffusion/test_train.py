@@ -13,7 +13,7 @@ from autoencoder.codec import IdentityCodec
 from configs.stages import train_codec, train_denoiser
 from data.errors import UserError
 from latent_diffusion.denoiser import Denoiser, build_unet
-from latent_diffusion.gaussian import LatentGaussian
+from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.sample import member_generator
 from training.loop import Trainer
@@ -143,7 +143,7 @@ def test_only_weighted_latents_count_in_the_loss():
 
     def loss(mean: torch.Tensor) -> torch.Tensor:
         objective = DenoisingObjective(
-            Denoiser(_Zero(), LatentGaussian((2, 4, 4)), torch.zeros(0, 4, 4)),
+            Denoiser(_Zero(), MemberGaussians((2, 4, 4)), torch.zeros(0, 4, 4)),
             schedule=schedule,
             weight=weight,
         )
