@@ -94,7 +94,7 @@ def test_the_networks_of_its_grid(name, build):
     unet = untrained_denoiser(experiment.diffusion, codec).unet
     channels, rows, columns = codec.latent_shape
     assert unet.config.sample_size == (rows, columns)
-    assert unet.config.in_channels == channels + len(codec.static_maps)
+    assert unet.config.in_channels == 2 * channels + len(codec.static_maps)
     assert rows * 4 >= SHAPES[name][0] and columns * 4 >= SHAPES[name][1]
     assert 30 < codec.compression < 40
 

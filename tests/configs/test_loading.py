@@ -66,7 +66,7 @@ def test_the_teacher_of_few_steps_is_sampled_as_the_distillation_does():
     teacher = load_experiment(CONFIGS / "few_steps" / "quickstart_teacher.yaml")
     assert teacher.sampling.steps == student.distillation.teacher_steps
     assert teacher.run_directory == student.distillation.teacher
-    for option in ("use_karras_sigmas", "timestep_spacing"):
+    for option in ("use_lu_lambdas", "timestep_spacing"):
         options = (each.sampling.scheduler_options[option] for each in (student, teacher))
         assert len(set(options)) == 1
 

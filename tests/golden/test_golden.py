@@ -56,7 +56,7 @@ SETTINGS: dict[str, Any] = {
         "batch_size": 2,
         "steps": 6,
         "scheduler": "DPMSolverMultistepScheduler",
-        "scheduler_options": {"use_karras_sigmas": True},
+        "scheduler_options": {"use_lu_lambdas": True},
     },
     "guidance": {"start": 0.5, "adjust": True},
 }

@@ -32,6 +32,7 @@ SCHEDULERS = [
     ("DPMSolverMultistepScheduler", {"lambda_min_clipped": -5.1}, 1e-5),
     ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, 1e-5),
     ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}, 1e-5),
+    ("DPMSolverMultistepScheduler", {"use_lu_lambdas": True}, 1e-5),
     ("DPMSolverSinglestepScheduler", {}, 1e-5),
     ("UniPCMultistepScheduler", {}, 1e-5),
     ("EulerDiscreteScheduler", {}, 1e-5),
@@ -199,7 +200,7 @@ def test_the_hinge_acts_in_the_last_step_alone(tiny_run, trained, timesteps):
     """For any number of noise levels in training."""
     run = tiny_run(
         *("--diffusion.train_timesteps", str(timesteps), "--sampling.steps", "30"),
-        *("--sampling.scheduler_options", "{use_karras_sigmas: true}"),
+        *("--sampling.scheduler_options", "{use_lu_lambdas: true}"),
     )
     saved = trained.pipeline()
     pipeline = run.pipeline_around(saved.unet, saved.codec)
