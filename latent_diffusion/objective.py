@@ -94,15 +94,14 @@ class DistillationObjective(nn.Module):
         step = drawn.to(batch.device)
         chain = torch.arange(len(batch), device=batch.device)
         before, after = batch[chain, step], batch[chain, step + 1]
-        predicted = self.denoiser(
-            before, self._timesteps[step], signal=self._signal[step], noise=self._noise[step]
-        )
-        error = (predicted - self._target(before, after, step)).square()
+        column = step[:, None, None, None]
+        signal, noise = self._signal[column], self._noise[column]
+        predicted = self.denoiser(before, self._timesteps[step], signal=signal, noise=noise)
+        error = (predicted - self._target(before, after, column)).square()
         return {"loss": _weighted_mean(error, self._weight)}
 
     def _target(self, before: Tensor, after: Tensor, step: Tensor) -> Tensor:
-        """The v that leads from `before` to `after` in one step."""
-        step = step[:, None, None, None]
+        """The v that leads from `before` to `after` `b c h w` in one step, `step` `b 1 1 1`."""
         signal, noise = self._signal[step], self._noise[step]
         next_signal, next_noise = self._signal[step + 1], self._noise[step + 1]
         kept = next_noise / noise

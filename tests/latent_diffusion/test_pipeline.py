@@ -19,6 +19,7 @@ from guidance.guide import EstimateGuide, Guide
 from guidance.profiles import MeanProfileSettings
 from guidance.settings import GuidanceSettings
 from latent_diffusion.denoiser import build_unet
+from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import member_generator
 from latent_diffusion.schedulers import build_schedule, build_scheduler
@@ -96,6 +97,7 @@ def make_pipeline(trained, clean):
         schedule = build_schedule(trained.settings.diffusion.train_timesteps)
         if oracle:
             pipeline.unet = Oracle()
+            pipeline.gaussian = MemberGaussians(pipeline.codec.latent_shape)
             pipeline.unet.know(clean, schedule.alphas_cumprod)
         pipeline.scheduler = build_scheduler(name, options, schedule=schedule)
         return pipeline
