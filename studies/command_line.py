@@ -53,6 +53,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     """Add `halocline study KIND ...`; `make_archive` creates a missing archive of an experiment."""
     kinds = _group(commands, "study", "KIND", "reproduce the results in the documentation")
     _add_autoencoder(kinds, make_archive)
+    _add_chain(kinds)
     _add_guidance(kinds)
     _add_spinup(_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
     _add_cost(_group(kinds, "cost", "STUDY", "measure time, operations and memory"))
@@ -130,6 +131,14 @@ def _add_autoencoder(kinds: Commands, make_archive: Command) -> None:
         config="YAML of the study",
     )
     _add_selection(add, of="VARIANT")
+
+
+def _add_chain(kinds: Commands) -> None:
+    text = "variance of samples by number of steps, and errors of the denoiser"
+    add = _of_config(kinds, "chain", lazily("studies.chain:run"), text, load=LOAD_RUN)
+    add("--members", type=int, help="number of samples (default: 256)")
+    add("--steps", type=int, nargs="+", help="numbers of steps (default: 30 60 120)")
+    _add_output(add)
 
 
 def _add_guidance(kinds: Commands) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from data.errors import UserError, user_errors_in_one_sentence
 from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table
+from studies.chain import TABLES as CHAIN
 from studies.cost.tables import TABLES as COST
 from studies.guidance.tables import TABLES as GUIDANCE
 from studies.markdown import Table, only
@@ -32,7 +33,14 @@ MARKED = re.compile(
 )
 
 
-TABLES: Mapping[str, Table] = {"run": run_table, **AUTOENCODER, **COST, **GUIDANCE, **SPINUP}
+TABLES: Mapping[str, Table] = {
+    "run": run_table,
+    **AUTOENCODER,
+    **CHAIN,
+    **COST,
+    **GUIDANCE,
+    **SPINUP,
+}
 
 
 def main() -> None:
