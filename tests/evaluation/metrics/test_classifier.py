@@ -13,7 +13,13 @@ from torch import Tensor
 from data.archive.reader import StateArchive
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from evaluation.metrics.classifier import COLUMNS, roc_area, two_sample_auc, two_sample_metrics
+from evaluation.metrics.classifier import (
+    COLUMNS,
+    roc_area,
+    two_sample_auc,
+    two_sample_metrics,
+    wettest_window,
+)
 
 BASIN = Path(__file__).resolve().parents[3] / "data" / "archives" / "basin.zarr.zip"
 CHANNELS, ROWS, COLUMNS_X = 4, 20, 12
@@ -42,6 +48,13 @@ def test_sets_of_the_same_distribution_are_not_told_apart():
         for seed in range(4)
     ]
     assert np.mean(areas) == pytest.approx(0.5, abs=0.08)
+
+
+def test_large_grids_are_seen_through_the_window_with_most_ocean():
+    wet = torch.zeros(30, 40, dtype=torch.bool)
+    wet[18:26, 5:13] = True
+    assert wettest_window(wet, size=8) == (slice(18, 26), slice(5, 13))
+    assert wettest_window(wet, size=100) == (slice(0, 30), slice(0, 40))
 
 
 def test_a_set_is_not_told_apart_from_itself():
