@@ -127,7 +127,7 @@ def draw_figures(run: Run, rows: dict[str, State], context: EvaluationContext) -
     directory = run.directory / "figures"
     shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
     paths = save_figures(shown, context.grid, context.eos, directory)
-    lines = {name: rows[name] for name in LINES if name in rows}
+    lines = {ROW_NAMES[name]: rows[name] for name in LINES if name in rows}
     paths.append(save_figure(spectra(lines, context.grid), directory / "spectra.png"))
     figure = variance_by_level(_variance_profiles(lines, context), context.grid)
     paths.append(save_figure(figure, directory / "variance_by_level.png"))

@@ -29,6 +29,7 @@ def variance_by_level(
         ax.set_xlabel(f"variance of {title} / training")
         stretch_depth(ax, grid)
     axes[0, 0].set_ylabel("depth [m]")
-    axes[0, 1].legend()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     figure.suptitle("Variance by level (grey: within 5 % of the training states)")
     return figure
