@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
+import torch
 from diffusers import SchedulerMixin, UNet2DModel
 
 from autoencoder.codec import Codec
@@ -187,7 +188,8 @@ class Run:
 
         Their Gaussian has no patterns; the closed form costs little compared with the networks.
         """
-        gaussian = MemberGaussians(codec.latent_shape)
+        with torch.device(codec.device):
+            gaussian = MemberGaussians(codec.latent_shape)
         return StatePipeline(
             unet, gaussian, self.scheduler(), codec, steps=self.settings.sampling.steps
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from tqdm import tqdm
 
@@ -26,12 +27,22 @@ from evaluation.metrics.variance import variance_profiles
 from evaluation.provenance import provenance
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report
-from evaluation.rows import evaluation_context, gather_rows, halves, held_out
-from evaluation.yardsticks import BASELINE, FLOOR, PRODUCT, ROW_NAMES, excess, findings
+from evaluation.rows import evaluation_context, floor, gather_rows, halves, held_out, subset
+from evaluation.yardsticks import (
+    BASELINE,
+    FLOOR,
+    NOT_OF_THE_FLOOR,
+    PRODUCT,
+    ROW_NAMES,
+    excess,
+    findings,
+    verdicts,
+)
 from training.log import write_json
 
 SHOWN = {TRUTH: "truth", PRODUCT: "generated"}
 LINES = (TRUTH, FLOOR, BASELINE, "autoencoded", PRODUCT)  # rows in figures of lines
+FEWEST_OF_A_HALF = 2
 FIRST_FIGURES = ("meridional_sections", "mixed_layer_depth", "mixed_layer_distribution")
 
 
@@ -54,6 +65,7 @@ def evaluate(
         "kind": "run",
         "rows": row_metrics,
         "excess": excess(row_metrics),
+        "verdicts": verdicts(row_metrics),
         "variance_profiles": _variance_profiles(rows, context),
         "autoencoder": judge_codec(run, rows, context),
         "integration": integration,
@@ -86,21 +98,43 @@ def evaluate_rows(
     truth = rows[TRUTH]
     bar = tqdm(rows.items(), desc="evaluating", unit="row")
     metrics = {
-        name: evaluate_row(state, truth, context) | two_sample_tests(state, truth, context)
+        name: evaluate_row(state, truth, context)
+        | two_sample_metrics(state, truth, context.grid)
+        | _told_from_training(state, context, is_floor=name == FLOOR)
         for name, state in bar
     }
+    if FLOOR in metrics:
+        metrics[FLOOR] |= dict.fromkeys(NOT_OF_THE_FLOOR, float("nan"))
+    return {TRUTH: metrics.pop(TRUTH), **_between_halves(run, truth, context), **metrics}
+
+
+def _between_halves(
+    run: Run, truth: State, context: EvaluationContext
+) -> dict[str, dict[str, float]]:
+    """The row of one half of the truth against the other; none if a half has a single state."""
     earlier, later = halves(truth, Labels.of(run.archive, held_out(run)))
-    between = evaluate_row(later, earlier, context) | two_sample_tests(later, earlier, context)
-    return {TRUTH: metrics.pop(TRUTH), "truth_halves": between, **metrics}
+    if min(len(earlier), len(later)) < FEWEST_OF_A_HALF:
+        return {}
+    metrics = evaluate_row(later, earlier, context)
+    metrics |= two_sample_metrics(later, earlier, context.grid)
+    return {"truth_halves": metrics | _told_from_training(later, context, is_floor=False)}
 
 
-def two_sample_tests(state: State, truth: State, context: EvaluationContext) -> dict[str, float]:
-    """How well a small network tells states from held-out states, and from training states."""
-    results = two_sample_metrics(state, truth, context.grid, suffix="")
-    if context.training is not None:
-        training = context.training.states
-        results |= two_sample_metrics(state, training, context.grid, suffix="_training")
-    return results
+def _told_from_training(
+    state: State, context: EvaluationContext, *, is_floor: bool
+) -> dict[str, float]:
+    """How well a small network tells states from training states.
+
+    Those of the floor are told from the others: the network would recognise states that it has
+    learned.
+    """
+    if context.training is None:
+        return {}
+    training = context.training.states
+    if is_floor:
+        others = np.setdiff1d(np.arange(len(training)), floor(training, len(state)))
+        training = subset(training, others)
+    return two_sample_metrics(state, training, context.grid, suffix="_training")
 
 
 def judge_codec(run: Run, rows: dict[str, State], context: EvaluationContext) -> dict[str, object]:

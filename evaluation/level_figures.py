@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from data.grid import OceanGrid
 from evaluation.canvas import new_figure, row_colours, stretch_depth, styled
 
-TITLES = {"temperature": "temperature", "salinity": "salinity"}
+FIELDS = ("temperature", "salinity")
 
 
 @styled
@@ -21,12 +21,12 @@ def variance_by_level(
     profiles: `z` ratios of each row, by "temperature" and "salinity", as
         `evaluation.metrics.variance.variance_profiles` returns them
     """
-    figure, axes = new_figure(1, len(TITLES), panel=(3.6, 3.8))
-    for ax, (field, title) in zip(axes[0], TITLES.items(), strict=True):
+    figure, axes = new_figure(1, len(FIELDS), panel=(3.6, 3.8))
+    for ax, field in zip(axes[0], FIELDS, strict=True):
         ax.axvspan(0.95, 1.05, color="0.9", zorder=0)
         for name, colour in row_colours(profiles).items():
             ax.plot(profiles[name][field], grid.depth, color=colour, label=name, marker=".")
-        ax.set_xlabel(f"variance of {title} / training")
+        ax.set_xlabel(f"variance of {field} / training")
         stretch_depth(ax, grid)
     axes[0, 0].set_ylabel("depth [m]")
     handles, labels = axes[0, 0].get_legend_handles_labels()

@@ -53,19 +53,28 @@ def yardsticks(context: EvaluationContext, *, count: int) -> dict[str, State]:
     """The rows that generated states must be compared with, of `count` states each.
 
     Training states, spread out; their mean; and EOF-Gaussian states without and with exact
-    convective adjustment. Empty without training states.
+    convective adjustment, from two training states on. Empty without training states.
     """
     if context.training is None:
         return {}
     training = context.training.states
-    some = spread_out(np.arange(len(training)), count)
+    rows = {FLOOR: subset(training, floor(training, count)), "training_mean": mean_state(training)}
+    if len(training) < 2:
+        return rows
     gaussian = eof_gaussian(training, count)
-    return {
-        FLOOR: training.map(lambda field: field[torch.from_numpy(some)]),
-        "training_mean": mean_state(training),
-        "eof_gaussian": gaussian,
-        BASELINE: adjust(gaussian, eos=context.eos, grid=context.grid),
-    }
+    adjusted = adjust(gaussian, eos=context.eos, grid=context.grid)
+    return {**rows, "eof_gaussian": gaussian, BASELINE: adjusted}
+
+
+def floor(training: State, count: int) -> NDArray[np.int64]:
+    """The training states of the floor: at most `count`, spread out."""
+    return spread_out(np.arange(len(training)), count)
+
+
+def subset(states: State, indices: NDArray[np.int64]) -> State:
+    """The states at `indices`."""
+    chosen = torch.from_numpy(indices)
+    return states.map(lambda field: field[chosen])
 
 
 @torch.no_grad()
@@ -80,12 +89,11 @@ def halves(states: State, labels: Labels) -> tuple[State, State]:
     """The first and the second half in time of each member's states.
 
     Halves in time, not every other state: neighbours in time are alike, so the latter would
-    understate how much two parts of the truth differ.
+    understate how much two parts of the truth differ. A member of a single state is all later.
     """
     later = np.zeros(len(labels), dtype=bool)
     for one in np.unique(labels.member):
         record = np.flatnonzero(labels.member == one)
         order = record[np.argsort(labels.time[record], kind="stable")]
         later[order[len(order) // 2 :]] = True
-    earlier, rest = (torch.from_numpy(np.flatnonzero(part)) for part in (~later, later))
-    return states.map(lambda field: field[earlier]), states.map(lambda field: field[rest])
+    return subset(states, np.flatnonzero(~later)), subset(states, np.flatnonzero(later))

@@ -42,8 +42,11 @@ LEADING = (
     "novelty",
 )
 TELLING = LEADING[:5]
-AS_GOOD = 0.05  # of the target; of the floor where the target is 0 or a probability
+AS_GOOD = 0.05  # of the target; of the floor where the target is 0
 CHANCE = 0.5
+OF_CHANCE = 0.06  # by which the AUC of equal distributions differs from 0.5
+# Trivial for training states themselves, which are copies of training states.
+NOT_OF_THE_FLOOR = ("novelty", "copies_percent")
 
 Metrics = Mapping[str, float]
 Rows = Mapping[str, Metrics]
@@ -86,19 +89,40 @@ def deviation(rows: Rows, name: str, column: Column) -> float | None:
 def is_as_good(rows: Rows, column: Column, *, name: str, than: str) -> bool | None:
     """Whether row `name` is about as near to the target as another; None if unknown.
 
-    About is 5 %: within 5 % of the target, or no more than 5 % further from it than the other.
+    About is 5 %: within 5 % of the target (0.06 of a probability of 0.5), or no more than 5 %
+    further from it than the other.
     """
     ours, theirs = (deviation(rows, row, column) for row in (name, than))
     if ours is None or theirs is None:
         return None
-    margin = 0.0 if column.target in (0.0, CHANCE) else AS_GOOD
-    return ours <= max((1 + AS_GOOD) * theirs, margin)
+    return ours <= max((1 + AS_GOOD) * theirs, _margin(column))
+
+
+def _margin(column: Column) -> float:
+    """Deviation from the target that counts as none."""
+    if column.target == CHANCE:
+        return OF_CHANCE
+    return 0.0 if column.target == 0 else AS_GOOD
+
+
+def verdicts(rows: Rows, *, name: str = PRODUCT) -> dict[str, dict[str, bool | None]]:
+    """Whether a row is as good as floor and baseline, in each of the leading metrics."""
+    return {
+        key: {
+            "as_good_as_floor": is_as_good(rows, _column(key), name=name, than=FLOOR),
+            "as_good_as_baseline": is_as_good(rows, _column(key), name=name, than=BASELINE),
+        }
+        for key in LEADING
+    }
 
 
 def findings(rows: Rows, *, name: str = PRODUCT) -> list[str]:
     """One sentence for each of the five most telling rows: value, floor, baseline, and verdict."""
-    by_key = {column.key: column for column in COLUMNS}
-    return [text for key in TELLING if (text := _finding(rows, by_key[key], name))]
+    return [text for key in TELLING if (text := _finding(rows, _column(key), name))]
+
+
+def _column(key: str) -> Column:
+    return next(column for column in COLUMNS if column.key == key)
 
 
 def _finding(rows: Rows, column: Column, name: str) -> str | None:

@@ -12,7 +12,9 @@ network learns only the difference from this.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -24,7 +26,9 @@ from torch import Tensor
 from data.archive.splits import spread_out
 from data.batches import Samples
 
-MOST_STATES = 512  # for the covariance; limits the memory of data-space models
+MOST_STATES = 512  # for the covariance
+MOST_BYTES = 2 * 2**30  # of their latents, and so of the patterns; fewer states of a large ocean
+FEWEST_OF_A_MEMBER = 16  # fewer do not tell a member's mean from its states
 SMALLEST_VARIANCE = 1e-4  # of a standardised latent; smaller ones are noise of the encoding
 
 Amplitude = Tensor | float
@@ -59,26 +63,25 @@ class MemberGaussians(ModelMixin, ConfigMixin):
 
     @classmethod
     def of(cls, samples: Samples, member: NDArray[np.integer], *, patterns: int) -> MemberGaussians:
-        """The distribution of at most 512 of the `samples`, each `2 c h w`: mean and std.
+        """The distribution of some of the `samples`, each `2 c h w`: mean and std.
+
+        Of at most 512, and no more than fit into 2 GiB. Where half of the members have fewer than
+        16 of these, all have one mean.
 
         member: ensemble member of each sample
         patterns: largest number of principal components; 0: the standard normal distribution
         """
-        some = spread_out(np.arange(len(samples)), MOST_STATES)
-        moments = torch.stack([samples[int(i)][0] for i in some])
-        shape = tuple(moments.shape[2:])
-        if not patterns or len(moments) < 2:
+        shape = tuple(samples[0][0].shape[1:])
+        some = spread_out(np.arange(len(samples)), _most_states(math.prod(shape)))
+        if not patterns or len(some) < 2:
             return cls(shape)
-        latents, stds = moments.unbind(dim=1)
-        group = torch.from_numpy(np.unique(member[some], return_inverse=True)[1])
-        counts = group.bincount()
-        means = _group_means(latents.double(), group)
-        anomalies = (latents - means[group]).flatten(1)
-        components, variances = principal_components(
-            anomalies, most=patterns, freedom=max(len(latents) - len(counts), 1)
-        )
-        posterior = float(stds.double().square().mean())
-        rest = _remaining_variance(anomalies, variances, freedom=len(latents) - len(counts))
+        group = _groups(member[some])
+        latents, posterior = _latents_of(samples, some)
+        counts, means = group.bincount(), _group_means(latents, group)
+        freedom = len(latents) - len(counts)
+        anomalies = latents.sub_(means[group]).flatten(1)
+        components, variances = principal_components(anomalies, most=patterns, freedom=freedom)
+        rest = _remaining_variance(anomalies, variances, freedom=freedom)
         mixture = cls(shape, len(counts), len(variances))
         mixture.weights.copy_(counts / counts.sum())
         mixture.means.copy_(means)
@@ -95,7 +98,7 @@ class MemberGaussians(ModelMixin, ConfigMixin):
         noise²) x - noise mean, from E[z | x] = mean + signal l / (signal² l + noise²) x. The mean
         is that of the members, weighted with their probability given `scaled`.
         """
-        with torch.autocast(scaled.device.type, enabled=False):
+        with _in_full_precision(scaled.device.type):
             signal, noise = self._columns(scaled, signal, noise)
             flat = scaled.float().flatten(1)
             mean = self._probable_mean(flat, signal, noise)
@@ -156,6 +159,36 @@ def principal_components(anomalies: Tensor, *, most: int, freedom: int) -> tuple
     return components, values / freedom
 
 
+def _in_full_precision(device: str) -> AbstractContextManager[object]:
+    """Without autocast, where the device has it: factors range over many orders of magnitude."""
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
+
+
+def _most_states(values: int) -> int:
+    """Number of states whose latents of so many float32 values are held."""
+    return min(MOST_STATES, max(MOST_BYTES // (4 * values), 2))
+
+
+def _groups(member: NDArray[np.integer]) -> Tensor:
+    """Group `n` of each state: its member, or 0 for all where members have few states."""
+    group = torch.from_numpy(np.unique(member, return_inverse=True)[1])
+    few = group.bincount().median() < FEWEST_OF_A_MEMBER
+    return torch.zeros_like(group) if few else group
+
+
+def _latents_of(samples: Samples, some: NDArray[np.integer]) -> tuple[Tensor, float]:
+    """Means of the latents of some samples, `n c h w`, and the mean of their variances."""
+    first, _ = samples[int(some[0])]
+    latents, variance = torch.empty(len(some), *first.shape[1:]), 0.0
+    for row, index in zip(latents, some, strict=True):
+        mean, std = samples[int(index)][0]
+        row.copy_(mean)
+        variance += float(std.double().square().mean())
+    return latents, variance / len(some)
+
+
 def _group_means(latents: Tensor, group: Tensor) -> Tensor:
     """Mean `g c h w` of the latents `n c h w` of each group."""
     return torch.stack([latents[group == one].mean(dim=0) for one in group.unique()])
@@ -164,5 +197,5 @@ def _group_means(latents: Tensor, group: Tensor) -> Tensor:
 def _remaining_variance(anomalies: Tensor, variances: Tensor, *, freedom: int) -> float:
     """Mean variance of anomalies `n d` in the directions beyond those of `variances` `k`."""
     directions = anomalies.shape[1] - len(variances)
-    total = float(anomalies.double().square().sum()) / max(freedom, 1)
+    total = float(anomalies.square().sum(dim=1).double().sum()) / max(freedom, 1)
     return max(total - float(variances.sum()), 0.0) / max(directions, 1)

@@ -159,8 +159,13 @@ def sampling_record(
 
 def weights_digest(model: Path) -> str | None:
     """Digest of the denoiser in a model's folder; None without a denoiser."""
-    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
-    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16] if weights.is_file() else None
+    parts = [model / part / "diffusion_pytorch_model.safetensors" for part in ("unet", "gaussian")]
+    if not parts[0].is_file():
+        return None
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.read_bytes() if part.is_file() else b"")
+    return digest.hexdigest()[:16]
 
 
 def _parts_directory(output: Path, ensemble: Ensemble) -> Path:

@@ -26,6 +26,7 @@ from data.archive.splits import spread_out
 from data.state import State
 from evaluation.columns import Column
 from evaluation.metrics.variance import variance_profiles
+from evaluation.metrics.weights import mean_over_levels
 from evaluation.provenance import provenance
 from evaluation.rows import autoencode
 from latent_diffusion.denoiser import velocity_target
@@ -65,10 +66,12 @@ def run(
     """Study the chain of a trained model; prints the result and writes it to `output`."""
     pipeline = run.pipeline()
     training = _states(run, "train", len(run.archive))
-    latents = _encoded(pipeline.codec, training)
+    latents, deviation = _encoded(pipeline.codec, training)
     basis = LatentBasis.of(latents)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     rows: dict[str, dict[str, Any]] = {
         "training states": basis.variances(latents) | _levels(training, training, run),
+        "with posterior noise": basis.variances(latents + deviation * noise),
         "autoencoded": _levels(autoencode(pipeline.codec, training), training, run),
     }
     for count in tqdm(steps, desc="sampling", unit="chain"):
@@ -133,8 +136,12 @@ def _draw(
 
 def _levels(states: State, training: State, run: Run) -> dict[str, Any]:
     """Variance relative to the training states: at the surface, mean over levels, and by level."""
-    profiles = variance_profiles(states, training, run.archive.grid)
-    means = {f"mean_{name}": float(np.nanmean(values)) for name, values in profiles.items()}
+    grid = run.archive.grid
+    profiles = variance_profiles(states, training, grid)
+    means = {
+        f"mean_{name}": mean_over_levels(torch.tensor(values, dtype=torch.float64), grid)
+        for name, values in profiles.items()
+    }
     return {"surface_temperature": profiles["temperature"][0], **means, "profiles": profiles}
 
 
@@ -154,7 +161,7 @@ def _errors(run: Run, pipeline: StatePipeline) -> dict[str, dict[str, float]]:
     """Mean squared error of v by noise level, of the closed form and with the network."""
     splits = {"training": "train", "validation": "validation"}
     latents = {
-        name: _encoded(pipeline.codec, _states(run, split, MOST_STATES))
+        name: _encoded(pipeline.codec, _states(run, split, MOST_STATES))[0]
         for name, split in splits.items()
     }
     alphas = build_schedule(run.settings.diffusion.train_timesteps).alphas_cumprod
@@ -187,8 +194,12 @@ def _states(run: Run, split: str, most: int) -> State:
 
 
 @torch.no_grad()
-def _encoded(codec: Codec, states: State, *, batch: int = 16) -> Tensor:
-    return torch.cat([codec.encode(part) for part in states.split(batch)])
+def _encoded(codec: Codec, states: State, *, batch: int = 16) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the latents of states, each `n c h w`."""
+    means, deviations = zip(
+        *(codec.encode_distribution(part) for part in states.split(batch)), strict=True
+    )
+    return torch.cat(means), torch.cat(deviations)
 
 
 def chain_table(result: Result, group: str | None) -> str:

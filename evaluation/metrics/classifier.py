@@ -80,8 +80,10 @@ def two_sample_metrics(
 def wettest_window(wet: Tensor, *, size: int) -> tuple[slice, slice]:
     """Rows and columns of the window of at most `size` by `size` with most wet cells of `y x`."""
     rows, columns = (min(size, length) for length in wet.shape)
-    share = F.avg_pool2d(wet[None, None].double(), (rows, columns), stride=1)[0, 0]
-    y, x = divmod(int(share.argmax()), share.shape[1])
+    sums = F.pad(wet.long().cumsum(0).cumsum(1), (1, 0, 1, 0))
+    strips = sums[rows:] - sums[:-rows]
+    count = strips[:, columns:] - strips[:, :-columns]
+    y, x = divmod(int(count.argmax()), count.shape[1])
     return slice(y, y + rows), slice(x, x + columns)
 
 

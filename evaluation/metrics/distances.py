@@ -49,11 +49,6 @@ def mean_profile_error(generated: Tensor, truth: Tensor, grid: OceanGrid) -> flo
     return float(weighted_mean(bias**2, level_thickness(grid)).sqrt())
 
 
-def nearest_neighbour_distance(states: State, training: State, grid: OceanGrid) -> Tensor:
-    """Distance `b` of each state to its nearest training state, see `nearest_neighbours`."""
-    return nearest_neighbours(states, training, grid)[0]
-
-
 def nearest_neighbours(states: State, training: State, grid: OceanGrid) -> tuple[Tensor, Tensor]:
     """Distance `b` of each state to its nearest training state, and the index `b` of the latter.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from data.grid import OceanGrid
@@ -135,13 +136,26 @@ def _distribution(state: State, truth: State, context: EvaluationContext) -> dic
 
 
 def _structure(state: State, truth: State, context: EvaluationContext) -> dict[str, float]:
-    """Fronts and spectra."""
-    climatology = truth.temperature.double().mean(dim=0)
+    """Fronts, and spectra of anomalies from each set's own mean.
+
+    From the mean of the truth, even perfect states would have too much power: by 2 / N for N
+    independent states of the truth.
+    """
+    grid = context.grid
+    zero = torch.zeros(grid.shape, dtype=torch.float64)
+    ours, theirs = _anomalies(state), _anomalies(truth)
+    spectra = (zonal_spectra(one.temperature, grid, climatology=zero) for one in (ours, theirs))
     return {
-        "spectra_ratio_small_scales": _spectra_ratio(state, truth, context.grid),
-        **band_metrics(state, truth, context.grid, climatology=climatology),
-        **front_metrics(state, truth, context.grid),
+        "spectra_ratio_small_scales": small_scale_ratio(*spectra),
+        **band_metrics(ours, theirs, grid, climatology=zero),
+        **front_metrics(state, truth, grid),
     }
+
+
+def _anomalies(states: State) -> State:
+    """States minus their mean, scaled so that their squares estimate the variance without bias."""
+    scale = (len(states) / max(len(states) - 1, 1)) ** 0.5
+    return states.map(lambda field: scale * (field.double() - field.double().mean(dim=0)))
 
 
 def _against_training(state: State, context: EvaluationContext) -> dict[str, float]:
@@ -154,15 +168,6 @@ def _against_training(state: State, context: EvaluationContext) -> dict[str, flo
         **season_metrics(state, training.cycle, grid),
         **novelty_metrics(state, training.states, training.independent, grid),
     }
-
-
-def _spectra_ratio(state: State, truth: State, grid: OceanGrid) -> float:
-    climatology = truth.temperature.double().mean(dim=0)
-    generated, true = (
-        zonal_spectra(field, grid, climatology=climatology)
-        for field in (state.temperature, truth.temperature)
-    )
-    return small_scale_ratio(generated, true)
 
 
 def _mean(values: Tensor) -> float:

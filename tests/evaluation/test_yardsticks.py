@@ -16,6 +16,7 @@ from evaluation.yardsticks import (
     excess,
     findings,
     is_as_good,
+    verdicts,
 )
 
 RATIO = Column("ratio", "ratio", target=1.0)
@@ -55,6 +56,20 @@ def test_as_good_means_within_5_percent():
     exact = {**close, FLOOR: {"distance": 0.0, "ratio": 1.0}}
     assert is_as_good(exact, RATIO, name=PRODUCT, than=FLOOR)
     assert not is_as_good(exact, DISTANCE, name=PRODUCT, than=FLOOR)
+
+
+def test_an_auc_within_chance_is_as_good():
+    near = {TRUTH: {}, FLOOR: {"auc": 0.5}, PRODUCT: {"auc": 0.55}}
+    assert is_as_good(near, CHANCE, name=PRODUCT, than=FLOOR)
+    assert not is_as_good({**near, PRODUCT: {"auc": 0.6}}, CHANCE, name=PRODUCT, than=FLOOR)
+
+
+def test_verdicts_name_floor_and_baseline():
+    rows = {name: {"w1_temperature_K": 0.1} for name in (TRUTH, FLOOR, BASELINE)}
+    found = verdicts({**rows, PRODUCT: {"w1_temperature_K": 0.08}})
+    assert set(found) == set(LEADING)
+    assert found["w1_temperature_K"] == {"as_good_as_floor": True, "as_good_as_baseline": True}
+    assert found["w1_salinity"]["as_good_as_floor"] is None
 
 
 def test_every_leading_metric_has_a_column_with_a_target():

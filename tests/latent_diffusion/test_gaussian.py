@@ -60,12 +60,12 @@ def test_it_is_the_ideal_denoiser_of_normal_latents():
 
 def test_members_are_mixed_by_their_probability():
     """Of the noisy latent under each member (Bayes), against the densities themselves."""
-    means = latents(12) + 3.0 * torch.arange(3.0).repeat_interleave(4)[:, None, None, None]
-    member = np.repeat([7, 2, 5], 4)
+    means = latents(48) + 3.0 * torch.arange(3.0).repeat_interleave(16)[:, None, None, None]
+    member = np.repeat([7, 2, 5], 16)
     mixture = MemberGaussians.of(Latents(means, std=0.3), member, patterns=100)
     assert len(mixture.means) == 3
     signal, noise = AMPLITUDES.values()
-    scaled = signal * means[[0, 5, 11]] + noise * torch.randn(3, *SHAPE)
+    scaled = signal * means[[0, 20, 47]] + noise * torch.randn(3, *SHAPE)
     total = signal**2 * covariance(mixture) + noise**2 * torch.eye(scaled[0].numel())
     flat = scaled.flatten(1)
     density = torch.stack(
@@ -89,10 +89,25 @@ def _alone(mixture: MemberGaussians, mean: torch.Tensor) -> MemberGaussians:
 
 
 def test_the_covariance_is_that_about_the_members_means():
-    means = latents(8) + 50.0 * torch.arange(2.0).repeat_interleave(4)[:, None, None, None]
-    mixture = MemberGaussians.of(Latents(means), np.repeat([0, 1], 4), patterns=100)
-    assert len(mixture.variances) == 6
+    means = latents(40) + 50.0 * torch.arange(2.0).repeat_interleave(20)[:, None, None, None]
+    mixture = MemberGaussians.of(Latents(means), np.repeat([0, 1], 20), patterns=100)
+    assert len(mixture.means) == 2
     assert float(mixture.variances.sum()) < 1000  # not that of the 50 between them
+
+
+def test_members_of_few_states_share_one_mean():
+    """Otherwise their means would be the training states, and samples copies of them."""
+    means = latents(8)
+    mixture = MemberGaussians.of(Latents(means), np.arange(8), patterns=100)
+    assert len(mixture.means) == 1
+    assert len(mixture.variances) == 7
+
+
+def test_it_can_be_counted_without_running():
+    """As in studies of cost, on the meta device."""
+    mixture = fitted(latents(8)).to("meta")
+    v = mixture.velocity(torch.empty(2, *SHAPE, device="meta"), **AMPLITUDES)
+    assert v.shape == (2, *SHAPE)
 
 
 def test_amplitudes_can_differ_between_samples():

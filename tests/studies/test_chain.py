@@ -27,7 +27,8 @@ def test_the_basis_finds_lost_variance_and_noise_outside():
 def test_more_steps_and_the_errors_of_both_parts_are_reported(trained, tmp_path):
     output = tmp_path / "chain.json"
     result = run(trained, members=4, steps=(3, 6), output=output)
-    assert list(result["rows"]) == ["training states", "autoencoded", "3 steps", "6 steps"]
+    rows = ["training states", "with posterior noise", "autoencoded", "3 steps", "6 steps"]
+    assert list(result["rows"]) == rows
     assert result["rows"]["training states"]["mean_temperature"] == pytest.approx(1)
     assert len(result["largest_change_percent"]) == 1
     stored = json.loads(output.read_text())
