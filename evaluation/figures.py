@@ -90,9 +90,12 @@ def _catalogue(
 
 
 @styled
-def surface_maps(rows: Rows, grid: OceanGrid, *, field: str) -> Figure:
-    """Surface maps of single states; `field` is "temperature", "salinity" or "sea_level"."""
-    shown = max(1, min(MEMBERS, 9 // len(rows))) if is_tall(grid) else MEMBERS
+def surface_maps(rows: Rows, grid: OceanGrid, *, field: str, count: int | None = None) -> Figure:
+    """Surface maps of single states; `field` is "temperature", "salinity" or "sea_level".
+
+    count: states of each row; default: 3, or fewer if maps are tall and rows many
+    """
+    shown = count or (max(1, min(MEMBERS, 9 // len(rows))) if is_tall(grid) else MEMBERS)
     panels = {
         name: [_surface(state, field, member, grid) for member in range(min(shown, len(state)))]
         for name, state in rows.items()

@@ -57,6 +57,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     _add_guidance(kinds)
     _add_spinup(_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
     _add_cost(_group(kinds, "cost", "STUDY", "measure time, operations and memory"))
+    _add_gallery(kinds)
     _add_gaussian_mixture(kinds)
     text = "fill the tables in README.md and docs/ from docs/results"
     add_command(kinds, "tables", lazily("studies.tables:main"), text)
@@ -269,6 +270,14 @@ def _add_machine(add: Callable[..., Any]) -> None:
 
 def _add_output(add: Callable[..., Any]) -> None:
     add("--output", type=Path, help="JSON file to write in addition")
+
+
+def _add_gallery(kinds: Commands) -> None:
+    text = "true and generated states side by side, chosen at random"
+    add = _of_config(kinds, "gallery", lazily("studies.gallery:run"), text, load=LOAD_RUN)
+    add("--count", type=int, help="states of each kind (default: 10)")
+    add("--field", choices=("temperature", "salinity", "sea_level"), help="default: temperature")
+    add("--output", type=Path, required=True, help="figure to write")
 
 
 def _add_gaussian_mixture(kinds: Commands) -> None:
