@@ -43,6 +43,8 @@ from training.log import write_json
 SHOWN = {TRUTH: "truth", PRODUCT: "generated"}
 LINES = (TRUTH, FLOOR, BASELINE, "autoencoded", PRODUCT)  # rows in figures of lines
 FEWEST_OF_A_HALF = 2
+# Of the truth, which cannot be told from itself.
+NOT_TOLD = {"auc_surface": float("nan"), "auc_all_levels": float("nan")}
 FIRST_FIGURES = ("meridional_sections", "mixed_layer_depth", "mixed_layer_distribution")
 
 
@@ -61,12 +63,13 @@ def evaluate(
     context = evaluation_context(run.archive)
     rows = gather_rows(run, context)
     row_metrics = evaluate_rows(run, rows, context)
+    profiles = _variance_profiles(rows, context)
     metrics: dict[str, object] = {
         "kind": "run",
         "rows": row_metrics,
         "excess": excess(row_metrics),
         "verdicts": verdicts(row_metrics),
-        "variance_profiles": _variance_profiles(rows, context),
+        "variance_profiles": profiles,
         "autoencoder": judge_codec(run, rows, context),
         "integration": integration,
         "cost": cost | _model_size(run),
@@ -74,7 +77,7 @@ def evaluate(
     }
     directory = run.directory
     write_json(directory / "metrics.json", metrics)
-    figures = draw_figures(run, rows, context)
+    figures = draw_figures(run, rows, context, profiles=profiles)
     figures += [integration_figure] if integration_figure else []
     write_report(
         directory / "report.html",
@@ -99,12 +102,10 @@ def evaluate_rows(
     bar = tqdm(rows.items(), desc="evaluating", unit="row")
     metrics = {
         name: evaluate_row(state, truth, context)
-        | two_sample_metrics(state, truth, context.grid)
+        | (two_sample_metrics(state, truth, context.grid) if name != TRUTH else NOT_TOLD)
         | _told_from_training(state, context, is_floor=name == FLOOR)
         for name, state in bar
     }
-    # The truth is not to be told from itself: the random halves of both sets share states.
-    metrics[TRUTH] |= dict.fromkeys(("auc_surface", "auc_all_levels"), float("nan"))
     if FLOOR in metrics:
         metrics[FLOOR] |= dict.fromkeys(NOT_OF_THE_FLOOR, float("nan"))
     return {TRUTH: metrics.pop(TRUTH), **_between_halves(run, truth, context), **metrics}
@@ -155,17 +156,25 @@ def judge_codec(run: Run, rows: dict[str, State], context: EvaluationContext) ->
     }
 
 
-def draw_figures(run: Run, rows: dict[str, State], context: EvaluationContext) -> list[Path]:
+def draw_figures(
+    run: Run,
+    rows: dict[str, State],
+    context: EvaluationContext,
+    *,
+    profiles: dict[str, dict[str, list[float]]],
+) -> list[Path]:
     """Save the figures of the run's states as PNG in `figures/`; returns their paths.
 
-    Those that a modeller looks at first come first.
+    Those that a modeller looks at first come first. profiles: variance of the rows by level,
+    relative to the training states
     """
     directory = run.directory / "figures"
     shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
     paths = save_figures(shown, context.grid, context.eos, directory)
     lines = {ROW_NAMES[name]: rows[name] for name in LINES if name in rows}
     paths.append(save_figure(spectra(lines, context.grid), directory / "spectra.png"))
-    figure = variance_by_level(_variance_profiles(lines, context), context.grid)
+    shown_profiles = {ROW_NAMES[name]: profiles[name] for name in LINES if name in profiles}
+    figure = variance_by_level(shown_profiles, context.grid)
     paths.append(save_figure(figure, directory / "variance_by_level.png"))
     unique = dict.fromkeys(paths)
     return sorted(unique, key=lambda path: path.stem not in FIRST_FIGURES)

@@ -101,7 +101,7 @@ def decode_all(
     codec: StateCodec, truth: State, context: EvaluationContext, *, seed: int = 0
 ) -> Decoded:
     """All kinds of decoded states; `seed` is that of the perturbations."""
-    latents = torch.cat([codec.encode(part) for part in _parts(truth)])
+    latents = torch.cat([codec.encode(part) for part in truth.split(BATCH)])
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents)
     spread = latents.std(dim=(0, 2, 3), correction=0)[:, None, None]
     # Neighbours in the archive are similar, so states are paired across half of the split.
@@ -193,11 +193,6 @@ def thermocline_depths(grid: OceanGrid) -> list[float]:
     low, high = THERMOCLINE
     inside = [float(depth) for depth in grid.depth if low <= depth <= high]
     return inside or [float(grid.depth[np.abs(grid.depth - THERMOCLINE_CENTRE).argmin()])]
-
-
-def _parts(state: State) -> list[State]:
-    channels = state.to_channels().split(BATCH)
-    return [State.from_channels(part, levels=state.levels) for part in channels]
 
 
 def _decode(codec: StateCodec, latents: Tensor) -> State:

@@ -80,9 +80,7 @@ def subset(states: State, indices: NDArray[np.int64]) -> State:
 @torch.no_grad()
 def autoencode(codec: Codec, states: State, *, batch: int = 16) -> State:
     """States encoded and decoded: an upper bound on the quality of samples."""
-    channels = states.to_channels().split(batch)
-    parts = [State.from_channels(part, levels=states.levels) for part in channels]
-    return State.cat([codec.decode(codec.encode(part)) for part in parts])
+    return State.cat([codec.decode(codec.encode(part)) for part in states.split(batch)])
 
 
 def halves(states: State, labels: Labels) -> tuple[State, State]:

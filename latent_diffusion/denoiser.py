@@ -1,6 +1,6 @@
 """The denoiser and the conversion between its prediction and the clean estimate.
 
-Schedules are variance preserving, `x = a z + s n` with `a^2 + s^2 = 1`, and the network predicts
+Schedules are variance preserving, `x = a z + s n` with `a^2 + s^2 = 1`, and the denoiser predicts
 `v = a n - s z` (Salimans & Ho 2022, section 4). Schedulers that work with `z + sigma n` scale their
 samples to this form before calling the network, so the same relations hold.
 """

@@ -63,7 +63,10 @@ def run(
     steps: Sequence[int] = (30, 60, 120),
     output: Path | None = None,
 ) -> dict[str, Any]:
-    """Study the chain of a trained model; prints the result and writes it to `output`."""
+    """Study the chain of a trained model; prints the result and writes it to `output`.
+
+    members: number of samples of each chain; steps: its numbers of steps, in increasing order
+    """
     pipeline = run.pipeline()
     training = _states(run, "train", len(run.archive))
     latents, deviation = _encoded(pipeline.codec, training)

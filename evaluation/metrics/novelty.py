@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.archive.splits import spread_out
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.columns import Column
@@ -46,7 +47,7 @@ class IndependentDistances:
         """Distances within `training` with `labels`, for at most 256 states spread over them."""
         scale = anomaly_scale(training, grid)
         years = decorrelation_time(training, labels, grid, scale=scale)
-        some = np.unique(np.linspace(0, len(labels) - 1, MOST_REFERENCES).round().astype(int))
+        some = spread_out(np.arange(len(labels)), MOST_REFERENCES)
         states = training.map(itemgetter(torch.from_numpy(some)))
         distance = distance_matrix(states, training, grid, scale=scale)
         dependent = torch.from_numpy(_dependent(labels, some, years=INDEPENDENT_AFTER * years))

@@ -244,7 +244,7 @@ def _variance_of_unguided(
 
 
 def _finished(study: GuidanceStudy, point: Point, split: str) -> dict[str, Any] | None:
-    """Metrics of a point, None if missing or from another model or other settings."""
+    """Metrics of a point, None if missing, without yardsticks, or of another model or settings."""
     path = _metrics_path(study, point, split)
     if not path.is_file():
         return None

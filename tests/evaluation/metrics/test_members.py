@@ -19,11 +19,6 @@ from evaluation.metrics.members import (
 MEMBERS = 4
 
 
-@pytest.fixture
-def grid(tiny_grid):
-    return tiny_grid()
-
-
 def make_states(grid, count: int, *, seed: int, within: float = 0.2, between: float = 1.0) -> State:
     """`count` states of each of four members, whose means lie 0, 1, 2 and 3 from the first."""
     random = torch.Generator().manual_seed(seed)

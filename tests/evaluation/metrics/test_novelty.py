@@ -20,11 +20,6 @@ STEP = 0.5  # years
 MEMORY = 2.0  # years
 
 
-@pytest.fixture
-def grid(tiny_grid):
-    return tiny_grid()
-
-
 def make_states(
     grid, count: int, *, members: int = 3, memory: float = MEMORY, drift: float = 0.0, seed: int = 0
 ) -> State:

@@ -20,11 +20,6 @@ from evaluation.metrics.season import (
 STEP = 150 / 360  # years
 
 
-@pytest.fixture
-def grid(tiny_grid):
-    return tiny_grid()
-
-
 def make_states(
     grid, seasons: np.ndarray, *, amplitude: float = 3.0, noise: float = 0.3, seed: int = 0
 ) -> State:

@@ -15,11 +15,6 @@ KEY = "w1_stratification_1e_minus_5_per_s2"
 EOS = equation_of_state("linear")
 
 
-@pytest.fixture
-def grid(tiny_grid):
-    return tiny_grid()
-
-
 def profile(grid, temperature: list[float], *, count: int = 2) -> State:
     wet = torch.from_numpy(grid.wet)
     field = wet * torch.tensor(temperature, dtype=torch.float64)[:, None, None]

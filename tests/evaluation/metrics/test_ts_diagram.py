@@ -15,11 +15,6 @@ KEY = "ts_misplaced_percent"
 
 
 @pytest.fixture
-def grid(tiny_grid):
-    return tiny_grid()
-
-
-@pytest.fixture
 def states(grid, tiny_states):
     return tiny_states(grid, batch=4, seed=1)
 

@@ -17,11 +17,6 @@ from evaluation.metrics.weights import level_thickness
 
 
 @pytest.fixture
-def grid(tiny_grid):
-    return tiny_grid()
-
-
-@pytest.fixture
 def states(grid, tiny_states):
     return tiny_states(grid, batch=24, seed=0)
 
