@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
@@ -24,17 +23,21 @@ from data.archive.format import UNUSED
 from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
 from data.atomic import atomic_write
+from data.conditions import Conditions
 from data.errors import UserError
 from data.state import State
 from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust_in_place
+from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.settings import SamplingSettings
 from training.launch import launched_processes
 from training.stage import differences
 
+# Components of a model that determine its latents; the last two of a conditional one.
+DENOISER = ("unet", "gaussian", "expectation", "embedding")
 ADJUSTMENT = "convective_adjustment"  # attribute of archives with adjusted states
 
 
@@ -43,6 +46,7 @@ class Ensemble:
     """An ensemble to draw.
 
     record: everything that determines its states, as JSON; see `sampling_record`
+    conditions: of each member, for a conditional model
     pipeline: loads the model
     guide: builds the guide for the codec's ocean; None samples without guidance
     """
@@ -51,6 +55,7 @@ class Ensemble:
     record: str
     pipeline: Callable[[], StatePipeline]
     guide: Callable[[Codec], SteeringGuide] | None
+    conditions: Conditions | None = None
 
 
 def draw(ensemble: Ensemble, *, output: Path) -> None:
@@ -67,7 +72,7 @@ def draw(ensemble: Ensemble, *, output: Path) -> None:
     _draw_parts(ensemble, pipeline, parts=parts, processes=processes)
     processes.wait_for_everyone()
     if processes.is_main_process:
-        _merge(parts, output, codec=pipeline.codec, attributes={"sampling": ensemble.record})
+        _merge(parts, output, codec=pipeline.codec, ensemble=ensemble)
         shutil.rmtree(parts)
     processes.wait_for_everyone()
 
@@ -98,7 +103,8 @@ def adjust_archive(source: Path, target: Path) -> None:
             for index in tqdm(range(len(archive)), desc="adjusting", unit="state"):
                 state = archive.read([index])
                 adjust_in_place(state, eos=eos, grid=archive.grid)
-                writer.append(state, member=index, time=0.0, split=UNUSED)
+                given = {name: float(v[index]) for name, v in archive.parameters.items()}
+                writer.append(state, member=index, time=0.0, split=UNUSED, parameters=given)
     processes.wait_for_everyone()
 
 
@@ -127,39 +133,37 @@ def differing_records(path: Path, record: str) -> list[str]:
     return [name for name in found if name != "sampling.members"]
 
 
-def member_generator(seed: int, member: int) -> torch.Generator:
-    """The noise source of one ensemble member."""
-    digest = hashlib.sha256(f"{seed} {member}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
 def sampling_record(
     *,
     model: str,
     weights: str | None,
     sampling: SamplingSettings,
     guidance: GuidanceSettings | None,
+    conditions: Conditions | None = None,
 ) -> str:
     """Everything that determines an ensemble, as JSON.
 
-    model: its name; weights: digest of its denoiser; guidance: None for unguided sampling
+    model: its name; weights: digest of its denoiser; guidance: None for unguided sampling;
+    conditions: of each member, for a conditional model
     """
     steering = guidance.model_dump(mode="json", exclude={"adjust", "enabled"}) if guidance else None
     if guidance and steering and guidance.couples_samples:
         steering["ensemble_size"] = sampling.batch_size
+    given = {"conditions": conditions.as_dict()} if conditions else {}
     return json.dumps(
         {
             "model": model,
             "weights": weights,
             "sampling": sampling.model_dump(mode="json", exclude={"batch_size"}),
             "guidance": steering,
+            **given,
         }
     )
 
 
 def weights_digest(model: Path) -> str | None:
     """Digest of the denoiser in a model's folder; None without a denoiser."""
-    parts = [model / part / "diffusion_pytorch_model.safetensors" for part in ("unet", "gaussian")]
+    parts = [model / part / "diffusion_pytorch_model.safetensors" for part in DENOISER]
     if not parts[0].is_file():
         return None
     digest = hashlib.sha256()
@@ -193,7 +197,8 @@ def _draw_parts(
             continue
         members = range(start, min(start + settings.batch_size, settings.members))
         generators = [member_generator(settings.seed, member) for member in members]
-        state = pipeline(generators=generators, guide=guide).state
+        conditions = ensemble.conditions.at(members) if ensemble.conditions else None
+        state = pipeline(generators=generators, guide=guide, conditions=conditions).state
         with atomic_write(part) as partial:
             save_file({"state": state.to_channels().cpu().contiguous()}, partial)
 
@@ -206,19 +211,23 @@ def _remove(archive: Path) -> None:
         archive.unlink(missing_ok=True)
 
 
-def _merge(parts: Path, output: Path, *, codec: Codec, attributes: dict[str, object]) -> None:
+def _merge(parts: Path, output: Path, *, codec: Codec, ensemble: Ensemble) -> None:
     _remove(output)
-    ocean = codec.config.ocean
+    ocean, conditions = codec.config.ocean, ensemble.conditions
     with ArchiveWriter(
         output,
         grid=codec.grid,
         equation_of_state=ocean["equation_of_state"],
         salinity_units=ocean["salinity_units"],
         sea_level=ocean["sea_level"],
-        attributes={"title": "ocean states generated by Halocline", **attributes},
+        attributes={
+            "title": "ocean states generated by Halocline",
+            "sampling": ensemble.record,
+        },
     ) as writer:
         for member, state in enumerate(_stored_states(parts, levels=ocean["levels"])):
-            writer.append(state, member=member, time=0.0, split=UNUSED)
+            given = conditions.of_state(member) if conditions else None
+            writer.append(state, member=member, time=0.0, split=UNUSED, parameters=given)
 
 
 def _stored_states(parts: Path, *, levels: int) -> Iterator[State]:
