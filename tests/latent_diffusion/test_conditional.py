@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 import yaml
 
 from configs import load_experiment
@@ -16,7 +17,10 @@ from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
 from data.conditions import Conditions
 from data.errors import UserError
+from data.restarts.cf import CfFile
+from data.restarts.mitgcm import MitgcmFiles
 from data.state import State
+from integration.export import export_state
 from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
 
@@ -114,6 +118,22 @@ def test_a_drawn_state_carries_its_conditions(conditional, tmp_path):
     record = json.loads(archive.attributes["sampling"])
     assert record["conditions"]["gm"] == [900.0] * 3
     assert record["guidance"] is not None
+
+
+def test_an_exported_state_carries_its_conditions(conditional, tmp_path):
+    sample(conditional, output=tmp_path / "states.zarr", at=["gm=900", "season=0.25"])
+    archive = StateArchive.open(tmp_path / "states.zarr")
+    export_state(archive, 0, CfFile(), path=tmp_path / "start.nc", adjusted=True)
+    with xr.open_dataset(tmp_path / "start.nc") as data:
+        assert (data.gm, data.season, data.age) == (900.0, 0.25, np.inf)
+    written = export_state(archive, 0, MitgcmFiles(), path=tmp_path / "start", adjusted=True)
+    assert " baseTime=7776000.," in written.namelist.splitlines()
+
+
+def test_the_model_card_names_conditions_and_ranges(conditional):
+    card = (conditional.model_folder / "README.md").read_text()
+    assert "| gm | 500 to 1000 | log |" in card
+    assert "from 3 members" in card.replace("\n", " ")
 
 
 def test_a_table_of_points_gives_states_at_each(conditional, tmp_path):
