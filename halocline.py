@@ -81,6 +81,16 @@ def build_parser() -> argparse.ArgumentParser:
     add("--at", action="append", metavar="NAME=VALUE", help=text)
     text = "allow conditions outside the range of the training members"
     add("--extrapolate", action="store_true", help=text)
+    add = command(
+        "sensitivity", sensitivity, "show what a change of parameters does, from paired states"
+    )
+    text = "conditions before the change; may be repeated"
+    add("--at", action="append", metavar="NAME=VALUE", help=text)
+    text = "conditions after it, where they differ; may be repeated"
+    add("--to", action="append", metavar="NAME=VALUE", required=True, help=text)
+    add("--output", type=Path, help="folder to write (default: sensitivity/ of the run)")
+    text = "allow conditions outside the range of the training members"
+    add("--extrapolate", action="store_true", help=text)
     command(
         "evaluate", evaluate, "evaluate the samples; writes metrics.json, figures and report.html"
     )
@@ -220,6 +230,22 @@ def sample(
     else:
         stages.sample_rows(run)
     print(f"wrote {output or run.samples('guided_adjusted').parent}")
+
+
+def sensitivity(
+    run: Run,
+    *,
+    to: Sequence[str],
+    at: Sequence[str] = (),
+    output: Path | None = None,
+    extrapolate: bool = False,
+) -> None:
+    """Draw pairs of states before and after a change of conditions, and their difference."""
+    from evaluation.sensitivity import sensitivity as compare
+
+    folder = output or run.directory / "sensitivity"
+    written = compare(run, at=at, to=to, output=folder, extrapolate=extrapolate)
+    print(f"wrote {' and '.join(map(str, written))}")
 
 
 def evaluate(run: Run) -> None:

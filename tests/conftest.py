@@ -26,7 +26,7 @@ os.environ["ACCELERATE_USE_CPU"] = "true"
 ROOT = Path(__file__).resolve().parents[1]
 DEPTH = np.array([10.0, 60.0, 200.0, 700.0, 2000.0])
 LAYERS = np.array([20.0, 80.0, 200.0, 800.0, 1800.0])
-TRAINING_FIXTURES = {"trained", "finished", "interrupt_training"}
+TRAINING_FIXTURES = {"trained", "finished", "conditional", "interrupt_training"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -239,6 +239,52 @@ def trained(
     from configs.stages import train_codec, train_denoiser
 
     run = Run(load_experiment(write_tiny_config(tmp_path_factory.mktemp("trained"))))
+    train_codec(run)
+    train_denoiser(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def conditional_archive(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """20 states of each of 5 members; water is warmer where the parameter gm is large, in summer.
+
+    The members with gm of 1300 and 2000 are for validation and test.
+    """
+    grid = _tiny_grid()
+    members = {500.0: 0, 800.0: 0, 1000.0: 0, 1300.0: 1, 2000.0: 2}
+    states = _tiny_states(grid, batch=20 * len(members), seed=0)
+    wet = torch.from_numpy(grid.wet)
+    path = tmp_path_factory.mktemp("conditional") / "states.zarr"
+    with ArchiveWriter(path, grid=grid, equation_of_state="veros-vallis") as writer:
+        for index in range(len(states)):
+            member, number = divmod(index, 20)
+            gm, season = [*members][member], 0.3 * number % 1
+            warmth = 2 * np.log(gm / 1000) + np.cos(2 * np.pi * season)
+            one = states.map(lambda field, i=index: field[i : i + 1])
+            writer.append(
+                State(one.temperature + wet * warmth, one.salinity),
+                member=member,
+                time=50.0 + number,
+                split=members[gm],
+                parameters={"gm": gm, "season": season, "age": 50.0 + number},
+            )
+    return path
+
+
+@pytest.fixture(scope="session")
+def conditional(conditional_archive: Path) -> Run:
+    """A run on `conditional_archive`, with gm, season and age as conditions; both stages done."""
+    from configs.stages import train_codec, train_denoiser
+
+    settings = _tiny_settings(conditional_archive, conditional_archive.parent)
+    # So that the codec knows the members' differences without a long training.
+    settings["autoencoder"]["linear_path"] = True
+    settings["conditions"] = {"parameters": {"gm": "log"}, "season": True, "age": True}
+    path = conditional_archive.parent / "conditional.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    run = Run(load_experiment(path))
     train_codec(run)
     train_denoiser(run)
     return run
