@@ -16,6 +16,7 @@ from pydantic import Field
 
 from data.checks import check_finite
 from data.grid import OceanGrid
+from data.readers.clock import Clock
 from data.settings import Section
 from data.state import State
 
@@ -78,6 +79,7 @@ class ModelOutput:
     """One opened file: its grid, its times and access to its states.
 
     years: `(sample,)`, model time [years]
+    clock: what the years count from; None if the file has no time
     temperature, salinity: `sample z y x`, read lazily; sea_level: `sample y x` or None
     dataset: the file, for attributes and other variables
     order: slice over levels that puts the surface first
@@ -87,6 +89,7 @@ class ModelOutput:
     path: Path
     grid: OceanGrid
     years: NDArray[np.float64]
+    clock: Clock | None
     temperature: xr.DataArray
     salinity: xr.DataArray
     sea_level: xr.DataArray | None

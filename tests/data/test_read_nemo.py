@@ -223,7 +223,7 @@ def test_a_whole_mesh_mask_serves_pieces_and_the_other_way(run):
     _cut(run / "R_1y_grid_T.nc")
     _assert_same(_read(run, mesh="mesh_mask.nc"), whole)
     _cut(run / "mesh_mask.nc")
-    with pytest.raises(UserError, match=r"mesh_mask.nc cannot be read"):
+    with pytest.raises(UserError, match=r"mesh_mask.nc matches no file"):
         _read(run, mesh="mesh_mask.nc")
     with pytest.raises(UserError, match=r"matches no file: expected one mesh mask or all pieces"):
         _read(run, mesh="mask_*.nc")
