@@ -18,13 +18,13 @@ from data.archive.writer import ArchiveWriter
 from data.equations import EquationName
 from data.errors import UserError, file_errors
 from data.paths import matching
-from data.readers.base import Reader
+from data.readers.base import ModelOutput, Reader
 from data.readers.cf import CfReader
 from data.readers.mitgcm import MdsReader, MitgcmReader
 from data.readers.nemo import NemoReader
 from data.readers.veros import VerosReader
 from data.settings import Section
-from data.sources import Source, check_equation, check_same_grid, continued, open_source, per_sample
+from data.sources import Source, check_equation, continued, open_source, per_sample
 from data.summary import Summary
 
 # Every reader is registered here by its class.
@@ -138,7 +138,7 @@ def ingest(settings: IngestSettings, *, output: Path) -> Summary:
             stack.callback(source.output.dataset.close)
             check_equation(source.output, settings.equation_of_state)
             if sources:
-                check_same_grid(sources[0].output, source.output)
+                _check_same_grid(sources[0].output, source.output)
                 source = continued(sources[-1], source)
             sources.append(source)
         return _write(settings, _thinned(sources, settings.interval_years), output)
@@ -236,6 +236,19 @@ def _splits(settings: IngestSettings, sources: list[Source]) -> list[NDArray[np.
     else:
         joined = split_by_time_blocks(years, member, **settings.split.model_dump())
     return _by_source(joined, sources)
+
+
+def _check_same_grid(first: ModelOutput, other: ModelOutput) -> None:
+    if first.grid.digest == other.grid.digest:
+        return
+    if first.grid.shape != other.grid.shape:
+        problem = f"has {other.grid.shape} cells (z, y, x), but {first.path} {first.grid.shape}"
+    elif (first.grid.wet != other.grid.wet).any():
+        cells = int((first.grid.wet != other.grid.wet).sum())
+        problem = f"has another wet mask than {first.path} in {cells} cells"
+    else:
+        problem = f"has other depths than {first.path}"
+    raise UserError(f"{other.path} {problem}: one archive holds one grid; ingest them separately.")
 
 
 def _provenance(settings: IngestSettings, sources: list[Source]) -> dict[str, object]:

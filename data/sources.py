@@ -144,20 +144,6 @@ def check_equation(output: ModelOutput, equation: str) -> None:
         )
 
 
-def check_same_grid(first: ModelOutput, other: ModelOutput) -> None:
-    """Raise UserError if two outputs cannot share an archive."""
-    if first.grid.digest == other.grid.digest:
-        return
-    if first.grid.shape != other.grid.shape:
-        problem = f"has {other.grid.shape} cells (z, y, x), but {first.path} {first.grid.shape}"
-    elif (first.grid.wet != other.grid.wet).any():
-        cells = int((first.grid.wet != other.grid.wet).sum())
-        problem = f"has another wet mask than {first.path} in {cells} cells"
-    else:
-        problem = f"has other depths than {first.path}"
-    raise UserError(f"{other.path} {problem}: one archive holds one grid; ingest them separately.")
-
-
 def continued(before: Source, after: Source) -> Source:
     """`after` on the clock of `before`, if it continues the same member.
 

@@ -71,6 +71,7 @@ def open_dataset(path: Path) -> xr.Dataset:
         return xr.open_dataset(path, decode_times=False)
     except (OSError, RuntimeError, ValueError, KeyError, BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = "it is in neither format" if "did not find a match" in reason else reason
         raise UserError(
             f"{path} cannot be read ({reason}): expected NetCDF or zarr; check the path and the "
             "file."

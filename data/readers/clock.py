@@ -54,8 +54,8 @@ class Clock:
             return 0.0
         try:
             ours, theirs = (f"days since {clock.reference}" for clock in (self, other))
-            date = netCDF4.num2date(np.zeros(1), theirs, self.calendar)
-            days = np.ravel(netCDF4.date2num(date, ours, self.calendar))[0]
+            date = netCDF4.num2date(np.zeros(1), theirs, self.calendar, has_year_zero=True)
+            days = np.ravel(netCDF4.date2num(date, ours, self.calendar, has_year_zero=True))[0]
             return float(days) / self.days_per_year
         except (ValueError, TypeError):
             return None

@@ -146,8 +146,9 @@ def _home(group: _Group, outputs: list[_Group]) -> _Group:
         if len(alike) == 1:
             return alike[0]
     candidates = ", ".join(str(output.paths[0]) for output in outputs)
+    quantities = " and ".join(sorted(group.quantities)).replace("_", " ")
     raise UserError(
-        f"{group.paths[0]} has {' and '.join(sorted(group.quantities))} but no temperature, and "
+        f"{group.paths[0]} has {quantities} but no temperature, and "
         f"which of {candidates} it belongs to is unclear: name the files of one output alike "
         "except for the variable, or merge them."
     )

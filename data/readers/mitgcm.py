@@ -18,6 +18,7 @@ from data.readers.mds import MdsField, MdsFolder
 from data.readers.mds_streams import choose_streams
 from data.readers.positions import filled
 from data.readers.variables import find_variables
+from data.settings import UserPath
 
 _GRID = ("hFacC", "XC", "YC", "RC", "DRF", "RAC")
 _VARIABLES_OF_GRID = ("mask", "area", "thickness", "depth", "longitude", "latitude")
@@ -46,7 +47,7 @@ class MdsReader(Reader):
     """MITgcm's binary files, `.data` and `.meta` (`data.readers.mds`)."""
 
     name: Literal["mitgcm-mds"] = "mitgcm-mds"
-    grid_files: Path | None = Field(
+    grid_files: UserPath | None = Field(
         None, description="folder of hFacC, XC, YC, RC, DRF and RAC; default: the run's own"
     )
     time_step: float | None = Field(

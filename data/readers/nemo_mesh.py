@@ -76,8 +76,10 @@ class _MeshFile:
             )
         widths = [self._values(name) for name in ("e1t", "e2t")]
         profile = self._first(_PROFILE, 1)
-        wet = self._wet(None if profile is None else len(profile))
-        thickness = self._thickness(profile, wet)
+        volume = self._first(_THICKNESS, 3)
+        layers = profile if volume is None else volume
+        wet = self._wet(None if layers is None else len(layers))
+        thickness = self._thickness(profile, wet) if volume is None else volume
         depth = self._first(_DEPTH, 1)
         depth = self._depth_of(profile) if depth is None else depth
         if widths[0] is None or widths[1] is None or depth is None:
@@ -107,9 +109,7 @@ class _MeshFile:
     def _thickness(
         self, profile: NDArray[np.float64] | None, wet: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        volume = self._first(_THICKNESS, 3)
-        if volume is not None:
-            return volume
+        """Of whole cells, and of the lowest ones where the file has it."""
         if profile is None:
             raise self._refusal("e3t_0")
         whole = np.broadcast_to(profile[:, None, None], wet.shape).copy()

@@ -56,7 +56,7 @@ QUANTITIES: dict[str, Quantity] = {
     "depth": Quantity(
         ("depth",),
         ("depth", "deptht", "olevel", "lev", "z", "z_t", "z_l", "st_ocean"),
-        ("nav_lev", "zl"),
+        ("nav_lev", "zl", "rc"),
     ),
     "mask": Quantity(("sea_binary_mask",), ("mask", "tmask", "wet", "maskc")),
     "area": Quantity(

@@ -56,15 +56,18 @@ def main_quantities(dataset: xr.Dataset, names: Variables) -> frozenset[str]:
 
 def find_temperature(dataset: xr.Dataset, path: Path, names: Variables) -> xr.DataArray:
     """The variable of temperature. Raises UserError if there is none, or more than one."""
+    present = _names(dataset, "temperature", names.temperature, path)
     for dimensions in (4, 3):
-        fits = [
-            name
-            for name in _names(dataset, "temperature", names.temperature)
-            if dataset.variables[name].ndim == dimensions
-        ]
+        fits = [name for name in present if _rank(dataset.variables[name]) == dimensions]
         if fits:
             return dataset[_only(dataset, path, "temperature", fits)]
     return _refuse_to_guess(dataset, path, "temperature", names, "time, depth, y, x")
+
+
+def _rank(variable: xr.Variable) -> int:
+    """Number of dimensions; beyond four those of size 1 do not count."""
+    long = sum(size > 1 for size in variable.shape)
+    return variable.ndim if variable.ndim <= 4 or long > 4 else 4
 
 
 def find_variables(dataset: xr.Dataset, path: Path, names: Variables) -> Found:
@@ -158,9 +161,10 @@ class _Search:
         names = _names(self.dataset, quantity, given, self.path)
         if quantity in ("longitude", "latitude", "depth") and given is None:
             names += [name for name in self._by_units(quantity) if name not in names]
-        candidates = self._with_dimensions(names, fits)
-        if not candidates and (given or (names and quantity in _OPTIONAL)):
-            return _refuse_dimensions(self, quantity, given or names[0], expected)
+        sure = [given] if given else _customary(names, quantity)
+        candidates = self._with_dimensions(names, sure, fits)
+        if not candidates and sure and (given or quantity in _OPTIONAL):
+            return _refuse_dimensions(self, quantity, sure[0], expected)
         if not candidates:
             return None
         chosen = _only(
@@ -168,10 +172,16 @@ class _Search:
         )
         return candidates[chosen]
 
-    def _with_dimensions(self, names: Sequence[str], fits: Fits) -> dict[str, xr.DataArray]:
-        """Candidates on temperature's dimensions: of the same names, else of the same sizes."""
-        for align in (_named_alike, _sized_alike):
-            aligned = {name: align(self.dataset[name], self.temperature) for name in names}
+    def _with_dimensions(
+        self, names: Sequence[str], sure: Sequence[str], fits: Fits
+    ) -> dict[str, xr.DataArray]:
+        """Candidates on temperature's dimensions.
+
+        sure: names that mean the cells of temperature; without any candidate on dimensions of the
+        same names, theirs may be of the same sizes
+        """
+        for align, tried in ((_named_alike, names), (_sized_alike, sure)):
+            aligned = {name: align(self.dataset[name], self.temperature) for name in tried}
             fitting = {name: v for name, v in aligned.items() if v is not None and fits(v)}
             if fitting:
                 return fitting
@@ -215,6 +225,10 @@ def _names(
         for name, variable in dataset.variables.items()
         if known.rank(str(name), variable) < 4
     ]
+
+
+def _customary(names: Sequence[str], quantity: str) -> list[str]:
+    return [name for name in names if name.lower() in QUANTITIES[quantity].customary]
 
 
 def _fullest(candidates: dict[str, xr.DataArray]) -> list[str]:
@@ -316,8 +330,8 @@ def _refuse_to_guess(
     if present:
         dims = ", ".join(map(str, dataset.variables[present[0]].dims)) or "none"
         raise UserError(
-            f"{present[0]} of {path} has dimensions {dims}: expected {expected} of the cells of "
-            f"temperature; correct variables.{quantity}."
+            f"{present[0]} of {path} has dimensions {dims}: expected the cells of temperature "
+            f"({expected}); correct variables.{quantity}."
         )
     known = QUANTITIES[quantity]
     raise UserError(
