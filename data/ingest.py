@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 from tqdm import tqdm
 
 from data.archive.splits import apart, split_by_member, split_by_time_blocks
@@ -53,12 +60,51 @@ class TimeBlocks(Section):
         "three parts; every other block in the reverse order",
     )
 
+    @model_validator(mode="after")
+    def _check_fractions(self) -> Self:
+        if self.train + self.validation >= 1:
+            raise ValueError("train and validation leave no test part: give a sum below 1")
+        return self
+
 
 class Members(Section):
     """Ensemble members for validation and test; the others are for training."""
 
     validation: list[int] = Field(min_length=1, description="numbers of members, from 0")
     test: list[int] = Field(min_length=1, description="numbers of members, from 0")
+
+    @model_validator(mode="after")
+    def _check_disjoint(self) -> Self:
+        shared = {*self.validation} & {*self.test}
+        if shared:
+            raise ValueError(f"member {min(shared)} is in both validation and test: choose one")
+        return self
+
+
+def _kind_of_split(given: Any) -> str | None:
+    """Which of the splits a YAML describes; None for none of them."""
+    if given == "from_file":
+        return "from_file"
+    if isinstance(given, Section):
+        return "members" if isinstance(given, Members) else "time_blocks"
+    if not isinstance(given, dict):
+        return None
+    return (
+        "members" if "test" in given or isinstance(given.get("validation"), list) else "time_blocks"
+    )
+
+
+Split = Annotated[
+    Annotated[Literal["from_file"], Tag("from_file")]
+    | Annotated[TimeBlocks, Tag("time_blocks")]
+    | Annotated[Members, Tag("members")],
+    Discriminator(
+        _kind_of_split,
+        custom_error_type="kind_of_split",
+        custom_error_message="expected from_file, fractions of time (train, validation, "
+        "gap_years), or lists of members (validation, test)",
+    ),
+]
 
 
 class IngestSettings(Section):
@@ -85,7 +131,7 @@ class IngestSettings(Section):
     parameters: list[str] = Field(
         [], description="global attributes, or variables with a value per state, kept as parameters"
     )
-    split: Literal["from_file"] | TimeBlocks | Members = TimeBlocks()
+    split: Split = TimeBlocks()
     rounding: bool = Field(False, description="round T to 1/512 K and S to 1/4096")
 
     @model_validator(mode="before")

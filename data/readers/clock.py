@@ -84,7 +84,7 @@ def sample_times(
             f"{variable.name} of {path} has values that are no numbers, such as "
             f"{_not_a_number(values)}: expected the time of each state; correct the file."
         )
-    return values * _years_per_unit(unit, clock, str(variable.name), path), clock
+    return _in_years(values, unit, clock, str(variable.name), path), clock
 
 
 def _time_variable(dataset: xr.Dataset, temperature: xr.DataArray) -> xr.DataArray | None:
@@ -117,13 +117,15 @@ def _not_a_number(values: NDArray[Any]) -> str:
     return str(wrong[0])
 
 
-def _years_per_unit(unit: str, clock: Clock, name: str, path: Path) -> float:
-    unit = unit.strip().lower()
+def _in_years(
+    values: NDArray[Any], unit: str, clock: Clock, name: str, path: Path
+) -> NDArray[np.float64]:
+    unit, times = unit.strip(), values.astype(np.float64)
     if unit in _YEARS_PER_UNIT:
-        return _YEARS_PER_UNIT[unit]
+        return times * _YEARS_PER_UNIT[unit]
     if unit not in _DAYS_PER_UNIT:
         raise UserError(
             f'{name} of {path} has the units "{clock.units}": expected seconds, minutes, hours, '
             "days, months or years since a date; correct the attribute."
         )
-    return _DAYS_PER_UNIT[unit] / clock.days_per_year
+    return times * _DAYS_PER_UNIT[unit] / clock.days_per_year

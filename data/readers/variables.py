@@ -16,12 +16,11 @@ import numpy as np
 import xarray as xr
 
 from data.errors import UserError
-from data.readers.base import Variables
+from data.readers.base import NONE, Variables
 from data.readers.dimensions import Axes, axes_of, constant, is_time, on_axes
 from data.readers.quantities import QUANTITIES
 from data.units import METRES
 
-NONE = "none"
 _EASTWARD = {"degrees_east", "degree_east", "degree_e", "degrees_e"}
 _NORTHWARD = {"degrees_north", "degree_north", "degree_n", "degrees_n"}
 _LENGTHS = METRES | {"cm", "centimeter", "centimeters", "centimetre", "centimetres"}
