@@ -57,8 +57,8 @@ class Summary:
         return f"grid: {columns} x {rows} x {levels} cells{periodic}, {share:.1f} % wet"
 
     def _levels(self) -> str:
-        depth = ", ".join(f"{value:.4g}" for value in self.grid.depth)
-        return f"levels [m]: {depth}"
+        depth = self.grid.depth
+        return f"levels: {len(depth)}, from {depth[0]:.4g} to {depth[-1]:.4g} m"
 
     def _fields(self) -> str:
         units = {"T": "degC", "S": self.salinity_units, "sea level": "m"}

@@ -28,7 +28,7 @@ def test_counts_ranges_and_grid(small_grid):
         "  member 0: 1 train, 1 test",
         "  member 1: 1 unused",
         "grid: 5 x 6 x 4 cells, periodic in x, 81.7 % wet",
-        "levels [m]: 10, 50, 200, 1000",
+        "levels: 4, from 10 to 1000 m",
         "in wet cells: T 2 to 30.5 degC, S 35 to 35 1e-3, sea level -0.5 to 0.5 m",
     ]
 
