@@ -187,7 +187,7 @@ def _wet_mask(
         raise UserError(
             f"{path} has no mask{' of all levels' if mask.ndim else ''} and a salinity of exactly "
             f"0 in {zeros} cells, which looks like land: expected NaN on land; name a mask "
-            "variable as variables.mask."
+            "variable as variables.mask, or give NEMO's mesh_mask."
         )
     return wet
 
