@@ -203,8 +203,8 @@ def ingest(run: Run) -> None:
     if data.ingest is None:
         raise UserError("the configuration has no section data.ingest; see configs/global4deg.yaml")
     refuse_to_overwrite(data.archive)
-    read_into_archive(data.ingest, output=data.archive)
-    print(f"wrote {data.archive}")
+    summary = read_into_archive(data.ingest, output=data.archive)
+    print(f"wrote {data.archive}\n{summary}")
 
 
 def refuse_to_overwrite(archive: Path) -> None:
