@@ -15,6 +15,7 @@ from configs.loading import checked, load_experiment, read_experiment
 from configs.schema import Experiment
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
+from data.archive.verification import verify_once
 from data.errors import UserError
 from guidance.build import build_guide
 from guidance.climatology import (
@@ -30,6 +31,7 @@ from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
 from latent_diffusion.schedulers import build_schedule, build_scheduler
+from training.launch import launched_processes
 from training.stage import Record, Stage, differing_settings, unknown_settings
 
 
@@ -58,6 +60,14 @@ class Run:
     def archive(self) -> StateArchive:
         """The state archive of the experiment."""
         return StateArchive.open(self.settings.data.archive)
+
+    def verify_archive(self) -> None:
+        """Verify the states of the archive, once for this run; archive.json notes the outcome.
+
+        Raises `UserError` if the archive is corrupt or was changed.
+        """
+        with launched_processes().main_process_first():
+            verify_once(self.archive, self.directory / "archive.json")
 
     @property
     def diffusion_stages(self) -> int:

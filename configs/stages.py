@@ -19,6 +19,7 @@ ROWS = ("unguided", "guided", "guided_adjusted")
 def train_codec(run: Run) -> None:
     """The autoencoder stage."""
     _refuse_distillation(run)
+    run.verify_archive()
     run.refuse_former(run.codec_folder)
     autoencoder_stage.train_codec(
         run.codec_stage,
@@ -31,6 +32,7 @@ def train_codec(run: Run) -> None:
 def train_denoiser(run: Run) -> None:
     """The diffusion stage. Raises `UserError` if there is no codec of these settings."""
     _refuse_distillation(run)
+    run.verify_archive()
     stage = run.denoiser_stage
     if stage.is_done:
         return
