@@ -16,6 +16,7 @@ from configs.schema import Experiment
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.archive.verification import verify_once
+from data.checksums import check_file
 from data.errors import UserError
 from guidance.build import build_guide
 from guidance.climatology import (
@@ -261,6 +262,7 @@ def guide_of_model(folder: Path, codec: Codec) -> SteeringGuide:
     folder lacks what the guide needs.
     """
     path = folder / "experiment.yaml"
+    check_file(path)
     given = read_experiment(path).get("guidance", {})
     settings = checked(given, GuidanceSettings, source=f"{path}, guidance")
     climatology = cache(lambda: saved_climatology(folder))

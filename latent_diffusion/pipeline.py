@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
+from data.checksums import check_folder
 from data.errors import UserError
 from data.state import State
 from guidance.climatology import Climatology
@@ -55,6 +58,12 @@ class StatePipeline(DiffusionPipeline):
         if codec.config.ocean["periodic_x"]:
             make_periodic(unet)
         self.register_modules(unet=unet, gaussian=gaussian, scheduler=scheduler, codec=codec)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, **options: Any) -> Any:
+        """As in diffusers. Raises `UserError` if a file does not match its checksum."""
+        check_folder(Path(folder))
+        return super().from_pretrained(folder, **options)
 
     @property
     def denoiser(self) -> Denoiser:
