@@ -73,7 +73,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read ({error}); remove it to make it again.") from error
-    if about.pop(TENSORS, None) != _of_tensors(tensors, about):
+    if TENSORS not in about:
+        raise UserError(f"{path} holds no checksum; remove it to make it again.")
+    if about.pop(TENSORS) != _of_tensors(tensors, about):
         raise UserError(
             f"{path} is damaged: its tensors do not match their checksum; remove it to make it "
             "again."

@@ -91,7 +91,7 @@ def adjust_archive(source: Path, target: Path) -> None:
     """
     processes = launched_processes()
     archive = StateArchive.open(source)
-    _check_members(archive)
+    check_members(archive)
     record = str(archive.attributes.get("sampling"))
     if processes.is_main_process and not holds_ensemble(target, record, adjusted=True):
         _remove(target)
@@ -119,11 +119,11 @@ def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
         raise UserError(f"{path} exists but was not sampled from a model; choose another output")
     if attributes["sampling"] != record or (ADJUSTMENT in attributes) != adjusted:
         return False
-    _check_members(archive)
+    check_members(archive)
     return True
 
 
-def _check_members(archive: StateArchive) -> None:
+def check_members(archive: StateArchive) -> None:
     """Raise `UserError` unless a sampled archive holds the members of its record, in order."""
     record = archive.attributes.get("sampling")
     if record is None:

@@ -79,12 +79,12 @@ def test_every_flipped_bit_of_a_file_of_tensors_is_found(tmp_path, flip_bits):
     path = tmp_path / "t.safetensors"
     save_tensors(TENSORS, path, about={"codec": "abc"})
     for _ in flip_bits(path, times=200):
-        with pytest.raises(UserError, match=r"is damaged|cannot be read"):
+        with pytest.raises(UserError, match=r"is damaged|cannot be read|no checksum"):
             load_tensors(path)
     load_tensors(path)
 
 
 def test_a_file_without_a_checksum_is_refused(tmp_path):
     save_file(TENSORS, tmp_path / "t.safetensors")
-    with pytest.raises(UserError, match="do not match their checksum"):
+    with pytest.raises(UserError, match="holds no checksum"):
         load_tensors(tmp_path / "t.safetensors")
