@@ -38,5 +38,19 @@ def description_checksum(
     } | {f"sample {name}": values for name, values in samples.items()}
     for name, values in sorted(variables.items()):
         numbers = np.ascontiguousarray(values, dtype="<f8")
-        digest.update(f"{name} {numbers.shape}".encode() + numbers.tobytes())
+        digest.update(f"{name} {numbers.shape}".encode())
+        digest.update(numbers)
     return digest.hexdigest()
+
+
+def former_digest(
+    content: str, grid: OceanGrid, *, split: NDArray[np.int8], equation_of_state: str
+) -> str:
+    """Fingerprint of an archive of version 0.1.0, as products in use have recorded it.
+
+    content: checksum of the states. Places, areas, members and times are not part of it.
+    """
+    digest = hashlib.sha256(json.dumps([content, equation_of_state, grid.digest]).encode())
+    digest.update(split.astype("<i1").tobytes())
+    digest.update(np.ascontiguousarray(grid.thickness, dtype="<f4").tobytes())
+    return digest.hexdigest()[:16]

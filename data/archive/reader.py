@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from data.archive.format import (
     ContentHash,
     open_store,
 )
-from data.archive.identity import CONTENT, DESCRIPTION, description_checksum
+from data.archive.identity import CONTENT, DESCRIPTION, description_checksum, former_digest
 from data.checks import check_finite
 from data.errors import UserError
 from data.grid import OceanGrid
@@ -96,13 +95,9 @@ class StateArchive:
         content = self.attributes.get(CONTENT) or self._content()
         if DESCRIPTION in self.attributes:
             return hashlib.sha256(f"{content} {self.description}".encode()).hexdigest()[:16]
-        # The fingerprint of archives of version 0.1.0, which products in use have recorded.
-        digest = hashlib.sha256(
-            json.dumps([content, self.equation_of_state, self.grid.digest]).encode()
+        return former_digest(
+            str(content), self.grid, split=self.split, equation_of_state=self.equation_of_state
         )
-        digest.update(self.split.astype("<i1").tobytes())
-        digest.update(np.ascontiguousarray(self.grid.thickness, dtype="<f4").tobytes())
-        return digest.hexdigest()[:16]
 
     @cached_property
     def description(self) -> str:

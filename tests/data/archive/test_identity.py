@@ -146,6 +146,15 @@ def test_a_flipped_bit_is_found_or_without_effect(write_archive, flip_bits, name
     assert outcomes.count(None) >= 20
 
 
+def test_a_flipped_bit_in_a_chunk_is_found_by_reading_alone(write_archive, flip_bits):
+    path = write_archive()
+    archive = StateArchive.open(path)
+    for _ in flip_bits(path / "thetao" / "c" / "3", times=40):
+        with pytest.raises(UserError, match=r"cannot be read at states .3. .* is corrupt"):
+            archive.read([3])
+    archive.read([3])
+
+
 def _digest_and_states(path: Path) -> tuple[str, torch.Tensor] | None:
     """What a sound archive holds; None if it is refused."""
     try:
