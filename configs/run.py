@@ -32,7 +32,7 @@ from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
 from latent_diffusion.schedulers import build_schedule, build_scheduler
-from training.launch import launched_processes
+from training.launch import launched_processes, require_shared_folder
 from training.stage import Record, Stage, differing_settings, unknown_settings
 
 
@@ -65,8 +65,10 @@ class Run:
     def verify_archive(self) -> None:
         """Verify the states of the archive, once for this run; archive.json notes the outcome.
 
-        Raises `UserError` if the archive is corrupt or was changed.
+        Raises `UserError` if the archive is corrupt or was changed, or if the processes do not
+        share the run directory.
         """
+        require_shared_folder(self.directory)
         with launched_processes().main_process_first():
             verify_once(self.archive, self.directory / "archive.json")
 

@@ -11,6 +11,7 @@ from guidance.climatology import Climatology, training_climatology
 from latent_diffusion import distil as distillation_stage
 from latent_diffusion import train as diffusion_stage
 from latent_diffusion.sample import adjust_archive, draw, draw_adjusted
+from training.launch import require_shared_folder
 from training.stage import differing_settings
 
 ROWS = ("unguided", "guided", "guided_adjusted")
@@ -59,6 +60,7 @@ def train_denoiser(run: Run) -> None:
 
 def distil(run: Run) -> None:
     """The distillation stage. Raises `UserError` if its teacher is not trained."""
+    require_shared_folder(run.directory)
     teacher, stage = run.teacher, run.distillation_stage
     if stage.is_done or (teacher.weights is None and _has_current_student(run)):
         return

@@ -74,11 +74,8 @@ def build_accelerator(directory: Path, *, precision: str) -> Accelerator:
     """An accelerator that logs to TensorBoard files under `directory`.
 
     precision: "auto" is bf16 if the device computes it in hardware, else fp32; or "fp32" or "bf16"
-
-    Raises `UserError` if the processes do not share `directory`.
     """
     launched_processes()  # sets the state that the accelerator uses
-    require_shared_folder(directory)
     # accelerate keeps the first precision of a process, but each stage has its own.
     AcceleratorState._reset_state()
     mixed = {"auto": "bf16" if has_fast_bf16() else "no", "fp32": "no", "bf16": "bf16"}[precision]
