@@ -77,6 +77,10 @@ def build_parser() -> argparse.ArgumentParser:
     command("train", train, text, stages=("autoencoder", "diffusion", "distillation"))
     add = command("sample", sample, "generate an ensemble of states with a trained model")
     add("--output", type=Path, help="archive to write (default: all rows, in samples/)")
+    text = "condition of the states, or a CSV file of many; needs --output; may be repeated"
+    add("--at", action="append", metavar="NAME=VALUE", help=text)
+    text = "allow conditions outside the range of the training members"
+    add("--extrapolate", action="store_true", help=text)
     command(
         "evaluate", evaluate, "evaluate the samples; writes metrics.json, figures and report.html"
     )
@@ -202,12 +206,20 @@ def refuse_to_overwrite(archive: Path) -> None:
         raise UserError(f"{archive} exists; remove it or change --data.archive")
 
 
-def sample(run: Run, *, output: Path | None = None) -> None:
+def sample(
+    run: Run,
+    *,
+    output: Path | None = None,
+    at: Sequence[str] = (),
+    extrapolate: bool = False,
+) -> None:
     """Generate an ensemble of states."""
     from configs import stages
 
     if output:
-        stages.sample(run, output=output)
+        stages.sample(run, output=output, at=at, extrapolate=extrapolate)
+    elif at:
+        raise UserError("--at needs --output: the archive for the states at these conditions")
     else:
         stages.sample_rows(run)
     print(f"wrote {output or run.samples('guided_adjusted').parent}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import SchedulerMixin, UNet2DModel
 
@@ -15,8 +16,10 @@ from configs.loading import checked, load_experiment, read_experiment
 from configs.schema import Experiment
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
+from data.archive.splits import spread_out
 from data.archive.verification import verify_once
 from data.checksums import check_file
+from data.conditions import Conditions
 from data.errors import UserError
 from guidance.build import build_guide
 from guidance.climatology import (
@@ -27,6 +30,7 @@ from guidance.climatology import (
 )
 from guidance.guide import SteeringGuide
 from guidance.settings import GuidanceSettings
+from latent_diffusion.expectation import Expectation
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.release import Release
@@ -122,6 +126,8 @@ class Run:
     def model_settings(self) -> Record:
         """The settings of codec and denoiser, without their training data."""
         settings = self.codec_settings | {"diffusion": self.settings.diffusion.record}
+        if self.settings.conditions:
+            settings |= {"conditions": self.settings.conditions.model_dump(mode="json")}
         if self.settings.distillation is None:
             return settings
         sampling = self.settings.sampling.model_dump(
@@ -172,8 +178,9 @@ class Run:
         folder = self.model_folder
         if not (folder / "model_index.json").is_file():
             raise UserError(f"{folder} holds no model; run the diffusion stage first")
-        # The record of a model that was not distilled has no such key.
-        differing = differing_settings(folder, {"distillation": None} | self.model_settings)
+        # The record of a model without distillation or conditions has no such key.
+        absent: Record = {"distillation": None, "conditions": None}
+        differing = differing_settings(folder, absent | self.model_settings)
         if differing:
             self.refuse_former(folder)
             raise UserError(
@@ -233,22 +240,47 @@ class Run:
         """Path of the samples of a row of `configs.stages.ROWS`."""
         return self.directory / "samples" / f"{row}.zarr"
 
-    def ensemble(self, *, guided: bool) -> Ensemble:
-        """The ensemble of the configuration."""
+    def expectation(self) -> Expectation:
+        """The expectation of a conditional model. Raises `UserError` if there is none."""
+        folder = self.model_folder / "expectation"
+        if not folder.is_dir():
+            raise UserError(f"{self.model_folder} holds no model with conditions; train one first")
+        return Expectation.from_pretrained(folder)
+
+    @cached_property
+    def test_conditions(self) -> Conditions | None:
+        """Conditions of the evaluated ensemble: those of test states, spread over the split.
+
+        None for a model without conditions.
+        """
+        if self.settings.conditions is None:
+            return None
+        members = self.settings.sampling.members
+        test = spread_out(self.archive.indices("test"), members)
+        return Conditions.of(self.archive, np.resize(test, members), self.settings.conditions)
+
+    def ensemble(self, *, guided: bool, conditions: Conditions | None = None) -> Ensemble:
+        """The ensemble of the configuration.
+
+        conditions: of each member of a conditional model; default: `test_conditions`
+        """
+        conditions = conditions or self.test_conditions
         return Ensemble(
             settings=self.settings.sampling,
-            record=self.sampling_record(guided=guided),
+            record=self.sampling_record(guided=guided, conditions=conditions),
             pipeline=self.pipeline,
             guide=self.guide if guided else None,
+            conditions=conditions,
         )
 
-    def sampling_record(self, *, guided: bool) -> str:
+    def sampling_record(self, *, guided: bool, conditions: Conditions | None = None) -> str:
         """The settings and weights that determine the ensemble, as JSON."""
         return sampling_record(
             model=self.settings.name,
             weights=self.weights,
             sampling=self.settings.sampling,
             guidance=self.settings.guidance if guided else None,
+            conditions=conditions or self.test_conditions,
         )
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from autoencoder.settings import AutoencoderSettings
 from data.basin.design import EnsembleSettings
 from data.basin.simulate import SimulationSettings
+from data.conditions import ConditionSettings
 from data.ingest import IngestSettings
 from data.settings import Section
 from guidance.settings import GuidanceSettings
@@ -65,6 +66,9 @@ class Experiment(Section):
     data: DataSettings
     autoencoder: AutoencoderSettings
     diffusion: DiffusionSettings
+    conditions: ConditionSettings | None = Field(
+        None, description="what states depend on; none: all are drawn alike"
+    )
     distillation: DistillationSettings | None = None
     sampling: SamplingSettings = SamplingSettings()
     guidance: GuidanceSettings = GuidanceSettings()

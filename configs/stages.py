@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from autoencoder import train as autoencoder_stage
 from configs.run import Run
+from data.conditions import Conditions
 from data.errors import UserError
 from guidance.climatology import Climatology, training_climatology
 from latent_diffusion import distil as distillation_stage
 from latent_diffusion import train as diffusion_stage
+from latent_diffusion.points import conditions_at, read_points
 from latent_diffusion.sample import adjust_archive, draw, draw_adjusted
 from training.launch import require_shared_folder
 from training.stage import differing_settings
@@ -55,6 +58,7 @@ def train_denoiser(run: Run) -> None:
         scheduler=run.scheduler(),
         steps=run.settings.sampling.steps,
         release=run.release(climatology),
+        conditions=run.settings.conditions,
     )
 
 
@@ -92,14 +96,43 @@ def sample_rows(run: Run) -> None:
     adjust_archive(guided, adjusted)
 
 
-def sample(run: Run, *, output: Path) -> None:
-    """Draw an ensemble into `output`, guided and adjusted if configured."""
+def sample(run: Run, *, output: Path, at: Sequence[str] = (), extrapolate: bool = False) -> None:
+    """Draw an ensemble into `output`, guided and adjusted if configured.
+
+    at: conditions as `latent_diffusion.points.read_points` takes them; the configured number of
+        states is drawn at each point
+    extrapolate: whether points may lie outside the range of the training members
+
+    Raises `UserError` for conditions that the model does not have.
+    """
     guidance = run.settings.guidance
-    ensemble = run.ensemble(guided=guidance.enabled)
+    run, conditions = _at_points(run, at, extrapolate=extrapolate)
+    ensemble = run.ensemble(guided=guidance.enabled, conditions=conditions)
     if guidance.adjust:
         draw_adjusted(ensemble, output=output)
     else:
         draw(ensemble, output=output)
+
+
+def _at_points(run: Run, at: Sequence[str], *, extrapolate: bool) -> tuple[Run, Conditions | None]:
+    """The run with the number of states for all points, and the conditions of each state."""
+    if run.settings.conditions is None:
+        if at:
+            raise UserError(
+                f"{run.settings.name} has no section conditions, so its states cannot be drawn at "
+                f"{' '.join(at)}; see configs/ensemble.yaml"
+            )
+        return run, None
+    sampling, points = run.settings.sampling, read_points(at)
+    conditions = conditions_at(
+        points,
+        expectation=run.expectation(),
+        members=sampling.members,
+        seed=sampling.seed,
+        extrapolate=extrapolate,
+    )
+    everything = sampling.model_copy(update={"members": len(conditions)})
+    return run.with_settings(sampling=everything), conditions
 
 
 def _refuse_distillation(run: Run) -> None:

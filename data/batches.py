@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,11 @@ from data.archive.protocol import Archive
 from data.errors import UserError
 
 
-class Samples(Dataset[tuple[Tensor, int]], ABC):
-    """A map-style dataset of known length, for `counted_loader`."""
+class Samples(Dataset[tuple[Any, int]], ABC):
+    """A map-style dataset of known length, for `counted_loader`.
+
+    An item is a tensor, or a named tuple of tensors, and its number.
+    """
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -101,8 +105,8 @@ def counted_loader(
     rank: int = 0,
     world_size: int = 1,
     workers: int = 0,
-) -> DataLoader[tuple[Tensor, int]]:
-    """Endless loader of (channels `b c y x`, index `b`) from sample number `start` on.
+) -> DataLoader[tuple[Any, int]]:
+    """Endless loader of (items stacked along `b`, numbers `b`) from sample number `start` on.
 
     `batch_size` is that of the whole job; b is the share of this rank.
     """

@@ -17,8 +17,9 @@ from data.batches import Samples
 from data.checksums import load_tensors, save_tensors
 from data.errors import UserError
 from latent_diffusion.denoiser import NoiseLevel, noise_level
+from latent_diffusion.noise import member_generator
+from latent_diffusion.objective import Batch, ConditionalLatents
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.sample import member_generator
 from training.launch import launched_processes
 
 CHAINS_PER_FILE = 64
@@ -46,10 +47,13 @@ class Chains(Samples):
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+    def __getitem__(self, item: int) -> tuple[Batch, int]:
         file, row = self.places[item]
         with safe_open(file, framework="pt") as stored:
-            return stored.get_slice("chains")[row], item
+            chain = stored.get_slice("chains")[row]
+            if "features" not in stored.keys():  # noqa: SIM118 (not a mapping)
+                return chain, item
+            return ConditionalLatents(chain, stored.get_slice("features")[row]), item
 
 
 def draw_chains_into(
@@ -82,11 +86,11 @@ def draw_chains_into(
         if not _holds(files[start], members):
             generators = [member_generator(seed, member) for member in members]
             batches = [
-                draw_chains(teacher, generators[first : first + batch_size], every=every).cpu()
+                draw_chains(teacher, generators[first : first + batch_size], every=every)
                 for first in range(0, len(generators), batch_size)
             ]
             with atomic_write(files[start]) as partial:
-                save_tensors({"chains": torch.cat(batches)}, partial, about=_origin(members))
+                save_tensors(_joined(batches), partial, about=_origin(members))
     processes.wait_for_everyone()
     return list(files.values())
 
@@ -94,16 +98,21 @@ def draw_chains_into(
 @torch.no_grad()
 def draw_chains(
     teacher: StatePipeline, generators: Sequence[torch.Generator], *, every: int
-) -> Tensor:
-    """Unguided chains `b k c h w`: the initial noise and the sample after every `every` steps."""
+) -> dict[str, Tensor]:
+    """Unguided `chains` `b k c h w`: the initial noise and the sample after every `every` steps.
+
+    Those of a conditional teacher have `features` `b f`: of random training members.
+    """
     teacher.set_steps(teacher.steps)
+    frame = teacher.frame(None, generators)
     sample = teacher.initial_noise(generators)
     kept = [sample]
     for index in range(teacher.steps):
-        sample = teacher.advance(sample, index, generators=generators)
+        sample = teacher.advance(sample, index, generators=generators, frame=frame)
         if (index + 1) % every == 0:
             kept.append(sample)
-    return torch.stack(kept, dim=1)
+    chains = {"chains": torch.stack(kept, dim=1)}
+    return chains | ({"features": frame.features} if frame else {})
 
 
 def levels_of(scheduler: SchedulerMixin) -> list[NoiseLevel]:
@@ -129,6 +138,10 @@ def _teacher_steps_per_step(teacher: StatePipeline, student: SchedulerMixin) -> 
             "sampling.scheduler_options.timestep_spacing to trailing or change the number of steps"
         )
     return every
+
+
+def _joined(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([one[name].cpu() for one in batches]) for name in batches[0]}
 
 
 def _holds(file: Path, members: range) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from diffusers import SchedulerMixin, UNet2DModel
+from diffusers import ConfigMixin, ModelMixin, SchedulerMixin, UNet2DModel
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from data.errors import UserError
@@ -32,10 +33,12 @@ def build_unet(
     blocks: int,
     attention: bool,
     dropout: float,
+    conditional: bool = False,
 ) -> UNet2DModel:
     """The diffusers network for latents of `latent_shape` `c h w`.
 
-    Its input has the noisy latents, their Gaussian estimate, and `static_maps` channels.
+    Its input has the noisy latents, their Gaussian estimate, and `static_maps` channels;
+    conditional: and an embedding of the conditions, which it adds to that of the time.
     """
     latent_channels, rows, columns = latent_shape
     plain = len(channels) - 1
@@ -52,11 +55,33 @@ def build_unet(
         attention_head_dim=32,
         norm_num_groups=8,
         dropout=dropout,
+        class_embed_type="identity" if conditional else None,
     )
     # It adds to the Gaussian part, which is right on its own at high noise.
     nn.init.zeros_(unet.conv_out.weight)
     nn.init.zeros_(unet.conv_out.bias)
     return unet
+
+
+class ConditionEmbedding(ModelMixin, ConfigMixin):
+    """From features of the conditions `b f` to an embedding `b width` for the network."""
+
+    @register_to_config
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
+
+    @classmethod
+    def for_network(cls, unet: UNet2DModel, *, features: int) -> ConditionEmbedding:
+        """The embedding of so many features for a network."""
+        return cls(features, unet.time_embedding.linear_2.out_features)
+
+    def forward(self, features: Tensor | None, count: int) -> Tensor:
+        """The embedding `count width`; None, or features of 0, stand for unknown conditions."""
+        if features is None:
+            features = torch.zeros(count, self.config.features)
+        embedding: Tensor = self.layers(features.to(self.device, self.dtype))
+        return embedding
 
 
 class Denoiser(nn.Module):
@@ -66,27 +91,44 @@ class Denoiser(nn.Module):
     of the basin-wide patterns are present, which convolutions would have to sum from all cells.
 
     static_maps: `m h w`, constant inputs of the network at each latent cell
+    embedding: of the conditions, for a conditional network
     """
 
     static_maps: Tensor
 
-    def __init__(self, unet: UNet2DModel, gaussian: MemberGaussians, static_maps: Tensor) -> None:
+    def __init__(
+        self,
+        unet: UNet2DModel,
+        gaussian: MemberGaussians,
+        static_maps: Tensor,
+        embedding: ConditionEmbedding | None = None,
+    ) -> None:
         super().__init__()
-        self.unet, self.gaussian = unet, gaussian
+        self.unet, self.gaussian, self.embedding = unet, gaussian, embedding
         self.register_buffer("static_maps", static_maps, persistent=False)
 
     def forward(
-        self, scaled: Tensor, timestep: Tensor | float, *, signal: Amplitude, noise: Amplitude
+        self,
+        scaled: Tensor,
+        timestep: Tensor | float,
+        *,
+        signal: Amplitude,
+        noise: Amplitude,
+        features: Tensor | None = None,
     ) -> Tensor:
         """v `b c h w`, float32, for the scaled input `b c h w`.
 
-        signal, noise: its amplitudes at the timestep, numbers or `b 1 1 1`
+        signal, noise: its amplitudes at the timestep, numbers or `b 1 1 1`; features: of the
+        conditions, `b f`, for a conditional network; None: unknown conditions
         """
         v = self.gaussian.velocity(scaled, signal=signal, noise=noise)
         estimate = (signal * scaled - noise * v).to(scaled.dtype)
         maps = self.static_maps.to(scaled.dtype).expand(len(scaled), *self.static_maps.shape)
-        added = self.unet(torch.cat([scaled, estimate, maps], dim=1), timestep).sample
-        return added.float() + v
+        inputs = torch.cat([scaled, estimate, maps], dim=1)
+        labels = {}
+        if self.embedding is not None:
+            labels["class_labels"] = self.embedding(features, len(scaled))
+        return self.unet(inputs, timestep, **labels).sample.float() + v
 
 
 def clean_estimate(v: Tensor, scaled: Tensor, level: NoiseLevel) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from copy import deepcopy
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -84,7 +85,15 @@ def student_of(teacher: StatePipeline, *, scheduler: SchedulerMixin, steps: int)
     Raises `UserError` for a sampler whose step is not `first_order_step`.
     """
     unet = UNet2DModel.from_config(teacher.unet.config, dropout=0.0)
-    student = StatePipeline(unet, teacher.gaussian, scheduler, teacher.codec, steps=steps)
+    student = StatePipeline(
+        unet,
+        teacher.gaussian,
+        scheduler,
+        teacher.codec,
+        steps=steps,
+        expectation=teacher.expectation,
+        embedding=deepcopy(teacher.embedding),
+    )
     student.unet.load_state_dict(teacher.unet.state_dict())
     student.set_steps(steps)
     _check_steps(student.scheduler)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
@@ -16,6 +16,7 @@ from torch import Tensor
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
 from data.checksums import check_folder
+from data.conditions import Conditions
 from data.errors import UserError
 from data.state import State
 from guidance.climatology import Climatology
@@ -23,7 +24,14 @@ from guidance.guide import Guide
 from guidance.seawater import equation_of_state
 from guidance.steps import Step
 from guidance.terms import Ocean, Scales
-from latent_diffusion.denoiser import Denoiser, clean_estimate, noise_level, velocity
+from latent_diffusion.denoiser import (
+    ConditionEmbedding,
+    Denoiser,
+    clean_estimate,
+    noise_level,
+    velocity,
+)
+from latent_diffusion.expectation import Expectation
 from latent_diffusion.gaussian import MemberGaussians
 
 
@@ -35,6 +43,25 @@ class StatePipelineOutput(BaseOutput):
     latents: Tensor
 
 
+class Frame(NamedTuple):
+    """The latents that a conditional model's residuals belong to: mean + scale * residual.
+
+    mean: `b c h w`; scale: `c 1 1`; features: of the conditions, `b f`
+    """
+
+    mean: Tensor
+    scale: Tensor
+    features: Tensor
+
+    def latents(self, residual: Tensor, *, signal: float = 1.0) -> Tensor:
+        """Latents `b c h w` of residuals, for noisy ones with the signal's amplitude."""
+        return signal * self.mean + self.scale * residual
+
+    def residual(self, latents: Tensor, *, signal: float = 1.0) -> Tensor:
+        """Inverse of `latents`."""
+        return (latents - signal * self.mean) / self.scale
+
+
 class StatePipeline(DiffusionPipeline):
     """Samples ocean states. Load it with `StatePipeline.from_pretrained(folder)`.
 
@@ -43,7 +70,11 @@ class StatePipeline(DiffusionPipeline):
     scheduler: any diffusers scheduler with a variance-preserving schedule
     codec: decodes latents to states in physical units
     steps: default number of steps; for a distilled network, the number it was trained for
+    expectation, embedding: mean of the latents at given conditions, and embedding of these for the
+        network, which then generates residuals; None for a model without conditions
     """
+
+    _optional_components: ClassVar[list[str]] = ["expectation", "embedding"]
 
     def __init__(
         self,
@@ -52,12 +83,21 @@ class StatePipeline(DiffusionPipeline):
         scheduler: SchedulerMixin,
         codec: Codec,
         steps: int = 25,
+        expectation: Expectation | None = None,
+        embedding: ConditionEmbedding | None = None,
     ) -> None:
         super().__init__()
         self.register_to_config(steps=steps)
         if codec.config.ocean["periodic_x"]:
             make_periodic(unet)
-        self.register_modules(unet=unet, gaussian=gaussian, scheduler=scheduler, codec=codec)
+        self.register_modules(
+            unet=unet,
+            gaussian=gaussian,
+            scheduler=scheduler,
+            codec=codec,
+            expectation=expectation,
+            embedding=embedding,
+        )
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, **options: Any) -> Any:
@@ -68,7 +108,7 @@ class StatePipeline(DiffusionPipeline):
     @property
     def denoiser(self) -> Denoiser:
         """Predicts v of standardised latents."""
-        return Denoiser(self.unet, self.gaussian, self.codec.static_maps)
+        return Denoiser(self.unet, self.gaussian, self.codec.static_maps, self.embedding)
 
     @property
     def steps(self) -> int:
@@ -82,23 +122,56 @@ class StatePipeline(DiffusionPipeline):
         generators: Sequence[torch.Generator],
         steps: int | None = None,
         guide: Guide | None = None,
+        conditions: Conditions | None = None,
+        certain: bool = False,
     ) -> StatePipelineOutput:
         """Draw one state per CPU generator; it does not depend on the rest of the batch.
 
         steps: number of steps; default: the model's
         guide: corrects clean estimates or noisy samples; None samples without guidance
+        conditions: of each state; default: those of a random training member at equilibrium, in a
+            random season
+        certain: whether the mean at these conditions is the expected one; by default it is drawn
+            from its predictive distribution
 
-        Raises `UserError` if the scheduler does not support this number of steps.
+        Raises `UserError` if the scheduler does not support this number of steps, or for conditions
+        of a model without.
         """
         steps = self.steps if steps is None else steps
         self.set_steps(steps)
+        frame = self.frame(conditions, generators, certain=certain)
         sample = self.initial_noise(generators) * self.scheduler.init_noise_sigma
         guide = (guide or Guide()).for_a_chain()
         for index in self.progress_bar(range(len(self.scheduler.timesteps))):
-            sample = self.advance(sample, index, generators=generators, guide=guide)
+            sample = self.advance(sample, index, generators=generators, guide=guide, frame=frame)
         if not sample.isfinite().all():
             raise self._too_few(steps)
-        return StatePipelineOutput(state=self.codec.decode(sample), latents=sample)
+        latents = frame.latents(sample) if frame else sample
+        return StatePipelineOutput(state=self.codec.decode(latents), latents=latents)
+
+    def frame(
+        self,
+        conditions: Conditions | None,
+        generators: Sequence[torch.Generator],
+        *,
+        certain: bool = False,
+    ) -> Frame | None:
+        """Where the residuals of a conditional model belong; None for a model without conditions.
+
+        See `__call__` for the arguments.
+        """
+        if self.expectation is None:
+            if conditions is not None:
+                raise UserError("the model has no conditions: draw its states without --at")
+            return None
+        if conditions is None:
+            conditions = self.expectation.unknown(generators)
+        mean = (
+            self.expectation.mean(conditions)
+            if certain
+            else self.expectation.draw(conditions, generators)
+        )
+        return Frame(mean, self.expectation.scale, self.expectation.features(conditions))
 
     @torch.no_grad()
     def advance(
@@ -108,32 +181,44 @@ class StatePipeline(DiffusionPipeline):
         *,
         generators: Sequence[torch.Generator],
         guide: Guide | None = None,
+        frame: Frame | None = None,
     ) -> Tensor:
         """The sample `b c h w` after step `index` of the chain; `set_steps` comes first."""
         at, guide = self.place(index), guide or Guide()
         timestep = self.scheduler.timesteps[index]
         scaled = self.scheduler.scale_model_input(sample, timestep)
         signal, noise = noise_level(self.scheduler, index)
-        v = self.denoiser(scaled, timestep, signal=signal, noise=noise)
-        v = self._guided_velocity(v, scaled, guide=guide, at=at)
+        features = frame.features if frame else None
+        v = self.denoiser(scaled, timestep, signal=signal, noise=noise, features=features)
+        v = self._guided_velocity(v, scaled, guide=guide, at=at, frame=frame)
         sample = self.scheduler.step(
             v, timestep, sample, **self._noise_source(generators)
         ).prev_sample
-        return self._guided_sample(sample, guide=guide, at=at)
+        return self._guided_sample(sample, guide=guide, at=at, frame=frame)
 
-    def _guided_velocity(self, v: Tensor, scaled: Tensor, *, guide: Guide, at: Step) -> Tensor:
+    def _guided_velocity(
+        self, v: Tensor, scaled: Tensor, *, guide: Guide, at: Step, frame: Frame | None
+    ) -> Tensor:
         """The v of the corrected estimate; the network's own without a correction."""
         level = noise_level(self.scheduler, at.number)
         clean = clean_estimate(v, scaled, level)
-        corrected = guide.correct_estimate(clean, self.codec, at=at)
-        return v if corrected is clean else velocity(corrected, scaled, level)
+        latents = frame.latents(clean) if frame else clean
+        corrected = guide.correct_estimate(latents, self.codec, at=at)
+        if corrected is latents:
+            return v
+        return velocity(frame.residual(corrected) if frame else corrected, scaled, level)
 
-    def _guided_sample(self, sample: Tensor, *, guide: Guide, at: Step) -> Tensor:
+    def _guided_sample(
+        self, sample: Tensor, *, guide: Guide, at: Step, frame: Frame | None
+    ) -> Tensor:
         """The corrected sample; the scheduler's own without a correction."""
-        unit = self._unit_of_sample(at.number)
+        unit, signal = self._unit_of_sample(at.number), (1 - at.after**2) ** 0.5
         standard = sample * unit
-        corrected = guide.correct_sample(standard, self.codec, at=at)
-        return sample if corrected is standard else corrected / unit
+        latents = frame.latents(standard, signal=signal) if frame else standard
+        corrected = guide.correct_sample(latents, self.codec, at=at)
+        if corrected is latents:
+            return sample
+        return (frame.residual(corrected, signal=signal) if frame else corrected) / unit
 
     def place(self, index: int) -> Step:
         """The position of step `index` in the current chain."""

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
@@ -22,17 +21,21 @@ from autoencoder.codec import Codec
 from data.archive.format import UNUSED
 from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
+from data.conditions import Conditions
 from data.errors import UserError
 from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust_in_place
+from latent_diffusion.noise import member_generator
 from latent_diffusion.parts import Parts
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.settings import SamplingSettings
 from training.launch import launched_processes, require_shared_folder
 from training.stage import differences
 
+# Components of a model that determine its latents; the last two of a conditional one.
+DENOISER = ("unet", "gaussian", "expectation", "embedding")
 ADJUSTMENT = "convective_adjustment"  # attribute of archives with adjusted states
 
 
@@ -41,6 +44,7 @@ class Ensemble:
     """An ensemble to draw.
 
     record: everything that determines its states, as JSON; see `sampling_record`
+    conditions: of each member, for a conditional model
     pipeline: loads the model
     guide: builds the guide for the codec's ocean; None samples without guidance
     """
@@ -49,6 +53,7 @@ class Ensemble:
     record: str
     pipeline: Callable[[], StatePipeline]
     guide: Callable[[Codec], SteeringGuide] | None
+    conditions: Conditions | None = None
 
 
 def draw(ensemble: Ensemble, *, output: Path) -> None:
@@ -68,7 +73,7 @@ def draw(ensemble: Ensemble, *, output: Path) -> None:
     if processes.is_main_process:
         # Another command may have finished the same ensemble meanwhile.
         if not holds_ensemble(output, ensemble.record, adjusted=False):
-            _merge(parts, output, codec=pipeline.codec)
+            _merge(parts, output, codec=pipeline.codec, ensemble=ensemble)
         shutil.rmtree(parts.folder, ignore_errors=True)
     processes.wait_for_everyone()
 
@@ -101,7 +106,8 @@ def adjust_archive(source: Path, target: Path) -> None:
                 state = archive.read([index])
                 adjust_in_place(state, eos=eos, grid=archive.grid)
                 member = int(archive.member[index])
-                writer.append(state, member=member, time=0.0, split=UNUSED)
+                given = {name: float(v[index]) for name, v in archive.parameters.items()}
+                writer.append(state, member=member, time=0.0, split=UNUSED, parameters=given)
     processes.wait_for_everyone()
 
 
@@ -148,39 +154,37 @@ def differing_records(path: Path, record: str) -> list[str]:
     return [name for name in found if name != "sampling.members"]
 
 
-def member_generator(seed: int, member: int) -> torch.Generator:
-    """The noise source of one ensemble member."""
-    digest = hashlib.sha256(f"{seed} {member}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
 def sampling_record(
     *,
     model: str,
     weights: str | None,
     sampling: SamplingSettings,
     guidance: GuidanceSettings | None,
+    conditions: Conditions | None = None,
 ) -> str:
     """Everything that determines an ensemble, as JSON.
 
-    model: its name; weights: digest of its denoiser; guidance: None for unguided sampling
+    model: its name; weights: digest of its denoiser; guidance: None for unguided sampling;
+    conditions: of each member, for a conditional model
     """
     steering = guidance.model_dump(mode="json", exclude={"adjust", "enabled"}) if guidance else None
     if guidance and steering and guidance.couples_samples:
         steering["ensemble_size"] = sampling.batch_size
+    given = {"conditions": conditions.as_dict()} if conditions else {}
     return json.dumps(
         {
             "model": model,
             "weights": weights,
             "sampling": sampling.model_dump(mode="json", exclude={"batch_size"}),
             "guidance": steering,
+            **given,
         }
     )
 
 
 def weights_digest(model: Path) -> str | None:
     """Digest of the denoiser in a model's folder; None without a denoiser."""
-    parts = [model / part / "diffusion_pytorch_model.safetensors" for part in ("unet", "gaussian")]
+    parts = [model / part / "diffusion_pytorch_model.safetensors" for part in DENOISER]
     if not parts[0].is_file():
         return None
     digest = hashlib.sha256()
@@ -211,7 +215,9 @@ def _draw_parts(
         if parts.holds(batch):
             continue
         generators = [member_generator(ensemble.settings.seed, member) for member in batch]
-        parts.store(batch, pipeline(generators=generators, guide=guide).state)
+        conditions = ensemble.conditions.at(batch) if ensemble.conditions else None
+        state = pipeline(generators=generators, guide=guide, conditions=conditions).state
+        parts.store(batch, state)
 
 
 def _remove(archive: Path) -> None:
@@ -222,19 +228,23 @@ def _remove(archive: Path) -> None:
         archive.unlink(missing_ok=True)
 
 
-def _merge(parts: Parts, output: Path, *, codec: Codec) -> None:
+def _merge(parts: Parts, output: Path, *, codec: Codec, ensemble: Ensemble) -> None:
     _remove(output)
-    ocean = codec.config.ocean
+    ocean, conditions = codec.config.ocean, ensemble.conditions
     with ArchiveWriter(
         output,
         grid=codec.grid,
         equation_of_state=ocean["equation_of_state"],
         salinity_units=ocean["salinity_units"],
         sea_level=ocean["sea_level"],
-        attributes={"title": "ocean states generated by Halocline", "sampling": parts.record},
+        attributes={
+            "title": "ocean states generated by Halocline",
+            "sampling": ensemble.record,
+        },
     ) as writer:
         for member, state in parts.states(levels=ocean["levels"]):
-            writer.append(state, member=member, time=0.0, split=UNUSED)
+            given = conditions.of_state(member) if conditions else None
+            writer.append(state, member=member, time=0.0, split=UNUSED, parameters=given)
 
 
 def _writer_like(archive: StateArchive, target: Path) -> ArchiveWriter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers import SchedulerMixin, UNet2DModel
@@ -13,17 +14,21 @@ from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
 from data.archive.reader import StateArchive
 from data.batches import Samples
-from latent_diffusion.denoiser import Denoiser, build_unet
+from data.conditions import ConditionSettings
+from latent_diffusion.denoiser import ConditionEmbedding, Denoiser, build_unet
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.release import Release, save_model
+from latent_diffusion.residuals import ConditionalData, conditional_data
 from latent_diffusion.schedulers import build_schedule
 from latent_diffusion.settings import DiffusionSettings
 from training.launch import build_accelerator
 from training.loop import Trainer
 from training.stage import Stage
+
+UNKNOWN_CONDITIONS = 0.1  # share of samples whose conditions a conditional network does not see
 
 
 def train_denoiser(
@@ -35,10 +40,12 @@ def train_denoiser(
     scheduler: SchedulerMixin,
     steps: int,
     release: Release,
+    conditions: ConditionSettings | None = None,
 ) -> None:
     """Cache the latents, train the denoiser and publish the model; an interrupted run resumes.
 
-    scheduler, steps: for the model's chains; release: metadata of the model's folder
+    scheduler, steps: for the model's chains; release: metadata of the model's folder; conditions:
+    what a conditional model depends on
     """
     if stage.is_done:
         return
@@ -46,28 +53,49 @@ def train_denoiser(
     accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
     with accelerator.main_process_first():
         datasets = latent_datasets(codec, archive, path=stage.directory / "latents.safetensors")
-    gaussian = MemberGaussians.of(
-        datasets["train"], archive.member[archive.indices("train")], patterns=settings.patterns
-    )
-    unet = build_network(settings, codec)
+    conditional = conditional_data(datasets, archive, conditions) if conditions else None
+    denoiser = _initial_denoiser(settings, codec, archive, datasets["train"], conditional)
     trainer = build_trainer(
         settings,
         codec,
-        denoiser=Denoiser(unet, gaussian, codec.static_maps),
-        datasets=datasets,
+        denoiser=denoiser,
+        datasets=conditional.samples if conditional else datasets,
         accelerator=accelerator,
         directory=stage.directory,
+        conditions=conditions,
     )
     trainer.run()
     trainer.adopt_averaged_weights()
+    denoiser = denoiser.cpu().eval()
     pipeline = StatePipeline(
-        unet=unet.cpu().eval(),
-        gaussian=gaussian.cpu(),
+        unet=denoiser.unet,
+        gaussian=denoiser.gaussian,
         scheduler=scheduler,
         codec=codec.cpu(),
         steps=steps,
+        expectation=conditional.expectation if conditional else None,
+        embedding=denoiser.embedding,
     )
     stage.publish(partial(save_model, pipeline, release), accelerator=accelerator)
+
+
+def _initial_denoiser(
+    settings: DiffusionSettings,
+    codec: Codec,
+    archive: StateArchive,
+    latents: Samples,
+    conditional: ConditionalData | None,
+) -> Denoiser:
+    """The denoiser before training: what the closed form knows about the latents or residuals."""
+    member = archive.member[archive.indices("train")]
+    if conditional:  # residuals of all members have the same mean, 0
+        latents, member = conditional.residuals["train"], np.zeros_like(member)
+    gaussian = MemberGaussians.of(latents, member, patterns=settings.patterns)
+    unet = build_network(settings, codec, conditional=conditional is not None)
+    embedding = conditional and ConditionEmbedding.for_network(
+        unet, features=conditional.expectation.space.size
+    )
+    return Denoiser(unet, gaussian, codec.static_maps, embedding)
 
 
 def untrained_denoiser(settings: DiffusionSettings, codec: Codec) -> Denoiser:
@@ -76,7 +104,9 @@ def untrained_denoiser(settings: DiffusionSettings, codec: Codec) -> Denoiser:
     return Denoiser(build_network(settings, codec), gaussian, codec.static_maps)
 
 
-def build_network(settings: DiffusionSettings, codec: Codec) -> UNet2DModel:
+def build_network(
+    settings: DiffusionSettings, codec: Codec, *, conditional: bool = False
+) -> UNet2DModel:
     """An untrained network for the codec's latents."""
     torch.manual_seed(settings.training.seed)
     unet = build_unet(
@@ -86,6 +116,7 @@ def build_network(settings: DiffusionSettings, codec: Codec) -> UNet2DModel:
         blocks=settings.blocks,
         attention=settings.attention,
         dropout=settings.dropout,
+        conditional=conditional,
     )
     if codec.config.ocean["periodic_x"]:
         make_periodic(unet)
@@ -100,13 +131,16 @@ def build_trainer(
     datasets: dict[str, Samples],
     accelerator: Accelerator,
     directory: Path,
+    conditions: ConditionSettings | None = None,
 ) -> Trainer:
     """The trainer of the denoiser."""
+    given = {"conditions": conditions.model_dump()} if conditions else {}
     objective = DenoisingObjective(
         denoiser,
         schedule=build_schedule(settings.train_timesteps),
         weight=codec.latent_weight,
         noise_emphasis=settings.noise_emphasis,
+        condition_dropout=UNKNOWN_CONDITIONS,
     )
     return Trainer(
         objective,
@@ -119,5 +153,6 @@ def build_trainer(
         identity={
             "codec": codec.fingerprint,
             **settings.model_dump(mode="json", exclude={"training"}),
+            **given,
         },
     )

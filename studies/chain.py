@@ -31,8 +31,8 @@ from evaluation.provenance import provenance
 from evaluation.rows import autoencode
 from latent_diffusion.denoiser import velocity_target
 from latent_diffusion.gaussian import principal_components
+from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.sample import member_generator
 from latent_diffusion.schedulers import build_schedule
 from studies.markdown import Result, Rows, Table, chosen, rows_markdown
 from training.log import print_json

@@ -20,6 +20,7 @@ from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table
 from studies.chain import TABLES as CHAIN
 from studies.cost.tables import TABLES as COST
+from studies.ensemble.tables import TABLES as ENSEMBLE
 from studies.guidance.tables import TABLES as GUIDANCE
 from studies.markdown import Table, only
 from studies.runs import run_table
@@ -38,6 +39,7 @@ TABLES: Mapping[str, Table] = {
     **AUTOENCODER,
     **CHAIN,
     **COST,
+    **ENSEMBLE,
     **GUIDANCE,
     **SPINUP,
 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from accelerate import Accelerator
-from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from data.batches import Samples, counted_loader
@@ -14,7 +14,7 @@ from training.plan import TrainingPlan
 
 def training_batches(
     samples: Samples, *, start: int, plan: TrainingPlan, accelerator: Accelerator
-) -> Iterator[Tensor]:
+) -> Iterator[Any]:
     """This process's share of endless batches, from sample number `start` of the run on."""
     loader = counted_loader(
         samples,
@@ -30,7 +30,7 @@ def training_batches(
 
 def validation_batches(
     samples: Samples, *, plan: TrainingPlan, accelerator: Accelerator
-) -> Iterator[Tensor]:
+) -> Iterator[Any]:
     """This process's share of the validation samples, once and in order."""
     share = range(accelerator.process_index, len(samples), accelerator.num_processes)
     loader = DataLoader(Subset(samples, share), batch_size=plan.batch_size)

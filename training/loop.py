@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -82,7 +83,7 @@ class Trainer:
         for tracker in self.accelerator.trackers:
             tracker.finish()
 
-    def batches(self, start: int) -> Iterator[Tensor]:
+    def batches(self, start: int) -> Iterator[Any]:
         """This process's share of the training batches, from sample number `start` on."""
         return training_batches(
             self._training, start=start, plan=self.plan, accelerator=self.accelerator
@@ -102,14 +103,17 @@ class Trainer:
         """Replace the weights of the network by their average (EMA), at the end of training."""
         self.ema.copy_to(self._parameters)
 
-    def step(self, batch: Tensor) -> dict[str, Tensor]:
-        """One step of the optimiser on this process's share of a batch; returns the losses."""
+    def step(self, batch: Any) -> dict[str, Tensor]:
+        """One step of the optimiser on this process's share of a batch; returns the losses.
+
+        batch: a tensor or a named tuple of tensors, as the samples have
+        """
         for group in self._optimizer.param_groups:
             group["lr"] = self.plan.learning_rate_at(self.counter)
         generator = self._generator(self.counter)
         torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
         self.objective.train()
-        losses = self.objective(batch.to(self.accelerator.device), generator)
+        losses = self.objective(send_to_device(batch, self.accelerator.device), generator)
         self.accelerator.backward(losses["loss"])
         self.accelerator.clip_grad_norm_(self._parameters, self.plan.gradient_clip)
         self._optimizer.step()
@@ -141,9 +145,8 @@ class Trainer:
             for batch in validation_batches(
                 self._validation, plan=self.plan, accelerator=self.accelerator
             ):
-                for name, loss in self.objective(
-                    batch.to(self.accelerator.device), generator
-                ).items():
+                batch = send_to_device(batch, self.accelerator.device)
+                for name, loss in self.objective(batch, generator).items():
                     totals.setdefault(name, []).append(loss)
         return self._means(
             {k: torch.stack(v).mean() for k, v in totals.items()}, prefix="validation"

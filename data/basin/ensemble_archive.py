@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from data.archive.format import SPLITS
+from data.archive.format import SPLITS, UNUSED
 from data.archive.writer import ArchiveWriter
 from data.basin.certificate import Certificate
 from data.basin.design import EnsembleSettings, PlannedMember
@@ -74,9 +75,14 @@ def _append(
             _state(record, index),
             member=number,
             time=age,
-            split=SPLITS[member.part],
+            split=_split(member, age, early=settings.early_years),
             parameters={**parameters, "age": age, "season": (record.start_year + age) % 1},
         )
+
+
+def _split(member: PlannedMember, age: float, *, early: Sequence[int]) -> int:
+    """Part of a state: its member's, but none while the member still adjusts."""
+    return UNUSED if age < max(early, default=0) else SPLITS[member.part]
 
 
 def _state(record: FinishedMember, index: int) -> State:

@@ -28,7 +28,7 @@ from evaluation.canvas import save_figure
 from evaluation.metrics.stability import overturning_columns_percent
 from evaluation.provenance import provenance
 from guidance.seawater import equation_of_state
-from latent_diffusion.sample import member_generator
+from latent_diffusion.noise import member_generator
 from studies.cost.chains import UNGUIDED, Chain, Piece, chains_of
 from studies.cost.figures import cost_by_resolution
 from studies.cost.meter import Meter, use_threads

@@ -30,8 +30,8 @@ from guidance.guide import Guide
 from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust
+from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline, ocean_of
-from latent_diffusion.sample import member_generator
 from latent_diffusion.train import build_network
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import NOISE, SyntheticArchive, parse_shape, synthetic_grid

@@ -28,7 +28,7 @@ import configs
 from configs import Experiment
 from data.errors import UserError
 from evaluation.provenance import provenance
-from latent_diffusion.sample import member_generator
+from latent_diffusion.noise import member_generator
 from studies.cost.chains import GUIDED, chains_of
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import SyntheticArchive

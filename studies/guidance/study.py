@@ -31,7 +31,7 @@ from evaluation.provenance import provenance
 from evaluation.rows import evaluation_context, yardsticks
 from evaluation.yardsticks import ROW_NAMES
 from guidance.stratification import adjust
-from latent_diffusion.sample import member_generator
+from latent_diffusion.noise import member_generator
 from studies.guidance.figures import accuracy_against_cost, trade_off, w1_by_level
 from studies.guidance.metrics import (
     adjustment_moves,

@@ -20,9 +20,9 @@ from latent_diffusion.chains import Chains, draw_chains, levels_of
 from latent_diffusion.denoiser import Denoiser, NoiseLevel
 from latent_diffusion.distil import student_of
 from latent_diffusion.gaussian import MemberGaussians
+from latent_diffusion.noise import member_generator
 from latent_diffusion.objective import DistillationObjective
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.sample import member_generator
 from training.loop import Trainer
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,7 @@ def test_the_error_vanishes_where_one_step_leads_to_the_chains_end():
 def test_chains_end_where_the_teacher_does(trained, experiment):
     distilled = experiment()
     teacher = distilled.teacher.pipeline()
-    chains = draw_chains(teacher, [member_generator(-1, m) for m in (0, 1)], every=4)
+    chains = draw_chains(teacher, [member_generator(-1, m) for m in (0, 1)], every=4)["chains"]
     assert chains.shape[:2] == (2, 3)
     drawn = teacher(generators=[member_generator(-1, m) for m in (0, 1)]).latents
     torch.testing.assert_close(chains[:, -1], drawn)

@@ -21,8 +21,8 @@ from guidance.profiles import MeanProfileSettings
 from guidance.settings import GuidanceSettings
 from latent_diffusion.denoiser import build_unet
 from latent_diffusion.gaussian import MemberGaussians
+from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.sample import member_generator
 from latent_diffusion.schedulers import build_schedule, build_scheduler
 
 # Scheduler, options, accepted error at the end. DEIS and PNDM never quite reach noise level 0.

@@ -15,8 +15,8 @@ from data.checksums import CHECKSUMS
 from data.errors import UserError
 from latent_diffusion.denoiser import Denoiser, build_unet
 from latent_diffusion.gaussian import MemberGaussians
+from latent_diffusion.noise import member_generator
 from latent_diffusion.objective import DenoisingObjective
-from latent_diffusion.sample import member_generator
 from training.loop import Trainer
 
 

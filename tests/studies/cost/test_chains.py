@@ -7,7 +7,7 @@ import torch
 
 from configs.schema import BenchmarkSettings
 from guidance.guide import Guide
-from latent_diffusion.sample import member_generator
+from latent_diffusion.noise import member_generator
 from studies.cost.chains import GUIDED, UNGUIDED, Chain
 
 GRID = BenchmarkSettings(grid=(5, 16, 16))

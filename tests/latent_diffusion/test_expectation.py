@@ -1,0 +1,97 @@
+"""The expectation at given conditions, against latents whose mean is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from data.conditions import Conditions, ConditionSettings, ConditionSpace
+from latent_diffusion.expectation import Expectation
+from latent_diffusion.noise import member_generator
+
+SHAPE = (2, 3, 4)
+SETTINGS = ConditionSettings(parameters={"gm": "log"}, season=True, age=True)
+GM = np.geomspace(500, 2000, 12)
+
+
+def space() -> ConditionSpace:
+    age = np.linspace(50, 110, len(GM))
+    values = {"gm": GM, "season": np.zeros(len(GM)), "age": age}
+    return ConditionSpace.of(Conditions(values), np.arange(len(GM)), SETTINGS)
+
+
+def courses(*, noise: float = 0.0) -> torch.Tensor:
+    """Coefficients `m t c h w` that are linear functions of log GM."""
+    generator = torch.Generator().manual_seed(0)
+    constant, slope = torch.randn(2, 6, *SHAPE, generator=generator)
+    point = torch.from_numpy((np.log(GM) - np.log(GM).mean()) / np.log(GM).std()).float()
+    noises = noise * torch.randn(len(GM), 6, *SHAPE, generator=generator)
+    return constant + point[:, None, None, None, None] * slope + noises
+
+
+def expectation(*, noise: float = 0.0) -> Expectation:
+    found = space()
+    members = Conditions({"gm": GM, "season": GM, "age": GM})
+    return Expectation.of(
+        courses(noise=noise), found.point(members), space=found, scale=torch.ones(2, 1, 1)
+    )
+
+
+def at(**values: float) -> Conditions:
+    given = {"gm": 1234.0, "season": 0.1, "age": np.inf} | values
+    return Conditions({name: np.array([value]) for name, value in given.items()})
+
+
+def test_it_interpolates_between_members_season_and_age_included():
+    conditions = at(age=70.0)
+    found = space()
+    whole = torch.from_numpy(found.course(conditions)[0]).float()
+    weight = float(found.point(conditions)[0, 0])
+    ends = courses()[[0, -1]]
+    first, last = found.point(Conditions({"gm": GM[[0, -1]], "season": GM, "age": GM}))[:, 0]
+    between = ends[0] + (weight - first) / (last - first) * (ends[1] - ends[0])
+    expected = torch.einsum("t,tchw->chw", whole, between)
+    torch.testing.assert_close(expectation().mean(conditions)[0], expected, atol=0.02, rtol=0)
+
+
+def test_draws_have_the_predicted_mean_and_the_spread_of_a_new_member():
+    model, conditions = expectation(noise=0.5), at().at([0] * 2000)
+    drawn = model.draw(conditions, [member_generator(0, m) for m in range(2000)])
+    torch.testing.assert_close(drawn.mean(dim=0), model.mean(at())[0], atol=0.15, rtol=0)
+    error = (expectation().mean(at()) - model.mean(at())).square().mean()
+    new_member = 0.5**2 * np.square(space().course(at())).sum()
+    assert 0.7 < drawn.var(dim=0).mean() / (error + new_member) < 1.5
+
+
+def test_a_draw_does_not_depend_on_its_batch():
+    model = expectation(noise=0.5)
+    alone = model.draw(at(), [member_generator(0, 1)])
+    batch = model.draw(at().at([0, 0]), [member_generator(0, m) for m in (0, 1)])
+    torch.testing.assert_close(batch[1], alone[0])
+
+
+def test_it_survives_a_file(tmp_path):
+    model = expectation(noise=0.5)
+    model.save_pretrained(tmp_path)
+    again = Expectation.from_pretrained(tmp_path)
+    assert again.space == model.space
+    torch.testing.assert_close(again.mean(at()), model.mean(at()), atol=0, rtol=0)
+    torch.testing.assert_close(
+        again.draw(at(), [member_generator(0, 0)]), model.draw(at(), [member_generator(0, 0)])
+    )
+
+
+def test_unknown_conditions_are_those_of_training_members_at_equilibrium():
+    unknown = expectation().unknown([member_generator(0, m) for m in range(64)])
+    found = {float(f"{value:.6g}") for value in unknown.values["gm"]}
+    assert found <= {float(f"{value:.6g}") for value in GM}
+    assert len(found) > 6
+    assert (unknown.values["age"] == np.inf).all()
+    assert 0 <= unknown.values["season"].min() < 0.2 < 0.8 < unknown.values["season"].max() < 1
+
+
+def test_half_precision_networks_leave_the_regression_as_it_is():
+    model = expectation(noise=0.5)
+    exact = model.mean(at())
+    assert model.half().mean(at()).float() == pytest.approx(exact, abs=0.02)
