@@ -29,7 +29,7 @@ ocean model can start. It learns them from states that the model has simulated.
 Start with:   halocline run configs/quickstart.yaml
 """
 EPILOG = """\
-Every command takes a CONFIG, a YAML file in configs/ (for `study` in configs/studies/). Override
+Commands take a CONFIG, a YAML file in configs/ (for `study` in configs/studies/). Override
 any of its settings with --section.key value, for example:
   halocline sample configs/quickstart.yaml --sampling.members 200 --output states.zarr
 """
@@ -99,6 +99,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_export_options(
         command("export", export, "write a state as an initial condition of an ocean model")
     )
+    sub = add_command(commands, "verify", verify, "compare products with their checksums")
+    text = "state archive, folder of a codec or a model, or run directory"
+    sub.add_argument("path", type=Path, metavar="PATH", help=text)
     add_studies(commands, make_archive=make_archive)
     return parser
 
@@ -254,6 +257,13 @@ def evaluate(run: Run) -> None:
 
     judge(run, cost=read_cost(run.directory), **drift_of_run(run))
     print(f"wrote {run.directory / 'report.html'}")
+
+
+def verify(path: Path) -> None:
+    """Compare everything at `path` with its checksums, and print the outcome."""
+    from configs.verification import verify as verify_products
+
+    verify_products(path)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from configs.schema import Experiment
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
+from data.archive.verification import verify_once
+from data.checksums import check_file
 from data.conditions import Conditions
 from data.errors import UserError
 from guidance.build import build_guide
@@ -34,6 +36,7 @@ from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
 from latent_diffusion.schedulers import build_schedule, build_scheduler
+from training.launch import launched_processes, require_shared_folder
 from training.stage import Record, Stage, differing_settings, unknown_settings
 
 
@@ -62,6 +65,16 @@ class Run:
     def archive(self) -> StateArchive:
         """The state archive of the experiment."""
         return StateArchive.open(self.settings.data.archive)
+
+    def verify_archive(self) -> None:
+        """Verify the states of the archive, once for this run; archive.json notes the outcome.
+
+        Raises `UserError` if the archive is corrupt or was changed, or if the processes do not
+        share the run directory.
+        """
+        require_shared_folder(self.directory)
+        with launched_processes().main_process_first():
+            verify_once(self.archive, self.directory / "archive.json")
 
     @property
     def diffusion_stages(self) -> int:
@@ -283,6 +296,7 @@ def guide_of_model(folder: Path, codec: Codec) -> SteeringGuide:
     folder lacks what the guide needs.
     """
     path = folder / "experiment.yaml"
+    check_file(path)
     given = read_experiment(path).get("guidance", {})
     settings = checked(given, GuidanceSettings, source=f"{path}, guidance")
     climatology = cache(lambda: saved_climatology(folder))

@@ -14,6 +14,7 @@ from latent_diffusion import distil as distillation_stage
 from latent_diffusion import train as diffusion_stage
 from latent_diffusion.points import conditions_at, read_points
 from latent_diffusion.sample import adjust_archive, draw, draw_adjusted
+from training.launch import require_shared_folder
 from training.stage import differing_settings
 
 ROWS = ("unguided", "guided", "guided_adjusted")
@@ -22,6 +23,7 @@ ROWS = ("unguided", "guided", "guided_adjusted")
 def train_codec(run: Run) -> None:
     """The autoencoder stage."""
     _refuse_distillation(run)
+    run.verify_archive()
     run.refuse_former(run.codec_folder)
     autoencoder_stage.train_codec(
         run.codec_stage,
@@ -34,6 +36,7 @@ def train_codec(run: Run) -> None:
 def train_denoiser(run: Run) -> None:
     """The diffusion stage. Raises `UserError` if there is no codec of these settings."""
     _refuse_distillation(run)
+    run.verify_archive()
     stage = run.denoiser_stage
     if stage.is_done:
         return
@@ -61,6 +64,7 @@ def train_denoiser(run: Run) -> None:
 
 def distil(run: Run) -> None:
     """The distillation stage. Raises `UserError` if its teacher is not trained."""
+    require_shared_folder(run.directory)
     teacher, stage = run.teacher, run.distillation_stage
     if stage.is_done or (teacher.weights is None and _has_current_student(run)):
         return

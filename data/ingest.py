@@ -285,16 +285,19 @@ def _splits(settings: IngestSettings, sources: list[Source]) -> list[NDArray[np.
 
 
 def _check_same_grid(first: ModelOutput, other: ModelOutput) -> None:
-    if first.grid.digest == other.grid.digest:
-        return
     if first.grid.shape != other.grid.shape:
         problem = f"has {other.grid.shape} cells (z, y, x), but {first.path} {first.grid.shape}"
     elif (first.grid.wet != other.grid.wet).any():
         cells = int((first.grid.wet != other.grid.wet).sum())
         problem = f"has another wet mask than {first.path} in {cells} cells"
+    elif name := first.grid.differing_coordinate(other.grid):
+        problem = f"has other {name} than {first.path}"
     else:
-        problem = f"has other depths than {first.path}"
-    raise UserError(f"{other.path} {problem}: one archive holds one grid; ingest them separately.")
+        return
+    raise UserError(
+        f"{other.path} {problem}: one archive holds one grid; ingest them separately, or join them "
+        "first if they are pieces of one domain."
+    )
 
 
 def _provenance(settings: IngestSettings, sources: list[Source]) -> dict[str, object]:

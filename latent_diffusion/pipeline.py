@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
+from data.checksums import check_folder
 from data.conditions import Conditions
 from data.errors import UserError
 from data.state import State
@@ -96,6 +98,12 @@ class StatePipeline(DiffusionPipeline):
             expectation=expectation,
             embedding=embedding,
         )
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, **options: Any) -> Any:
+        """As in diffusers. Raises `UserError` if a file does not match its checksum."""
+        check_folder(Path(folder))
+        return super().from_pretrained(folder, **options)
 
     @property
     def denoiser(self) -> Denoiser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +60,28 @@ def launch_environment() -> dict[str, str]:
     device = {} if not torch.accelerator.is_available() else {"ACCELERATE_USE_CPU": "true"}
     kept = {name: value for name, value in os.environ.items() if name != "ACCELERATE_USE_CPU"}
     return kept | device | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="session")
+def flip_bits() -> Callable[..., Iterator[Path]]:
+    """Damages a product again and again: `for file in flip_bits(path, times=20)`.
+
+    Each time one bit of one file, both drawn at random, is flipped, and restored afterwards.
+    """
+
+    def flip(product: Path, *, times: int) -> Iterator[Path]:
+        draw = random.Random(0)
+        files = [file for file in [product, *sorted(product.rglob("*"))] if file.is_file()]
+        for _ in range(times):
+            file = draw.choice(files)
+            sound = file.read_bytes()
+            damaged = bytearray(sound)
+            damaged[draw.randrange(len(sound))] ^= 1 << draw.randrange(8)
+            file.write_bytes(damaged)
+            yield file
+            file.write_bytes(sound)
+
+    return flip
 
 
 @pytest.fixture

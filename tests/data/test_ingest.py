@@ -151,6 +151,14 @@ def test_files_of_different_grids(tmp_path):
         ingest(settings(files[0], files[2]), output=tmp_path / "o.zarr")
 
 
+def test_pieces_of_one_domain(tmp_path):
+    source = model_file(tmp_path / "state.t001.nc")
+    source.assign_coords(lon=source.lon + 80).to_netcdf(tmp_path / "state.t002.nc")
+    files = [tmp_path / "state.t001.nc", tmp_path / "state.t002.nc"]
+    with pytest.raises(UserError, match=r"t002.nc has other longitudes than .*; .* join them"):
+        ingest(settings(*files), output=tmp_path / "o.zarr")
+
+
 def test_unreadable_or_absent_files(tmp_path):
     (tmp_path / "a.nc").write_bytes(b"CDF\x01 truncated")
     with pytest.raises(UserError, match=r"a.nc cannot be read"):
