@@ -81,6 +81,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--at", action="append", metavar="NAME=VALUE", help=text)
     text = "allow conditions outside the range of the training members"
     add("--extrapolate", action="store_true", help=text)
+    text = "give all states at a point the expected mean, not each one a drawn mean"
+    add("--certain", action="store_true", help=text)
     add = command(
         "sensitivity", sensitivity, "show what a change of parameters does, from paired states"
     )
@@ -222,12 +224,13 @@ def sample(
     output: Path | None = None,
     at: Sequence[str] = (),
     extrapolate: bool = False,
+    certain: bool = False,
 ) -> None:
     """Generate an ensemble of states."""
     from configs import stages
 
     if output:
-        stages.sample(run, output=output, at=at, extrapolate=extrapolate)
+        stages.sample(run, output=output, at=at, extrapolate=extrapolate, certain=certain)
     elif at:
         raise UserError("--at needs --output: the archive for the states at these conditions")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -251,13 +252,15 @@ class Run:
     def test_conditions(self) -> Conditions | None:
         """Conditions of the evaluated ensemble: those of test states, spread over the split.
 
-        None for a model without conditions.
+        With the expected mean: spread then is internal variability, as that of a test member. None
+        for a model without conditions.
         """
         if self.settings.conditions is None:
             return None
         members = self.settings.sampling.members
         test = spread_out(self.archive.indices("test"), members)
-        return Conditions.of(self.archive, np.resize(test, members), self.settings.conditions)
+        rows = np.resize(test, members)
+        return replace(Conditions.of(self.archive, rows, self.settings.conditions), certain=True)
 
     def ensemble(self, *, guided: bool, conditions: Conditions | None = None) -> Ensemble:
         """The ensemble of the configuration.

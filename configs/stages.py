@@ -96,17 +96,25 @@ def sample_rows(run: Run) -> None:
     adjust_archive(guided, adjusted)
 
 
-def sample(run: Run, *, output: Path, at: Sequence[str] = (), extrapolate: bool = False) -> None:
+def sample(
+    run: Run,
+    *,
+    output: Path,
+    at: Sequence[str] = (),
+    extrapolate: bool = False,
+    certain: bool = False,
+) -> None:
     """Draw an ensemble into `output`, guided and adjusted if configured.
 
     at: conditions as `latent_diffusion.points.read_points` takes them; the configured number of
         states is drawn at each point
     extrapolate: whether points may lie outside the range of the training members
+    certain: whether all states at a point have the expected mean, see `data.conditions.Conditions`
 
     Raises `UserError` for conditions that the model does not have.
     """
     guidance = run.settings.guidance
-    run, conditions = _at_points(run, at, extrapolate=extrapolate)
+    run, conditions = _at_points(run, at, extrapolate=extrapolate, certain=certain)
     ensemble = run.ensemble(guided=guidance.enabled, conditions=conditions)
     if guidance.adjust:
         draw_adjusted(ensemble, output=output)
@@ -114,7 +122,9 @@ def sample(run: Run, *, output: Path, at: Sequence[str] = (), extrapolate: bool 
         draw(ensemble, output=output)
 
 
-def _at_points(run: Run, at: Sequence[str], *, extrapolate: bool) -> tuple[Run, Conditions | None]:
+def _at_points(
+    run: Run, at: Sequence[str], *, extrapolate: bool, certain: bool
+) -> tuple[Run, Conditions | None]:
     """The run with the number of states for all points, and the conditions of each state."""
     if run.settings.conditions is None:
         if at:
@@ -130,6 +140,7 @@ def _at_points(run: Run, at: Sequence[str], *, extrapolate: bool) -> tuple[Run, 
         members=sampling.members,
         seed=sampling.seed,
         extrapolate=extrapolate,
+        certain=certain,
     )
     everything = sampling.model_copy(update={"members": len(conditions)})
     return run.with_settings(sampling=everything), conditions

@@ -63,6 +63,7 @@ def sensitivity(
 ) -> list[Path]:
     """Draw pairs of states at the conditions `at`, and with those of `to` changed.
 
+    Their means are the expected ones.
     Writes both archives, `difference.nc` and `difference.png` into the folder `output`; returns
     the paths of the last two. Raises `UserError` without `to`, and as `configs.stages.sample`.
     """
@@ -70,7 +71,7 @@ def sensitivity(
         raise UserError("sensitivity compares two points: give --at and --to NAME=VALUE")
     paths = [output / f"{name}.zarr" for name in ("before", "after")]
     for path, point in zip(paths, (at, [*at, *to]), strict=True):
-        sample(run, output=path, at=point, extrapolate=extrapolate)
+        sample(run, output=path, at=point, extrapolate=extrapolate, certain=True)
     before, after = (StateArchive.open(path) for path in paths)
     result = differences(before, after)
     dataset = output / "difference.nc"

@@ -123,7 +123,6 @@ class StatePipeline(DiffusionPipeline):
         steps: int | None = None,
         guide: Guide | None = None,
         conditions: Conditions | None = None,
-        certain: bool = False,
     ) -> StatePipelineOutput:
         """Draw one state per CPU generator; it does not depend on the rest of the batch.
 
@@ -131,15 +130,13 @@ class StatePipeline(DiffusionPipeline):
         guide: corrects clean estimates or noisy samples; None samples without guidance
         conditions: of each state; default: those of a random training member at equilibrium, in a
             random season
-        certain: whether the mean at these conditions is the expected one; by default it is drawn
-            from its predictive distribution
 
         Raises `UserError` if the scheduler does not support this number of steps, or for conditions
         of a model without.
         """
         steps = self.steps if steps is None else steps
         self.set_steps(steps)
-        frame = self.frame(conditions, generators, certain=certain)
+        frame = self.frame(conditions, generators)
         sample = self.initial_noise(generators) * self.scheduler.init_noise_sigma
         guide = (guide or Guide()).for_a_chain()
         for index in self.progress_bar(range(len(self.scheduler.timesteps))):
@@ -150,11 +147,7 @@ class StatePipeline(DiffusionPipeline):
         return StatePipelineOutput(state=self.codec.decode(latents), latents=latents)
 
     def frame(
-        self,
-        conditions: Conditions | None,
-        generators: Sequence[torch.Generator],
-        *,
-        certain: bool = False,
+        self, conditions: Conditions | None, generators: Sequence[torch.Generator]
     ) -> Frame | None:
         """Where the residuals of a conditional model belong; None for a model without conditions.
 
@@ -166,11 +159,7 @@ class StatePipeline(DiffusionPipeline):
             return None
         if conditions is None:
             conditions = self.expectation.unknown(generators)
-        mean = (
-            self.expectation.mean(conditions)
-            if certain
-            else self.expectation.draw(conditions, generators)
-        )
+        mean = self.expectation.draw(conditions, generators)
         return Frame(mean, self.expectation.scale, self.expectation.features(conditions))
 
     @torch.no_grad()

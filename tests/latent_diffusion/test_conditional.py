@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,9 +36,9 @@ def _at(pipeline: StatePipeline, *, count: int = 8, **values: float) -> Conditio
     return unknown.with_values(**values)
 
 
-def _draw(pipeline: StatePipeline, conditions: Conditions, **options: bool) -> State:
+def _draw(pipeline: StatePipeline, conditions: Conditions) -> State:
     generators = [member_generator(0, m) for m in range(len(conditions))]
-    return pipeline(generators=generators, conditions=conditions, **options).state
+    return pipeline(generators=generators, conditions=conditions).state
 
 
 def test_states_follow_parameter_and_season(conditional):
@@ -57,7 +58,10 @@ def test_states_follow_parameter_and_season(conditional):
 def test_the_same_noise_shows_the_effect_of_the_parameter(conditional):
     """Paired draws: internal variability cancels in their difference."""
     pipeline = conditional.pipeline()
-    pair = [_draw(pipeline, _at(pipeline, gm=gm, season=0.0), certain=True) for gm in (600, 900)]
+    pair = [
+        _draw(pipeline, replace(_at(pipeline, gm=gm, season=0.0), certain=True))
+        for gm in (600.0, 900.0)
+    ]
     difference = (pair[1].temperature - pair[0].temperature)[:, 0, 1:]
     assert difference.std(dim=0).max() < 0.3 * pair[0].temperature[:, 0, 1:].std(dim=0).mean()
 
@@ -132,6 +136,20 @@ def test_a_point_that_makes_no_sense_is_refused(conditional, tmp_path, at, messa
 def test_extrapolation_must_be_asked_for(conditional, tmp_path):
     sample(conditional, output=tmp_path / "states.zarr", at=["gm=1500"], extrapolate=True)
     assert StateArchive.open(tmp_path / "states.zarr").parameters["gm"].tolist() == [1500.0] * 3
+
+
+def test_uncertainty_of_the_mean_adds_to_the_spread(conditional, tmp_path):
+    spread = {}
+    for certain in (True, False):
+        path = tmp_path / f"{certain}.zarr"
+        longer = conditional.settings.sampling.model_copy(update={"members": 16})
+        run = conditional.with_settings(sampling=longer)
+        options = {"at": ["gm=1900", "season=0"], "extrapolate": True}
+        sample(run, output=path, certain=certain, **options)
+        archive = StateArchive.open(path)
+        assert json.loads(archive.attributes["sampling"])["conditions"]["certain"] is certain
+        spread[certain] = archive.read(range(16)).temperature.var(dim=0).mean()
+    assert spread[False] > 1.1 * spread[True]
 
 
 def test_a_model_without_conditions_refuses_them(trained, tmp_path):
