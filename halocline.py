@@ -20,7 +20,6 @@ from training.cost import read_cost, timed
 
 if TYPE_CHECKING:
     from configs.run import Run
-    from data.basin.design import EnsembleSettings
 
 DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity fields from which an
@@ -125,7 +124,7 @@ def run_all(run: Run) -> None:
         *training_stages(run),
         ("sampling", sample_rows),
     ]
-    if run.settings.integration and run.settings.data.simulation:
+    if run.settings.integration and run.settings.conditions:
         stages.append(("integration", integration_study))
     stages += [("export", export), ("evaluation", evaluate)]
     for name, stage in stages:
@@ -158,46 +157,27 @@ def make_archive(run: Run) -> None:
         print(f"{data.archive} exists")
     elif data.ingest:
         ingest(run)
-    elif data.simulation or data.ensemble:
+    elif data.ensemble:
         simulate(run)
     else:
         raise UserError(
             f"{data.archive} does not exist; correct data.archive, or add data.ingest or "
-            "data.simulation to create it"
+            "data.ensemble to create it"
         )
 
 
 def simulate(run: Run, *, workers: int = 2) -> None:
     """Simulate the ensemble of the basin and write its archive; finished members are kept."""
-    from data.basin.simulate import run_ensemble
-    from data.basin.to_archive import write_simulation_archive
-
-    data, directory = run.settings.data, run.directory / "simulation"
-    if data.ensemble:
-        simulate_ensemble(data.ensemble, directory, data.archive, workers=workers)
-        return
-    if data.simulation is None:
-        raise UserError(
-            "the configuration has no section data.simulation; see configs/quickstart.yaml"
-        )
-    refuse_to_overwrite(data.archive)
-    run_ensemble(data.simulation, directory=directory, workers=workers)
-    write_simulation_archive(data.simulation, directory=directory, output=data.archive)
-    print(f"wrote {data.archive}")
-
-
-def simulate_ensemble(
-    settings: EnsembleSettings, directory: Path, archive: Path, *, workers: int
-) -> None:
-    """Run the perturbed-parameter ensemble, then write its archive."""
     from data.basin.ensemble import run_ensemble
-    from data.basin.ensemble_archive import write_ensemble_archive
-    from data.basin.to_archive import basin_grid
+    from data.basin.ensemble_archive import basin_grid, write_ensemble_archive
 
-    refuse_to_overwrite(archive)
-    run_ensemble(settings, directory=directory, workers=workers)
-    write_ensemble_archive(settings, grid=basin_grid(settings.basin), output=archive)
-    print(f"wrote {archive}")
+    data = run.settings.data
+    if data.ensemble is None:
+        raise UserError("the configuration has no section data.ensemble; see configs/ensemble.yaml")
+    refuse_to_overwrite(data.archive)
+    run_ensemble(data.ensemble, directory=run.directory / "simulation", workers=workers)
+    write_ensemble_archive(data.ensemble, grid=basin_grid(data.ensemble.basin), output=data.archive)
+    print(f"wrote {data.archive}")
 
 
 def ingest(run: Run) -> None:

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from autoencoder.settings import AutoencoderSettings
 from data.basin.design import EnsembleSettings
-from data.basin.simulate import SimulationSettings
 from data.conditions import ConditionSettings
 from data.ingest import IngestSettings
 from data.settings import Section, UserPath
@@ -16,16 +15,13 @@ from guidance.settings import GuidanceSettings
 from integration.settings import IntegrationSettings
 from latent_diffusion.settings import DiffusionSettings, DistillationSettings, SamplingSettings
 
-SOURCES = ("simulation", "ensemble", "ingest")
+SOURCES = ("ensemble", "ingest")
 
 
 class DataSettings(Section):
     """The state archive of the experiment, and how to make it if it is missing."""
 
     archive: UserPath = Field(description="state archive: a zarr folder or a .zarr.zip")
-    simulation: SimulationSettings | None = Field(
-        None, description="settings of `halocline simulate`"
-    )
     ensemble: EnsembleSettings | None = Field(None, description="settings of `halocline simulate`")
     ingest: IngestSettings | None = Field(None, description="settings of `halocline ingest`")
 

@@ -75,7 +75,7 @@ def drift_of_run(run: Run) -> dict[str, Any]:
     from integration.figures import integration_drift
     from integration.study import finished_study, summary
 
-    if not (run.settings.integration and run.settings.data.simulation):
+    if not (run.settings.integration and run.settings.conditions):
         return {}
     result = finished_study(run)
     if not result.runs:

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
-from data.basin.to_archive import EQUATION_OF_STATE
+from data.basin.forcing import DAYS_PER_YEAR, EQUATION_OF_STATE, BasinParameters
 from data.basin.workers import Report, require_veros, run_side_by_side
 from data.errors import UserError
 from data.state import State

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data.basin.to_archive import EQUATION_OF_STATE
+from data.basin.forcing import EQUATION_OF_STATE
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.metrics.stability import (

@@ -14,16 +14,21 @@ from guidance.settings import GuidanceSettings
 class StartSettings(Section):
     """Runs that start from states of one kind."""
 
-    states: Literal["test", "generated", "training_mean", "nearest_training", "analytic"] = Field(
-        description="held-out states, generated states, the mean of all training states, the "
-        "training states nearest to the held-out ones, or the basin's analytic state"
+    states: Literal[
+        "own", "another", "generated", "expected", "nearest_member", "training_mean", "analytic"
+    ] = Field(
+        description="the held-out member's last state, an earlier one of it, a generated state, "
+        "the decoded expectation with exact adjustment, the last state of the nearest training "
+        "member, the mean of all training states, or the basin's analytic state"
     )
     guidance: GuidanceSettings | None = Field(
         None,
         description="guidance of the generated states; default: the experiment's, with exact "
         "adjustment",
     )
-    members: int = Field(2, gt=0, description="number of runs")
+    members: int | None = Field(
+        None, gt=0, description="number of runs: the first of the points; default: all"
+    )
     years: float = Field(2.0, gt=0, description="length of each run")
     long_members: int = Field(0, ge=0, description="number of runs that continue to `long_years`")
     long_years: float = Field(100.0, gt=0, description="length of the long runs")
@@ -36,11 +41,18 @@ class StartSettings(Section):
             raise ValueError(
                 f"long_years is {self.long_years:g}; it must exceed years, {self.years:g}"
             )
-        if self.long_members > self.members:
+        if self.members is not None and self.long_members > self.members:
             raise ValueError(
                 f"long_members is {self.long_members}; there are only {self.members} members"
             )
         return self
+
+
+class PointSettings(Section):
+    """The held-out members at whose parameters the basin is integrated."""
+
+    test: int = Field(1, ge=0, description="number of members of the test part")
+    outside: int = Field(0, ge=0, description="number of members outside the training range")
 
 
 class IntegrationSettings(Section):
@@ -49,11 +61,12 @@ class IntegrationSettings(Section):
     directory: Path | None = Field(
         None, description="directory of the runs; default: integration/ in the run directory"
     )
+    points: PointSettings = PointSettings()
     starts: dict[Label, StartSettings] = Field(
         {
-            "truth": StartSettings(states="test"),
+            "truth": StartSettings(states="own"),
             "generated": StartSettings(states="generated"),
-            "analytic": StartSettings(states="analytic", members=1),
+            "nearest_member": StartSettings(states="nearest_member"),
         },
         min_length=1,
         description="start states by label; the label truth is the reference for the others",

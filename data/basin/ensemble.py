@@ -23,13 +23,13 @@ from pydantic import BaseModel, ConfigDict
 from data.basin.design import REFERENCE, EnsembleSettings, PlannedMember
 from data.basin.forcing import BasinParameters
 from data.basin.member_files import MemberRecord, read_end, stored_plan, write_member
-from data.basin.simulate import CHECKPOINT
 from data.basin.workers import Report, require_veros, run_side_by_side
 from data.errors import UserError
 
 if TYPE_CHECKING:
     from data.basin.run import BasinRun
 
+CHECKPOINT = "checkpoint.npz"
 POLL_SECONDS = 5.0
 ROUNDING = 1e-6  # years
 FloatArray = NDArray[np.float64]

@@ -17,13 +17,13 @@ from data.archive.writer import ArchiveWriter
 from data.basin.certificate import Certificate
 from data.basin.design import EnsembleSettings, PlannedMember
 from data.basin.ensemble import finished_file, unfinished
+from data.basin.forcing import EQUATION_OF_STATE, BasinParameters
 from data.basin.member_files import (
     FinishedMember,
     read_member,
     read_yearly,
     tracer_step_days,
 )
-from data.basin.to_archive import EQUATION_OF_STATE
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
@@ -58,6 +58,13 @@ def archived(count: int, *, early: int) -> list[int]:
     """Which of `count` records are archived: the `early` ones, and half of the regular ones."""
     regular = range(count - early)
     return [*range(early), *(early + k for k in regular if k % 8 in KEPT_OF_EIGHT)]
+
+
+def basin_grid(parameters: BasinParameters) -> OceanGrid:
+    """Grid of the basin. Imports Veros, which locks its settings for this process."""
+    from data.basin.run import BasinRun
+
+    return BasinRun(parameters, seed=0).grid()
 
 
 def _append(
@@ -113,6 +120,7 @@ def _provenance(settings: EnsembleSettings, grid: OceanGrid) -> dict[str, object
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "ensemble_settings": json.loads(settings.model_dump_json(exclude={"start", "finished"})),
         "members": names,
+        "simulated_years": settings.reference_years + len(names) * settings.record_times[-1],
         "certificates": certificates,
         "tracer_step_days": {
             name: tracer_step_days(finished_file(settings, name)) for name in names

@@ -14,6 +14,7 @@ from data.settings import Section
 Array = NDArray[np.float64]
 
 DAYS_PER_YEAR = 360
+EQUATION_OF_STATE = "veros-vallis"
 MONTHS_PER_YEAR = 12
 WIND_LATITUDES = (-70.0, -45.0, -15.0, 0.0, 15.0, 45.0, 70.0)  # degrees north, DINO
 SOUTHERN_SALINITY = 35.0  # g/kg, DINO

@@ -19,8 +19,7 @@ from configs.schema import Experiment
 from data.basin.certificate import Certificate
 from data.basin.design import EnsembleSettings
 from data.basin.ensemble import finished_file
-from data.basin.ensemble_archive import archived
-from data.basin.to_archive import basin_grid
+from data.basin.ensemble_archive import archived, basin_grid
 from data.basin.workers import require_veros
 from data.errors import UserError
 from evaluation.provenance import provenance

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from data.archive.format import LEVEL_STEP_SALINITY, LEVEL_STEP_TEMPERATURE
-from data.basin.to_archive import EQUATION_OF_STATE
+from data.basin.forcing import EQUATION_OF_STATE
 from data.grid import OceanGrid
 from data.state import State
 from evaluation.metrics.stability import density_error_percent, near_neutral_pairs_percent

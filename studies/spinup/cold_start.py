@@ -18,7 +18,6 @@ from data.basin.forcing import DAYS_PER_YEAR
 from data.errors import UserError
 from evaluation.provenance import provenance
 from integration.integrate import (
-    Conditions,
     FirstVelocities,
     FloatArray,
     Integrations,
@@ -26,7 +25,7 @@ from integration.integrate import (
     integrate_states,
 )
 from integration.member_run import MemberRun
-from integration.study import first_free_year, integration_settings, member_parameters, starts_of
+from integration.study import conditions_of, integration_settings, points_of, starts_of
 from training.log import print_json
 
 RECORD_DAYS = 2.0  # the quickstart's tracer step
@@ -69,26 +68,21 @@ def swing(energy: FloatArray, settled: float) -> dict[str, float]:
 
 
 def _runs(run: Run, kind: FirstVelocities, states: int, days: float) -> list[MemberRun]:
-    settings, archive = integration_settings(run), run.archive
-    held_out = archive.indices("test")
-    if not 0 < states <= len(held_out):
+    settings, points = integration_settings(run), points_of(run)
+    if not 0 < states <= len(points):
         raise UserError(
-            f"{archive.path} has {len(held_out)} held-out states; give --states between 1 and "
-            f"{len(held_out)}"
+            f"the study has {len(points)} points; give --states between 1 and {len(points)}, or "
+            "more --integration.points.test"
         )
-    chosen = held_out[np.arange(states) * len(held_out) // states]
-    years = first_free_year(run) + archive.time[chosen] % 1
-    parameters = member_parameters(run, archive.member[chosen])
+    conditions = conditions_of(points, seed=settings.seed)[:states]
     study = Integrations(
         starts={
             kind: Starts(
-                starts_of(archive.read(chosen)),
+                starts_of(points.archive.read(points.index[:states])),
                 years=1.0 if kind == "rest" else days / DAYS_PER_YEAR,
             )
         },
-        conditions=[
-            Conditions(parameters[k], settings.seed, float(years[k])) for k in range(states)
-        ],
+        conditions=conditions,
         directory=run.directory / "cold_start",
         velocities=kind,
         record_days=RECORD_DAYS,

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -34,7 +34,13 @@ from integration.drift import (
 )
 from integration.integrate import TRUTH, IntegrationResult
 from integration.member_run import FloatArray, MemberRun
-from integration.study import GENERATED, finished_study, integration_settings, study_directory
+from integration.study import (
+    GENERATED,
+    finished_study,
+    integration_settings,
+    points_of,
+    study_directory,
+)
 from studies import tables
 from studies.guidance.study import draw_timed
 from studies.spinup.accounting import Account, PublishedModel
@@ -44,6 +50,7 @@ from training.log import write_json
 
 DOCS = Path("docs")
 ANALYTIC = "analytic"
+ALTERNATIVES = {"nearest_member": "the nearest member", ANALYTIC: "a cold start"}
 SHORTEST = 3  # years; minimum length of a run for a drift
 SAMPLING_STATES = 16
 CORES = 2  # cores of the machine that measured the wall times in cost.json
@@ -133,11 +140,8 @@ def training_seconds(run: Run) -> float:
 
 
 def simulated_years(run: Run) -> float:
-    """Simulated years needed for the archive: the spin-up and all its branches."""
-    simulation = run.settings.data.simulation
-    assert simulation is not None, "an integration study has a simulation"
-    branch = simulation.adjust_years + simulation.record_years
-    return simulation.spin_up_years + len(simulation.members) * branch
+    """Simulated years of the ensemble: those of its members and of the reference."""
+    return float(cast(float, run.archive.attributes["simulated_years"]))
 
 
 def dino(results: Callable[[str], dict[str, Any]]) -> dict[str, PublishedModel]:
@@ -173,12 +177,12 @@ def dino(results: Callable[[str], dict[str, Any]]) -> dict[str, PublishedModel]:
 
 def _runs_table(run: Run, result: IntegrationResult) -> dict[str, dict[str, Any]]:
     """The planned and the finished runs of each label."""
-    table = {}
+    table, points = {}, len(points_of(run))
     for label, kind in integration_settings(run).starts.items():
         runs = result.of(label)
         longer = [run.years for run in result.long_runs if run.label == label]
         table[label] = {
-            "members": kind.members,
+            "members": kind.members or points,
             "years": kind.years,
             "finished": len(runs),
             "blown_up": sum(not run.survived for run in runs),
@@ -258,20 +262,21 @@ def _settling(analysis: Analysis) -> dict[str, tuple[float, bool, float | None]]
             needed = window + STRETCH - 1
             ages = [(criterion.years_of(run), run.years - needed) for run in cold]
             settling[f"basin, rates over {window} years"] = (*_cold(ages), _median(generated))
-    ages = equivalent_ages(analysis)
-    if ages:
-        settling["basin, distance to the truth"] = (*_cold(ages), float(FIRST))
+    for label, name in ALTERNATIVES.items():
+        ages = equivalent_ages(analysis, label)
+        if ages:
+            settling[f"basin, from {name}"] = (*_cold(ages), float(FIRST))
     return settling
 
 
-def equivalent_ages(analysis: Analysis) -> list[tuple[float | None, float]]:
-    """Years until each cold start is as near to the truth as generated states, and its length.
+def equivalent_ages(analysis: Analysis, label: str) -> list[tuple[float | None, float]]:
+    """Years until each run of a label is as near to the truth as generated states, and its length.
 
     The threshold is the mean distance of generated states in their second year, in both T and S. A
-    cold start must stay below it; None if it does not reach it.
+    run must stay below it; None if it does not reach it.
     """
     generated = analysis.pairs(analysis.result.of(GENERATED))
-    cold = analysis.pairs(analysis.longest(ANALYTIC))
+    cold = analysis.pairs(analysis.longest(label))
     if not generated or not cold:
         return []
     near = {field: _mean_distance(generated, field) for field in FIELDS}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from data.basin.simulate import MemberSettings, SimulationSettings
+
 from data.errors import UserError
 from guidance.settings import GuidanceSettings
 from integration.settings import IntegrationSettings, StartSettings

@@ -7,9 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
-
-from data.basin.forcing import BasinParameters, RedNoise
 from data.basin.simulate import (
     MemberSettings,
     SimulationSettings,
@@ -20,6 +17,9 @@ from data.basin.simulate import (
     records,
     run_ensemble,
 )
+from pydantic import ValidationError
+
+from data.basin.forcing import BasinParameters, RedNoise
 from data.errors import UserError
 
 pytest.importorskip("veros", reason="the basin needs the extra: pip install halocline[basin]")

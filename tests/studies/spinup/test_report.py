@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-
 from data.basin.simulate import MemberSettings, SimulationSettings
+
 from data.errors import UserError
 from halocline import main
 from integration.integrate import IntegrationResult
