@@ -44,7 +44,7 @@ def finished_study(run: Run) -> IntegrationResult:
     """The finished runs of the labels whose states have been generated."""
     starts = integration_settings(run).starts
     drawn = [label for label in starts if _is_drawn(run, label)]
-    return finished(planned(run, only=drawn))
+    return finished(planned(run, only=drawn)) if drawn else IntegrationResult([], {})
 
 
 def planned(run: Run, *, only: Sequence[str] = ()) -> Integrations:

@@ -17,6 +17,7 @@ import yaml
 from configs import Experiment, load_experiment
 from configs.run import Run
 from data.archive.writer import ArchiveWriter
+from data.basin.forcing import BasinParameters
 from data.grid import OceanGrid
 from data.state import State
 
@@ -311,6 +312,55 @@ def conditional(conditional_archive: Path) -> Run:
     train_codec(run)
     train_denoiser(run)
     return run
+
+
+@pytest.fixture(scope="session")
+def basin_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight states of each of seven members, as if of an ensemble of the basin.
+
+    Three for training, one for validation, two for test of which one has a replicate, one outside.
+    """
+    winds = {"a": 0.6, "b": 1.0, "c": 1.4, "valid": 0.9, "one": 0.8, "two": 1.2}
+    winds |= {"strong": 1.6, "one_replicate": 0.8}
+    parts = {"valid": 1, "one": 2, "two": 2, "strong": 3, "one_replicate": 2}
+    grid, basin = _tiny_grid(), BasinParameters(southern_salinity=34.4)
+    states = _tiny_states(grid, batch=8 * len(winds), seed=1)
+    path = tmp_path_factory.mktemp("basin") / "states.zarr"
+    attributes = {
+        "members": [*winds],
+        "ensemble_settings": {"basin": basin.model_dump()},
+        "tracer_step_days": {name: 1.0 if name == "two" else 2.0 for name in winds},
+        "simulated_years": 200.0,
+    }
+    with ArchiveWriter(
+        path, grid=grid, equation_of_state="veros-vallis", attributes=attributes
+    ) as writer:
+        for index in range(len(states)):
+            member, number = divmod(index, 8)
+            age = 50 + 1.25 * number
+            writer.append(
+                states.map(lambda field, i=index: field[i : i + 1]),
+                member=member,
+                time=age,
+                split=parts.get([*winds][member], 0),
+                parameters={
+                    "wind_stress_scale": [*winds.values()][member],
+                    "age": age,
+                    "season": age % 1,
+                },
+            )
+    return path
+
+
+@pytest.fixture
+def basin_run(basin_archive: Path, tmp_path: Path) -> Run:
+    """A run on `basin_archive` with conditions and the default integration; nothing is trained."""
+    settings = _tiny_settings(basin_archive, tmp_path)
+    settings["conditions"] = {"parameters": {"wind_stress_scale": "log"}, "season": True}
+    settings["integration"] = {"directory": str(tmp_path / "study")}
+    path = tmp_path / "basin.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return Run(load_experiment(path))
 
 
 @pytest.fixture

@@ -199,9 +199,9 @@ def test_mistakes_in_how_to_ingest_are_reported_with_their_keys(key, value, sent
 
 
 def test_an_archive_has_one_source():
-    simulation = yaml.safe_load((CONFIGS / "quickstart.yaml").read_text())["data"]["simulation"]
-    with pytest.raises(UserError, match="data: an archive has one source, but simulation and inge"):
-        load_experiment(CONFIGS / "global4deg.yaml", ["--data.simulation", str(simulation)])
+    ensemble = yaml.safe_load((CONFIGS / "ensemble.yaml").read_text())["data"]["ensemble"]
+    with pytest.raises(UserError, match="data: an archive has one source, but ensemble and ingest"):
+        load_experiment(CONFIGS / "global4deg.yaml", ["--data.ensemble", str(ensemble)])
 
 
 def test_a_mistake_in_the_example_itself_refers_to_the_guide(tmp_path):

@@ -1,4 +1,4 @@
-"""The basin model: geometry, forcing, exact checkpoints, and the ensemble that resumes."""
+"""The basin model: geometry, forcing, exact checkpoints."""
 
 from __future__ import annotations
 
@@ -7,17 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.basin.simulate import (
-    MemberSettings,
-    SimulationSettings,
-    _checkpoint_times,
-    _integrate,
-    _matches,
-    _spin_up_task,
-    records,
-    run_ensemble,
-)
-from pydantic import ValidationError
 
 from data.basin.forcing import BasinParameters, RedNoise
 from data.errors import UserError
@@ -141,71 +130,3 @@ def test_fresher_southern_target_leaves_the_north_alone():
     assert (dino - fresh)[0, 0] == pytest.approx(0.6)
     assert 0 < (dino - fresh)[0, 1] < 0.6
     np.testing.assert_array_equal(fresh[0, 2:], dino[0, 2:])
-
-
-def ensemble(**changes) -> SimulationSettings:
-    settings = {
-        "spin_up": MemberSettings(name="spin_up", seed=1, **COARSE),
-        "spin_up_years": 2 * STEP,
-        "members": [MemberSettings(name="strong", seed=2, wind_stress_scale=1.3, **COARSE)],
-        "adjust_years": STEP,
-        "record_years": 4 * STEP,
-        "record_interval_days": 4.0,
-        "checkpoint_years": 3 * STEP,
-    }
-    return SimulationSettings(**{**settings, **changes})
-
-
-@pytest.mark.slow
-def test_an_ensemble_keeps_spaced_records_and_resumes(tmp_path: Path):
-    settings = ensemble()
-    run_ensemble(settings, directory=tmp_path, workers=1)
-    kept = records(tmp_path / "strong")
-    assert len(kept) == len(settings.record_times) == 2
-    content = [np.load(path)["thetao"] for path in kept]
-    # As after an interruption past the checkpoint: the last record is made again, and is the same.
-    (tmp_path / "strong" / "checkpoint.npz").unlink()
-    kept[-1].unlink()
-    run_ensemble(settings, directory=tmp_path, workers=1)
-    for path, before in zip(records(tmp_path / "strong"), content, strict=True):
-        np.testing.assert_array_equal(np.load(path)["thetao"], before)
-
-
-def test_an_ensemble_of_other_settings_is_not_continued(tmp_path: Path):
-    (tmp_path / "settings.json").write_text("{}")
-    with pytest.raises(UserError, match="other settings"):
-        run_ensemble(ensemble(), directory=tmp_path, workers=1)
-
-
-def test_an_ensemble_whose_members_do_not_fit_together_is_refused():
-    with pytest.raises(ValidationError, match="two integrations are named spin_up"):
-        ensemble(members=[MemberSettings(name="spin_up", seed=2, **COARSE)])
-    with pytest.raises(ValidationError, match=r"member fine has resolution 2.5, but the spin-up 5"):
-        ensemble(members=[MemberSettings(name="fine", seed=2)])
-
-
-def test_checkpoints_need_not_divide_years_exactly():
-    interval = 0.1
-    settings = ensemble(spin_up_years=1.0, checkpoint_years=interval)
-    times = _checkpoint_times(_spin_up_task(settings, Path()))
-    assert times[-1] == 1.0
-    assert all(_matches(number * interval, times) for number in range(1, 11))
-    assert not _matches(0.25, times)
-
-
-def test_a_blow_up_names_the_member(tmp_path: Path, monkeypatch):
-    def diverge(run, year):
-        raise BlowUp("the basin blew up in model year 1.00: NaN")
-
-    from data.basin.run import BasinRun, BlowUp
-
-    monkeypatch.setattr(BasinRun, "advance_to", diverge)
-    with pytest.raises(UserError, match=r"^spin_up: the basin blew up in model year 1.00"):
-        _integrate(_spin_up_task(ensemble(), tmp_path), lambda years: None)
-
-
-def test_without_veros_the_extra_is_named(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"needs Veros.*pip install '.\[basin\]'"):
-        run_ensemble(ensemble(), directory=tmp_path, workers=1)
-    assert not any(tmp_path.iterdir())

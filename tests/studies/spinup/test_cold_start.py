@@ -6,33 +6,22 @@ import json
 
 import numpy as np
 import pytest
-from data.basin.simulate import MemberSettings, SimulationSettings
 
 from data.errors import UserError
 from halocline import main
 from integration.integrate import IntegrationResult
 from integration.member_run import MemberRun
-from integration.settings import IntegrationSettings
+from integration.settings import IntegrationSettings, PointSettings
 from studies.spinup import cold_start
 
 SETTLED = 2e-4
 
 
 @pytest.fixture
-def experiment(tiny_run):
-    """The tiny experiment with a basin that it could have been simulated with."""
-    members = [MemberSettings(name=name, seed=seed) for seed, name in enumerate(("one", "two"))]
-    simulation = SimulationSettings(
-        spin_up=MemberSettings(name="spin_up", seed=9),
-        spin_up_years=1.0,
-        members=members,
-        adjust_years=1.0,
-        record_years=1.0,
-        record_interval_days=150.0,
-    )
-    found = tiny_run()
-    data = found.settings.data.model_copy(update={"simulation": simulation})
-    return found.with_settings(data=data, integration=IntegrationSettings())
+def experiment(basin_run):
+    """The tiny experiment with two points of the basin."""
+    settings = IntegrationSettings(points=PointSettings(test=2))
+    return basin_run.with_settings(integration=settings)
 
 
 def run(velocities: str, index: int, years: float) -> MemberRun:
@@ -90,7 +79,7 @@ def test_both_ways_to_start_are_compared_on_the_same_states(experiment, integrat
 def test_what_cannot_be_compared_is_refused(experiment, integrations, tiny_run):
     with pytest.raises(UserError, match="--days must be between 1 and 180"):
         cold_start.cold_starts(experiment, states=1, days=300.0)
-    with pytest.raises(UserError, match="has 4 held-out states; give --states between 1 and 4"):
+    with pytest.raises(UserError, match="has 2 points; give --states between 1 and 2"):
         cold_start.cold_starts(experiment, states=5, days=60.0)
     with pytest.raises(UserError, match="has no ocean model to integrate"):
         cold_start.cold_starts(tiny_run(), states=1, days=60.0)

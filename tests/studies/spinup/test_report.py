@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from data.basin.simulate import MemberSettings, SimulationSettings
 
 from data.errors import UserError
 from halocline import main
@@ -56,24 +55,13 @@ def result() -> IntegrationResult:
 
 
 @pytest.fixture
-def run(tiny_run):
-    members = [MemberSettings(name=name, seed=seed) for seed, name in enumerate(("one", "two"))]
-    simulation = SimulationSettings(
-        spin_up=MemberSettings(name="spin_up", seed=9),
-        spin_up_years=100.0,
-        members=members,
-        adjust_years=10.0,
-        record_years=40.0,
-    )
-    kinds = {"truth": "test", "generated": "generated", "training_mean": "training_mean"}
+def run(basin_run):
+    kinds = {"truth": "own", "generated": "generated", "training_mean": "training_mean"}
     starts = {
         label: StartSettings(states=kinds.get(label, label), members=3, years=years)
         for label, years in YEARS.items()
     }
-    found = tiny_run()
-    data = found.settings.data.model_copy(update={"simulation": simulation})
-    integration = IntegrationSettings(starts=starts)
-    return found.with_settings(data=data, integration=integration)
+    return basin_run.with_settings(integration=IntegrationSettings(starts=starts))
 
 
 @pytest.fixture
