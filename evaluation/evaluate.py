@@ -58,7 +58,7 @@ def evaluate(
     """Evaluate a run: write metrics.json, figures/ and report.html; returns the metrics.
 
     cost: seconds of each stage; integration: result of `integration.study.summary`;
-    integration_figure: its figure
+    integration_figure: its figure, which comes first in the report
     """
     run.verify_archive()
     context = evaluation_context(run.archive)
@@ -78,8 +78,8 @@ def evaluate(
     }
     directory = run.directory
     write_json(directory / "metrics.json", metrics)
-    figures = draw_figures(run, rows, context, profiles=profiles)
-    figures += [integration_figure] if integration_figure else []
+    figures = [integration_figure] if integration_figure else []
+    figures += draw_figures(run, rows, context, profiles=profiles)
     write_report(
         directory / "report.html",
         title=run.settings.title or run.settings.name,

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evaluation.canvas import depth_ticks, new_figure, row_colours, styled
-from integration.integrate import IntegrationResult
+from integration.drift import rms_over_levels
+from integration.integrate import TRUTH, IntegrationResult
 from integration.member_run import MemberRun
 
 FloatArray = NDArray[np.float64]
@@ -16,17 +17,18 @@ FloatArray = NDArray[np.float64]
 
 @styled
 def integration_drift(result: IntegrationResult) -> Figure:
-    """Runs by label: volume-mean T and S, kinetic energy, and change of level-mean T.
+    """Runs by label: distance from the truth, volume-mean T, kinetic energy, change by level.
 
     Thin lines are single runs and end at a blow-up; thick lines are means over the runs that
-    survived.
+    survived. Runs of equal index have the same forcing, so that the distance of a run from that of
+    the truth comes from their start states.
     """
     figure, axes = new_figure(1, 4, panel=(3.4, 3.1))
     for label, colour in row_colours(dict.fromkeys(result.labels)).items():
         runs = result.of(label)
         series = {
+            "level-mean T − truth (rms) [K]": [_distance(run, result) for run in runs],
             "volume-mean T − start [K]": [r.mean_temperature - r.mean_temperature[0] for r in runs],
-            "volume-mean S − start [10⁻³]": [r.mean_salinity - r.mean_salinity[0] for r in runs],
             "kinetic energy [cm² s⁻²]": [1e4 * r.kinetic_energy for r in runs],
         }
         for ax, (title, lines) in zip(axes[0], series.items(), strict=False):
@@ -36,9 +38,22 @@ def integration_drift(result: IntegrationResult) -> Figure:
         _level_drift(axes[0, 3], runs, colour)
     axes[0, 3].set_title("change of level-mean T [K]")
     axes[0, 3].set_ylabel("depth [m]")
-    axes[0, 0].legend()
-    figure.suptitle("Drift of the ocean model from each kind of start state")
+    axes[0, 0].set_ylim(bottom=0)
+    axes[0, 1].legend()
+    figure.suptitle("The ocean model from each kind of start state")
     return figure
+
+
+def _distance(run: MemberRun, result: IntegrationResult) -> FloatArray:
+    """Rms over levels `t` of the difference in level-mean T from the truth's run; NaN without."""
+    truth = next((one for one in result.of(TRUTH) if one.index == run.index), None)
+    apart = np.full(len(run.time), np.nan)
+    if truth is None or run.label == TRUTH:
+        return apart
+    records = min(len(run.time), len(truth.time))
+    difference = run.temperature[:records] - truth.temperature[:records]
+    apart[:records] = rms_over_levels(difference, run)
+    return apart
 
 
 def _runs(
@@ -49,13 +64,18 @@ def _runs(
     survived = [(run.time, line) for run, line in zip(runs, lines, strict=True) if run.survived]
     if survived:
         ax.plot(
-            survived[0][0],
-            np.mean([line for _, line in survived], axis=0),
+            min((time for time, _ in survived), key=len),
+            _mean_of([line for _, line in survived]),
             color=colour,
             label=label,
         )
     else:
         ax.plot([], [], color=colour, linestyle=":", label=f"{label} (blew up)")
+
+
+def _mean_of(lines: list[FloatArray]) -> FloatArray:
+    """Mean over runs at the times that all of them reached."""
+    return np.mean([line[: min(map(len, lines))] for line in lines], axis=0)
 
 
 def _level_drift(ax: Axes, runs: list[MemberRun], colour: str) -> None:
