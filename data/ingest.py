@@ -203,7 +203,7 @@ def _paths(patterns: list[str]) -> list[Path]:
 
 
 def _open(settings: IngestSettings, paths: list[Path], *, member: int) -> _Source:
-    output = settings.reader.open(*paths)
+    output = settings.reader.for_equation(settings.equation_of_state).open(*paths)
     return _Source(output, _kept(settings, output), member, _parameters(settings, output))
 
 

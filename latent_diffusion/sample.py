@@ -25,6 +25,7 @@ from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
 from data.atomic import atomic_write
 from data.errors import UserError
+from data.plausibility import Door, check_state
 from data.state import State
 from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
@@ -36,6 +37,9 @@ from training.launch import launched_processes
 from training.stage import differences
 
 ADJUSTMENT = "convective_adjustment"  # attribute of archives with adjusted states
+_ADVICE = (
+    "the chain did not converge or the model is not trained; take more steps or another scheduler"
+)
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,7 @@ def _draw_parts(
         members = range(start, min(start + settings.batch_size, settings.members))
         generators = [member_generator(settings.seed, member) for member in members]
         state = pipeline(generators=generators, guide=guide).state
+        check_state(state, door=Door(pipeline.codec.grid, "the ensemble", _ADVICE), numbers=members)
         with atomic_write(part) as partial:
             save_file({"state": state.to_channels().cpu().contiguous()}, partial)
 

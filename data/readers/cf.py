@@ -17,10 +17,21 @@ from data.archive.format import FIELD_DIMENSIONS
 from data.errors import UserError
 from data.geometry import cell_area, layer_thickness
 from data.grid import OceanGrid
+from data.kinds import check_kind, of_right_kind
+from data.plausibility import check_grid
 from data.readers.base import Conventions, ModelOutput, Reader, Variables
-from data.units import KELVIN_ABOVE, METRES, ZERO_CELSIUS
+from data.readers.conversion import (
+    celsius_offset,
+    field_factor,
+    horizontal_positions,
+)
+from data.readers.gaps import with_positions
+from data.readers.land import check_mask, wet_by_values
+from data.readers.levels import metres_of_depth, refuse_other_levels
+from data.readers.raw import decoded
+from data.readers.repeats import check_repeats
+from data.units import AREAS, LENGTHS, factor
 
-_KILOMETRES = {"km", "kilometre", "kilometer", "kilometres", "kilometers"}
 _DAYS_PER_YEAR = {"360_day": 360.0, "365_day": 365.0, "noleap": 365.0, "366_day": 366.0}
 _DAYS_PER_UNIT = {
     **dict.fromkeys(("second", "seconds", "sec", "secs", "s"), 1 / 86400),
@@ -85,8 +96,8 @@ def open_dataset(path: Path) -> xr.Dataset:
     """Open lazily, times undecoded. Raises UserError if `path` is missing or unreadable."""
     try:
         if path.is_dir():
-            return xr.open_zarr(path, decode_times=False, chunks=None)
-        return xr.open_dataset(path, decode_times=False)
+            return decoded(xr.open_zarr(path, decode_cf=False, chunks=None), zarr=True)
+        return decoded(xr.open_dataset(path, decode_cf=False), zarr=False)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
@@ -97,14 +108,21 @@ def open_dataset(path: Path) -> xr.Dataset:
 
 def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -> ModelOutput:
     """As `CfReader.open`, for an opened dataset."""
-    found = _find_all(dataset, path, conventions.variables)
+    names = conventions.variables
+    refuse_other_levels(dataset, path)
+    suitable = of_right_kind(dataset, conventions.equation, named=names.model_dump().values())
+    found = _find_all(suitable, path, names)
+    _check_kinds(found, path, conventions)
+    metres = metres_of_depth(found["depth"], dataset, path)
     depth, order = _depth(found["depth"], path, conventions)
     level_dim = str(found["depth"].dims[0])
     temperature = _four_dimensional(found["temperature"], level_dim, path)
     salinity = _four_dimensional(found["salinity"], level_dim, path)
-    offset = _temperature_offset(temperature, path, conventions)
-    wet = _wet_mask(found, temperature, salinity, path)[order]
-    grid = _grid(dataset, found, depth, order, wet, path, conventions)
+    wet = _wet_mask(found, temperature, salinity, path)
+    offset = celsius_offset(temperature, wet, path, conventions.temperature_units)
+    grid = _grid(dataset, found, metres * depth, order, wet[order], path, conventions)
+    check_grid(grid, source=path)
+    check_repeats(temperature, salinity, grid, order, path)
     sea_level = found.get("sea_level")
     if sea_level is not None and sea_level.ndim == 2:
         sea_level = sea_level.expand_dims("time")
@@ -118,7 +136,17 @@ def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -
         dataset=dataset,
         order=order,
         offset=offset,
+        salinity_factor=field_factor("salinity", salinity, path),
+        sea_level_factor=1.0 if sea_level is None else field_factor("sea level", sea_level, path),
+        land_by_values="mask" not in found,
     )
+
+
+def _check_kinds(found: dict[str, xr.DataArray], path: Path, conventions: Conventions) -> None:
+    if conventions.equation is not None:
+        for name in ("temperature", "salinity"):
+            field = found[name]
+            check_kind(name, field.name, field.attrs, equation=conventions.equation, path=path)
 
 
 def _find_all(dataset: xr.Dataset, path: Path, names: Variables) -> dict[str, xr.DataArray]:
@@ -153,13 +181,10 @@ def _find(dataset: xr.Dataset, path: Path, quantity: str, name: str | None) -> s
 def _depth(
     variable: xr.DataArray, path: Path, conventions: Conventions
 ) -> tuple[NDArray[np.float64], slice]:
-    """Depth of cell centres [m], positive down and surface first, and the slice that orders it."""
+    """Depth of cell centres, positive down and surface first, and the slice that orders it."""
     values = np.asarray(variable.squeeze().values, dtype=np.float64)
-    units = variable.attrs.get("units", "m")
     if values.ndim != 1:
         raise UserError(f"depth of {path} has shape {values.shape}: expected one value a level.")
-    if units not in METRES:
-        raise UserError(f'depth of {path} is in "{units}": expected m; convert the file.')
     if conventions.depth_positive == "up":
         values = -values
     elif variable.attrs.get("positive", "down") == "up" or (values < 0).any():
@@ -195,38 +220,19 @@ def _four_dimensional(field: xr.DataArray, level_dim: str, path: Path) -> xr.Dat
     return field
 
 
-def _temperature_offset(temperature: xr.DataArray, path: Path, conventions: Conventions) -> float:
-    """Offset [K] that converts temperature to degC. Raises UserError for undeclared kelvin."""
-    if conventions.temperature_units == "K":
-        return -ZERO_CELSIUS
-    units = str(temperature.attrs.get("units", "degC"))
-    median = float(np.nanmedian(temperature[0].values))
-    if units in {"K", "kelvin"} or median > KELVIN_ABOVE:
-        raise UserError(
-            f'temperature of {path} is in kelvin (units "{units}", median {median:.1f}): expected '
-            "degC; set temperature_units: K to convert it."
-        )
-    return 0.0
-
-
 def _wet_mask(
     found: dict[str, xr.DataArray], temperature: xr.DataArray, salinity: xr.DataArray, path: Path
 ) -> NDArray[np.bool_]:
     """`z y x` in the file's order of levels."""
-    if "mask" in found:
-        wet = np.asarray(found["mask"].squeeze().values) > 0.5
-        if wet.shape != temperature.shape[1:]:
-            raise UserError(
-                f"mask of {path} has shape {wet.shape}: expected {temperature.shape[1:]} (z, y, x)."
-            )
-        return wet
-    wet = np.isfinite(temperature[0].values)
-    zeros = int(((salinity[0].values == 0) & wet).sum())
-    if zeros:
+    first = temperature[0].values, salinity[0].values
+    if "mask" not in found:
+        return wet_by_values(*first, path)
+    wet = np.asarray(found["mask"].squeeze().values) > 0.5
+    if wet.shape != temperature.shape[1:]:
         raise UserError(
-            f"{path} has no mask and a salinity of exactly 0 in {zeros} cells, which looks like "
-            "land: expected NaN on land; name a mask variable as variables.mask."
+            f"mask of {path} has shape {wet.shape}: expected {temperature.shape[1:]} (z, y, x)."
         )
+    check_mask(wet, *first, name=str(found["mask"].name), path=path)
     return wet
 
 
@@ -239,15 +245,23 @@ def _grid(
     path: Path,
     conventions: Conventions,
 ) -> OceanGrid:
-    longitude, latitude, units = _horizontal(found, path)
+    pair = found["longitude"], found["latitude"]
+    longitude, latitude, units = horizontal_positions(*pair, dataset, path)
+    if longitude.ndim == 2 and units == "degrees":
+        land = np.logical_not(np.any(wet, axis=0))
+        longitude, latitude = with_positions(longitude, latitude, land)
     if "area" in found:
-        area = np.nan_to_num(np.asarray(found["area"].squeeze().values, dtype=np.float64), nan=0.0)
+        square_metres = factor(
+            found["area"].attrs, AREAS, quantity="cell area", path=path, expected="m2"
+        )
+        area = np.asarray(found["area"].squeeze().values, dtype=np.float64)
+        area = square_metres * np.nan_to_num(area, nan=0.0)
     else:
         area = cell_area(longitude, latitude, units=units)
     if "thickness" in found:
-        thickness = _thickness(found["thickness"])[order]
+        thickness = _thickness(found["thickness"], path)[order]
     else:
-        thickness = layer_thickness(depth, bounds=_bounds(dataset, found["depth"], order))
+        thickness = layer_thickness(depth, bounds=_bounds(dataset, found["depth"], order, path))
     if thickness.ndim == 1:
         thickness = thickness[:, None, None]
     return OceanGrid(
@@ -262,37 +276,24 @@ def _grid(
     )
 
 
-def _horizontal(
-    found: dict[str, xr.DataArray], path: Path
-) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """Longitude and latitude [degrees], or x and y [km], and the unit."""
-    pair = [found[name] for name in ("longitude", "latitude")]
-    longitude, latitude = (np.asarray(v.squeeze().values, dtype=np.float64) for v in pair)
-    units = str(pair[0].attrs.get("units", ""))
-    if units in METRES | _KILOMETRES:
-        scale = 1e-3 if units in METRES else 1.0
-        return scale * longitude, scale * latitude, "km"
-    highest = float(np.nanmax(np.abs(latitude)))
-    if highest > 90:
-        raise UserError(
-            f'{pair[1].name} of {path} reaches {highest:g} in "{pair[1].attrs.get("units", "")}": '
-            "expected degrees, m or km; set the units attribute of both horizontal coordinates."
-        )
-    return longitude, latitude, "degrees"
-
-
-def _thickness(variable: xr.DataArray) -> NDArray[np.float64]:
+def _thickness(variable: xr.DataArray, path: Path) -> NDArray[np.float64]:
     """`z y x` or `z` [m]; the mean over time where layers move with the surface (NEMO's vvl)."""
+    metres = factor(variable.attrs, LENGTHS, quantity="thickness", path=path, expected="m")
     if variable.ndim == len(FIELD_DIMENSIONS):
         variable = variable.mean(str(variable.dims[0]))
-    return np.asarray(variable.squeeze().values, dtype=np.float64)
+    return metres * np.asarray(variable.squeeze().values, dtype=np.float64)
 
 
-def _bounds(dataset: xr.Dataset, depth: xr.DataArray, order: slice) -> NDArray[np.float64] | None:
+def _bounds(
+    dataset: xr.Dataset, depth: xr.DataArray, order: slice, path: Path
+) -> NDArray[np.float64] | None:
+    """Upper and lower face of each level [m], `z 2`; bounds have the units of their depths."""
     name = depth.attrs.get("bounds")
     if name is None or name not in dataset.variables:
         return None
-    return np.asarray(dataset[name].values, dtype=np.float64)[order]
+    units = {**depth.attrs, **dataset[name].attrs}
+    metres = factor(units, LENGTHS, quantity=f"{name}", path=path, expected="m")
+    return metres * np.asarray(dataset[name].values, dtype=np.float64)[order]
 
 
 def _years(

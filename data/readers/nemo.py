@@ -17,6 +17,7 @@ from data.checks import require
 from data.errors import UserError
 from data.readers.base import ModelOutput, Reader
 from data.readers.cf import from_dataset
+from data.readers.levels import refuse_other_mesh
 from data.readers.nemo_pieces import by_domain, open_pieces, whole_name
 
 _MESH_NAMES = ("tmask", "e1t", "e2t", "e3t_0", "gdept_1d")
@@ -94,6 +95,7 @@ def _as_output(dataset: xr.Dataset) -> xr.Dataset:
 def _with_mesh(dataset: xr.Dataset, mesh: xr.Dataset, path: Path, mesh_path: Path) -> xr.Dataset:
     require(_MESH_NAMES, mesh.variables, path=mesh_path, expected="a NEMO mesh mask")
     mask = mesh["tmask"].squeeze()
+    refuse_other_mesh(mesh, mask.values > 0, mesh_path)
     dims = _volume_dimensions(dataset, mask.shape)
     if dims is None:
         raise UserError(
