@@ -174,6 +174,7 @@ def check_grid(grid: OceanGrid, *, source: object) -> None:
     if not grid.wet.any():
         raise UserError(f"the wet mask of {source} has no wet cell: expected 1 in the ocean.")
     check_depth(grid.depth, source=source)
+    _check_positions(grid, source)
     for name, values in {"thickness": grid.thickness, "cell_area": grid.area}.items():
         bad = int((grid.wet & ~(np.isfinite(values) & (values > 0))).sum())
         if bad:
@@ -182,7 +183,6 @@ def check_grid(grid: OceanGrid, *, source: object) -> None:
                 "value in every wet cell; correct it or the wet mask."
             )
     _check_thickness(grid, source)
-    _check_positions(grid, source)
     _check_area(grid, source)
     repeated = repeated_positions(grid)
     if repeated:

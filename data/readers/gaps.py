@@ -15,7 +15,7 @@ def with_positions(
 ) -> tuple[Floats, Floats]:
     """Longitude and latitude `y x` [degrees], continued from their neighbours where none is given.
 
-    land: `y x`, columns without water; elsewhere positions that are missing stay so
+    land: `y x`, columns without water; elsewhere positions that are missing are NaN
 
     A gap is continued along rows and columns with the step of the nearest cells that have a
     position. So the areas of wet cells beside it, which follow from the distances to their
@@ -24,8 +24,9 @@ def with_positions(
     missing = ~np.isfinite(longitude) | ~np.isfinite(latitude)
     missing |= (np.abs(latitude) > 90) | (np.abs(longitude) > 1080)
     for value in _BLANK:
-        missing |= land & (longitude == value) & (latitude == value)
-    if not (missing & land).any() or missing.all():
+        blank = (longitude == value) & (latitude == value)
+        missing |= blank & (blank.sum() > 1)  # one cell may lie there
+    if not missing.any():
         return longitude, latitude
     filled = np.stack([longitude, latitude])
     filled[:, missing] = np.nan

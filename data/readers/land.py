@@ -14,9 +14,10 @@ from data.units import ZERO_CELSIUS
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-# Fill values of NetCDF, models and tools, either sign; and all powers of ten from 1e9.
+# Fill values of NetCDF, models and tools, either sign; and all powers of ten from 1e9. None is a
+# temperature, in degC or in K.
 _FILLS = (
-    *(9.0, 99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 999.999, 9999.0, 9999.9, 99999.0, 999999.0),
+    *(99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 999.999, 9999.0, 9999.9, 99999.0, 999999.0),
     *(32767.0, 32768.0, 2147483647.0, 2147483648.0, 9e33),
     *(9.969209968386869e36, 1.7014118346046923e38, float(np.finfo(np.float32).max)),
 )
@@ -63,14 +64,19 @@ def wet_by_values(temperature: Floats, salinity: Floats, path: Path) -> Mask:
 
 
 def check_mask(wet: Mask, temperature: Floats, salinity: Floats, *, name: str, path: Path) -> None:
-    """Raise UserError if the file's mask `z y x` marks cells as wet that hold no sea water."""
-    blank = without_water(temperature, salinity) & ~np.isnan(temperature)
-    wrong, other = int((wet & blank).sum()), int((~wet & ~blank).sum())
+    """Raise UserError if the file's mask `z y x` marks cells as wet that hold no sea water.
+
+    NaN in some wet cells is left to the check of the states, which counts it.
+    """
+    blank = without_water(temperature, salinity)
+    nowhere_water = blank[wet].all()
+    wrong = int((wet & blank & (nowhere_water | ~np.isnan(temperature))).sum())
     if wrong:
         raise UserError(
             f"{name} of {path} marks {wrong} cells as wet that hold a land value in temperature "
-            f"and salinity, and {other} as land that do not: expected 1 in the ocean and 0 on "
-            "land; correct or reverse the mask, or name another one as variables.mask."
+            f"and salinity, and {int((~wet & ~blank).sum())} as land that do not: expected 1 in "
+            "the ocean and 0 on land; correct or reverse the mask, or name another one as "
+            "variables.mask."
         )
 
 
