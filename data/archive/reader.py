@@ -29,8 +29,15 @@ from data.errors import UserError
 from data.grid import OceanGrid
 from data.plausibility import Door, check_depth, check_field, check_grid, check_state
 from data.state import State
-from data.units import METRES, is_kelvin
+from data.units import AREAS, LENGTHS, SALINITIES, factor, is_kelvin
 
+_UNITS = {
+    "so": (SALINITIES, "1e-3 or g/kg"),
+    "zos": (LENGTHS, "m"),
+    "depth": (LENGTHS, "m"),
+    "thickness": (LENGTHS, "m"),
+    "cell_area": (AREAS, "m2"),
+}
 _REQUIRED = ("thetao", "so", "wet", "depth", "thickness", "cell_area", *SAMPLE_ATTRIBUTES)
 
 
@@ -213,18 +220,24 @@ class StateArchive:
                 f"it has {', '.join(names) or 'none'}: write the archive with this package's "
                 "readers."
             )
-        units = str(group["thetao"].attrs.get("units", ""))
+        self._check_units({name: array.attrs.asdict() for name, array in group.arrays()})
+
+    def _check_units(self, attributes: dict[str, dict[str, Any]]) -> None:
+        units = str(attributes["thetao"].get("units", ""))
         if is_kelvin(units):
             raise UserError(
                 f'temperature of {self.path} is in kelvin (units "{units}"): expected degC; '
                 'subtract 273.15 and set the units to "degC".'
             )
+        for name, (known, expected) in _UNITS.items():
+            given = attributes.get(name, {})
+            if factor(given, known, quantity=name, path=self.path, expected=expected) != 1:
+                raise UserError(
+                    f'{name} of {self.path} is in "{given["units"]}": expected {expected}; convert '
+                    "the values and correct the units."
+                )
 
     def _check_depth(self, depth: NDArray[np.float64], attributes: dict[str, Any]) -> None:
-        if attributes.get("units", "m") not in METRES:
-            raise UserError(
-                f'depth of {self.path} is in "{attributes["units"]}": expected m; convert it.'
-            )
         check_depth(depth, source=self.path)
         if attributes.get("positive", "down") != "down":
             raise UserError(

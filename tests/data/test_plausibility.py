@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import zarr
 
 from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
@@ -146,8 +147,6 @@ def test_the_writer_refuses_what_would_not_open(small_grid, random_state, tmp_pa
 
 
 def test_an_archive_that_was_changed_is_refused_when_read(write_archive):
-    import zarr
-
     path = write_archive()
     zarr.open_group(path, mode="r+", use_consolidated=False)["so"][7, 0, 2, 2] = 1e5
     archive = StateArchive.open(path)  # reads the first state only
@@ -155,3 +154,16 @@ def test_an_archive_that_was_changed_is_refused_when_read(write_archive):
         archive.verify()
     with pytest.raises(UserError, match=r"state 7 of .* has so outside"):
         archive.read([3, 7])
+
+
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [("so", "kg/kg"), ("zos", "cm"), ("thickness", "cm"), ("cell_area", "km2"), ("depth", "dbar")],
+)
+def test_an_archive_in_other_units_does_not_open(write_archive, name, units):
+    path = write_archive()
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    group[name].attrs["units"] = units
+    zarr.consolidate_metadata(group.store)
+    with pytest.raises(UserError, match=rf'{name} of .* is in "{units}": expected'):
+        StateArchive.open(path)
