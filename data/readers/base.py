@@ -100,7 +100,8 @@ class ModelOutput:
     order: slice over levels that puts the surface first
     offset: added to temperature [K]
     salinity_factor, sea_level_factor: convert to 1e-3 or g/kg, and to m
-    land_by_values: whether land is where the first state has no values, for lack of a mask
+    dry: `z y x`, cells that no mask marks as land but that hold no water in the first state; they
+        must hold none in any; None with a mask of all cells
     """
 
     path: Path
@@ -114,7 +115,7 @@ class ModelOutput:
     offset: float
     salinity_factor: float = 1.0
     sea_level_factor: float = 1.0
-    land_by_values: bool = False
+    dry: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.years)
@@ -136,8 +137,8 @@ class ModelOutput:
         sea_level = None if zos is None else torch.from_numpy(zos)
         state = State(torch.from_numpy(thetao), torch.from_numpy(so), sea_level)
         check_state(state, door=self._door, numbers=range(first, first + len(state)))
-        if self.land_by_values:
-            check_constant_land(self.grid.wet, temperature, salinity, first=first, path=self.path)
+        if self.dry is not None:
+            check_constant_land(self.dry, temperature, salinity, first=first, path=self.path)
         return state
 
     def states(self, samples: NDArray[np.integer]) -> Iterator[State]:

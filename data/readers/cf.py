@@ -138,7 +138,7 @@ def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -
         offset=offset,
         salinity_factor=field_factor("salinity", salinity, path),
         sea_level_factor=1.0 if sea_level is None else field_factor("sea level", sea_level, path),
-        land_by_values="mask" not in found,
+        dry=None if "mask" in found else ~grid.wet,
     )
 
 

@@ -81,15 +81,15 @@ def check_mask(wet: Mask, temperature: Floats, salinity: Floats, *, name: str, p
 
 
 def check_constant_land(
-    wet: Mask, temperature: Floats, salinity: Floats, *, first: int, path: Path
+    dry: Mask, temperature: Floats, salinity: Floats, *, first: int, path: Path
 ) -> None:
     """Raise UserError if states `b z y x` hold water where the first state of the file has none.
 
-    first: number of the first state given
+    dry: `z y x`, cells without water in the first state; first: number of the first state given
     """
     low, high, _ = LIMITS["so"]
     blank = without_water(temperature, salinity) | ~((salinity >= low) & (salinity <= high))
-    water = (~blank & ~wet).reshape(len(temperature), -1)
+    water = (~blank & dry).reshape(len(temperature), -1)
     counts = water.sum(axis=1)
     if counts.any():
         row = int(np.argmax(counts > 0))
