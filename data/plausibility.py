@@ -46,9 +46,9 @@ _FURTHEST_EAST = 1080.0  # degrees; models count on from turn to turn
 # Layers from midway to midway between centres, against the thickness that is given. In real files
 # the ratio is 0.9 to 1.2; partial cells make it smaller.
 _THICKER, _THINNER = 4.0, 1 / 3
-# Cells that are not the lowest or highest of their column are as thick as all cells of their level,
-# except for what levels breathe with the surface.
-_UNEQUAL, _UNEQUAL_SHARE = 1.5, 0.05
+# Cells that are not the lowest or highest of their column are as thick as most of their level,
+# except for what levels breathe with the surface and for walls that cut a cell.
+_UNEQUAL, _UNEQUAL_SHARE = 1.25, 0.4
 _KELVIN = (KELVIN_ABOVE, 400.0)  # medians of temperature
 _CELSIUS_LESS_ZERO = (-300.0, -150.0)  # medians, where 273.15 was subtracted from degC
 _CENTIMETRES = 2000.0  # no sea level is this far from the geoid in cm

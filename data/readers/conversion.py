@@ -66,7 +66,7 @@ def horizontal_positions(
     scaled, kinds = [], []
     for variable in pair:
         scale, kind = _scale(variable, path)
-        scaled.append(scale * np.asarray(variable.squeeze().values, dtype=np.float64))
+        scaled.append(scale * _map(variable))
         kinds.append(kind)
     if kinds[0] != kinds[1]:
         raise UserError(
@@ -74,6 +74,12 @@ def horizontal_positions(
             "both in degrees, or both in m or km; correct their units."
         )
     return scaled[0], scaled[1], kinds[0]
+
+
+def _map(variable: xr.DataArray) -> NDArray[np.float64]:
+    """The values, `y x` or of one axis, without a time axis of length 1 that some files give."""
+    values = np.asarray(variable.values, dtype=np.float64)
+    return values.reshape(values.shape[-2:])
 
 
 def _scale(variable: xr.DataArray, path: Path) -> tuple[float, str]:
