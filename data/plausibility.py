@@ -318,8 +318,9 @@ def repeated_positions(grid: OceanGrid) -> int:
 
 def repeated_columns(count: int, *, source: object) -> UserError:
     """The error for a periodic axis whose last `count` columns repeat the first."""
+    what = "last column" if count == 1 else f"last {count} columns"
     return UserError(
-        f"the last {count} columns of {source} repeat the first: expected every column once with "
-        "periodic_x: true, or they count twice; drop them from the files (restarts of NEMO 4.0 "
-        "and earlier need them: periodic_x: false keeps them)."
+        f"the {what} of {source} repeat{'s' * (count == 1)} the first: expected every column once "
+        "with periodic_x: true, or water counts twice; drop what is repeated from the files "
+        "(restarts of NEMO 4.0 and earlier need it: periodic_x: false keeps it)."
     )

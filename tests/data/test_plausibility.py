@@ -107,7 +107,7 @@ def test_land_may_hold_anything(small_grid, random_state):
         (lambda g: {"area": g.area * np.nan}, "cell_area of a file is not above 0 in 98 wet cells"),
         (lambda g: {"longitude": g.longitude * np.nan}, "no position in 25 wet columns"),
         (lambda g: {"latitude": g.latitude * 100}, "beyond the poles"),
-        (lambda g: {"longitude": np.linspace(0, 360, 5)}, "last 1 columns of a file repeat the"),
+        (lambda g: {"longitude": np.linspace(0, 360, 5)}, "last column of a file repeats the"),
         (lambda g: {"wet": g.wet & False}, "no wet cell"),
     ],
 )
