@@ -26,7 +26,7 @@ os.environ["ACCELERATE_USE_CPU"] = "true"
 ROOT = Path(__file__).resolve().parents[1]
 DEPTH = np.array([10.0, 60.0, 200.0, 700.0, 2000.0])
 LAYERS = np.array([20.0, 80.0, 200.0, 800.0, 1800.0])
-TRAINING_FIXTURES = {"trained", "finished", "interrupt_training"}
+TRAINING_FIXTURES = {"trained", "conditional", "finished", "interrupt_training"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -239,6 +239,54 @@ def trained(
     from configs.stages import train_codec, train_denoiser
 
     run = Run(load_experiment(write_tiny_config(tmp_path_factory.mktemp("trained"))))
+    train_codec(run)
+    train_denoiser(run)
+    return run
+
+
+GM = (500.0, 800.0, 1000.0, 1300.0, 2000.0, 2000.0, 2500.0)
+# The last but three is for validation, the next two, replicates, for test, the last is outside.
+PARTS = (0, 0, 0, 1, 2, 2, 3)
+YEARS = 20
+
+
+def _write_conditional_archive(path: Path) -> None:
+    """Members whose water is warmer where GM is large, and in summer."""
+    grid = _tiny_grid()
+    wet = torch.from_numpy(grid.wet)
+    with ArchiveWriter(path, grid=grid, equation_of_state="veros-vallis") as out:
+        for member, gm in enumerate(GM):
+            states = _tiny_states(grid, batch=YEARS, seed=member)
+            for year in range(YEARS):
+                season = 0.3 * year % 1
+                warmth = 2 * np.log(gm / 1000) + np.cos(2 * np.pi * season)
+                one = states.map(lambda field, i=year: field[i : i + 1])
+                out.append(
+                    State(one.temperature + wet * warmth, one.salinity),
+                    member=member,
+                    time=50.0 + year,
+                    split=PARTS[member],
+                    parameters={"gm": gm, "season": season, "age": 50.0 + year},
+                )
+
+
+@pytest.fixture(scope="session")
+def conditional(
+    tmp_path_factory: pytest.TempPathFactory, write_tiny_config: Callable[[Path], Path]
+) -> Run:
+    """A tiny run with a trained model of states at given conditions: gm, season and age."""
+    from configs.stages import train_codec, train_denoiser
+
+    folder = tmp_path_factory.mktemp("conditional")
+    _write_conditional_archive(folder / "states.zarr")
+    settings = yaml.safe_load(write_tiny_config(folder).read_text())
+    settings["data"]["archive"] = str(folder / "states.zarr")
+    # So that the codec knows the members' differences without a long training.
+    settings["autoencoder"]["linear_path"] = True
+    settings["conditions"] = {"parameters": {"gm": "log"}, "season": True, "age": True}
+    path = folder / "conditional.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    run = Run(load_experiment(path))
     train_codec(run)
     train_denoiser(run)
     return run
