@@ -246,21 +246,27 @@ class Run:
         test = spread_out(self.archive.indices("test"), members)
         return Conditions.of(self.archive, np.resize(test, members), self.settings.conditions)
 
-    def ensemble(self, *, guided: bool, conditions: Conditions | None = None) -> Ensemble:
+    def ensemble(
+        self, *, guided: bool, conditions: Conditions | None = None, certain: bool = False
+    ) -> Ensemble:
         """The ensemble of the configuration.
 
         conditions: of each member of a conditional model; default: `test_conditions`
+        certain: whether the mean at the conditions is the expected one; by default it is drawn
         """
         conditions = conditions or self.test_conditions
         return Ensemble(
             settings=self.settings.sampling,
-            record=self.sampling_record(guided=guided, conditions=conditions),
+            record=self.sampling_record(guided=guided, conditions=conditions, certain=certain),
             pipeline=self.pipeline,
             guide=self.guide if guided else None,
             conditions=conditions,
+            certain=certain,
         )
 
-    def sampling_record(self, *, guided: bool, conditions: Conditions | None = None) -> str:
+    def sampling_record(
+        self, *, guided: bool, conditions: Conditions | None = None, certain: bool = False
+    ) -> str:
         """The settings and weights that determine the ensemble, as JSON."""
         return sampling_record(
             model=self.settings.name,
@@ -268,6 +274,7 @@ class Run:
             sampling=self.settings.sampling,
             guidance=self.settings.guidance if guided else None,
             conditions=conditions or self.test_conditions,
+            certain=certain,
         )
 
 

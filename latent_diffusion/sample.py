@@ -49,6 +49,7 @@ class Ensemble:
     conditions: of each member, for a conditional model
     pipeline: loads the model
     guide: builds the guide for the codec's ocean; None samples without guidance
+    certain: whether the mean at the conditions is the expected one; by default it is drawn
     """
 
     settings: SamplingSettings
@@ -56,6 +57,7 @@ class Ensemble:
     pipeline: Callable[[], StatePipeline]
     guide: Callable[[Codec], SteeringGuide] | None
     conditions: Conditions | None = None
+    certain: bool = False
 
 
 def draw(ensemble: Ensemble, *, output: Path) -> None:
@@ -140,16 +142,18 @@ def sampling_record(
     sampling: SamplingSettings,
     guidance: GuidanceSettings | None,
     conditions: Conditions | None = None,
+    certain: bool = False,
 ) -> str:
     """Everything that determines an ensemble, as JSON.
 
     model: its name; weights: digest of its denoiser; guidance: None for unguided sampling;
-    conditions: of each member, for a conditional model
+    conditions: of each member, for a conditional model; certain: as of an `Ensemble`
     """
     steering = guidance.model_dump(mode="json", exclude={"adjust", "enabled"}) if guidance else None
     if guidance and steering and guidance.couples_samples:
         steering["ensemble_size"] = sampling.batch_size
-    given = {"conditions": conditions.as_dict()} if conditions else {}
+    given: dict[str, object] = {"conditions": conditions.as_dict()} if conditions else {}
+    given |= {"certain": True} if certain else {}
     return json.dumps(
         {
             "model": model,
@@ -198,7 +202,9 @@ def _draw_parts(
         members = range(start, min(start + settings.batch_size, settings.members))
         generators = [member_generator(settings.seed, member) for member in members]
         conditions = ensemble.conditions.at(members) if ensemble.conditions else None
-        state = pipeline(generators=generators, guide=guide, conditions=conditions).state
+        state = pipeline(
+            generators=generators, guide=guide, conditions=conditions, certain=ensemble.certain
+        ).state
         with atomic_write(part) as partial:
             save_file({"state": state.to_channels().cpu().contiguous()}, partial)
 
