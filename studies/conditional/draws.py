@@ -16,11 +16,15 @@ from data.state import State
 from latent_diffusion.sample import adjust_archive, draw
 
 FEWEST = 64  # states drawn for a member
+UNGUIDED, GUIDED, PRODUCT = ROWS
+# As guided, with the expected mean instead of one drawn from its predictive distribution.
+EXPECTED, EXPECTED_ADJUSTED = "expected", "expected_adjusted"
+DRAWN = (*ROWS, EXPECTED, EXPECTED_ADJUSTED)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Generated states by row of `configs.stages.ROWS`, and by what they were drawn for."""
+    """Generated states by row of `DRAWN`, and by what they were drawn for."""
 
     archives: dict[str, StateArchive]
     places: dict[str, range]
@@ -31,19 +35,22 @@ class Draws:
 
 
 def draw_all(run: Run, conditions: Mapping[str, Conditions]) -> Draws:
-    """Draw states at conditions by name: without and with guidance from the same noise; adjusted.
+    """Draw states at conditions by name: without and with guidance, and adjusted.
 
-    All are one ensemble, so that the noise of each name is its own.
+    All names are one ensemble, so that the noise of each is its own. The rows of
+    `configs.stages.ROWS` share noise and means drawn from the predictive distribution. Their
+    spread contains the uncertainty of the mean; that of the expected mean's rows does not.
     """
     joined = join(list(conditions.values()))
     sampling = run.settings.sampling.model_copy(update={"members": len(joined)})
     run = run.with_settings(sampling=sampling)
-    folder = run.directory / "conditional"
-    paths = {row: folder / f"{row}.zarr" for row in ROWS}
-    unguided, guided, adjusted = ROWS
-    draw(run.ensemble(guided=False, conditions=joined), output=paths[unguided])
-    draw(run.ensemble(guided=True, conditions=joined), output=paths[guided])
-    adjust_archive(paths[guided], paths[adjusted])
+    paths = {row: run.directory / "conditional" / f"{row}.zarr" for row in DRAWN}
+    draw(run.ensemble(guided=False, conditions=joined), output=paths[UNGUIDED])
+    draw(run.ensemble(guided=True, conditions=joined), output=paths[GUIDED])
+    adjust_archive(paths[GUIDED], paths[PRODUCT])
+    expected = run.ensemble(guided=True, conditions=joined, certain=True)
+    draw(expected, output=paths[EXPECTED])
+    adjust_archive(paths[EXPECTED], paths[EXPECTED_ADJUSTED])
     archives = {row: StateArchive.open(path) for row, path in paths.items()}
     return Draws(archives, _places(conditions))
 

@@ -11,17 +11,10 @@ from matplotlib.figure import Figure
 
 from evaluation.canvas import ROW_COLOURS, TRUTH_COLOUR, new_figure, stretch_to, styled
 from studies.conditional.cells import FloatArray
-from studies.conditional.rows import (
-    EMULATED,
-    HALVES,
-    NEAREST,
-    PROCESS,
-    PRODUCT,
-    TRUTH,
-    UNGUIDED,
-)
+from studies.conditional.draws import EXPECTED_ADJUSTED, PRODUCT
+from studies.conditional.rows import EMULATED, HALVES, NEAREST, PROCESS, RIDGE, TRUTH
 
-LINES = (HALVES, NEAREST, PROCESS, EMULATED, UNGUIDED, PRODUCT)
+LINES = (HALVES, NEAREST, RIDGE, PROCESS, EMULATED, EXPECTED_ADJUSTED, PRODUCT)
 MARKS = {NEAREST: "x", PROCESS: "+", PRODUCT: "o"}
 DEPTHS = (0.0, 500.0, 2000.0)  # m, of the levels whose means are shown
 PANELS = {
@@ -47,6 +40,7 @@ def error_profiles(result: Mapping[str, Any]) -> Figure:
         stretch_to(ax, float(depth[-1]))
     for ax in axes[0, 2:]:
         ax.axvspan(0.9, 1.1, color="0.9", zorder=0)
+        ax.set_xscale("log")
     axes[0, 0].set_ylabel("depth [m]")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)

@@ -16,7 +16,7 @@ from studies.conditional.columns import Profiles, Row, Truth, judge, judge_mean,
 from studies.conditional.coverage import RANGE, Prediction, predict
 from studies.conditional.inversion import ParameterRegression
 from studies.conditional.members import Member
-from studies.conditional.rows import HALVES, TRUTH, Stand
+from studies.conditional.rows import HALVES, TRUTH, StandIns
 
 
 @dataclass
@@ -33,15 +33,15 @@ class Judged:
     level_means: dict[str, list[float]] = field(default_factory=dict)
     parameters: dict[str, FloatArray] = field(default_factory=dict)
 
-    def as_dict(self, stand: Stand) -> dict[str, Any]:
+    def as_dict(self, stand_ins: StandIns) -> dict[str, Any]:
         """The results, ready for JSON."""
-        replicate = stand.replicate(self.member)
+        replicate = stand_ins.replicate(self.member)
         low, high = np.quantile(self.prediction.draws, RANGE, axis=0)
         return {
             "split": self.member.split,
             "conditions": self.member.conditions.of_state(0),
             "states": len(self.member.indices),
-            "nearest": stand.nearest(self.member).name,
+            "nearest": stand_ins.nearest(self.member).name,
             "replicate": replicate.name if replicate else None,
             "rows": self.rows,
             "profiles": self.profiles,
@@ -53,32 +53,32 @@ class Judged:
 
 
 def judge_member(
-    member: Member, stand: Stand, *, pipeline: StatePipeline, inversion: ParameterRegression
+    member: Member, stand_ins: StandIns, *, pipeline: StatePipeline, inversion: ParameterRegression
 ) -> Judged:
     """Judge the rows of a member, one after another."""
-    grid, states = stand.context.grid, stand.truth(member)
-    truth = Truth(states, stand.context)
+    grid, states = stand_ins.context.grid, stand_ins.truth(member)
+    truth = Truth(states, stand_ins.context)
     judged = Judged(member, predict(pipeline, member.conditions, states, grid))
     judged.rows[TRUTH] = judge(states, truth)
     judged.level_means[TRUTH] = _level_means(states, grid)
     judged.parameters[TRUTH] = inversion.parameters(states)
-    _judge_halves(judged, stand)
-    for row in stand.rows(member):
+    _judge_halves(judged, stand_ins)
+    for row in stand_ins.rows(member):
         judged.rows[row.name] = judge(row.states, truth, course=row.course)
         judged.profiles[row.name] = profiles(row.states, truth)
         judged.level_means[row.name] = _level_means(row.states, grid)
         judged.parameters[row.name] = inversion.parameters(row.states)
-    for row in stand.mean_rows(member):
+    for row in stand_ins.mean_rows(member):
         judged.rows[row.name] = judge_mean(row.states, truth)
         judged.profiles[row.name] = profiles(row.states, truth)
         judged.level_means[row.name] = _level_means(row.states, grid)
     return judged
 
 
-def _judge_halves(judged: Judged, stand: Stand) -> None:
-    parts = stand.halves(judged.member)
+def _judge_halves(judged: Judged, stand_ins: StandIns) -> None:
+    parts = stand_ins.halves(judged.member)
     if parts:
-        earlier = Truth(parts[0], stand.context)
+        earlier = Truth(parts[0], stand_ins.context)
         judged.rows[HALVES] = judge(parts[1], earlier)
         judged.profiles[HALVES] = profiles(parts[1], earlier)
 

@@ -1,7 +1,7 @@
 """The rows of the study: what stands in for the states of an unseen member.
 
 A row gives states for a member. To add one, such as a network that draws states end to end, add
-its name to `LABELS` and its states to `Stand.rows` or to `mean_rows`.
+its name to `LABELS` and its states to `StandIns.rows` or to `mean_rows`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from configs.stages import ROWS
 from data.archive.reader import StateArchive
 from data.conditions import Conditions
 from data.state import State
@@ -22,7 +21,16 @@ from evaluation.rows import halves
 from guidance.stratification import adjust
 from studies.conditional.cells import FloatArray
 from studies.conditional.columns import course_of
-from studies.conditional.draws import Draws, repeated
+from studies.conditional.draws import (
+    DRAWN,
+    EXPECTED,
+    EXPECTED_ADJUSTED,
+    GUIDED,
+    PRODUCT,
+    UNGUIDED,
+    Draws,
+    repeated,
+)
 from studies.conditional.emulator import GaussianEmulator
 from studies.conditional.mean_states import (
     MeanRegression,
@@ -36,7 +44,6 @@ from studies.conditional.training import TrainingMembers
 TRUTH, HALVES, REPLICATE, NEAREST = "truth", "truth_halves", "replicate", "nearest"
 EMULATED, EMULATED_ADJUSTED = "eof_gaussian", "eof_gaussian_adjusted"
 NEIGHBOURS, RIDGE, PROCESS = "neighbours", "ridge", "gaussian_process"
-UNGUIDED, GUIDED, PRODUCT = ROWS
 STATISTICAL = (NEIGHBOURS, RIDGE, PROCESS, EMULATED)  # that predict the mean
 LABELS = {
     TRUTH: "truth",
@@ -51,6 +58,8 @@ LABELS = {
     UNGUIDED: "unguided",
     GUIDED: "guided",
     PRODUCT: "guided, adjusted",
+    EXPECTED: "expected mean, guided",
+    EXPECTED_ADJUSTED: "expected mean, guided, adjusted",
 }
 FEWEST_OF_A_HALF = 2
 
@@ -67,7 +76,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Stand:
+class StandIns:
     """All that stands in for the states of unseen members: training members, emulators, draws.
 
     unseen: the members themselves
@@ -91,7 +100,7 @@ class Stand:
         *,
         unseen: Sequence[Member],
         draws: Draws,
-    ) -> Stand:
+    ) -> StandIns:
         """Fit the emulators to the training members."""
         ridge, process = (
             MeanRegression.of(training.means, training.points, cells=training.cells, among=among)
@@ -129,7 +138,7 @@ class Stand:
         yield Row(EMULATED, emulated, course)
         grid, eos = self.context.grid, self.context.eos
         yield Row(EMULATED_ADJUSTED, adjust(emulated, eos=eos, grid=grid), course)
-        for row in ROWS:
+        for row in DRAWN:
             yield Row(row, self.draws.read(row, member.name), course)
 
     def mean_rows(self, member: Member) -> Iterator[Row]:

@@ -36,8 +36,8 @@ from studies.conditional.members import (
     unseen_members,
 )
 from studies.conditional.mixture import bimodality, peaks, positions, residual, width_ratio
-from studies.conditional.rows import LABELS, PRODUCT, TRUTH, Stand
-from studies.conditional.summary import Aim, aims, summarise
+from studies.conditional.rows import LABELS, TRUTH, StandIns
+from studies.conditional.summary import JUDGED, Aim, aims, summarise
 from studies.conditional.training import TrainingMembers
 from training.log import write_json
 
@@ -50,8 +50,8 @@ def run(run: Run, *, output: Path | None = None, figures: Path | None = None) ->
     """Judge a trained conditional model on unseen members; write the result and two figures.
 
     output: JSON file (default: docs/results/conditional_NAME.json); figures: folder (default:
-    docs/figures). Raises `UserError` for a model without conditions, an archive without unseen test
-    members, or fewer than two training members.
+    docs/figures). Raises `UserError` for a model without conditions, or an archive without unseen
+    test members.
     """
     name = f"conditional_{run.settings.name}"
     output = output or Path("docs") / "results" / f"{name}.json"
@@ -76,28 +76,31 @@ def evaluate(run: Run) -> dict[str, Any]:
     draws = draw_all(run, conditions)
     training = TrainingMembers.of(archive, members, space)
     context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
-    stand = Stand.of(archive, context, training, unseen=unseen, draws=draws)
+    stand_ins = StandIns.of(archive, context, training, unseen=unseen, draws=draws)
     inversion = ParameterRegression.of(training)
     judged = [
-        judge_member(one, stand, pipeline=pipeline, inversion=inversion)
+        judge_member(one, stand_ins, pipeline=pipeline, inversion=inversion)
         for one in tqdm(unseen, desc="judging", unit="member")
     ]
     parts = {split: [one for one in judged if one.member.split == split] for split in UNSEEN}
     obeyed = {split: _obeyed(part, list(space.scales)) for split, part in parts.items() if part}
-    mixture = _mixture(pair, training, draws, conditions[BETWEEN])
+    mixture = {row: _mixture(row, pair, training, draws, conditions[BETWEEN]) for row in JUDGED}
     return {
         "kind": "conditional",
         "experiment": run.settings.name,
         "depth_m": archive.grid.depth.tolist(),
         "labels": LABELS,
         "training_members": len(members),
-        "regressors": stand.choices(),
+        "regressors": stand_ins.choices(),
         "summary": {s: summarise([one.rows for one in p]) for s, p in parts.items() if p},
         "predictions": {split: _predictions(part) for split, part in parts.items() if part},
         "parameters": obeyed,
         "mixture": mixture,
-        "aims": [one.as_dict() for one in _all_aims(parts, obeyed, mixture)],
-        "members": {one.member.name: one.as_dict(stand) for one in judged},
+        "aims": {
+            row: [one.as_dict() for one in _aims(row, parts, obeyed, mixture[row])]
+            for row in JUDGED
+        },
+        "members": {one.member.name: one.as_dict(stand_ins) for one in judged},
         "provenance": provenance(seeds={"sampling": run.settings.sampling.seed}),
     }
 
@@ -142,10 +145,22 @@ def _obeyed(judged: Sequence[Judged], names: Sequence[str]) -> dict[str, dict[st
     }
 
 
+def _less_than_truth(obeyed: dict[str, dict[str, float]], row: str) -> dict[str, float]:
+    """R² of a row minus that of the truth; NaN for parameters that true states do not tell."""
+    return {
+        name: obeyed[row][name] - truth if truth > 0 else np.nan
+        for name, truth in obeyed[TRUTH].items()
+    }
+
+
 def _mixture(
-    pair: tuple[Member, Member], training: TrainingMembers, draws: Draws, conditions: Conditions
+    row: str,
+    pair: tuple[Member, Member],
+    training: TrainingMembers,
+    draws: Draws,
+    conditions: Conditions,
 ) -> dict[str, Any]:
-    """The mixture test with states of the product."""
+    """The mixture test with states of a row."""
     numbers = [training.members.index(one) for one in pair]
     ends, cells = (training.means[numbers[0]], training.means[numbers[1]]), training.cells
     within = [
@@ -155,7 +170,7 @@ def _mixture(
         )
         for number, one in zip(numbers, pair, strict=True)
     ]
-    drawn = positions(cells.vectors(draws.read(PRODUCT, BETWEEN)), *ends, cells)
+    drawn = positions(cells.vectors(draws.read(row, BETWEEN)), *ends, cells)
     left = residual(drawn, course_of(training.space, conditions))
     return {
         "members": [one.name for one in pair],
@@ -168,25 +183,22 @@ def _mixture(
     }
 
 
-def _all_aims(
+def _aims(
+    row: str,
     parts: dict[str, list[Judged]],
     obeyed: dict[str, dict[str, dict[str, float]]],
     mixture: dict[str, Any],
 ) -> list[Aim]:
     inside = parts[INSIDE]
-    found = aims([one.rows for one in inside])
+    found = aims([one.rows for one in inside], row)
     predictions = _predictions(inside)
     found += [
         Aim("level means in the predicted 90 % range [%]", predictions["coverage_percent"], 80, 97),
         Aim("flat rank histogram, p", predictions["p"], low=0.05),
     ]
     found += [
-        Aim(
-            f"R² of {name} regressed back, less that of truth",
-            value - obeyed[INSIDE][TRUTH][name],
-            low=-0.05,
-        )
-        for name, value in obeyed[INSIDE][PRODUCT].items()
+        Aim(f"R² of {name} regressed back, less that of truth", lost, low=-0.05)
+        for name, lost in _less_than_truth(obeyed[INSIDE], row).items()
     ]
     found += [
         Aim("mixture test: peaks", mixture["peaks"], 1, 1),

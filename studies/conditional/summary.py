@@ -12,12 +12,11 @@ import numpy as np
 from evaluation.columns import Column
 from evaluation.metrics.variance import FIELDS
 from studies.conditional.columns import BANDS, COLUMNS, Row
+from studies.conditional.draws import EXPECTED, EXPECTED_ADJUSTED, GUIDED, PRODUCT
 from studies.conditional.rows import (
-    GUIDED,
     HALVES,
     LABELS,
     NEAREST,
-    PRODUCT,
     REPLICATE,
     STATISTICAL,
     TRUTH,
@@ -25,6 +24,9 @@ from studies.conditional.rows import (
 
 FEWEST = 4  # members, for a correlation over them
 VARIED = 0.2  # relative range of the true variance, below which there is nothing to follow
+
+# Adjusted rows that are judged, each with the row before adjustment.
+JUDGED = {PRODUCT: GUIDED, EXPECTED_ADJUSTED: EXPECTED}
 
 Rows = Mapping[str, Row]  # of one member
 
@@ -86,42 +88,70 @@ def correlations(members: Sequence[Rows], name: str) -> dict[str, float]:
     return found
 
 
-def aims(members: Sequence[Rows]) -> list[Aim]:
-    """What is aimed at for members inside the range of the parameters.
+def aims(members: Sequence[Rows], row: str) -> list[Aim]:
+    """What is aimed at for one of the `JUDGED` rows inside the range of the parameters.
 
-    Values are medians over members of the product's numbers, or of their ratios to another row.
+    Values are medians over members of the row's numbers, or of their ratios to another row.
     """
+    return [
+        *_aims_of_mean(members, row),
+        *_aims_of_variance(members, row),
+        *_aims_of_distribution(members, row),
+    ]
+
+
+def _aims_of_mean(members: Sequence[Rows], row: str) -> list[Aim]:
     best = _best_statistical(members)
-    error = "rmse_of_mean_temperature"
-    found = [
-        _ratio(members, error, f"RMSE of mean T / {LABELS[best]}", best, error, high=1.05),
-        _ratio(members, error, "RMSE of mean T / nearest", NEAREST, "rmse_temperature", high=0.4),
+    limits = {
+        f"RMSE of mean T / {LABELS[best]}": ("rmse_of_mean_temperature", best, 1.05),
+        "RMSE of mean T / nearest": ("rmse_temperature", NEAREST, 0.4),
+        "RMSE of mean T / replicate": ("rmse_temperature", REPLICATE, 1.5),
+    }
+    return [
         _ratio(
-            members, error, "RMSE of mean T / replicate", REPLICATE, "rmse_temperature", high=1.5
+            name,
+            [r[row]["rmse_of_mean_temperature"] for r in members if other in r],
+            [r[other][key] for r in members if other in r],
+            high=high,
+        )
+        for name, (key, other, high) in limits.items()
+    ]
+
+
+def _aims_of_variance(members: Sequence[Rows], row: str) -> list[Aim]:
+    keys = [f"variance_ratio_{band}_{field}" for field, band in product(FIELDS, BANDS)]
+    followed = {k: v for k, v in correlations(members, row).items() if np.isfinite(v)}
+    return [
+        *(_plain(members, row, key, low=0.9, high=1.1) for key in keys),
+        *(
+            Aim(f"correlation of {key.replace('_', ' ')}", value, low=0.7)
+            for key, value in followed.items()
         ),
     ]
-    for field, band in product(FIELDS, BANDS):
-        column = _column(f"variance_ratio_{band}_{field}")
-        found.append(_plain(members, column, low=0.9, high=1.1))
-    key = "w1_temperature_K"
-    found += [
-        _ratio(members, key, "W₁ of T / half to half", HALVES, key, high=1.2),
-        _ratio(members, key, "W₁ of T / nearest", NEAREST, key, high=0.5),
+
+
+def _aims_of_distribution(members: Sequence[Rows], row: str) -> list[Aim]:
+    w1, density, before = "w1_temperature_K", "density_error_percent", JUDGED[row]
+    limits = {
+        "W₁ of T / half to half": (row, w1, HALVES, 1.2),
+        "W₁ of T / nearest": (row, w1, NEAREST, 0.5),
+        "density error before adjustment / truth": (before, density, TRUTH, 1.5),
+    }
+    return [
+        *(
+            _ratio(
+                name,
+                [r[ours][key] for r in members if other in r],
+                [r[other][key] for r in members if other in r],
+                high=high,
+            )
+            for name, (ours, key, other, high) in limits.items()
+        ),
+        _plain(members, row, density, high=0.0),
+        _plain(members, row, "mixed_layer_mean_error_percent", low=-5, high=5),
+        _plain(members, row, "mixed_layer_p90_error_percent", low=-5, high=5),
+        _plain(members, row, "near_neutral_error_percent", low=-10, high=10),
     ]
-    key = "density_error_percent"
-    found += [
-        _ratio(members, key, "density error, guided / truth", TRUTH, key, high=1.5, row=GUIDED),
-        _plain(members, _column(key), high=0.0),
-        _plain(members, _column("mixed_layer_mean_error_percent"), low=-5, high=5),
-        _plain(members, _column("mixed_layer_p90_error_percent"), low=-5, high=5),
-        _plain(members, _column("near_neutral_error_percent"), low=-10, high=10),
-    ]
-    found += [
-        Aim(f"correlation of {key.replace('_', ' ')}", value, low=0.7)
-        for key, value in correlations(members, PRODUCT).items()
-        if np.isfinite(value)
-    ]
-    return found
 
 
 def _best_statistical(members: Sequence[Rows]) -> str:
@@ -133,29 +163,21 @@ def _best_statistical(members: Sequence[Rows]) -> str:
     return min(medians, key=lambda name: medians[name])
 
 
-def _ratio(
-    members: Sequence[Rows],
-    key: str,
-    name: str,
-    reference: str,
-    its_key: str,
-    *,
-    high: float,
-    row: str = PRODUCT,
-) -> Aim:
-    ratios = [
-        rows[row][key] / rows[reference][its_key] if rows[reference][its_key] > 0 else np.nan
-        for rows in members
-        if reference in rows
-    ]
-    column = Column(key, name, target=0.0)
+def _ratio(name: str, ours: Sequence[float], theirs: Sequence[float], *, high: float) -> Aim:
+    ratios = [a / b if b > 0 else np.nan for a, b in zip(ours, theirs, strict=True)]
+    column = Column(name, name, target=0.0)
     return Aim(name, _median(ratios, column), high=high, worst=_worst(ratios, column))
 
 
 def _plain(
-    members: Sequence[Rows], column: Column, *, low: float | None = None, high: float | None = None
+    members: Sequence[Rows],
+    row: str,
+    key: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
 ) -> Aim:
-    values = [rows[PRODUCT][column.key] for rows in members]
+    column, values = _column(key), [rows[row][key] for rows in members]
     return Aim(column.name, _median(values, column), low, high, _worst(values, column))
 
 

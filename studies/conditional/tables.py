@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from evaluation.columns import Column, format_value
 from studies.conditional.columns import DISTRIBUTION, MEAN, VARIANCE
+from studies.conditional.draws import EXPECTED_ADJUSTED, PRODUCT
 from studies.conditional.rows import LABELS
 from studies.markdown import Result, Table, chosen, rows_markdown
 
@@ -29,7 +31,8 @@ def conditional_table(result: Result, group: str | None) -> str:
     """Rows against unseen members: median over members, the worst in parentheses.
 
     group: "mean" (default), "variance" or "distribution" of the test members, the same of those
-    outside the range, as "outside_mean"; "aims" or "parameters"
+    outside the range, as "outside_mean"; "aims", "aims_expected" (states about the expected mean)
+    or "parameters"
     """
     if group in OTHER:
         return OTHER[group](result)
@@ -50,7 +53,7 @@ def _cell(median: float | None, worst: float | None) -> str | None:
     return f"{format_value(median)} ({format_value(worst)})" if median is not None else None
 
 
-def _aims(result: Result) -> str:
+def _aims(result: Result, row: str) -> str:
     words = {True: "yes", False: "no", None: None}
     rows = {
         aim["name"]: {
@@ -59,7 +62,7 @@ def _aims(result: Result) -> str:
             "aim": _range(aim["low"], aim["high"]),
             "met": words[aim["met"]],
         }
-        for aim in result["aims"]
+        for aim in result["aims"][row]
     }
     return rows_markdown(rows, AIM_COLUMNS)
 
@@ -84,5 +87,9 @@ def _number(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-OTHER = {"aims": _aims, "parameters": _parameters}
+OTHER: dict[str, Callable[[Result], str]] = {
+    "aims": partial(_aims, row=PRODUCT),
+    "aims_expected": partial(_aims, row=EXPECTED_ADJUSTED),
+    "parameters": _parameters,
+}
 TABLES: dict[str, Table] = {"conditional": conditional_table}

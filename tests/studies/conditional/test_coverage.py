@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from data.conditions import Conditions
 from studies.conditional.coverage import (
     Prediction,
     flatness,
     mean_noise,
+    predicted_means,
     rank_histogram,
     share_percent,
 )
@@ -63,3 +65,16 @@ def test_the_season_is_no_error_of_a_mean():
     season = np.cos(np.pi * np.arange(40) / 2)[:, None]
     noise = mean_noise(5 * season, np.concatenate([np.ones((40, 1)), season], axis=1), draws=10)
     assert np.abs(noise).max() < 1e-9
+
+
+def test_the_uncertainty_of_a_mean_is_shared_by_its_seasons(conditional):
+    pipeline, grid = conditional.pipeline(), conditional.archive.grid
+    count = 16
+    season = np.arange(count) / count
+    values = {"gm": np.full(count, 2500.0), "season": season, "age": np.full(count, np.inf)}
+    means, winter = (
+        predicted_means(pipeline, conditions, grid, draws=100)[:, 0]
+        for conditions in (Conditions(values), Conditions(values).at([0]))
+    )
+    assert winter.mean() - means.mean() == pytest.approx(1, abs=0.4)  # the season's amplitude
+    assert means.std() > 0.5 * winter.std() > 0.05

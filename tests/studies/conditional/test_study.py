@@ -14,7 +14,7 @@ from studies.conditional import coverage, draws
 from studies.conditional.members import halfway, members_of, most_distant, unseen_members
 from studies.conditional.rows import LABELS
 from studies.conditional.study import run
-from studies.conditional.tables import GROUPS, conditional_table
+from studies.conditional.tables import GROUPS, OTHER, conditional_table
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,16 @@ def test_states_are_drawn_at_the_conditions_of_the_true_ones(result, conditional
     assert archive.parameters["age"][:20].tolist() == list(np.arange(50.0, 70.0))
 
 
+def test_states_about_the_expected_mean_lack_its_uncertainty(result, conditional):
+    outside = result[0]["members"]["member 6"]["rows"]
+    variance = [
+        outside[row]["variance_ratio_surface_temperature"] for row in ("guided", "expected")
+    ]
+    assert variance[1] < variance[0]
+    archive = StateArchive.open(conditional.directory / "conditional" / "expected.zarr")
+    assert json.loads(archive.attributes["sampling"])["certain"] is True
+
+
 def test_drawing_is_not_repeated(result, conditional, monkeypatch):
     monkeypatch.setattr(draws, "FEWEST", 8)
     monkeypatch.setattr(sample, "_draw_parts", lambda *_, **__: pytest.fail("drawn again"))
@@ -80,11 +90,11 @@ def test_few_states_are_repeated_and_all_equally_often(found):
     assert np.unique(repeated.values["age"], return_counts=True)[1].tolist() == [22] * 3
 
 
-@pytest.mark.parametrize("group", [None, "aims", "parameters", *GROUPS])
+@pytest.mark.parametrize("group", [None, *OTHER, *GROUPS])
 def test_tables_show_rows_and_aims(result, group):
     lines = conditional_table(result[0], group).splitlines()
     assert len(lines) > 5
-    if group not in ("aims", "parameters"):
+    if group not in OTHER:
         assert any(line.startswith("| guided, adjusted | ") for line in lines)
 
 
