@@ -29,7 +29,7 @@ ocean model can start. It learns them from states that the model has simulated.
 Start with:   halocline run configs/quickstart.yaml
 """
 EPILOG = """\
-Every command takes a CONFIG, a YAML file in configs/ (for `study` in configs/studies/). Override
+Commands take a CONFIG, a YAML file in configs/ (for `study` in configs/studies/). Override
 any of its settings with --section.key value, for example:
   halocline sample configs/quickstart.yaml --sampling.members 200 --output states.zarr
 """
@@ -81,6 +81,18 @@ def build_parser() -> argparse.ArgumentParser:
     add("--at", action="append", metavar="NAME=VALUE", help=text)
     text = "allow conditions outside the range of the training members"
     add("--extrapolate", action="store_true", help=text)
+    text = "give all states at a point the expected mean, not each one a drawn mean"
+    add("--certain", action="store_true", help=text)
+    add = command(
+        "sensitivity", sensitivity, "show what a change of parameters does, from paired states"
+    )
+    text = "conditions before the change; may be repeated"
+    add("--at", action="append", metavar="NAME=VALUE", help=text)
+    text = "conditions after it, where they differ; may be repeated"
+    add("--to", action="append", metavar="NAME=VALUE", required=True, help=text)
+    add("--output", type=Path, help="folder to write (default: sensitivity/ of the run)")
+    text = "allow conditions outside the range of the training members"
+    add("--extrapolate", action="store_true", help=text)
     command(
         "evaluate", evaluate, "evaluate the samples; writes metrics.json, figures and report.html"
     )
@@ -89,6 +101,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_export_options(
         command("export", export, "write a state as an initial condition of an ocean model")
     )
+    sub = add_command(commands, "verify", verify, "compare products with their checksums")
+    text = "state archive, folder of a codec or a model, or run directory"
+    sub.add_argument("path", type=Path, metavar="PATH", help=text)
     add_studies(commands, make_archive=make_archive)
     return parser
 
@@ -193,8 +208,8 @@ def ingest(run: Run) -> None:
     if data.ingest is None:
         raise UserError("the configuration has no section data.ingest; see configs/global4deg.yaml")
     refuse_to_overwrite(data.archive)
-    read_into_archive(data.ingest, output=data.archive)
-    print(f"wrote {data.archive}")
+    summary = read_into_archive(data.ingest, output=data.archive)
+    print(f"wrote {data.archive}\n{summary}")
 
 
 def refuse_to_overwrite(archive: Path) -> None:
@@ -209,17 +224,34 @@ def sample(
     output: Path | None = None,
     at: Sequence[str] = (),
     extrapolate: bool = False,
+    certain: bool = False,
 ) -> None:
     """Generate an ensemble of states."""
     from configs import stages
 
     if output:
-        stages.sample(run, output=output, at=at, extrapolate=extrapolate)
+        stages.sample(run, output=output, at=at, extrapolate=extrapolate, certain=certain)
     elif at:
         raise UserError("--at needs --output: the archive for the states at these conditions")
     else:
         stages.sample_rows(run)
     print(f"wrote {output or run.samples('guided_adjusted').parent}")
+
+
+def sensitivity(
+    run: Run,
+    *,
+    to: Sequence[str],
+    at: Sequence[str] = (),
+    output: Path | None = None,
+    extrapolate: bool = False,
+) -> None:
+    """Draw pairs of states before and after a change of conditions, and their difference."""
+    from evaluation.sensitivity import sensitivity as compare
+
+    folder = output or run.directory / "sensitivity"
+    written = compare(run, at=at, to=to, output=folder, extrapolate=extrapolate)
+    print(f"wrote {' and '.join(map(str, written))}")
 
 
 def evaluate(run: Run) -> None:
@@ -228,6 +260,13 @@ def evaluate(run: Run) -> None:
 
     judge(run, cost=read_cost(run.directory), **drift_of_run(run))
     print(f"wrote {run.directory / 'report.html'}")
+
+
+def verify(path: Path) -> None:
+    """Compare everything at `path` with its checksums, and print the outcome."""
+    from configs.verification import verify as verify_products
+
+    verify_products(path)
 
 
 if __name__ == "__main__":

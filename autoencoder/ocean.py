@@ -113,8 +113,14 @@ class OceanMemory(ModelMixin, ConfigMixin):
         return digest.hexdigest()[:16]
 
     def check_grid(self, grid: OceanGrid) -> None:
-        """Raise `UserError` unless `grid` is the grid of the training data."""
+        """Raise `UserError` unless `grid` is the grid of the training data, places included."""
         self.statistics.check_grid(grid)
+        name = self.grid.differing_coordinate(grid)
+        if name:
+            raise UserError(
+                f"the archive's {name} differ from those that the model was trained on: use a "
+                "model of this grid, or train one."
+            )
 
     def check_archive(self, archive: StateArchive) -> None:
         """Raise `UserError`, naming the first difference, unless the archive fits the model.

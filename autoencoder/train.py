@@ -18,6 +18,7 @@ from autoencoder.settings import AutoencoderSettings
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.batches import StateDataset
+from data.checksums import check_folder
 from data.errors import UserError
 from data.normalisation import Statistics
 from data.state import State
@@ -121,10 +122,11 @@ def build_trainer(
 
 
 def load_codec(folder: Path) -> Codec:
-    """The trained codec in `folder`. Raises `UserError` if there is none."""
+    """The trained codec in `folder`. Raises `UserError` if there is none or it is damaged."""
     config = folder / "config.json"
     if not config.is_file():
         raise UserError(f"{folder} holds no codec; run the autoencoder stage first")
+    check_folder(folder)
     kind = json.loads(config.read_text())["_class_name"]
     return CODECS[kind].from_pretrained(folder).eval()
 

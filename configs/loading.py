@@ -157,7 +157,15 @@ def _sentence(source: str, error: ValidationError, example: str) -> str:
     return f"{source}: {where}: {first['msg']}, found {first['input']!r}{more}"
 
 
+_KINDS = {"time_blocks", "members", "from_file", "str", "path"}
+
+
 def _as_in_yaml(keys: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The keys of a setting as in a YAML, where a reader's settings are beside its name."""
-    is_of_reader = keys[:3] == ("data", "ingest", "reader")
-    return keys[:2] + keys[4:] if is_of_reader else keys
+    """The keys of a setting as in a YAML, where a reader's settings are beside its name.
+
+    Names that pydantic adds for the kinds of a value are left out.
+    """
+    if keys[:2] != ("data", "ingest"):
+        return keys
+    own = keys[:2] + keys[4:] if keys[2:3] == ("reader",) else keys
+    return tuple(key for key in own if key not in _KINDS and "[" not in str(key))

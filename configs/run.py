@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from configs.schema import Experiment
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
+from data.archive.verification import verify_once
+from data.checksums import check_file
 from data.conditions import Conditions
 from data.errors import UserError
 from guidance.build import build_guide
@@ -34,6 +37,7 @@ from latent_diffusion.pipeline import StatePipeline, ocean_of
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
 from latent_diffusion.schedulers import build_schedule, build_scheduler
+from training.launch import launched_processes, require_shared_folder
 from training.stage import Record, Stage, differing_settings, unknown_settings
 
 
@@ -62,6 +66,16 @@ class Run:
     def archive(self) -> StateArchive:
         """The state archive of the experiment."""
         return StateArchive.open(self.settings.data.archive)
+
+    def verify_archive(self) -> None:
+        """Verify the states of the archive, once for this run; archive.json notes the outcome.
+
+        Raises `UserError` if the archive is corrupt or was changed, or if the processes do not
+        share the run directory.
+        """
+        require_shared_folder(self.directory)
+        with launched_processes().main_process_first():
+            verify_once(self.archive, self.directory / "archive.json")
 
     @property
     def diffusion_stages(self) -> int:
@@ -238,35 +252,31 @@ class Run:
     def test_conditions(self) -> Conditions | None:
         """Conditions of the evaluated ensemble: those of test states, spread over the split.
 
-        None for a model without conditions.
+        With the expected mean: spread then is internal variability, as that of a test member. None
+        for a model without conditions.
         """
         if self.settings.conditions is None:
             return None
         members = self.settings.sampling.members
         test = spread_out(self.archive.indices("test"), members)
-        return Conditions.of(self.archive, np.resize(test, members), self.settings.conditions)
+        rows = np.resize(test, members)
+        return replace(Conditions.of(self.archive, rows, self.settings.conditions), certain=True)
 
-    def ensemble(
-        self, *, guided: bool, conditions: Conditions | None = None, certain: bool = False
-    ) -> Ensemble:
+    def ensemble(self, *, guided: bool, conditions: Conditions | None = None) -> Ensemble:
         """The ensemble of the configuration.
 
         conditions: of each member of a conditional model; default: `test_conditions`
-        certain: whether the mean at the conditions is the expected one; by default it is drawn
         """
         conditions = conditions or self.test_conditions
         return Ensemble(
             settings=self.settings.sampling,
-            record=self.sampling_record(guided=guided, conditions=conditions, certain=certain),
+            record=self.sampling_record(guided=guided, conditions=conditions),
             pipeline=self.pipeline,
             guide=self.guide if guided else None,
             conditions=conditions,
-            certain=certain,
         )
 
-    def sampling_record(
-        self, *, guided: bool, conditions: Conditions | None = None, certain: bool = False
-    ) -> str:
+    def sampling_record(self, *, guided: bool, conditions: Conditions | None = None) -> str:
         """The settings and weights that determine the ensemble, as JSON."""
         return sampling_record(
             model=self.settings.name,
@@ -274,7 +284,6 @@ class Run:
             sampling=self.settings.sampling,
             guidance=self.settings.guidance if guided else None,
             conditions=conditions or self.test_conditions,
-            certain=certain,
         )
 
 
@@ -290,6 +299,7 @@ def guide_of_model(folder: Path, codec: Codec) -> SteeringGuide:
     folder lacks what the guide needs.
     """
     path = folder / "experiment.yaml"
+    check_file(path)
     given = read_experiment(path).get("guidance", {})
     settings = checked(given, GuidanceSettings, source=f"{path}, guidance")
     climatology = cache(lambda: saved_climatology(folder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -12,7 +11,7 @@ from data.basin.design import EnsembleSettings
 from data.basin.simulate import SimulationSettings
 from data.conditions import ConditionSettings
 from data.ingest import IngestSettings
-from data.settings import Section
+from data.settings import Section, UserPath
 from guidance.settings import GuidanceSettings
 from integration.settings import IntegrationSettings
 from latent_diffusion.settings import DiffusionSettings, DistillationSettings, SamplingSettings
@@ -23,7 +22,7 @@ SOURCES = ("simulation", "ensemble", "ingest")
 class DataSettings(Section):
     """The state archive of the experiment, and how to make it if it is missing."""
 
-    archive: Path = Field(description="state archive: a zarr folder or a .zarr.zip")
+    archive: UserPath = Field(description="state archive: a zarr folder or a .zarr.zip")
     simulation: SimulationSettings | None = Field(
         None, description="settings of `halocline simulate`"
     )
@@ -62,7 +61,7 @@ class Experiment(Section):
 
     name: str
     title: str = ""
-    run_directory: Path
+    run_directory: UserPath
     data: DataSettings
     autoencoder: AutoencoderSettings
     diffusion: DiffusionSettings

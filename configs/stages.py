@@ -14,6 +14,7 @@ from latent_diffusion import distil as distillation_stage
 from latent_diffusion import train as diffusion_stage
 from latent_diffusion.points import conditions_at, read_points
 from latent_diffusion.sample import adjust_archive, draw, draw_adjusted
+from training.launch import require_shared_folder
 from training.stage import differing_settings
 
 ROWS = ("unguided", "guided", "guided_adjusted")
@@ -22,6 +23,7 @@ ROWS = ("unguided", "guided", "guided_adjusted")
 def train_codec(run: Run) -> None:
     """The autoencoder stage."""
     _refuse_distillation(run)
+    run.verify_archive()
     run.refuse_former(run.codec_folder)
     autoencoder_stage.train_codec(
         run.codec_stage,
@@ -34,6 +36,7 @@ def train_codec(run: Run) -> None:
 def train_denoiser(run: Run) -> None:
     """The diffusion stage. Raises `UserError` if there is no codec of these settings."""
     _refuse_distillation(run)
+    run.verify_archive()
     stage = run.denoiser_stage
     if stage.is_done:
         return
@@ -61,6 +64,7 @@ def train_denoiser(run: Run) -> None:
 
 def distil(run: Run) -> None:
     """The distillation stage. Raises `UserError` if its teacher is not trained."""
+    require_shared_folder(run.directory)
     teacher, stage = run.teacher, run.distillation_stage
     if stage.is_done or (teacher.weights is None and _has_current_student(run)):
         return
@@ -92,17 +96,25 @@ def sample_rows(run: Run) -> None:
     adjust_archive(guided, adjusted)
 
 
-def sample(run: Run, *, output: Path, at: Sequence[str] = (), extrapolate: bool = False) -> None:
+def sample(
+    run: Run,
+    *,
+    output: Path,
+    at: Sequence[str] = (),
+    extrapolate: bool = False,
+    certain: bool = False,
+) -> None:
     """Draw an ensemble into `output`, guided and adjusted if configured.
 
     at: conditions as `latent_diffusion.points.read_points` takes them; the configured number of
         states is drawn at each point
     extrapolate: whether points may lie outside the range of the training members
+    certain: whether all states at a point have the expected mean, see `data.conditions.Conditions`
 
     Raises `UserError` for conditions that the model does not have.
     """
     guidance = run.settings.guidance
-    run, conditions = _at_points(run, at, extrapolate=extrapolate)
+    run, conditions = _at_points(run, at, extrapolate=extrapolate, certain=certain)
     ensemble = run.ensemble(guided=guidance.enabled, conditions=conditions)
     if guidance.adjust:
         draw_adjusted(ensemble, output=output)
@@ -110,7 +122,9 @@ def sample(run: Run, *, output: Path, at: Sequence[str] = (), extrapolate: bool 
         draw(ensemble, output=output)
 
 
-def _at_points(run: Run, at: Sequence[str], *, extrapolate: bool) -> tuple[Run, Conditions | None]:
+def _at_points(
+    run: Run, at: Sequence[str], *, extrapolate: bool, certain: bool
+) -> tuple[Run, Conditions | None]:
     """The run with the number of states for all points, and the conditions of each state."""
     if run.settings.conditions is None:
         if at:
@@ -126,6 +140,7 @@ def _at_points(run: Run, at: Sequence[str], *, extrapolate: bool) -> tuple[Run, 
         members=sampling.members,
         seed=sampling.seed,
         extrapolate=extrapolate,
+        certain=certain,
     )
     everything = sampling.model_copy(update={"members": len(conditions)})
     return run.with_settings(sampling=everything), conditions

@@ -8,7 +8,7 @@ time. The age is the parameter `age` [years]; at equilibrium it is infinite.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -47,9 +47,12 @@ class Conditions:
 
     values: by name, each `b`: parameters in the units of the archive, `season` [fraction of the
     year] and `age` [years, infinite at equilibrium] where states depend on them
+    certain: whether the mean of states at these conditions is the expected one; otherwise each
+        state has one from the predictive distribution of the mean
     """
 
     values: dict[str, FloatArray]
+    certain: bool = False
 
     @classmethod
     def of(
@@ -73,20 +76,21 @@ class Conditions:
     def at(self, rows: Iterable[int]) -> Conditions:
         """The conditions of some of the states."""
         where = np.fromiter(rows, dtype=np.int64)
-        return Conditions({name: values[where] for name, values in self.values.items()})
+        return replace(self, values={name: v[where] for name, v in self.values.items()})
 
     def of_state(self, row: int) -> dict[str, float]:
         """The conditions of one state, by name."""
         return {name: float(values[row]) for name, values in self.values.items()}
 
-    def as_dict(self) -> dict[str, list[float]]:
-        """The values by name, for records."""
-        return {name: values.tolist() for name, values in self.values.items()}
+    def as_dict(self) -> dict[str, object]:
+        """Values by name, and whether their mean is certain, for records."""
+        values = {name: values.tolist() for name, values in self.values.items()}
+        return {**values, "certain": self.certain}
 
     def with_values(self, **values: float) -> Conditions:
         """The same with some values replaced for all states."""
         size = len(self)
-        return Conditions(self.values | {k: np.full(size, v) for k, v in values.items()})
+        return replace(self, values=self.values | {k: np.full(size, v) for k, v in values.items()})
 
 
 def condition_names(settings: ConditionSettings) -> list[str]:

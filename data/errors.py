@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -24,3 +25,19 @@ def user_errors_in_one_sentence() -> Iterator[None]:
         sys.exit(f"halocline: {error}")
     except KeyboardInterrupt:
         sys.exit("halocline: interrupted; run the same command to continue")
+
+
+@contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Context of reading a user's file: every exception is a `UserError` that names the file."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"{path} cannot be read as the settings describe it ({type(error).__name__}: "
+            f"{reason}): expected model output of the reader's kind; check the file and the "
+            "settings of the reader."
+        ) from error

@@ -14,6 +14,12 @@ from torch import Tensor
 
 FloatArray = NDArray[np.float64]
 
+# Precision to which two files of one grid agree: they hold single precision, areas may follow from
+# such positions, and layers that move with the surface differ by its mean height.
+DEGREES_APART = 1e-4
+SAME_AREA = 1e-3
+SAME_THICKNESS = 0.02
+
 
 @dataclass(frozen=True)
 class OceanGrid:
@@ -99,6 +105,29 @@ class OceanGrid:
             latitude=self.latitude[rows],
             level_faces=self.faces,
         )
+
+    def differing_coordinate(self, other: OceanGrid) -> str | None:
+        """The first coordinate in which a grid of the same wet mask differs; None if there is none.
+
+        Compared in wet cells: depths, longitudes, latitudes, cell areas and thicknesses, to the
+        precision to which files hold them.
+        """
+        surface = self.wet.any(axis=0)
+        apart = np.subtract(self.positions, other.positions)
+        if self.horizontal_units == "degrees":
+            apart[0] = (apart[0] + 180) % 360 - 180
+        same = {
+            "horizontal units": self.horizontal_units == other.horizontal_units,
+            "periodic axis": self.periodic_x == other.periodic_x,
+            "depths": np.allclose(self.depth, other.depth, rtol=1e-5),
+            "longitudes": bool((abs(apart[0][surface]) <= DEGREES_APART).all()),
+            "latitudes": bool((abs(apart[1][surface]) <= DEGREES_APART).all()),
+            "cell areas": np.allclose(self.area[surface], other.area[surface], rtol=SAME_AREA),
+            "thicknesses": np.allclose(
+                self.thickness[self.wet], other.thickness[self.wet], rtol=SAME_THICKNESS
+            ),
+        }
+        return next((name for name, agrees in same.items() if not agrees), None)
 
     @property
     def digest(self) -> str:

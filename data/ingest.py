@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from glob import glob
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 from tqdm import tqdm
 
 from data.archive.splits import apart, split_by_member, split_by_time_blocks
 from data.archive.writer import ArchiveWriter
 from data.equations import EquationName
-from data.errors import UserError
-from data.readers.base import ModelOutput
+from data.errors import UserError, file_errors
+from data.paths import matching
+from data.readers.base import ModelOutput, Reader
 from data.readers.cf import CfReader
 from data.readers.mitgcm import MdsReader, MitgcmReader
 from data.readers.nemo import NemoReader
 from data.readers.veros import VerosReader
 from data.settings import Section
+from data.sources import Source, check_equation, continued, open_source, per_sample
+from data.summary import Summary
 
 # Every reader is registered here by its class.
 OneReader = CfReader | MitgcmReader | MdsReader | NemoReader | VerosReader
@@ -51,12 +60,51 @@ class TimeBlocks(Section):
         "three parts; every other block in the reverse order",
     )
 
+    @model_validator(mode="after")
+    def _check_fractions(self) -> Self:
+        if self.train + self.validation >= 1:
+            raise ValueError("train and validation leave no test part: give a sum below 1")
+        return self
+
 
 class Members(Section):
     """Ensemble members for validation and test; the others are for training."""
 
     validation: list[int] = Field(min_length=1, description="numbers of members, from 0")
     test: list[int] = Field(min_length=1, description="numbers of members, from 0")
+
+    @model_validator(mode="after")
+    def _check_disjoint(self) -> Self:
+        shared = {*self.validation} & {*self.test}
+        if shared:
+            raise ValueError(f"member {min(shared)} is in both validation and test: choose one")
+        return self
+
+
+def _kind_of_split(given: Any) -> str | None:
+    """Which of the splits a YAML describes; None for none of them."""
+    if given == "from_file":
+        return "from_file"
+    if isinstance(given, Section):
+        return "members" if isinstance(given, Members) else "time_blocks"
+    if not isinstance(given, dict):
+        return None
+    return (
+        "members" if "test" in given or isinstance(given.get("validation"), list) else "time_blocks"
+    )
+
+
+Split = Annotated[
+    Annotated[Literal["from_file"], Tag("from_file")]
+    | Annotated[TimeBlocks, Tag("time_blocks")]
+    | Annotated[Members, Tag("members")],
+    Discriminator(
+        _kind_of_split,
+        custom_error_type="kind_of_split",
+        custom_error_message="expected from_file, fractions of time (train, validation, "
+        "gap_years), or lists of members (validation, test)",
+    ),
+]
 
 
 class IngestSettings(Section):
@@ -80,8 +128,10 @@ class IngestSettings(Section):
     interval_years: float = Field(
         0.0, ge=0, description="leave out states that follow the one before within this time"
     )
-    parameters: list[str] = Field([], description="global attributes kept as per-sample parameters")
-    split: Literal["from_file"] | TimeBlocks | Members = TimeBlocks()
+    parameters: list[str] = Field(
+        [], description="global attributes, or variables with a value per state, kept as parameters"
+    )
+    split: Split = TimeBlocks()
     rounding: bool = Field(False, description="round T to 1/512 K and S to 1/4096")
 
     @model_validator(mode="before")
@@ -114,48 +164,36 @@ class IngestSettings(Section):
         return described | {"reader": options.pop("name")} | options
 
 
-@dataclass(frozen=True)
-class _Source:
-    """One opened file and the samples that go into the archive."""
-
-    output: ModelOutput
-    samples: NDArray[np.int64]
-    member: int
-    parameters: dict[str, float]
-
-    @property
-    def years(self) -> NDArray[np.float64]:
-        return self.output.years[self.samples]
-
-    @property
-    def time_units(self) -> tuple[str, str]:
-        """Units of time with their reference date, and calendar."""
-        time = self.output.dataset.variables.get(self.output.temperature.dims[0])
-        attributes = {} if time is None else time.attrs
-        return str(attributes.get("units")), str(attributes.get("calendar"))
-
-
-def ingest(settings: IngestSettings, *, output: Path) -> None:
+def ingest(settings: IngestSettings, *, output: Path) -> Summary:
     """Read the files of `settings` and write the archive `output`, whole or not at all.
 
     Raises UserError for files that are missing, unreadable, ambiguous or of different grids, and
     for files of one member that do not continue each other in time.
     """
     with ExitStack() as stack:
-        sources: list[_Source] = []
-        for member, paths in _outputs(settings):
-            source = _open(settings, paths, member=member)
+        sources: list[Source] = []
+        for group, paths in _outputs(settings):
+            source = open_source(
+                settings.reader,
+                paths,
+                group=group,
+                before=sources,
+                block=settings.block,
+                parameters=settings.parameters,
+            )
             stack.callback(source.output.dataset.close)
-            _check_same_grid(sources[0].output if sources else source.output, source.output)
-            if sources and sources[-1].member == member:
-                _check_continues(sources[-1], source)
+            check_equation(source.output, settings.equation_of_state)
+            if sources:
+                _check_same_grid(sources[0].output, source.output)
+                source = continued(sources[-1], source)
             sources.append(source)
-        _write(settings, _thinned(sources, settings.interval_years), output)
+        return _write(settings, _thinned(sources, settings.interval_years), output)
 
 
-def _write(settings: IngestSettings, sources: list[_Source], output: Path) -> None:
+def _write(settings: IngestSettings, sources: list[Source], output: Path) -> Summary:
     splits = _splits(settings, sources)
     first = sources[0].output
+    summary = Summary(first.grid, settings.salinity_units)
     writer = ArchiveWriter(
         output,
         grid=first.grid,
@@ -168,56 +206,47 @@ def _write(settings: IngestSettings, sources: list[_Source], output: Path) -> No
     total = sum(len(part) for part in splits)
     with writer, tqdm(total=total, desc="ingesting", unit="state") as bar:
         for source, split in zip(sources, splits, strict=True):
-            states = source.output.states(source.samples)
-            for state, year, part in zip(states, source.years, split, strict=True):
+            rows = zip(source.states(), source.samples, source.years, split, strict=True)
+            for state, sample, year, part in rows:
+                member = int(source.member[sample])
                 writer.append(
                     state,
-                    member=source.member,
+                    member=member,
                     time=float(year),
                     split=int(part),
-                    parameters=source.parameters,
+                    parameters={k: float(v[sample]) for k, v in source.parameters.items()},
                 )
+                summary.add(state, member=member, split=int(part))
                 bar.update()
+    return summary
 
 
 def _outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:
     """Number of the member, and paths, of each model output."""
     lists = [entry for entry in settings.files if isinstance(entry, list)]
     single = [entry for entry in settings.files if isinstance(entry, str)]
-    members = [settings.reader.outputs(_paths(patterns)) for patterns in lists or [single]]
+    members = [_grouped(settings.reader, patterns) for patterns in lists or [single]]
     if not (lists or settings.one_member):
         members = [[output] for output in members[0]]
     for member, outputs in enumerate(members):
         yield from ((member, output) for output in outputs)
 
 
-def _paths(patterns: list[str]) -> list[Path]:
-    """Files that match the patterns, in the order given; matches of one pattern by name."""
+def _grouped(reader: Reader, patterns: list[str]) -> list[list[Path]]:
+    """Paths of each output among the files that match the patterns, in the order given."""
     paths = []
     for pattern in patterns:
-        matches = sorted(glob(pattern, recursive=True))
+        matches = matching(pattern)
         if not matches:
             raise UserError(f"no file matches {pattern}: check the path in `files`.")
-        paths += [Path(match) for match in matches]
-    return paths
+        paths += matches
+    # A file that two patterns match is one file.
+    paths = list(dict.fromkeys(paths))
+    with file_errors(paths[0] if len(paths) == 1 else paths[0].parent):
+        return reader.outputs(paths)
 
 
-def _open(settings: IngestSettings, paths: list[Path], *, member: int) -> _Source:
-    output = settings.reader.open(*paths)
-    return _Source(output, _kept(settings, output), member, _parameters(settings, output))
-
-
-def _kept(settings: IngestSettings, output: ModelOutput) -> NDArray[np.int64]:
-    """Numbers of the selected samples."""
-    if settings.block is None:
-        return np.arange(len(output))
-    kept = np.flatnonzero(_per_sample(output, "block") == settings.block)
-    if kept.size == 0:
-        raise UserError(f"{output.path} has no sample in block {settings.block}: correct `block`.")
-    return kept
-
-
-def _thinned(sources: list[_Source], interval_years: float) -> list[_Source]:
+def _thinned(sources: list[Source], interval_years: float) -> list[Source]:
     """The sources without states that follow another of the same member too closely."""
     years, member = _years_and_members(sources)
     kept = _by_source(apart(years, member, interval_years=interval_years), sources)
@@ -228,26 +257,24 @@ def _thinned(sources: list[_Source], interval_years: float) -> list[_Source]:
 
 
 def _years_and_members(
-    sources: list[_Source],
+    sources: list[Source],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Time and member of each sample of all sources."""
-    counts = [len(source.samples) for source in sources]
-    member = np.repeat([source.member for source in sources], counts)
+    member = np.concatenate([source.members for source in sources])
     return np.concatenate([source.years for source in sources]), member
 
 
-def _by_source(values: NDArray[Value], sources: list[_Source]) -> list[NDArray[Value]]:
+def _by_source(values: NDArray[Value], sources: list[Source]) -> list[NDArray[Value]]:
     """One value per sample of all sources, cut into the sources."""
     counts = [len(source.samples) for source in sources]
     return np.split(values, np.cumsum(counts)[:-1])
 
 
-def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np.int8]]:
+def _splits(settings: IngestSettings, sources: list[Source]) -> list[NDArray[np.int8]]:
     """Part (train, validation, test) of each sample, by source."""
     if settings.split == "from_file":
         return [
-            _per_sample(source.output, "split")[source.samples].astype(np.int8)
-            for source in sources
+            per_sample(source.output, "split")[source.samples].astype(np.int8) for source in sources
         ]
     years, member = _years_and_members(sources)
     if isinstance(settings.split, Members):
@@ -257,62 +284,27 @@ def _splits(settings: IngestSettings, sources: list[_Source]) -> list[NDArray[np
     return _by_source(joined, sources)
 
 
-def _per_sample(output: ModelOutput, name: str) -> NDArray[np.generic]:
-    if name not in output.dataset.variables:
-        raise UserError(f"{output.path} has no variable {name}, which the settings require.")
-    values = np.asarray(output.dataset[name].values)
-    if values.shape != (len(output),):
-        raise UserError(
-            f"{name} of {output.path} has shape {values.shape}: expected one value per sample, "
-            f"({len(output)},)."
-        )
-    return values
-
-
-def _parameters(settings: IngestSettings, output: ModelOutput) -> dict[str, float]:
-    attributes = output.dataset.attrs
-    missing = [name for name in settings.parameters if name not in attributes]
-    if missing:
-        raise UserError(
-            f"{output.path} has no global attribute {missing[0]}: correct `parameters`; it has "
-            f"{', '.join(attributes) or 'none'}."
-        )
-    return {name: float(attributes[name]) for name in settings.parameters}
-
-
 def _check_same_grid(first: ModelOutput, other: ModelOutput) -> None:
-    if first.grid.digest == other.grid.digest:
-        return
     if first.grid.shape != other.grid.shape:
         problem = f"has {other.grid.shape} cells (z, y, x), but {first.path} {first.grid.shape}"
     elif (first.grid.wet != other.grid.wet).any():
         cells = int((first.grid.wet != other.grid.wet).sum())
         problem = f"has another wet mask than {first.path} in {cells} cells"
+    elif name := first.grid.differing_coordinate(other.grid):
+        problem = f"has other {name} than {first.path}"
     else:
-        problem = f"has other depths than {first.path}"
-    raise UserError(f"{other.path} {problem}: one archive holds one grid; ingest them separately.")
+        return
+    raise UserError(
+        f"{other.path} {problem}: one archive holds one grid; ingest them separately, or join them "
+        "first if they are pieces of one domain."
+    )
 
 
-def _check_continues(before: _Source, after: _Source) -> None:
-    """`after` is later than `before`, on the same clock."""
-    paths = f"{after.output.path} follows {before.output.path}"
-    if before.time_units != after.time_units:
-        raise UserError(
-            f"{paths} but counts time in {' '.join(after.time_units)} instead of "
-            f"{' '.join(before.time_units)}: one member has one clock; convert the files."
-        )
-    if after.years.min() <= before.years.max():
-        raise UserError(
-            f"{paths} but begins at year {after.years.min():g}, which is not after its last, "
-            f"{before.years.max():g}: list the files of one member in the order of time."
-        )
-
-
-def _provenance(settings: IngestSettings, sources: list[_Source]) -> dict[str, object]:
-    local = {"files"} | {name for name, value in settings.reader if isinstance(value, Path)}
+def _provenance(settings: IngestSettings, sources: list[Source]) -> dict[str, object]:
+    local = {"files", "mesh_mask", "grid_files"}
     described = settings.model_dump(mode="json")
     return {
         "title": str(sources[0].output.dataset.attrs.get("title", "ocean states")),
-        "source_files": [source.output.path.name for source in sources],
+        "source_files": [name for source in sources for name in source.names],
         "ingest_settings": {k: v for k, v in described.items() if k not in local},
     }

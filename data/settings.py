@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 # Networks normalise their channels in groups of 8.
 Widths = Annotated[
     tuple[Annotated[int, Field(gt=0, multiple_of=8)], ...],
     Field(min_length=1, description="width of each stage; each halves rows and columns"),
 ]
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]  # `~` is the home folder
 Label = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")]
 
 

@@ -60,6 +60,7 @@ def evaluate(
     cost: seconds of each stage; integration: result of `integration.study.summary`;
     integration_figure: its figure
     """
+    run.verify_archive()
     context = evaluation_context(run.archive)
     rows = gather_rows(run, context)
     row_metrics = evaluate_rows(run, rows, context)

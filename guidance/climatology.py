@@ -13,6 +13,7 @@ from torch import Tensor
 
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
+from data.checksums import check_file
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
@@ -72,13 +73,14 @@ class Climatology:
 
 
 def saved_climatology(folder: Path) -> Climatology:
-    """The climatology in a model's folder. Raises `UserError` if there is none."""
+    """The climatology in a model's folder. Raises `UserError` if it is absent or damaged."""
     path = folder / CLIMATOLOGY
     if not path.is_file():
         raise UserError(
             f"{folder} has no {CLIMATOLOGY}, which its guide needs; release the model again by the "
             "diffusion stage, or sample with `halocline sample` where the training states are"
         )
+    check_file(path)
     return Climatology.from_dict(json.loads(path.read_text()))
 
 

@@ -11,6 +11,7 @@ import torch
 
 from data.archive.format import field_attributes
 from data.archive.reader import StateArchive
+from data.conditions import SEASON
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.restarts.initial_condition import (
@@ -56,13 +57,15 @@ def export_state(
     if balanced:
         state, flow = in_balance(state, archive.grid, eos, reference=reference)
     sampling = str(archive.attributes.get("sampling", ""))
+    conditions = {name: float(values[member]) for name, values in archive.parameters.items()}
     initial = InitialCondition(
         state,
         archive.grid,
         target,
         salinity_units=archive.salinity_units,
-        attributes={"generated_by": sampling, "member": member},
+        attributes={"generated_by": sampling, "member": member, **conditions},
         velocities=flow,
+        season=conditions.get(SEASON),
     )
     return writer.write(initial, path=path)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from diffusers import SchedulerMixin
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from data.atomic import atomic_write
 from data.batches import Samples
+from data.checksums import load_tensors, save_tensors
 from data.errors import UserError
 from latent_diffusion.denoiser import NoiseLevel, noise_level
 from latent_diffusion.noise import member_generator
@@ -65,7 +65,7 @@ def draw_chains_into(
     batch_size: int,
     seed: int,
 ) -> list[Path]:
-    """Draw `count` chains of the teacher and return their files; existing files are kept.
+    """Draw `count` chains of the teacher and return their files; undamaged files are kept.
 
     teacher: draws chains of its own default number of steps
     student: the student's scheduler, set to its steps
@@ -82,15 +82,15 @@ def draw_chains_into(
     for start in tqdm(
         mine, desc="teacher's chains", unit="file", disable=not processes.is_main_process
     ):
-        if not files[start].exists():
-            members = range(start, min(start + CHAINS_PER_FILE, count))
+        members = range(start, min(start + CHAINS_PER_FILE, count))
+        if not _holds(files[start], members):
             generators = [member_generator(seed, member) for member in members]
             batches = [
                 draw_chains(teacher, generators[first : first + batch_size], every=every)
                 for first in range(0, len(generators), batch_size)
             ]
             with atomic_write(files[start]) as partial:
-                save_file(_joined(batches), partial)
+                save_tensors(_joined(batches), partial, about=_origin(members))
     processes.wait_for_everyone()
     return list(files.values())
 
@@ -142,6 +142,18 @@ def _teacher_steps_per_step(teacher: StatePipeline, student: SchedulerMixin) -> 
 
 def _joined(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.cat([one[name].cpu() for one in batches]) for name in batches[0]}
+
+
+def _holds(file: Path, members: range) -> bool:
+    """Whether an undamaged file holds the chains of these members."""
+    try:
+        return load_tensors(file)[1] == _origin(members)
+    except UserError:
+        return False
+
+
+def _origin(members: range) -> dict[str, str]:
+    return {"members": f"{members.start} to {members.stop - 1}"}
 
 
 def _count(file: Path) -> int:

@@ -86,10 +86,13 @@ class Expectation(ModelMixin, ConfigMixin):
         return self._latents(conditions, lambda mean, _: mean)
 
     def draw(self, conditions: Conditions, generators: Sequence[torch.Generator]) -> Tensor:
-        """Latents `b c h w` from the predictive distribution of the mean, one per CPU generator."""
+        """Latents `b c h w` from the predictive distribution of the mean, one per CPU generator.
+
+        The expected ones for conditions whose mean is certain.
+        """
         shape = self.choices.shape
         noise = [torch.randn(shape, generator=one, dtype=torch.float64) for one in generators]
-        drawn = torch.stack(noise).numpy()
+        drawn = torch.stack(noise).numpy() * (not conditions.certain)
         return self._latents(conditions, lambda mean, std: mean + std * drawn)
 
     def features(self, conditions: Conditions) -> Tensor:

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -17,6 +15,7 @@ from autoencoder.codec import Codec, IdentityCodec
 from data.archive.reader import StateArchive
 from data.atomic import atomic_write
 from data.batches import Samples
+from data.checksums import load_tensors, save_tensors
 from data.errors import UserError
 
 SPLITS = ("train", "validation")
@@ -55,20 +54,20 @@ def latent_datasets(codec: Codec, archive: StateArchive, *, path: Path) -> dict[
     """Datasets of the latents of the train and validation splits.
 
     A VAE's latents are cached in `path`. Raises `UserError` if the cache is from another codec or
-    not readable.
+    archive, or damaged.
     """
     if isinstance(codec, IdentityCodec):
         return {split: EncodedStates(archive, archive.indices(split), codec) for split in SPLITS}
     if not path.exists():
         _write_cache(codec, archive, path)
-    return _read_cache(codec, path)
+    return _read_cache(codec, archive, path)
 
 
 @torch.no_grad()
 def _write_cache(codec: Codec, archive: StateArchive, path: Path) -> None:
     moments = {split: torch.cat(list(_encode(codec, archive, split))) for split in SPLITS}
     with atomic_write(path) as partial:
-        save_file(moments, partial, metadata={"codec": codec.fingerprint})
+        save_tensors(moments, partial, about=_origin(codec, archive))
 
 
 def _encode(
@@ -80,16 +79,16 @@ def _encode(
         yield torch.stack(codec.encode_distribution(state), dim=1)
 
 
-def _read_cache(codec: Codec, path: Path) -> dict[str, Samples]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            cached_from = (file.metadata() or {}).get("codec")
-            if cached_from != codec.fingerprint:
-                raise UserError(
-                    f"the latents in {path} were cached from another autoencoder (fingerprint "
-                    f"{cached_from} instead of {codec.fingerprint}); remove the file to encode "
-                    "again"
-                )
-            return {split: LatentCache(file.get_tensor(split)) for split in SPLITS}
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is not a readable latent cache ({error}); remove it") from error
+def _read_cache(codec: Codec, archive: StateArchive, path: Path) -> dict[str, Samples]:
+    moments, about = load_tensors(path)
+    for kind, digest in _origin(codec, archive).items():
+        if about.get(kind) != digest:
+            raise UserError(
+                f"the latents in {path} were cached from another {kind} (fingerprint "
+                f"{about.get(kind)} instead of {digest}); remove the file to encode again"
+            )
+    return {split: LatentCache(moments[split]) for split in SPLITS}
+
+
+def _origin(codec: Codec, archive: StateArchive) -> dict[str, str]:
+    return {"autoencoder": codec.fingerprint, "archive": archive.digest}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
+from data.checksums import check_folder
 from data.conditions import Conditions
 from data.errors import UserError
 from data.state import State
@@ -97,6 +99,12 @@ class StatePipeline(DiffusionPipeline):
             embedding=embedding,
         )
 
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, **options: Any) -> Any:
+        """As in diffusers. Raises `UserError` if a file does not match its checksum."""
+        check_folder(Path(folder))
+        return super().from_pretrained(folder, **options)
+
     @property
     def denoiser(self) -> Denoiser:
         """Predicts v of standardised latents."""
@@ -115,7 +123,6 @@ class StatePipeline(DiffusionPipeline):
         steps: int | None = None,
         guide: Guide | None = None,
         conditions: Conditions | None = None,
-        certain: bool = False,
     ) -> StatePipelineOutput:
         """Draw one state per CPU generator; it does not depend on the rest of the batch.
 
@@ -123,15 +130,13 @@ class StatePipeline(DiffusionPipeline):
         guide: corrects clean estimates or noisy samples; None samples without guidance
         conditions: of each state; default: those of a random training member at equilibrium, in a
             random season
-        certain: whether the mean at these conditions is the expected one; by default it is drawn
-            from its predictive distribution
 
         Raises `UserError` if the scheduler does not support this number of steps, or for conditions
         of a model without.
         """
         steps = self.steps if steps is None else steps
         self.set_steps(steps)
-        frame = self.frame(conditions, generators, certain=certain)
+        frame = self.frame(conditions, generators)
         sample = self.initial_noise(generators) * self.scheduler.init_noise_sigma
         guide = (guide or Guide()).for_a_chain()
         for index in self.progress_bar(range(len(self.scheduler.timesteps))):
@@ -142,11 +147,7 @@ class StatePipeline(DiffusionPipeline):
         return StatePipelineOutput(state=self.codec.decode(latents), latents=latents)
 
     def frame(
-        self,
-        conditions: Conditions | None,
-        generators: Sequence[torch.Generator],
-        *,
-        certain: bool = False,
+        self, conditions: Conditions | None, generators: Sequence[torch.Generator]
     ) -> Frame | None:
         """Where the residuals of a conditional model belong; None for a model without conditions.
 
@@ -158,11 +159,7 @@ class StatePipeline(DiffusionPipeline):
             return None
         if conditions is None:
             conditions = self.expectation.unknown(generators)
-        mean = (
-            self.expectation.mean(conditions)
-            if certain
-            else self.expectation.draw(conditions, generators)
-        )
+        mean = self.expectation.draw(conditions, generators)
         return Frame(mean, self.expectation.scale, self.expectation.features(conditions))
 
     @torch.no_grad()

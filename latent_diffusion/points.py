@@ -37,6 +37,7 @@ def conditions_at(
     members: int,
     seed: int,
     extrapolate: bool = False,
+    certain: bool = False,
 ) -> Conditions:
     """Conditions of `members` states at each of the points, point by point.
 
@@ -55,7 +56,7 @@ def conditions_at(
     unknown = expectation.unknown(generators)
     parts = [unknown.with_values(**point) for point in points]
     joined = {name: np.concatenate([p.values[name] for p in parts]) for name in unknown.values}
-    conditions = Conditions(joined)
+    conditions = Conditions(joined, certain=certain)
     space.check(conditions, extrapolate=extrapolate)
     return conditions
 

@@ -54,9 +54,30 @@ Generates ocean states ({variables}) on a grid of {levels} levels, {rows} rows a
 Trained by Halocline on `{release.archive}`; the settings are in `experiment.yaml`.
 Compression: {codec.compression:.1f} wet-cell values per latent value.
 Sampling takes {pipeline.steps} steps{distilled}.
-
+{_conditions(pipeline)}
     from latent_diffusion.pipeline import StatePipeline
     pipeline = StatePipeline.from_pretrained("this folder")
 
 All weights are safetensors; nothing is pickled.
+"""
+
+
+def _conditions(pipeline: StatePipeline) -> str:
+    """A table of the conditions and their range, for a conditional model."""
+    if pipeline.expectation is None:
+        return ""
+    space = pipeline.expectation.space
+    rows = [
+        f"| {name} | {space.low[name]:g} to {space.high[name]:g} | {scale} |"
+        for name, scale in space.scales.items()
+    ]
+    rows += ["| season | 0 to 1, fraction of the year | periodic |"] * space.season
+    rows += ["| age | years since the parameters changed; default: equilibrium | |"] * space.age
+    members = len(pipeline.expectation.points)
+    table = "\n".join(["| condition | training members | scale |", "|---|---|---|", *rows])
+    return f"""
+States are drawn at given conditions, learned from {members} members. Beyond the ranges of these a
+state is an extrapolation.
+
+{table}
 """

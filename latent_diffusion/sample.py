@@ -10,30 +10,28 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from accelerate import PartialState
-from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
 from data.archive.format import UNUSED
 from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
-from data.atomic import atomic_write
 from data.conditions import Conditions
 from data.errors import UserError
-from data.state import State
 from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust_in_place
 from latent_diffusion.noise import member_generator
+from latent_diffusion.parts import Parts
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.settings import SamplingSettings
-from training.launch import launched_processes
+from training.launch import launched_processes, require_shared_folder
 from training.stage import differences
 
 # Components of a model that determine its latents; the last two of a conditional one.
@@ -49,7 +47,6 @@ class Ensemble:
     conditions: of each member, for a conditional model
     pipeline: loads the model
     guide: builds the guide for the codec's ocean; None samples without guidance
-    certain: whether the mean at the conditions is the expected one; by default it is drawn
     """
 
     settings: SamplingSettings
@@ -57,25 +54,27 @@ class Ensemble:
     pipeline: Callable[[], StatePipeline]
     guide: Callable[[Codec], SteeringGuide] | None
     conditions: Conditions | None = None
-    certain: bool = False
 
 
 def draw(ensemble: Ensemble, *, output: Path) -> None:
     """Draw an ensemble, without adjustment, into the archive `output`.
 
     Finished batches are stored, so an interrupted run resumes. Does nothing if `output` already
-    holds this ensemble.
+    holds this ensemble. Raises `UserError` if processes do not share the folder of `output`.
     """
+    require_shared_folder(output.parent)
     if holds_ensemble(output, ensemble.record, adjusted=False):
         return
     processes = launched_processes()
     pipeline = ensemble.pipeline().to(processes.device)
-    parts = _parts_directory(output, ensemble)
+    parts = _parts(output, ensemble)
     _draw_parts(ensemble, pipeline, parts=parts, processes=processes)
     processes.wait_for_everyone()
     if processes.is_main_process:
-        _merge(parts, output, codec=pipeline.codec, ensemble=ensemble)
-        shutil.rmtree(parts)
+        # Another command may have finished the same ensemble meanwhile.
+        if not holds_ensemble(output, ensemble.record, adjusted=False):
+            _merge(parts, output, codec=pipeline.codec, ensemble=ensemble)
+        shutil.rmtree(parts.folder, ignore_errors=True)
     processes.wait_for_everyone()
 
 
@@ -97,6 +96,7 @@ def adjust_archive(source: Path, target: Path) -> None:
     """
     processes = launched_processes()
     archive = StateArchive.open(source)
+    check_members(archive)
     record = str(archive.attributes.get("sampling"))
     if processes.is_main_process and not holds_ensemble(target, record, adjusted=True):
         _remove(target)
@@ -105,22 +105,41 @@ def adjust_archive(source: Path, target: Path) -> None:
             for index in tqdm(range(len(archive)), desc="adjusting", unit="state"):
                 state = archive.read([index])
                 adjust_in_place(state, eos=eos, grid=archive.grid)
+                member = int(archive.member[index])
                 given = {name: float(v[index]) for name, v in archive.parameters.items()}
-                writer.append(state, member=index, time=0.0, split=UNUSED, parameters=given)
+                writer.append(state, member=member, time=0.0, split=UNUSED, parameters=given)
     processes.wait_for_everyone()
 
 
 def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
     """Whether the archive `path` holds the ensemble of `record`.
 
-    Raises `UserError` if `path` exists but is no ensemble, so that it is never replaced.
+    Raises `UserError` if `path` exists but is no ensemble, so that it is never replaced, or if it
+    lacks members.
     """
     if not path.exists():
         return False
-    attributes = StateArchive.open(path).attributes
+    archive = StateArchive.open(path)
+    attributes = archive.attributes
     if "sampling" not in attributes:
         raise UserError(f"{path} exists but was not sampled from a model; choose another output")
-    return attributes["sampling"] == record and (ADJUSTMENT in attributes) == adjusted
+    if attributes["sampling"] != record or (ADJUSTMENT in attributes) != adjusted:
+        return False
+    check_members(archive)
+    return True
+
+
+def check_members(archive: StateArchive) -> None:
+    """Raise `UserError` unless a sampled archive holds the members of its record, in order."""
+    record = archive.attributes.get("sampling")
+    if record is None:
+        return
+    members = json.loads(str(record))["sampling"]["members"]
+    if archive.member.tolist() != list(range(members)):
+        raise UserError(
+            f"{archive.path} holds {len(archive)} states that are not the {members} members of its "
+            "record; remove it to draw them again"
+        )
 
 
 def differing_records(path: Path, record: str) -> list[str]:
@@ -142,18 +161,16 @@ def sampling_record(
     sampling: SamplingSettings,
     guidance: GuidanceSettings | None,
     conditions: Conditions | None = None,
-    certain: bool = False,
 ) -> str:
     """Everything that determines an ensemble, as JSON.
 
     model: its name; weights: digest of its denoiser; guidance: None for unguided sampling;
-    conditions: of each member, for a conditional model; certain: as of an `Ensemble`
+    conditions: of each member, for a conditional model
     """
     steering = guidance.model_dump(mode="json", exclude={"adjust", "enabled"}) if guidance else None
     if guidance and steering and guidance.couples_samples:
         steering["ensemble_size"] = sampling.batch_size
-    given: dict[str, object] = {"conditions": conditions.as_dict()} if conditions else {}
-    given |= {"certain": True} if certain else {}
+    given = {"conditions": conditions.as_dict()} if conditions else {}
     return json.dumps(
         {
             "model": model,
@@ -176,37 +193,31 @@ def weights_digest(model: Path) -> str | None:
     return digest.hexdigest()[:16]
 
 
-def _parts_directory(output: Path, ensemble: Ensemble) -> Path:
-    """The folder of finished batches of one ensemble and batch size."""
-    made_by = f"{ensemble.record} {ensemble.settings.batch_size}"
+def _parts(output: Path, ensemble: Ensemble) -> Parts:
+    """The finished batches of one ensemble and batch size."""
+    settings = ensemble.settings
+    made_by = f"{ensemble.record} {settings.batch_size}"
     digest = hashlib.sha256(made_by.encode()).hexdigest()[:8]
-    return output.with_name(f"{output.name}.parts-{digest}")
+    folder = output.with_name(f"{output.name}.parts-{digest}")
+    return Parts(folder, ensemble.record, settings.members, settings.batch_size)
 
 
 def _draw_parts(
-    ensemble: Ensemble, pipeline: StatePipeline, *, parts: Path, processes: PartialState
+    ensemble: Ensemble, pipeline: StatePipeline, *, parts: Parts, processes: PartialState
 ) -> None:
     """Draw this process's batches, except those already in `parts`."""
-    parts.mkdir(parents=True, exist_ok=True)
-    settings = ensemble.settings
     guide = ensemble.guide(pipeline.codec) if ensemble.guide else None
-    starts = range(0, settings.members, settings.batch_size)
-    mine = list(starts)[processes.process_index :: processes.num_processes]
+    mine = parts.batches[processes.process_index :: processes.num_processes]
     label = "guided" if guide else "unguided"
-    for start in tqdm(
+    for batch in tqdm(
         mine, desc=f"sampling {label}", unit="batch", disable=not processes.is_main_process
     ):
-        part = parts / f"{start:07d}.safetensors"
-        if part.exists():
+        if parts.holds(batch):
             continue
-        members = range(start, min(start + settings.batch_size, settings.members))
-        generators = [member_generator(settings.seed, member) for member in members]
-        conditions = ensemble.conditions.at(members) if ensemble.conditions else None
-        state = pipeline(
-            generators=generators, guide=guide, conditions=conditions, certain=ensemble.certain
-        ).state
-        with atomic_write(part) as partial:
-            save_file({"state": state.to_channels().cpu().contiguous()}, partial)
+        generators = [member_generator(ensemble.settings.seed, member) for member in batch]
+        conditions = ensemble.conditions.at(batch) if ensemble.conditions else None
+        state = pipeline(generators=generators, guide=guide, conditions=conditions).state
+        parts.store(batch, state)
 
 
 def _remove(archive: Path) -> None:
@@ -217,7 +228,7 @@ def _remove(archive: Path) -> None:
         archive.unlink(missing_ok=True)
 
 
-def _merge(parts: Path, output: Path, *, codec: Codec, ensemble: Ensemble) -> None:
+def _merge(parts: Parts, output: Path, *, codec: Codec, ensemble: Ensemble) -> None:
     _remove(output)
     ocean, conditions = codec.config.ocean, ensemble.conditions
     with ArchiveWriter(
@@ -231,15 +242,9 @@ def _merge(parts: Path, output: Path, *, codec: Codec, ensemble: Ensemble) -> No
             "sampling": ensemble.record,
         },
     ) as writer:
-        for member, state in enumerate(_stored_states(parts, levels=ocean["levels"])):
+        for member, state in parts.states(levels=ocean["levels"]):
             given = conditions.of_state(member) if conditions else None
             writer.append(state, member=member, time=0.0, split=UNUSED, parameters=given)
-
-
-def _stored_states(parts: Path, *, levels: int) -> Iterator[State]:
-    for part in sorted(parts.glob("*.safetensors")):
-        for channels in load_file(part)["state"]:
-            yield State.from_channels(channels[None], levels=levels)
 
 
 def _writer_like(archive: StateArchive, target: Path) -> ArchiveWriter:

@@ -152,9 +152,7 @@ def build_trainer(
         label="diffusion",
         identity={
             "codec": codec.fingerprint,
-            "timesteps": settings.train_timesteps,
-            "noise_emphasis": settings.noise_emphasis,
-            "patterns": settings.patterns,
+            **settings.model_dump(mode="json", exclude={"training"}),
             **given,
         },
     )

@@ -55,6 +55,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     _add_autoencoder(kinds, make_archive)
     _add_chain(kinds)
     _add_conditional(kinds)
+    _add_ensemble(kinds)
     _add_guidance(kinds)
     _add_spinup(_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
     _add_cost(_group(kinds, "cost", "STUDY", "measure time, operations and memory"))
@@ -153,6 +154,13 @@ def _add_conditional(kinds: Commands) -> None:
         type=Path,
         help="JSON file to write (default: docs/results/conditional_NAME.json)",
     )
+    add("--figures", type=Path, help="folder of the figures (default: docs/figures)")
+
+
+def _add_ensemble(kinds: Commands) -> None:
+    text = "equilibrium, rounding and spread of the perturbed-parameter ensemble"
+    add = _of_config(kinds, "ensemble", lazily("studies.ensemble.report:run"), text)
+    add("--output", type=Path, help="JSON file to write (default: docs/results/ensemble.json)")
     add("--figures", type=Path, help="folder of the figures (default: docs/figures)")
 
 

@@ -22,6 +22,7 @@ from studies.autoencoder.tables import autoencoders_table
 from studies.chain import TABLES as CHAIN
 from studies.conditional.tables import TABLES as CONDITIONAL
 from studies.cost.tables import TABLES as COST
+from studies.ensemble.tables import TABLES as ENSEMBLE
 from studies.guidance.tables import TABLES as GUIDANCE
 from studies.markdown import Table, only
 from studies.runs import run_table
@@ -41,6 +42,7 @@ TABLES: Mapping[str, Table] = {
     **CHAIN,
     **CONDITIONAL,
     **COST,
+    **ENSEMBLE,
     **GUIDANCE,
     **SPINUP,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ os.environ["ACCELERATE_USE_CPU"] = "true"
 ROOT = Path(__file__).resolve().parents[1]
 DEPTH = np.array([10.0, 60.0, 200.0, 700.0, 2000.0])
 LAYERS = np.array([20.0, 80.0, 200.0, 800.0, 1800.0])
-TRAINING_FIXTURES = {"trained", "conditional", "finished", "interrupt_training"}
+TRAINING_FIXTURES = {"trained", "finished", "conditional", "interrupt_training"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,6 +60,28 @@ def launch_environment() -> dict[str, str]:
     device = {} if not torch.accelerator.is_available() else {"ACCELERATE_USE_CPU": "true"}
     kept = {name: value for name, value in os.environ.items() if name != "ACCELERATE_USE_CPU"}
     return kept | device | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="session")
+def flip_bits() -> Callable[..., Iterator[Path]]:
+    """Damages a product again and again: `for file in flip_bits(path, times=20)`.
+
+    Each time one bit of one file, both drawn at random, is flipped, and restored afterwards.
+    """
+
+    def flip(product: Path, *, times: int) -> Iterator[Path]:
+        draw = random.Random(0)
+        files = [file for file in [product, *sorted(product.rglob("*"))] if file.is_file()]
+        for _ in range(times):
+            file = draw.choice(files)
+            sound = file.read_bytes()
+            damaged = bytearray(sound)
+            damaged[draw.randrange(len(sound))] ^= 1 << draw.randrange(8)
+            file.write_bytes(damaged)
+            yield file
+            file.write_bytes(sound)
+
+    return flip
 
 
 @pytest.fixture
@@ -244,47 +267,47 @@ def trained(
     return run
 
 
-GM = (500.0, 800.0, 1000.0, 1300.0, 2000.0, 2000.0, 2500.0)
-# The last but three is for validation, the next two, replicates, for test, the last is outside.
-PARTS = (0, 0, 0, 1, 2, 2, 3)
-YEARS = 20
+@pytest.fixture(scope="session")
+def conditional_archive(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """20 states of each of 7 members; water is warmer where the parameter gm is large, in summer.
 
-
-def _write_conditional_archive(path: Path) -> None:
-    """Members whose water is warmer where GM is large, and in summer."""
+    The member with gm of 1300 is for validation, two of 2000 for test, that of 2500 is outside.
+    """
     grid = _tiny_grid()
+    gms = (500.0, 800.0, 1000.0, 1300.0, 2000.0, 2000.0, 2500.0)
+    members = list(zip(gms, (0, 0, 0, 1, 2, 2, 3), strict=True))
+    known, unseen = _tiny_states(grid, batch=100, seed=0), _tiny_states(grid, batch=40, seed=1)
+    states = State.cat([known, unseen])
     wet = torch.from_numpy(grid.wet)
-    with ArchiveWriter(path, grid=grid, equation_of_state="veros-vallis") as out:
-        for member, gm in enumerate(GM):
-            states = _tiny_states(grid, batch=YEARS, seed=member)
-            for year in range(YEARS):
-                season = 0.3 * year % 1
-                warmth = 2 * np.log(gm / 1000) + np.cos(2 * np.pi * season)
-                one = states.map(lambda field, i=year: field[i : i + 1])
-                out.append(
-                    State(one.temperature + wet * warmth, one.salinity),
-                    member=member,
-                    time=50.0 + year,
-                    split=PARTS[member],
-                    parameters={"gm": gm, "season": season, "age": 50.0 + year},
-                )
+    path = tmp_path_factory.mktemp("conditional") / "states.zarr"
+    with ArchiveWriter(path, grid=grid, equation_of_state="veros-vallis") as writer:
+        for index in range(len(states)):
+            member, number = divmod(index, 20)
+            (gm, split), season = members[member], 0.3 * number % 1
+            warmth = 2 * np.log(gm / 1000) + np.cos(2 * np.pi * season)
+            one = states.map(lambda field, i=index: field[i : i + 1])
+            writer.append(
+                State(one.temperature + wet * warmth, one.salinity),
+                member=member,
+                time=50.0 + number,
+                split=split,
+                parameters={"gm": gm, "season": season, "age": 50.0 + number},
+            )
+    return path
 
 
 @pytest.fixture(scope="session")
-def conditional(
-    tmp_path_factory: pytest.TempPathFactory, write_tiny_config: Callable[[Path], Path]
-) -> Run:
-    """A tiny run with a trained model of states at given conditions: gm, season and age."""
+def conditional(conditional_archive: Path) -> Run:
+    """A run on `conditional_archive`, with gm, season and age as conditions; both stages done."""
     from configs.stages import train_codec, train_denoiser
 
-    folder = tmp_path_factory.mktemp("conditional")
-    _write_conditional_archive(folder / "states.zarr")
-    settings = yaml.safe_load(write_tiny_config(folder).read_text())
-    settings["data"]["archive"] = str(folder / "states.zarr")
+    settings = _tiny_settings(conditional_archive, conditional_archive.parent)
     # So that the codec knows the members' differences without a long training.
     settings["autoencoder"]["linear_path"] = True
     settings["conditions"] = {"parameters": {"gm": "log"}, "season": True, "age": True}
-    path = folder / "conditional.yaml"
+    path = conditional_archive.parent / "conditional.yaml"
     path.write_text(yaml.safe_dump(settings))
     run = Run(load_experiment(path))
     train_codec(run)

@@ -17,7 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from data.atomic import atomic_folder
+from data.checksums import check_folder, write_checksums
 from data.errors import UserError
+from training.environment import ENVIRONMENT, warn_of_other_environment, write_environment
 
 PREFIX = "checkpoint-"
 FILES = ("network", "ema", "optimizer")
@@ -52,7 +54,10 @@ def save_checkpoint(
     with atomic_folder(target) as partial:
         for name, tensors in zip(FILES, contents, strict=True):
             save_file(tensors, partial / f"{name}.safetensors")
-        (partial / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True))
+        stored = {**identity, "counter": counter}
+        (partial / "identity.json").write_text(json.dumps(stored, indent=2, sort_keys=True))
+        write_environment(partial)
+        write_checksums(partial)
     for older in directory.glob(f"{PREFIX}*"):
         if older != target:
             shutil.rmtree(older, ignore_errors=True)
@@ -67,7 +72,11 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     identity: dict[str, object],
 ) -> None:
-    """Restore a checkpoint. Raises `UserError` if it is damaged or has other settings."""
+    """Restore a checkpoint. Raises `UserError` if it is damaged or has other settings.
+
+    Warns if it was written in another environment.
+    """
+    check_folder(checkpoint)
     try:
         stored = json.loads((checkpoint / "identity.json").read_text())
         weights, shadow, moments = (load_file(checkpoint / f"{name}.safetensors") for name in FILES)
@@ -75,7 +84,8 @@ def load_checkpoint(
         raise UserError(
             f"{checkpoint} cannot be read ({error}); remove it and train again"
         ) from error
-    _check_identity(checkpoint, stored, identity)
+    _check_identity(checkpoint, stored, {**identity, "counter": counter_of(checkpoint)})
+    _check_environment(checkpoint)
     network.load_state_dict(weights)
     ema.shadow_params = [
         shadow[f"{i:05d}"].to(parameter.device) for i, parameter in enumerate(ema.shadow_params)
@@ -95,6 +105,12 @@ def _check_identity(
             f"{checkpoint} was written with other settings ({', '.join(differing)} differ); "
             "use another run directory, or remove the checkpoint to train from the start"
         )
+
+
+def _check_environment(checkpoint: Path) -> None:
+    path = checkpoint / ENVIRONMENT
+    stored = json.loads(path.read_text()) if path.is_file() else {}
+    warn_of_other_environment(checkpoint, stored)
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

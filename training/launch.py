@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -11,12 +13,17 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import (
     DistributedDataParallelKwargs,
     ProjectConfiguration,
+    broadcast_object_list,
+    gather_object,
     parse_flag_from_env,
 )
+
+from data.errors import UserError
 
 PATIENCE = timedelta(
     hours=12
 )  # one process encodes all latents or adjusts all samples; the others wait
+VISIBLE_WITHIN = 10.0  # seconds until a file that one process writes must be visible to all
 
 
 def launched_processes() -> PartialState:
@@ -27,6 +34,40 @@ def launched_processes() -> PartialState:
     """
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     return PartialState(cpu=on_cpu, timeout=PATIENCE)
+
+
+def require_shared_folder(folder: Path) -> None:
+    """Raise `UserError`, in every process, unless all processes see the same `folder`.
+
+    Makes the folder if needed. Products are written by one process and read by the others.
+    """
+    processes = launched_processes()
+    if processes.num_processes == 1:
+        return
+    (name,) = broadcast_object_list([f".shared-{uuid4().hex}"])
+    mark = folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    if processes.is_main_process:
+        mark.touch()
+    processes.wait_for_everyone()
+    seen = gather_object([_appears(mark)])
+    if processes.is_main_process:
+        mark.unlink()
+    if not all(seen):
+        raise UserError(
+            f"{seen.count(False)} of {len(seen)} processes do not see what the first one writes to "
+            f"{folder}; put it on a file system that all processes share."
+        )
+
+
+def _appears(path: Path) -> bool:
+    """Whether a file is there, or appears within the time that network file systems need."""
+    deadline = time.monotonic() + VISIBLE_WITHIN
+    while not path.exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def build_accelerator(directory: Path, *, precision: str) -> Accelerator:

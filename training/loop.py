@@ -180,6 +180,7 @@ class Trainer:
             **self.plan.identity,
             **self._extra_identity,
             "processes": self.accelerator.num_processes,
+            "mixed_precision": self.accelerator.mixed_precision,
             "parameter_shapes": shapes,
         }
 

@@ -43,7 +43,11 @@ class TrainingPlan(Section):
 
     @property
     def identity(self) -> dict[str, object]:
-        """The settings that must not change when a checkpoint is resumed."""
+        """The settings that must not change when a checkpoint is resumed.
+
+        The precision is not one of them because "auto" depends on the device: `Trainer` adds what
+        it is.
+        """
         free = {"checkpoint_samples", "validation_samples", "precision", "workers"}
         return self.model_dump(exclude=free)
 

@@ -6,10 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
 from data.atomic import atomic_folder
+from data.checksums import check_file, write_checksums
+from data.errors import UserError
+from training.environment import write_environment
 
 RECORD = "stage.json"
 Record = dict[str, object]
@@ -30,24 +34,27 @@ class Stage:
 
     @property
     def is_done(self) -> bool:
-        """Whether the product was made with exactly these settings."""
-        path = self.product / RECORD
-        return path.is_file() and json.loads(path.read_text()) == _plain(self.record)
+        """Whether the product was made with exactly these settings.
+
+        Raises `UserError` if the record is damaged.
+        """
+        return _record_of(self.product) == _plain(self.record)
 
     def publish(self, write: Callable[[Path], object], *, accelerator: Accelerator) -> None:
-        """Let the main process `write` the product atomically."""
+        """Let the main process `write` the product atomically; checksums are added."""
         if accelerator.is_main_process:
             with atomic_folder(self.product) as partial:
                 write(partial)
                 record = json.dumps(_plain(self.record), indent=2, sort_keys=True)
                 (partial / RECORD).write_text(record)
+                write_environment(partial)
+                write_checksums(partial)
         accelerator.wait_for_everyone()
 
 
 def differing_settings(product: Path, record: Record) -> list[str]:
     """Settings of `record` that the folder `product` was not made with, as section.key."""
-    path = product / RECORD
-    stored = json.loads(path.read_text()) if path.is_file() else {}
+    stored = _record_of(product) or {}
     return [
         name
         for key, value in _plain(record).items()
@@ -70,8 +77,7 @@ def differences(value: object, other: object, *, name: str = "") -> list[str]:
 
 def unknown_settings(product: Path, record: Record) -> list[str]:
     """Settings within the sections of `record` that `product` was made with, and that it lacks."""
-    path = product / RECORD
-    stored = json.loads(path.read_text()) if path.is_file() else {}
+    stored = _record_of(product) or {}
     current = _plain(record)
     return [
         key
@@ -80,6 +86,20 @@ def unknown_settings(product: Path, record: Record) -> list[str]:
         for key in stored[section]
         if key not in values
     ]
+
+
+def _record_of(product: Path) -> dict[str, Any] | None:
+    """The record of a product; None if there is no product."""
+    path = product / RECORD
+    if not path.is_file():
+        return None
+    check_file(path)
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read ({error}); make {product} again.") from error
+    return record
+    return record
 
 
 def _plain(record: Record) -> Record:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,12 +25,18 @@ from data.archive.format import (
     ContentHash,
     open_store,
 )
+from data.archive.identity import CONTENT, DESCRIPTION, description_checksum, former_digest
 from data.checks import check_finite
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
 from data.units import KELVIN_ABOVE, METRES
 
+# A damaged store fails in as many ways as there are bytes in it.
+DAMAGE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 _REQUIRED = ("thetao", "so", "wet", "depth", "thickness", "cell_area", *SAMPLE_ATTRIBUTES)
 
 
@@ -65,7 +71,8 @@ class StateArchive:
 
         Raises UserError if the store cannot be read, lacks a variable, has temperature in kelvin,
         depth that is not positive down and increasing, shapes that disagree, wet cells without a
-        positive thickness and area, or NaN in a wet cell of the first state.
+        positive thickness and area, NaN in a wet cell of the first state, or a grid or per-sample
+        variables that do not match their checksum.
         """
         archive = cls.__new__(cls)
         archive.path = Path(path)
@@ -73,6 +80,7 @@ class StateArchive:
         archive._check_shapes()
         archive._check_cells()
         archive._check_first_state()
+        archive._compare_checksum(DESCRIPTION, archive.description, "grid or per-sample variables")
         return archive
 
     def __len__(self) -> int:
@@ -80,15 +88,31 @@ class StateArchive:
 
     @cached_property
     def digest(self) -> str:
-        """Fingerprint of the states, their split, the grid and the equation of state."""
-        content = hashlib.sha256(
-            json.dumps(
-                [self.attributes.get("content_sha256"), self.equation_of_state, self.grid.digest]
-            ).encode()
+        """Fingerprint of the states and of all that describes them.
+
+        It relies on the stored checksum of the states, which `verify` compares with them.
+        """
+        content = self.attributes.get(CONTENT) or self._content()
+        if DESCRIPTION in self.attributes:
+            return hashlib.sha256(f"{content} {self.description}".encode()).hexdigest()[:16]
+        return former_digest(
+            str(content), self.grid, split=self.split, equation_of_state=self.equation_of_state
         )
-        content.update(self.split.astype("<i1").tobytes())
-        content.update(np.ascontiguousarray(self.grid.thickness, dtype="<f4").tobytes())
-        return content.hexdigest()[:16]
+
+    @cached_property
+    def description(self) -> str:
+        """Checksum of the grid, its places, the per-sample variables and the conventions."""
+        return description_checksum(
+            self.grid,
+            samples={
+                "member": self.member,
+                "time": self.time,
+                "split": self.split,
+                **self.parameters,
+            },
+            equation_of_state=self.equation_of_state,
+            salinity_units=self.salinity_units,
+        )
 
     def indices(self, split: str) -> NDArray[np.int64]:
         """Samples of "train", "validation" or "test", in the archive's order."""
@@ -118,14 +142,22 @@ class StateArchive:
 
         Raises UserError at the first damaged state or NaN in a wet cell, or a wrong checksum.
         """
+        self._compare_checksum(CONTENT, self._content(), "states")
+
+    def _content(self) -> str:
+        """Checksum of the states as they are stored."""
         content = ContentHash()
-        for index in tqdm(range(len(self)), desc="verifying", unit="state"):
+        for index in tqdm(range(len(self)), desc="verifying", unit="state", leave=False):
             content.update(self.read([index]).to_channels()[0].numpy())
-        expected = self.attributes.get("content_sha256")
-        if expected is not None and content.hexdigest() != expected:
+        return content.hexdigest()
+
+    def _compare_checksum(self, attribute: str, found: str, what: str) -> None:
+        """Raise UserError if the archive has another checksum than the one that was found."""
+        if self.attributes.get(attribute, found) != found:
             raise UserError(
-                f"{self.path} is corrupt: its states do not match their checksum; "
-                "copy or create the archive again."
+                f"{self.path} is corrupt or was changed: its {what} do not match their checksum; "
+                "copy or create the archive again, or, if the change is yours, remove the "
+                f"attribute {attribute}."
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -142,8 +174,7 @@ class StateArchive:
             raise UserError(f"{self.path} does not exist: give the path of a state archive.")
         try:
             return zarr.open_group(open_store(self.path), mode="r", zarr_format=3)
-        # A damaged store fails in as many ways as there are bytes in it.
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise UserError(
                 f"{self.path} is not a readable zarr v3 store ({_first_line(error)}): it is "
                 "truncated, corrupt or of another format; copy or create the archive again."
@@ -192,7 +223,7 @@ class StateArchive:
             raise UserError(f"{self.path} has no variable {name}, which a state archive requires.")
         try:
             return np.asarray(self._arrays[name][...])
-        except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise UserError(
                 f"variable {name} of {self.path} cannot be read ({_first_line(error)}): the "
                 "archive is corrupt; copy or create it again."
@@ -292,7 +323,7 @@ class StateArchive:
     def _read_field(self, name: str, where: NDArray[np.int64]) -> torch.Tensor:
         try:
             values = np.asarray(self._arrays[name].oindex[where], dtype=np.float32)
-        except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise UserError(
                 f"{name} of {self.path} cannot be read at states {where.tolist()[:5]} "
                 f"({_first_line(error)}): the archive is corrupt; copy or create it again."

@@ -24,11 +24,12 @@ from data.archive.format import (
     SAMPLE_ATTRIBUTES,
     ZIP_SUFFIX,
     ContentHash,
-    compressor,
+    compressors,
     consolidate,
     field_attributes,
     grid_variables,
 )
+from data.archive.identity import CONTENT, DESCRIPTION, description_checksum
 from data.atomic import write_errors
 from data.checks import check_finite
 from data.errors import UserError
@@ -138,13 +139,22 @@ class ArchiveWriter:
             raise UserError(f"nothing was written to {self.path}: no states were found.")
         with write_errors(self.path):
             self._write_small_variables()
-            self._group.attrs.update({**self._attributes, "content_sha256": self._hash.hexdigest()})
+            self._group.attrs.update({**self._attributes, **self._checksums()})
             consolidate(self._group.store)
             if self.path.name.endswith(ZIP_SUFFIX):
                 _zip_directory(self._partial, self.path)
                 _remove(self._partial)
             else:
                 os.replace(self._partial, self.path)
+
+    def _checksums(self) -> dict[str, str]:
+        description = description_checksum(
+            self.grid,
+            samples={**self._samples, **self._parameters},
+            equation_of_state=str(self._attributes["equation_of_state"]),
+            salinity_units=str(self._fields["so"]["units"]),
+        )
+        return {CONTENT: self._hash.hexdigest(), DESCRIPTION: description}
 
     def _create_fields(self) -> None:
         shape = self.grid.shape
@@ -157,7 +167,7 @@ class ArchiveWriter:
                 chunks=(1, *cells),
                 dtype="float32",
                 fill_value=np.nan,
-                compressors=compressor(),
+                compressors=compressors(),
                 dimension_names=dims,
             )
             array.attrs.update({**self._fields[name], "coordinates": self._coordinates()})
@@ -185,7 +195,7 @@ class ArchiveWriter:
             shape=values.shape,
             chunks=values.shape,
             dtype=values.dtype,
-            compressors=compressor(),
+            compressors=compressors(),
             dimension_names=dims,
         )
         array[...] = values

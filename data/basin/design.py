@@ -203,6 +203,11 @@ class EnsembleSettings(Section):
         """The name of a point of the sequence."""
         return f"m{point:02d}"
 
+    @property
+    def originals(self) -> dict[str, str]:
+        """The member that each replicate repeats, by the name of the replicate."""
+        return {f"{self.name(point)}_replicate": self.name(point) for point in self.replicates}
+
     def _inside(self) -> list[PlannedMember]:
         return [
             self._member(self.name(point), self._part(point), position, before=point, seed=point)
@@ -220,13 +225,9 @@ class EnsembleSettings(Section):
     def _replicates(self) -> list[PlannedMember]:
         return [
             self._member(
-                f"{self.name(point)}_replicate",
-                self._part(point),
-                self.positions[point],
-                before=point,
-                seed=700 + point,
+                name, self._part(point), self.positions[point], before=point, seed=700 + point
             )
-            for point in self.replicates
+            for point, name in zip(self.replicates, self.originals, strict=True)
         ]
 
     @property

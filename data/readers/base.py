@@ -12,20 +12,23 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from data.checks import check_finite
 from data.grid import OceanGrid
+from data.readers.clock import Clock
 from data.settings import Section
 from data.state import State
 
+NONE = "none"  # instead of a name: the file's variable is not read
 _SLAB_SAMPLES, _SLAB_BYTES = 16, 2**26
 
 
 class Variables(Section):
     """Names of variables in the files.
 
-    Needed only where they are not found by standard or customary names.
+    Needed only where they are not found by standard or customary names. "none" leaves sea level,
+    mask, area or thickness of the file out.
     """
 
     temperature: str | None = None
@@ -37,6 +40,13 @@ class Variables(Section):
     mask: str | None = None
     area: str | None = None
     thickness: str | None = None
+
+    @model_validator(mode="after")
+    def _check_needed(self) -> Self:
+        for name in ("temperature", "salinity", "depth", "longitude", "latitude"):
+            if getattr(self, name) == NONE:
+                raise ValueError(f"{name} is needed and cannot be {NONE}: give a variable's name")
+        return self
 
 
 class Conventions(Section):
@@ -78,6 +88,7 @@ class ModelOutput:
     """One opened file: its grid, its times and access to its states.
 
     years: `(sample,)`, model time [years]
+    clock: what the years count from; None if the file has no time
     temperature, salinity: `sample z y x`, read lazily; sea_level: `sample y x` or None
     dataset: the file, for attributes and other variables
     order: slice over levels that puts the surface first
@@ -87,6 +98,7 @@ class ModelOutput:
     path: Path
     grid: OceanGrid
     years: NDArray[np.float64]
+    clock: Clock | None
     temperature: xr.DataArray
     salinity: xr.DataArray
     sea_level: xr.DataArray | None

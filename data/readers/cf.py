@@ -6,60 +6,30 @@ setting that decides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from data.archive.format import FIELD_DIMENSIONS
+from data.archive.format import open_store
 from data.errors import UserError
 from data.geometry import cell_area, layer_thickness
 from data.grid import OceanGrid
-from data.readers.base import Conventions, ModelOutput, Reader, Variables
+from data.readers.base import Conventions, ModelOutput, Reader
+from data.readers.clock import sample_times
+from data.readers.dimensions import Axes, constant
+from data.readers.groups import check_groups, is_zarr
+from data.readers.merging import grouped_by_output, merged
+from data.readers.variables import find_variables
 from data.units import KELVIN_ABOVE, METRES, ZERO_CELSIUS
 
 _KILOMETRES = {"km", "kilometre", "kilometer", "kilometres", "kilometers"}
-_DAYS_PER_YEAR = {"360_day": 360.0, "365_day": 365.0, "noleap": 365.0, "366_day": 366.0}
-_DAYS_PER_UNIT = {
-    **dict.fromkeys(("second", "seconds", "sec", "secs", "s"), 1 / 86400),
-    **dict.fromkeys(("minute", "minutes", "min", "mins"), 1 / 1440),
-    **dict.fromkeys(("hour", "hours", "hr", "hrs", "h"), 1 / 24),
-    **dict.fromkeys(("day", "days", "d"), 1.0),
-}
-_YEARS_PER_UNIT = {
-    **dict.fromkeys(("month", "months", "mon"), 1 / 12),
-    **dict.fromkeys(("year", "years", "yr", "yrs", "a"), 1.0),
-}
-# Standard names first, then the names that models use.
-_KNOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "temperature": (
-        ("sea_water_potential_temperature", "sea_water_conservative_temperature"),
-        ("thetao", "bigthetao", "votemper", "toce", "THETA", "theta", "temp"),
-    ),
-    "salinity": (
-        ("sea_water_salinity", "sea_water_practical_salinity", "sea_water_absolute_salinity"),
-        ("so", "vosaline", "soce", "SALT", "salt"),
-    ),
-    "sea_level": (
-        ("sea_surface_height_above_geoid", "sea_surface_height_above_sea_level"),
-        ("zos", "ssh", "sossheig", "ETAN"),
-    ),
-    "depth": (("depth",), ("depth", "deptht", "olevel", "lev", "nav_lev", "z", "Z")),
-    "longitude": (
-        ("longitude", "projection_x_coordinate"),
-        ("nav_lon", "lon", "longitude", "x", "XC"),
-    ),
-    "latitude": (
-        ("latitude", "projection_y_coordinate"),
-        ("nav_lat", "lat", "latitude", "y", "YC"),
-    ),
-    "mask": (("sea_binary_mask",), ("mask", "tmask", "wet")),
-    "area": (("cell_area",), ("area", "cell_area", "areacello")),
-    "thickness": (("cell_thickness",), ("thickness", "thkcello", "e3t", "e3t_0", "dz")),
-}
-_REQUIRED = ("temperature", "salinity", "depth", "longitude", "latitude")
+_TRACERS = ("temperature", "salinity")
+_VOLUME = ("z", "y", "x")
 
 
 class CfReader(Reader):
@@ -71,24 +41,37 @@ class CfReader(Reader):
 
     name: Literal["cf"] = "cf"
 
+    def outputs(self, paths: Sequence[Path]) -> list[list[Path]]:
+        """Files that hold different variables of one output together, others alone."""
+        return grouped_by_output([[path] for path in paths], open_together, self.variables)
+
     def open(self, *paths: Path) -> ModelOutput:
-        """Open one file or zarr store.
+        """Open one file or zarr store, or the files that hold one output by variable.
 
         Raises UserError for a file that cannot be read, lacks a variable (the message lists those
         found), or is ambiguous about units, signs or land.
         """
-        (path,) = paths
-        return from_dataset(open_dataset(path), path=path, conventions=self)
+        return from_dataset(open_together(paths), path=paths[0], conventions=self)
+
+
+def open_together(paths: Sequence[Path]) -> xr.Dataset:
+    """The files of one output as one dataset. Raises UserError as `open_dataset` and `merged`."""
+    return merged([open_dataset(path) for path in paths], paths)
 
 
 def open_dataset(path: Path) -> xr.Dataset:
-    """Open lazily, times undecoded. Raises UserError if `path` is missing or unreadable."""
+    """Open lazily, times undecoded.
+
+    Raises UserError if `path` is missing, unreadable, or has fields in groups.
+    """
     try:
-        if path.is_dir():
-            return xr.open_zarr(path, decode_times=False, chunks=None)
+        check_groups(path)
+        if is_zarr(path):
+            return xr.open_zarr(open_store(path), decode_times=False, chunks=None)
         return xr.open_dataset(path, decode_times=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = "it is in neither format" if "did not find a match" in reason else reason
         raise UserError(
             f"{path} cannot be read ({reason}): expected NetCDF or zarr; check the path and the "
             "file."
@@ -97,21 +80,23 @@ def open_dataset(path: Path) -> xr.Dataset:
 
 def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -> ModelOutput:
     """As `CfReader.open`, for an opened dataset."""
-    found = _find_all(dataset, path, conventions.variables)
+    known = find_variables(dataset, path, conventions.variables)
+    found = known.variables
     depth, order = _depth(found["depth"], path, conventions)
-    level_dim = str(found["depth"].dims[0])
-    temperature = _four_dimensional(found["temperature"], level_dim, path)
-    salinity = _four_dimensional(found["salinity"], level_dim, path)
+    temperature, salinity = (_over_time(found[name], known.axes) for name in _TRACERS)
     offset = _temperature_offset(temperature, path, conventions)
+    _count_wet_levels(found, order)
     wet = _wet_mask(found, temperature, salinity, path)[order]
     grid = _grid(dataset, found, depth, order, wet, path, conventions)
     sea_level = found.get("sea_level")
-    if sea_level is not None and sea_level.ndim == 2:
-        sea_level = sea_level.expand_dims("time")
+    sea_level = None if sea_level is None else _over_time(sea_level, known.axes)
+    _check_same_times(temperature, [salinity, sea_level], path)
+    years, clock = sample_times(dataset, temperature, path, conventions.calendar)
     return ModelOutput(
         path=path,
         grid=grid,
-        years=_years(dataset, temperature, path, conventions),
+        years=years,
+        clock=clock,
         temperature=temperature,
         salinity=salinity,
         sea_level=sea_level,
@@ -121,33 +106,20 @@ def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -
     )
 
 
-def _find_all(dataset: xr.Dataset, path: Path, names: Variables) -> dict[str, xr.DataArray]:
-    found = {}
-    for quantity, (standard, customary) in _KNOWN.items():
-        name = _find(dataset, path, quantity, getattr(names, quantity))
-        if name is not None:
-            found[quantity] = dataset[name]
-        elif quantity in _REQUIRED:
-            raise UserError(
-                f"{path} has no {quantity}: expected standard_name {standard[0]} or a variable "
-                f"{customary[0]}, found {', '.join(map(str, dataset.variables))}; name it in the "
-                f"settings as variables.{quantity}."
-            )
-    return found
+def _over_time(field: xr.DataArray, axes: Axes) -> xr.DataArray:
+    """A single state gets a time axis."""
+    return field if axes.time in field.dims else field.expand_dims(axes.time or "time")
 
 
-def _find(dataset: xr.Dataset, path: Path, quantity: str, name: str | None) -> str | None:
-    if name is not None:
-        if name not in dataset.variables:
+def _check_same_times(
+    temperature: xr.DataArray, others: Sequence[xr.DataArray | None], path: Path
+) -> None:
+    for field in others:
+        if field is not None and len(field) != len(temperature):
             raise UserError(
-                f"{path} has no variable {name} for {quantity}: found "
-                f"{', '.join(map(str, dataset.variables))}; correct variables.{quantity}."
+                f"{field.name} of {path} has {len(field)} times, {temperature.name} "
+                f"{len(temperature)}: expected them at the same times; name another variable."
             )
-        return name
-    standard, customary = _KNOWN[quantity]
-    variables = {str(key): value for key, value in dataset.variables.items()}
-    matches = [k for k, v in variables.items() if v.attrs.get("standard_name") in standard]
-    return next(iter([*matches, *(k for k in customary if k in variables)]), None)
 
 
 def _depth(
@@ -178,23 +150,6 @@ def _depth(
     return values, order
 
 
-def _four_dimensional(field: xr.DataArray, level_dim: str, path: Path) -> xr.DataArray:
-    """`field` as time, z, y, x; a single state gets a time axis."""
-    if level_dim not in field.dims:
-        raise UserError(
-            f"{field.name} of {path} has dimensions {', '.join(map(str, field.dims))}: expected "
-            f"the depth dimension {level_dim} among them; correct variables.depth."
-        )
-    if field.ndim == 3:
-        field = field.expand_dims("time")
-    if field.ndim != 4 or field.dims[1] != level_dim:
-        raise UserError(
-            f"{field.name} of {path} has dimensions {', '.join(map(str, field.dims))}: expected "
-            "time, depth, y, x in this order."
-        )
-    return field
-
-
 def _temperature_offset(temperature: xr.DataArray, path: Path, conventions: Conventions) -> float:
     """Offset [K] that converts temperature to degC. Raises UserError for undeclared kelvin."""
     if conventions.temperature_units == "K":
@@ -209,23 +164,30 @@ def _temperature_offset(temperature: xr.DataArray, path: Path, conventions: Conv
     return 0.0
 
 
+def _count_wet_levels(found: dict[str, xr.DataArray], order: slice) -> None:
+    """Put a mask into `found` where the file gives only the number of wet levels of a column."""
+    count = found.get("wet_levels")
+    if count is None or ("mask" in found and found["mask"].ndim == len(_VOLUME)):
+        return
+    depth = found["depth"]
+    number = xr.DataArray(np.arange(depth.size)[order], dims=depth.dims)
+    found["mask"] = (number < xr.DataArray(count.variable)).rename(str(count.name))
+
+
 def _wet_mask(
     found: dict[str, xr.DataArray], temperature: xr.DataArray, salinity: xr.DataArray, path: Path
 ) -> NDArray[np.bool_]:
-    """`z y x` in the file's order of levels."""
-    if "mask" in found:
-        wet = np.asarray(found["mask"].squeeze().values) > 0.5
-        if wet.shape != temperature.shape[1:]:
-            raise UserError(
-                f"mask of {path} has shape {wet.shape}: expected {temperature.shape[1:]} (z, y, x)."
-            )
-        return wet
-    wet = np.isfinite(temperature[0].values)
+    """`z y x` in the file's order of levels; a mask of columns is combined with NaN."""
+    mask = np.asarray(found["mask"].values) > 0.5 if "mask" in found else np.array(True)
+    if mask.ndim == len(_VOLUME):
+        return mask
+    wet = mask & np.isfinite(temperature[0].values)
     zeros = int(((salinity[0].values == 0) & wet).sum())
     if zeros:
         raise UserError(
-            f"{path} has no mask and a salinity of exactly 0 in {zeros} cells, which looks like "
-            "land: expected NaN on land; name a mask variable as variables.mask."
+            f"{path} has no mask{' of all levels' if mask.ndim else ''} and a salinity of exactly "
+            f"0 in {zeros} cells, which looks like land: expected NaN on land; name a mask "
+            "variable as variables.mask, or give NEMO's mesh_mask."
         )
     return wet
 
@@ -240,14 +202,20 @@ def _grid(
     conventions: Conventions,
 ) -> OceanGrid:
     longitude, latitude, units = _horizontal(found, path)
+    periodic = conventions.periodic_x
+    if "periodic_x" not in conventions.model_fields_set:  # an archive of states knows it
+        periodic = bool(dataset.attrs.get("periodic_x", False))
+    if periodic and longitude.ndim == 2:
+        _check_x_runs_east(longitude, latitude, units, path)
     if "area" in found:
-        area = np.nan_to_num(np.asarray(found["area"].squeeze().values, dtype=np.float64), nan=0.0)
+        area = np.nan_to_num(np.asarray(found["area"].values, dtype=np.float64), nan=0.0)
     else:
+        _check_widths(wet.shape[1:], path)
         area = cell_area(longitude, latitude, units=units)
     if "thickness" in found:
         thickness = _thickness(found["thickness"])[order]
     else:
-        thickness = layer_thickness(depth, bounds=_bounds(dataset, found["depth"], order))
+        thickness = layer_thickness(depth, bounds=_bounds(dataset, found["depth"], order, path))
     if thickness.ndim == 1:
         thickness = thickness[:, None, None]
     return OceanGrid(
@@ -257,7 +225,7 @@ def _grid(
         wet=wet,
         longitude=longitude,
         latitude=latitude,
-        periodic_x=conventions.periodic_x,
+        periodic_x=periodic,
         horizontal_units=units,
     )
 
@@ -267,7 +235,7 @@ def _horizontal(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
     """Longitude and latitude [degrees], or x and y [km], and the unit."""
     pair = [found[name] for name in ("longitude", "latitude")]
-    longitude, latitude = (np.asarray(v.squeeze().values, dtype=np.float64) for v in pair)
+    longitude, latitude = (np.asarray(v.values, dtype=np.float64) for v in pair)
     units = str(pair[0].attrs.get("units", ""))
     if units in METRES | _KILOMETRES:
         scale = 1e-3 if units in METRES else 1.0
@@ -281,40 +249,51 @@ def _horizontal(
     return longitude, latitude, "degrees"
 
 
+def _check_widths(shape: tuple[int, ...], path: Path) -> None:
+    if min(shape) < 2:
+        rows, columns = shape
+        raise UserError(
+            f"{path} has {rows} rows and {columns} columns and no cell areas: the width of a "
+            "single row or column is unknown; give areas as variables.area, or more of the domain."
+        )
+
+
+def _check_x_runs_east(
+    longitude: NDArray[np.float64], latitude: NDArray[np.float64], units: str, path: Path
+) -> None:
+    """Refuse a periodic x axis along which longitude does not run."""
+
+    def step(axis: int) -> float:
+        steps = np.diff(longitude, axis=axis)
+        steps = steps if units == "km" else (steps + 180) % 360 - 180
+        return float(np.nanmedian(np.abs(steps))) if steps.size else 0.0
+
+    if step(1) < step(0):
+        raise UserError(
+            f"longitude of {path} runs along y and not along x, the axis that periodic_x joins: "
+            "expected the dimensions y, x in this order; transpose the file."
+        )
+
+
 def _thickness(variable: xr.DataArray) -> NDArray[np.float64]:
-    """`z y x` or `z` [m]; the mean over time where layers move with the surface (NEMO's vvl)."""
-    if variable.ndim == len(FIELD_DIMENSIONS):
-        variable = variable.mean(str(variable.dims[0]))
-    return np.asarray(variable.squeeze().values, dtype=np.float64)
+    """`z y x` or `z` [m]."""
+    return np.asarray(variable.values, dtype=np.float64)
 
 
-def _bounds(dataset: xr.Dataset, depth: xr.DataArray, order: slice) -> NDArray[np.float64] | None:
+def _bounds(
+    dataset: xr.Dataset, depth: xr.DataArray, order: slice, path: Path
+) -> NDArray[np.float64] | None:
+    """Upper and lower face of each level, `z 2`, also where they are repeated over time."""
     name = depth.attrs.get("bounds")
     if name is None or name not in dataset.variables:
         return None
-    return np.asarray(dataset[name].values, dtype=np.float64)[order]
-
-
-def _years(
-    dataset: xr.Dataset, temperature: xr.DataArray, path: Path, conventions: Conventions
-) -> NDArray[np.float64]:
-    """Model time of each sample [years]; sample numbers if the file has no time."""
-    name = str(temperature.dims[0])
-    if name not in dataset.variables:
-        return np.arange(temperature.sizes[name], dtype=np.float64)
-    attributes = dataset[name].attrs
-    units = str(attributes.get("units", "days"))
-    unit = units.lower().split(" since ")[0].strip()
-    values = np.asarray(dataset[name].values, dtype=np.float64).reshape(
-        -1
-    )  # 0-d for a single state
-    if unit in _YEARS_PER_UNIT:
-        return values * _YEARS_PER_UNIT[unit]
-    if unit not in _DAYS_PER_UNIT:
+    bounds = dataset[name]
+    if depth.dims[0] not in bounds.dims or bounds.sizes[bounds.dims[-1]] != 2:
         raise UserError(
-            f'{name} of {path} has the units "{units}": expected seconds, minutes, hours, days, '
-            "months or years since a date; correct the attribute."
+            f"{name} of {path} has dimensions {', '.join(map(str, bounds.dims))}: expected two "
+            f"bounds for each {depth.dims[0]}; correct the file or remove the attribute bounds."
         )
-    calendar = attributes.get("calendar", conventions.calendar)
-    year = _DAYS_PER_YEAR.get(str(calendar), 365.25)
-    return values * _DAYS_PER_UNIT[unit] / year
+    for dim in bounds.dims[:-1]:
+        if dim != depth.dims[0]:
+            bounds = constant(bounds, str(dim), path)
+    return np.asarray(bounds.values, dtype=np.float64)[order]

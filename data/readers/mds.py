@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from data.errors import UserError
 
 _NAME = re.compile(r"(?P<prefix>.+?)(\.(?P<step>\d{10}))?(\.\d{3,}\.\d{3,})?\.meta")
 _ENTRY = re.compile(r"(\w+)\s*=\s*[\[{](.*?)[\]}]\s*;", re.DOTALL)
-_NEEDED = ("dimList", "dataprec", "nrecords")
+_NEEDED = ("dimList", "dataprec or format", "nrecords")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class _Part:
                 domain=tuple(sizes[:, 0].tolist()),
                 start=tuple((sizes[:, 1] - 1).tolist()),
                 stop=tuple(sizes[:, 2].tolist()),
-                dtype=np.dtype(entries["dataprec"].strip(" '")).newbyteorder(">"),
+                dtype=_precision(entries),
                 records=int(entries["nrecords"]),
                 fields=tuple(re.findall(r"'(\S*)\s*'", entries.get("fldList", ""))),
                 seconds=float(interval[-1]) if interval else None,
@@ -71,6 +72,11 @@ class _Part:
     def shape(self) -> tuple[int, ...]:
         """Size of the part."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
+    def place(self) -> tuple[slice, ...]:
+        """The part's place in the whole field."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
 
     def read(self, record: int) -> NDArray[np.floating]:
         """The values of one field."""
@@ -91,6 +97,12 @@ class _Part:
                 "or copied completely."
             )
         return values.reshape(self.shape)
+
+
+def _precision(entries: dict[str, str]) -> np.dtype:
+    """Type of the numbers; old versions of MITgcm call the entry `format`."""
+    name = entries.get("dataprec") or entries["format"]
+    return np.dtype(name.strip(" '")).newbyteorder(">")
 
 
 @dataclass(frozen=True)
@@ -116,20 +128,38 @@ class MdsField:
         """Model time [s], None where the file does not state it."""
         return self.parts[0].seconds
 
-    def read(self) -> NDArray[np.floating]:
-        """The values over the whole domain. Raises UserError for a missing tile."""
-        whole = np.empty(self.shape, self.dtype)
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Columns of the domain that lie in a tile, `y x`."""
         covered = np.zeros(self.shape[-2:], bool)
         for part in self.parts:
-            place = tuple(slice(a, b) for a, b in zip(part.start, part.stop, strict=True))
-            whole[place] = part.read(self.record)
-            covered[place[-2:]] = True
-        if not covered.all():
-            missing = covered.size - np.count_nonzero(covered)
+            covered[part.place[-2:]] = True
+        return covered
+
+    def check_tiles(self, wet: NDArray[np.bool_], grid: NDArray[np.bool_]) -> None:
+        """Raise UserError for a missing tile, unless all of its columns are land.
+
+        wet: columns with water; grid: columns that a tile of the grid's files covers; both `y x`.
+        MITgcm's exch2 writes no tile of land (`blankList`).
+        """
+        folder, missing = self.parts[0].path.parent, int((wet & ~self.covered).sum())
+        if missing:
             raise UserError(
-                f"{self.parts[0].path.parent} holds {len(self.parts)} tiles of {self.name}, "
-                f"without {missing} of {covered.size} columns of the domain: give every tile."
+                f"{folder} holds {len(self.parts)} tiles of {self.name}, without {missing} of "
+                f"{wet.size} columns of the domain that have water: give every tile."
             )
+        unknown = int((self.covered & ~grid).sum())
+        if unknown:
+            raise UserError(
+                f"{folder} holds tiles of {self.name} in {unknown} of {wet.size} columns where the "
+                "grid (hFacC) has no tile: give every tile of the grid."
+            )
+
+    def read(self) -> NDArray[np.floating]:
+        """The values over the whole domain; NaN where no tile was written."""
+        whole = np.full(self.shape, np.nan, self.dtype)
+        for part in self.parts:
+            whole[part.place] = part.read(self.record)
         return whole
 
 
@@ -160,14 +190,31 @@ class MdsFolder:
         """A constant of the grid; None if there is none of this name."""
         return _field(name, self._constants[name]) if name in self._constants else None
 
-    def series(self, name: str) -> dict[int, MdsField] | None:
-        """A field by time step, from files of its name or that list it; None if absent."""
-        listing = [prefix for prefix, names in self._listed.items() if name in names]
-        prefix = name if name in self._series else next(iter(listing), None)
-        if prefix is None:
-            return None
-        steps = self._series[prefix]
-        return {step: _field(name, steps[step]) for step in sorted(steps)}
+    def series(self, name: str) -> dict[str, dict[int, MdsField]]:
+        """A field by time step, for each stream that holds it; empty if absent.
+
+        A stream is named "stream/FIELD", or "FIELD" where its files have the field's name.
+        name: of the field, or of the stream and the field
+        """
+        stream, _, field = name.rpartition("/")
+        found = {}
+        for prefix, names in self._listed.items():
+            if field in names and stream in ("", prefix):
+                label = field if names == (prefix,) else f"{prefix}/{field}"
+                self._check_described(prefix)
+                steps = self._series[prefix]
+                found[label] = {step: _field(field, steps[step]) for step in sorted(steps)}
+        return found
+
+    def _check_described(self, prefix: str) -> None:
+        """Raise UserError for a file of the stream that has no description."""
+        for path in sorted(self.path.glob(f"{escape(prefix)}.*.data")):
+            match = _NAME.fullmatch(path.with_suffix(".meta").name)
+            if match and match["prefix"] == prefix and not path.with_suffix(".meta").exists():
+                raise UserError(
+                    f"{path} has no .meta file, so it would be left out: copy its .meta file, or "
+                    "remove it."
+                )
 
     @property
     def fields(self) -> list[str]:
@@ -186,9 +233,16 @@ class MdsFolder:
 def _field(name: str, paths: list[Path]) -> MdsField:
     parts = tuple(_Part.parse(path) for path in paths)
     fields = parts[0].fields
-    if fields and name in fields and len(fields) != parts[0].records:
-        raise UserError(
-            f"{parts[0].path} holds {len(fields)} fields in {parts[0].records} records, as pickup "
-            "files do: give MITgcm's snapshots or diagnostics instead."
-        )
+    for part in parts:
+        if fields and name in fields and len(fields) != part.records:
+            raise UserError(
+                f"{part.path} holds {len(fields)} fields in {part.records} records, as pickup "
+                "files do: give MITgcm's snapshots or diagnostics instead."
+            )
+        if not fields and part.records != 1:
+            raise UserError(
+                f"{part.path} holds {part.records} records without names: expected one record a "
+                "file, or the names in fldList of its .meta file, because the times of further "
+                "records are not stated; split the file by record."
+            )
     return MdsField(name, parts, fields.index(name) if name in fields else 0)

@@ -1,4 +1,4 @@
-"""MITgcm output: CF files with partial cells (`drf` and `hfac`), or the model's binary files."""
+"""MITgcm output: NetCDF or zarr with partial cells, or the model's own binary files."""
 
 from __future__ import annotations
 
@@ -12,38 +12,42 @@ from pydantic import Field
 
 from data.errors import UserError
 from data.readers.base import ModelOutput, Reader, Variables
-from data.readers.cf import from_dataset, open_dataset
+from data.readers.cf import CfReader, from_dataset, open_together
 from data.readers.lazy import lazy_variable
 from data.readers.mds import MdsField, MdsFolder
+from data.readers.mds_streams import choose_streams
+from data.readers.positions import filled
+from data.readers.variables import find_variables
+from data.settings import UserPath
 
-# Names of snapshots, then of diagnostics.
-_FIELDS = {"temperature": ("T", "THETA"), "salinity": ("S", "SALT"), "sea_level": ("Eta", "ETAN")}
 _GRID = ("hFacC", "XC", "YC", "RC", "DRF", "RAC")
 _VARIABLES_OF_GRID = ("mask", "area", "thickness", "depth", "longitude", "latitude")
 _VOLUME = ("z", "y", "x")
 
 
-class MitgcmReader(Reader):
-    """MITgcm's output as CF files; if they have `hfac`, cells are `drf * hfac` thick [m]."""
+class MitgcmReader(CfReader):
+    """MITgcm's output as NetCDF or zarr, in the names of MITgcm (mnc) or of xmitgcm.
 
-    name: Literal["mitgcm"] = "mitgcm"
+    Cells are `drF * hFacC` thick [m] as in every reader; depths may be negative.
+    """
+
+    name: Literal["mitgcm"] = "mitgcm"  # type: ignore[assignment]
 
     def open(self, *paths: Path) -> ModelOutput:
-        """Open one file. Raises UserError as `CfReader.open` does."""
-        (path,) = paths
-        dataset = open_dataset(path)
-        if not {"drf", "hfac"} <= set(dataset.variables) or self.variables.thickness:
-            return from_dataset(dataset, path=path, conventions=self)
-        dataset["cell_height"] = dataset["hfac"] * dataset["drf"]
-        conventions = self.with_names({"thickness": "cell_height"})
-        return from_dataset(dataset, path=path, conventions=conventions)
+        """Open one output. Raises UserError as `CfReader.open` does."""
+        dataset = open_together(paths)
+        depth = find_variables(dataset, paths[0], self.variables).variables["depth"]
+        upward = bool((depth.values <= 0).all())
+        changes = {"depth_positive": "up"} if upward else {}
+        conventions = self.model_copy(update=changes)
+        return from_dataset(dataset, path=paths[0], conventions=conventions)
 
 
 class MdsReader(Reader):
     """MITgcm's binary files, `.data` and `.meta` (`data.readers.mds`)."""
 
     name: Literal["mitgcm-mds"] = "mitgcm-mds"
-    grid_files: Path | None = Field(
+    grid_files: UserPath | None = Field(
         None, description="folder of hFacC, XC, YC, RC, DRF and RAC; default: the run's own"
     )
     time_step: float | None = Field(
@@ -58,12 +62,12 @@ class MdsReader(Reader):
         """
         (folder,) = paths
         run = MdsFolder(folder)
-        series = _series(run, self.variables)
-        dataset = _grid_dataset(MdsFolder(self.grid_files) if self.grid_files else run)
+        grid, wet, covered = _grid(MdsFolder(self.grid_files) if self.grid_files else run)
+        series = choose_streams(run, self.variables, shape=wet.shape)
         temperature = series["temperature"]
+        dataset = grid
         for quantity, fields in series.items():
-            _check_steps(run, temperature, fields)
-            dataset[quantity] = _lazy(run, list(fields.values()), dict(dataset.sizes))
+            dataset[quantity] = _lazy(run, list(fields.values()), wet, covered)
         seconds = [_seconds(field, step, self.time_step) for step, field in temperature.items()]
         dataset = dataset.assign_coords(time=("time", seconds, {"units": "seconds"}))
         names = Variables(**{name: name for name in (*series, *_VARIABLES_OF_GRID)})
@@ -71,31 +75,11 @@ class MdsReader(Reader):
         return from_dataset(dataset, path=folder, conventions=conventions)
 
 
-def _series(run: MdsFolder, names: Variables) -> dict[str, dict[int, MdsField]]:
-    """Fields by time step, keyed by quantity; sea level only if present."""
-    other = set(names.model_dump(exclude_none=True)) - set(_FIELDS)
-    if other:
-        raise UserError(
-            f"variables.{min(other)} cannot be set for MITgcm's binary files: their grid is "
-            f"always {', '.join(_GRID)}."
-        )
-    found = {}
-    for quantity, customary in _FIELDS.items():
-        given = getattr(names, quantity)
-        candidates = (given,) if given else customary
-        series = next(filter(None, map(run.series, candidates)), None)
-        if series is not None:
-            found[quantity] = series
-        elif given or quantity != "sea_level":
-            raise UserError(
-                f"{run.path} has no {quantity} {' or '.join(candidates)}: it has "
-                f"{', '.join(run.fields) or 'no fields over time'}; name it in the settings as "
-                f"variables.{quantity}."
-            )
-    return found
+def _grid(folder: MdsFolder) -> tuple[xr.Dataset, NDArray[np.bool_], NDArray[np.bool_]]:
+    """The grid's variables, its wet cells `z y x`, and the columns `y x` that have a tile.
 
-
-def _grid_dataset(folder: MdsFolder) -> xr.Dataset:
+    Columns without a tile are land.
+    """
     fields = {name: folder.constant(name) for name in _GRID}
     missing = [name for name, field in fields.items() if field is None]
     if missing:
@@ -104,11 +88,11 @@ def _grid_dataset(folder: MdsFolder) -> xr.Dataset:
             f"{', '.join(_GRID)} (.data and .meta); give their folder as grid_files."
         )
     grid = {name: field.read().astype(np.float64) for name, field in fields.items() if field}
-    open_part = grid["hFacC"].reshape(-1, *grid["hFacC"].shape[-2:])
+    open_part = np.nan_to_num(grid["hFacC"].reshape(-1, *grid["hFacC"].shape[-2:]), nan=0.0)
     height = grid["DRF"].reshape(-1, 1, 1)
-    x, y, units = _positions(grid["XC"], grid["YC"])
+    x, y, units = _positions(filled(grid["XC"], 0), filled(grid["YC"], 1))
     x_dims, y_dims = (_VOLUME[2:], _VOLUME[1:2]) if x.ndim == 1 else (_VOLUME[1:], _VOLUME[1:])
-    return xr.Dataset(
+    dataset = xr.Dataset(
         {
             "mask": (_VOLUME, open_part > 0),
             "area": (_VOLUME[1:], grid["RAC"]),
@@ -118,6 +102,8 @@ def _grid_dataset(folder: MdsFolder) -> xr.Dataset:
             "latitude": (y_dims, y, {"units": units}),
         }
     )
+    covered = next(field.covered for name, field in fields.items() if field and name == "hFacC")
+    return dataset, open_part > 0, covered
 
 
 def _positions(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], str]:
@@ -131,26 +117,20 @@ def _positions(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[
     return x, y, units
 
 
-def _check_steps(
-    run: MdsFolder, temperature: dict[int, MdsField], other: dict[int, MdsField]
-) -> None:
-    only = sorted(set(temperature) ^ set(other))
-    if only:
-        names = [next(iter(fields.values())).name for fields in (temperature, other)]
-        raise UserError(
-            f"{run.path} has {names[0]} at {len(temperature)} time steps and {names[1]} at "
-            f"{len(other)}, which differ at step {only[0]}: give files of the same steps."
-        )
-
-
-def _lazy(run: MdsFolder, fields: list[MdsField], sizes: dict[Any, int]) -> xr.Variable:
-    shape = (sizes["z"], sizes["y"], sizes["x"])[-len(fields[0].shape) :]
+def _lazy(
+    run: MdsFolder,
+    fields: list[MdsField],
+    wet: NDArray[np.bool_],
+    covered: NDArray[np.bool_],
+) -> xr.Variable:
+    shape = wet.shape[-len(fields[0].shape) :]
     for field in fields:
         if field.shape != shape:
             raise UserError(
                 f"{field.name} of {run.path} has {field.shape} cells, the grid {shape}: give "
                 "output and grid of one run."
             )
+        field.check_tiles(np.asarray(wet.any(axis=0)), covered)
     return lazy_variable(
         ("time", *_VOLUME[-len(shape) :]),
         lambda records: np.stack([fields[record].read() for record in records]),

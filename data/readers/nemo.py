@@ -6,20 +6,21 @@ Files of the whole domain or in pieces (`data.readers.nemo_pieces`); `grid_T` fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Literal
 
 import xarray as xr
 from pydantic import Field
 
-from data.checks import require
 from data.errors import UserError
 from data.readers.base import ModelOutput, Reader
-from data.readers.cf import from_dataset
+from data.readers.cf import from_dataset, open_dataset
+from data.readers.dimensions import is_time
+from data.readers.merging import grouped_by_output, merged
+from data.readers.nemo_mesh import Mesh, read_mesh
 from data.readers.nemo_pieces import by_domain, open_pieces, whole_name
+from data.readers.variables import find_temperature
 
-_MESH_NAMES = ("tmask", "e1t", "e2t", "e3t_0", "gdept_1d")
 _OF_RESTART = {"tn": "thetao", "sn": "so", "sshn": "zos"}
 _RESTART = {"tn", "sn"}
 _FROM_MESH = {
@@ -27,6 +28,8 @@ _FROM_MESH = {
     "area": "mesh_area",
     "thickness": "mesh_thickness",
     "depth": "mesh_depth",
+    "longitude": "mesh_longitude",
+    "latitude": "mesh_latitude",
 }
 
 
@@ -37,22 +40,25 @@ class NemoReader(Reader):
     """
 
     name: Literal["nemo"] = "nemo"
-    mesh_mask: Path | None = Field(
-        None, description="file with the grid, where the output lacks it; its pieces by a glob"
+    mesh_mask: Path | list[Path] | None = Field(
+        None,
+        description="file with the grid, where the output lacks it; pieces by a pattern, mask and "
+        "mesh in several files as a list",
     )
 
     def outputs(self, paths: Sequence[Path]) -> list[list[Path]]:
-        """Pieces of one domain together, whole files alone."""
-        return by_domain(paths)
+        """Pieces of one domain and files of one output together, whole files alone."""
+        return grouped_by_output(by_domain(paths), _first_piece, self.variables)
 
     def open(self, *paths: Path) -> ModelOutput:
-        """Open a whole file or all pieces of one.
+        """Open a whole file, all pieces of one, or the files that hold one output by variable.
 
-        Raises UserError as `CfReader.open` and `data.readers.nemo_pieces.open_pieces` do, or for a
-        mesh mask of another grid.
+        Raises UserError as `CfReader.open`, `data.readers.nemo_pieces.open_pieces` and
+        `data.readers.nemo_mesh.read_mesh` do, or for a mesh mask of another grid.
         """
         path = whole_name(paths[0])
-        dataset = open_pieces(paths)
+        groups = by_domain(paths)
+        dataset = merged([open_pieces(group) for group in groups], [group[0] for group in groups])
         if _RESTART.issubset(dataset.variables):
             if self.mesh_mask is None:
                 raise UserError(
@@ -62,23 +68,15 @@ class NemoReader(Reader):
             dataset = _as_output(dataset)
         if self.mesh_mask is None:
             return from_dataset(dataset, path=path, conventions=self)
-        mesh = open_pieces(_mesh_files(self.mesh_mask))
-        dataset = _with_mesh(dataset, mesh, path, self.mesh_mask)
-        return from_dataset(dataset, path=path, conventions=self.with_names(_FROM_MESH))
+        temperature = find_temperature(dataset, path, self.variables)
+        dataset = _with_mesh(dataset, temperature, read_mesh(self.mesh_mask), path)
+        names = {k: name for k, name in _FROM_MESH.items() if name in dataset}
+        return from_dataset(dataset, path=path, conventions=self.with_names(names))
 
 
-def _mesh_files(mesh_mask: Path) -> Sequence[Path]:
-    """The mesh mask, or its pieces, which all match one pattern."""
-    if not has_magic(str(mesh_mask)):
-        return [mesh_mask]
-    found = by_domain([Path(match) for match in sorted(glob(str(mesh_mask)))])
-    if len(found) != 1:
-        names = ", ".join(str(whole_name(group[0])) for group in found)
-        raise UserError(
-            f"mesh_mask {mesh_mask} matches {names or 'no file'}: expected one mesh mask or all "
-            "pieces of one."
-        )
-    return found[0]
+def _first_piece(paths: Sequence[Path]) -> xr.Dataset:
+    """Which variables and times an output has, from its first piece."""
+    return _as_output(open_dataset(paths[0]))
 
 
 def _as_output(dataset: xr.Dataset) -> xr.Dataset:
@@ -91,26 +89,36 @@ def _as_output(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
-def _with_mesh(dataset: xr.Dataset, mesh: xr.Dataset, path: Path, mesh_path: Path) -> xr.Dataset:
-    require(_MESH_NAMES, mesh.variables, path=mesh_path, expected="a NEMO mesh mask")
-    mask = mesh["tmask"].squeeze()
-    dims = _volume_dimensions(dataset, mask.shape)
-    if dims is None:
+def _with_mesh(
+    dataset: xr.Dataset, temperature: xr.DataArray, mesh: Mesh, path: Path
+) -> xr.Dataset:
+    """The output with the grid, on the dimensions of temperature."""
+    dims = _volume_dimensions(temperature)
+    shape = tuple(temperature.sizes[dim] for dim in dims)
+    if mesh.wet.shape != shape:
         raise UserError(
-            f"{mesh_path} has {mask.shape} cells (z, y, x), unlike any variable of {path}: give "
-            "the mesh mask of the same run."
+            f"the mesh mask has {mesh.wet.shape} cells (z, y, x), unlike {temperature.name} of "
+            f"{path}, {shape}: give the mesh mask of the same run."
         )
-    return dataset.assign(
-        mesh_mask=(dims, mask.values),
-        mesh_area=(dims[1:], (mesh["e1t"] * mesh["e2t"]).squeeze().values),
-        mesh_thickness=(dims, mesh["e3t_0"].squeeze().values),
-        mesh_depth=(dims[:1], mesh["gdept_1d"].squeeze().values, {"units": "m"}),
-    )
+    grid = {
+        "mesh_mask": (dims, mesh.wet),
+        "mesh_area": (dims[1:], mesh.area),
+        "mesh_thickness": (dims, mesh.thickness),
+        "mesh_depth": (dims[:1], mesh.depth, {"units": "m"}),
+    }
+    if mesh.positions is not None and "nav_lon" not in dataset.variables:
+        longitude, latitude = mesh.positions
+        grid["mesh_longitude"] = (dims[1:], longitude, {"units": "degrees_east"})
+        grid["mesh_latitude"] = (dims[1:], latitude, {"units": "degrees_north"})
+    return dataset.assign(grid)
 
 
-def _volume_dimensions(dataset: xr.Dataset, shape: tuple[int, ...]) -> tuple[str, ...] | None:
-    """Names of the last three dimensions of the first variable over time and the volume `shape`."""
-    for variable in dataset.data_vars.values():
-        if variable.ndim == 4 and variable.shape[1:] == shape:
-            return tuple(map(str, variable.dims[1:]))
-    return None
+def _volume_dimensions(temperature: xr.DataArray) -> tuple[str, ...]:
+    """Names of z, y, x, told by NEMO's and XIOS' names (`x`, `y_grid_T`), else the last three."""
+    dims = [str(dim) for dim in temperature.dims if not is_time(temperature, str(dim))][-3:]
+    kinds = {dim.split("_")[0]: dim for dim in dims}
+    if len(dims) < 3 or not {"x", "y"} <= set(kinds):
+        return tuple(map(str, temperature.dims[-3:]))
+    x, y = kinds["x"], kinds["y"]
+    (z,) = [dim for dim in dims if dim not in (x, y)]
+    return z, y, x

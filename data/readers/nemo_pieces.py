@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from data.errors import UserError
 from data.readers.cf import open_dataset
 from data.readers.lazy import lazy_variable
+from data.readers.positions import filled
 
 _NUMBERED = re.compile(r"_\d{4,9}$")
 _PLACE = ("size_global", "position_first", "position_last", "halo_size_start", "halo_size_end")
@@ -123,9 +124,16 @@ class _Piece:
 
 
 def _is_piece(path: Path) -> bool:
+    """Whether the file is a part of a domain, by its attributes and its size.
+
+    Tools that join pieces leave the attributes of the first, so a file of the whole size is whole.
+    """
     try:
         with netCDF4.Dataset(path) as file:
-            return int(getattr(file, "DOMAIN_number_total", 1)) > 1
+            total = int(getattr(file, "DOMAIN_number_total", 1))
+            domain = np.ravel(getattr(file, "DOMAIN_size_global", ())).tolist()
+            sizes = {_axis(name): len(dim) for name, dim in file.dimensions.items()}
+            return total > 1 and [sizes.get(0), sizes.get(1)] != domain
     except OSError:
         return False  # opening it raises the error
 
@@ -238,19 +246,5 @@ def _with_positions(dataset: xr.Dataset) -> xr.Dataset:
             continue
         values = dataset.variables[name].values
         if np.isnan(values).any() and values.ndim == 2:
-            dataset[name] = dataset[name].copy(data=_filled(values, axis))
+            dataset[name] = dataset[name].copy(data=filled(values, axis))
     return dataset
-
-
-def _filled(values: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
-    """NaN replaced by the nearest earlier value along `axis`, else the next later one, then across.
-
-    The cells are land, so a neighbour's position is good enough.
-    """
-    for along in (axis, 1 - axis):
-        for step in (1, -1):
-            turned = np.moveaxis(values, along, 0)[::step].copy()
-            for row in range(1, len(turned)):
-                turned[row] = np.where(np.isnan(turned[row]), turned[row - 1], turned[row])
-            values = np.moveaxis(turned[::step], 0, along)
-    return values

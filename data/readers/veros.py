@@ -20,6 +20,7 @@ from data.checks import require
 from data.errors import UserError
 from data.readers.base import ModelOutput, Reader
 from data.readers.cf import from_dataset, open_dataset
+from data.settings import UserPath
 from data.units import SECONDS_PER_DAY
 from data.veros_layout import INTERIOR, h5py
 
@@ -43,7 +44,9 @@ class VerosReader(Reader):
     """Veros' snapshots and restarts."""
 
     name: Literal["veros"] = "veros"
-    grid_files: Path | None = Field(None, description="a snapshot file with the grid, for restarts")
+    grid_files: UserPath | None = Field(
+        None, description="a snapshot file with the grid, for restarts"
+    )
 
     def open(self, *paths: Path) -> ModelOutput:
         """Open a snapshot file, or a restart with the grid of `grid_files`.

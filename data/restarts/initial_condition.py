@@ -53,6 +53,7 @@ class InitialCondition:
     salinity_units: "1e-3" (practical) or "g/kg" (absolute)
     attributes: provenance, for formats with attributes
     velocities: optional, for formats with velocities
+    season: fraction of the year to which the state belongs, if known
     """
 
     state: State
@@ -61,6 +62,7 @@ class InitialCondition:
     salinity_units: str = "1e-3"
     attributes: Mapping[str, Any] = field(default_factory=dict)
     velocities: Velocities | None = None
+    season: float | None = None
 
     def fields(self, *, land: float = 0.0) -> dict[str, Floats]:
         """`checked_fields` of the state."""

@@ -33,6 +33,8 @@ _PARAMETERS = {
     "v": "vVelInitFile",
 }
 _SUFFIXES = {"thetao": "theta", "so": "salt", "zos": "eta", "u": "uvel", "v": "vvel"}
+DAYS_PER_YEAR = 360  # of MITgcm's usual periodic forcing
+SECONDS_PER_DAY = 86400
 _EQUATIONS = {"jmd95": "JMD95Z", "linear": "LINEAR"}
 
 
@@ -97,12 +99,22 @@ class MitgcmFiles:
                 " &",
                 " &PARM03",
                 " nIter0=0,",
+                *_base_time(initial.season),
                 " &",
                 " &PARM05",
                 *lines,
                 " &",
             ]
         )
+
+
+def _base_time(season: float | None) -> list[str]:
+    """Lines of `PARM03` that give the state its season."""
+    if season is None:
+        return []
+    seconds = season * DAYS_PER_YEAR * SECONDS_PER_DAY
+    remark = f"# season {season:g} of a year of {DAYS_PER_YEAR} days (externForcingCycle)"
+    return [remark, f" baseTime={seconds:.0f}.,"]
 
 
 def _equation(name: str) -> list[str]:

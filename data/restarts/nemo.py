@@ -9,6 +9,7 @@ With partial steps (`ln_zps`) it shifts the lowest cell of each column towards t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from data.restarts.initial_condition import (
 )
 from data.restarts.nemo_domain import check_domain, last_volume, opened
 
+YEAR_OF_365_DAYS = 2001
 _VARIABLES = {"thetao": "votemper", "so": "vosaline"}
 _SUFFIXES = {"thetao": "T", "so": "S"}
 _DIMENSIONS = ("time_counter", "deptht", "y", "x")
@@ -123,6 +125,14 @@ def _read_file(path: Path, name: str) -> Floats:
         return file[_VARIABLES[name]][0]
 
 
+def date_lines(season: float | None) -> list[str]:
+    """Lines of `namrun` with the date of the season in a year of 365 days."""
+    if season is None:
+        return []
+    day = date(YEAR_OF_365_DAYS, 1, 1) + timedelta(days=int(season * 365))
+    return [f"   nn_date0    = 1{day:%m%d}   ! season {season:g} of the year", "   nn_leapy    = 0"]
+
+
 def _namelist(files: dict[str, Path], initial: InitialCondition) -> str:
     """Fragment of `namelist_cfg`. -12: one record for the year, read as a climatology."""
     tem, sal = (
@@ -136,6 +146,7 @@ def _namelist(files: dict[str, Path], initial: InitialCondition) -> str:
             *([sea_level] if initial.state.sea_level is not None else []),
             "&namrun",
             "   ln_rstart   = .false.",
+            *date_lines(initial.season),
             "/",
             "&namtsd",
             "   ln_tsd_init = .true.",

@@ -30,7 +30,7 @@ from data.restarts.initial_condition import (
     stem,
     template_velocities,
 )
-from data.restarts.nemo import equation_switch
+from data.restarts.nemo import date_lines, equation_switch
 from data.restarts.nemo_domain import check_domain, last_map, last_volume, opened
 
 _NAMES = {"thetao": "t", "so": "s", "zos": "ssh", "u": "u", "v": "v"}
@@ -217,7 +217,10 @@ def _description(file: netCDF4.Dataset) -> list[Any]:
 
 
 def _namelist(path: Path, step: int | None, initial: InitialCondition) -> str:
-    """Fragment of `namelist_cfg`; step: the template's `kt`, its last time step."""
+    """Fragment of `namelist_cfg`; step: the template's `kt`, its last time step.
+
+    The date is the template's (nn_rstctl = 2) or that of the state's season (1).
+    """
     first = [f"   nn_it000     = {step + 1}"] if step is not None else []
     return "\n".join(
         [
@@ -225,7 +228,8 @@ def _namelist(path: Path, step: int | None, initial: InitialCondition) -> str:
             "&namrun",
             "   ln_rstart    = .true.",
             "   ln_1st_euler = .true.   ! NEMO 4.0 and before: nn_euler = 0",
-            "   nn_rstctl    = 2",
+            f"   nn_rstctl    = {2 if initial.season is None else 1}",
+            *date_lines(initial.season),
             *first,
             "   ! and nn_itend after it",
             f"   cn_ocerst_in = '{stem(path).name}'",

@@ -72,7 +72,7 @@ class VerosRestart:
                 for name, values in patch.items():
                     file[name][...] = values
             self._compare(partial, patch, path)
-        return Written((path,), _settings(path, initial.equation_of_state))
+        return Written((path,), _settings(path, initial))
 
     def _patch(self, initial: InitialCondition) -> dict[str, Floats]:
         """New arrays, `x y z time` with ghosts, in the template's types."""
@@ -179,8 +179,10 @@ def _filled(stored: Floats, values: Floats, *, periodic_x: bool) -> Floats:
     return filled
 
 
-def _settings(path: Path, equation: str) -> str:
+def _settings(path: Path, initial: InitialCondition) -> str:
     """Settings of a Veros setup that starts from the restart."""
+    equation, season = initial.equation_of_state, initial.season
+    clock = f"# the state is of season {season} of the year; set vs.time in the restart to it"
     number = _EQUATIONS.get(equation)
     foreign = f"# the state was made for {equation}, which Veros does not have"
     return "\n".join(
@@ -190,5 +192,6 @@ def _settings(path: Path, equation: str) -> str:
             f"settings.eq_of_state_type = {number}" if number else foreign,
             "# and before the set-up is built",
             "runtime_settings.force_overwrite = False",
+            *([] if season is None else [clock]),
         ]
     )

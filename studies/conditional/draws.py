@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +37,9 @@ class Draws:
 def draw_all(run: Run, conditions: Mapping[str, Conditions]) -> Draws:
     """Draw states at conditions by name: without and with guidance, and adjusted.
 
-    All names are one ensemble, so that the noise of each is its own. The rows of
-    `configs.stages.ROWS` share noise and means drawn from the predictive distribution. Their
-    spread contains the uncertainty of the mean; that of the expected mean's rows does not.
+    All names are one ensemble, so that the noise of each is its own. All rows share the noise. The
+    spread of the rows of `configs.stages.ROWS` contains the uncertainty of the mean, which is drawn
+    from its predictive distribution; that of the expected mean's rows does not.
     """
     joined = join(list(conditions.values()))
     sampling = run.settings.sampling.model_copy(update={"members": len(joined)})
@@ -48,7 +48,7 @@ def draw_all(run: Run, conditions: Mapping[str, Conditions]) -> Draws:
     draw(run.ensemble(guided=False, conditions=joined), output=paths[UNGUIDED])
     draw(run.ensemble(guided=True, conditions=joined), output=paths[GUIDED])
     adjust_archive(paths[GUIDED], paths[PRODUCT])
-    expected = run.ensemble(guided=True, conditions=joined, certain=True)
+    expected = run.ensemble(guided=True, conditions=replace(joined, certain=True))
     draw(expected, output=paths[EXPECTED])
     adjust_archive(paths[EXPECTED], paths[EXPECTED_ADJUSTED])
     archives = {row: StateArchive.open(path) for row, path in paths.items()}

@@ -50,6 +50,29 @@ def test_another_grid_is_refused_in_a_sentence(make_codec, tiny_grid):
 
 
 @pytest.mark.parametrize(
+    ("field", "factor", "name"),
+    [
+        ("longitude", 1.01, "longitudes"),
+        ("latitude", 0.9, "latitudes"),
+        ("area", 4.0, "cell areas"),
+        ("thickness", 0.5, "thicknesses"),
+    ],
+)
+def test_another_place_with_the_same_wet_mask_is_refused(make_codec, field, factor, name):
+    codec, archive = make_codec()
+    moved = dataclasses.replace(archive.grid, **{field: factor * getattr(archive.grid, field)})
+    with pytest.raises(UserError, match=f"the archive's {name} differ from those"):
+        codec.check_grid(moved)
+
+
+def test_single_precision_and_other_turns_of_longitude_are_the_same_place(make_codec):
+    codec, archive = make_codec()
+    places = {"longitude": archive.grid.longitude - 360, "latitude": archive.grid.latitude}
+    single = {name: values.astype("f4").astype("f8") for name, values in places.items()}
+    codec.check_grid(dataclasses.replace(archive.grid, **single))
+
+
+@pytest.mark.parametrize(
     ("name", "other"), [("equation_of_state", "jmd95"), ("salinity_units", "g kg-1")]
 )
 def test_an_archive_of_other_physics_is_refused_in_a_sentence(make_codec, name, other):

@@ -9,6 +9,7 @@ import pytest
 
 from configs.run import Run
 from configs.stages import sample_rows, train_codec, train_denoiser
+from data.checksums import CHECKSUMS
 from data.errors import UserError
 from halocline import main
 from training.stage import RECORD
@@ -25,6 +26,7 @@ def _add_setting(product, name: str) -> None:
     record = json.loads((product / RECORD).read_text())
     record["autoencoder"][name] = True
     (product / RECORD).write_text(json.dumps(record))
+    (product / CHECKSUMS).unlink()
 
 
 def test_products_of_an_earlier_version_are_refused_in_one_sentence(copied):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from data.archive.writer import ArchiveWriter
 from data.grid import OceanGrid
@@ -90,3 +91,48 @@ def write_archive(small_grid: OceanGrid, tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+_DEPTH = np.array([10.0, 50.0, 200.0])
+_VOLUME = ("time", "depth", "lat", "lon")
+
+
+def _ocean(*, times: int = 6, seed: int = 0) -> xr.Dataset:
+    generator = np.random.default_rng(seed)
+    wet = np.ones((3, 4, 5), bool)
+    wet[:, 0, :2] = wet[2, 2, 3] = False
+    profile = np.array([20.0, 15.0, 8.0])[:, None, None]
+    noise = generator.normal(size=(3, times, 3, 4, 5)).astype("f4")
+    t, s, z = profile + noise[0], 35 + 0.1 * noise[1], 0.1 * noise[2][:, 0]
+    clock = {"units": "days since 0001-01-01", "calendar": "noleap"}
+    return xr.Dataset(
+        {
+            "thetao": (
+                _VOLUME,
+                np.where(wet, t, np.nan).astype("f4"),
+                {"standard_name": "sea_water_potential_temperature", "units": "degC"},
+            ),
+            "so": (
+                _VOLUME,
+                np.where(wet, s, np.nan).astype("f4"),
+                {"standard_name": "sea_water_salinity", "units": "1e-3"},
+            ),
+            "zos": (
+                ("time", "lat", "lon"),
+                np.where(wet[0], z, np.nan).astype("f4"),
+                {"standard_name": "sea_surface_height_above_geoid", "units": "m"},
+            ),
+        },
+        coords={
+            "time": ("time", 365.0 * np.arange(times), clock),
+            "depth": ("depth", _DEPTH, {"standard_name": "depth", "units": "m"}),
+            "lat": ("lat", 10.0 * np.arange(4) - 25, {"units": "degrees_north"}),
+            "lon": ("lon", 10.0 * np.arange(5) + 5, {"units": "degrees_east"}),
+        },
+    )
+
+
+@pytest.fixture
+def ocean() -> Callable[..., xr.Dataset]:
+    """Makes CF output of a small ocean, a state a year; NaN on land: `ocean(times=6, seed=0)`."""
+    return _ocean

@@ -151,6 +151,14 @@ def test_files_of_different_grids(tmp_path):
         ingest(settings(files[0], files[2]), output=tmp_path / "o.zarr")
 
 
+def test_pieces_of_one_domain(tmp_path):
+    source = model_file(tmp_path / "state.t001.nc")
+    source.assign_coords(lon=source.lon + 80).to_netcdf(tmp_path / "state.t002.nc")
+    files = [tmp_path / "state.t001.nc", tmp_path / "state.t002.nc"]
+    with pytest.raises(UserError, match=r"t002.nc has other longitudes than .*; .* join them"):
+        ingest(settings(*files), output=tmp_path / "o.zarr")
+
+
 def test_unreadable_or_absent_files(tmp_path):
     (tmp_path / "a.nc").write_bytes(b"CDF\x01 truncated")
     with pytest.raises(UserError, match=r"a.nc cannot be read"):
@@ -365,9 +373,9 @@ def test_files_of_one_member_continue_each_other(tmp_path):
     assert not archive.member.any()
     with pytest.raises(UserError, match=r"begins at year 0, which is not after its last, 23"):
         ingest(settings(*files[::-1], one_member=True), output=tmp_path / "p.zarr")
-    source["time"].attrs["units"] = "days since 1900-01-01"
+    source["time"].attrs["units"] = "days"
     source.to_netcdf(tmp_path / "c.nc")
-    with pytest.raises(UserError, match=r"time in days since 1900-01-01 360_day instead of"):
+    with pytest.raises(UserError, match=r"counts time in days 360_day instead of days since 0001"):
         ingest(settings(files[0], tmp_path / "c.nc", one_member=True), output=tmp_path / "p.zarr")
 
 
@@ -451,3 +459,17 @@ def test_files_of_one_state_with_and_without_a_time(tmp_path):
         model_file(None).isel(time=0, drop=True).to_netcdf(tmp_path / f"{name}.nc")
     with pytest.raises(UserError, match=r"which is not after its last"):
         ingest(settings(tmp_path / "[cd].nc", one_member=True), output=tmp_path / "o.zarr")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "random"}, r"expected from_file, fractions of time .* or lists of members"),
+        ({"split": {"train": 0.9, "validation": 0.2}}, r"leave no test part: give a sum below 1"),
+        ({"split": {"validation": [1], "test": [1]}}, r"member 1 is in both validation and test"),
+        ({"variables": {"salinity": "none"}}, r"salinity is needed and cannot be none"),
+    ],
+)
+def test_settings_that_cannot_be_meant(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        settings("a.nc", **changes)

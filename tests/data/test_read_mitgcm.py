@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +158,7 @@ def test_xmitgcm_reads_the_same(tmp_path, grid):
     run = MdsFolder(tmp_path)
     for name in ("T", "Eta"):
         expected = utils.read_mds(str(tmp_path / name), STEPS[1], use_dask=False)[name]
-        np.testing.assert_array_equal(run.series(name)[STEPS[1]].read(), expected)
+        np.testing.assert_array_equal(run.series(name)[name][STEPS[1]].read(), expected)
     expected = utils.read_mds(str(tmp_path / "hFacC"), use_dask=False)["hFacC"]
     np.testing.assert_array_equal(run.constant("hFacC").read(), expected)
 
@@ -177,11 +178,14 @@ def test_what_is_missing_is_said(tmp_path, grid):
     lost = folder / "T.0000000720.002.001.meta"
     kept = lost.read_text()
     lost.unlink()
-    with pytest.raises(UserError, match=r"holds 3 tiles of T, without 12 of 48 columns .* every"):
+    with pytest.raises(UserError, match=r"001.data has no .meta file, so it would be left out"):
         read(folder, time_step=DAY)
-    lost.write_text(kept)
     data = folder / "T.0000000720.002.001.data"
     numbers = data.read_bytes()
+    data.unlink()
+    with pytest.raises(UserError, match=r"holds 3 tiles of T, without 7 of 48 columns .* every"):
+        read(folder, time_step=DAY)
+    lost.write_text(kept)
     data.write_bytes(numbers[:-4])
     with pytest.raises(UserError, match=r"001.data has 188 bytes, by its .meta file 192"):
         read(folder, time_step=DAY)
@@ -242,10 +246,12 @@ def _to_archive(folder: Path, config: Path, **changes) -> Path:
     return archive
 
 
-def test_from_tiles_to_initial_files(tmp_path, grid, tiny_config):
+def test_from_tiles_to_initial_files(tmp_path, grid, tiny_config, capsys):
     """Model, archive, model, on the command line; every number comes back as MITgcm wrote it."""
     folder = write_run(tmp_path / "run", grid, tiles=(2, 2))
     archive = _to_archive(folder, tiny_config)
+    printed = capsys.readouterr().out
+    assert f"wrote {archive}\n3 states: 1 train, 1 validation, 1 test\ngrid: 8 x 6 x 4" in printed
     assert StateArchive.open(archive).has_sea_level
     words = ["export", str(tiny_config), "--states", str(archive), "--member", "2"]
     main([*words, "--format", "mitgcm", "--output", str(tmp_path / "start.bin")])
@@ -267,3 +273,100 @@ def test_the_real_world_as_mitgcm_would_have_written_it(shared_data, tmp_path):
     np.testing.assert_allclose(again.grid.volume, output.grid.volume, rtol=1e-6)
     np.testing.assert_array_equal(again.read(slice(None)).temperature, state.temperature)
     np.testing.assert_array_equal(again.read(slice(None)).sea_level, state.sea_level)
+
+
+def write_stream(folder, name, fields, values, *, steps=STEPS):
+    """Diagnostics `name` with `fields`, each `step ...`."""
+    for row, step in enumerate(steps):
+        stacked = np.stack([field[row] for field in values])
+        write_mds(folder, name, stacked, step=step, fields=fields)
+
+
+def test_records_without_names_are_not_left_out(tmp_path, grid):
+    folder = write_run(tmp_path, grid)
+    t = states(grid)[0]
+    write_mds(folder, "T", t.reshape(-1, ROWS, COLUMNS), step=STEPS[0])
+    text = _meta([(LEVELS, 1, LEVELS), (ROWS, 1, ROWS), (COLUMNS, 1, COLUMNS)], 3, 720, (), None)
+    (folder / f"T.{STEPS[0]:010d}.meta").write_text(text)
+    with pytest.raises(UserError, match=r"T.0000000720.data holds 3 records without names"):
+        read(folder, time_step=DAY)
+
+
+def test_of_two_streams_the_one_of_the_grid_is_read(tmp_path, grid):
+    folder = write_run(tmp_path, grid)
+    t, s, _ = states(grid)
+    for name in ("T", "S"):
+        for file in folder.glob(f"{name}.0*"):
+            file.unlink()
+    write_stream(folder, "a2D", ("THETA", "SALT"), (t[:, 0], s[:, 0]))
+    write_stream(folder, "b3D", ("THETA", "SALT"), (t, s))
+    output = read(folder, time_step=DAY)
+    np.testing.assert_array_equal(output.read(slice(None)).salinity, s)
+
+
+def test_two_streams_of_the_same_cells(tmp_path, grid):
+    folder = write_run(tmp_path, grid)
+    t, s, eta = states(grid)
+    write_stream(folder, "mean", ("THETA", "SALT"), (t + 1, s), steps=(360, 1080, 1800))
+    write_stream(folder, "level", ("ETAN",), (eta,), steps=STEPS)
+    with pytest.raises(UserError, match=r"has T \(3 times\) and mean/THETA \(3 times\), which"):
+        read(folder, time_step=DAY)
+    named = read(folder, time_step=DAY, variables=Variables(temperature="T", sea_level="Eta"))
+    np.testing.assert_array_equal(named.read(slice(None)).temperature, t)
+    mean = Variables(temperature="mean/THETA", sea_level="none")
+    output = read(folder, time_step=DAY, variables=mean)
+    assert output.sea_level is None
+    np.testing.assert_array_equal(output.read(slice(None)).salinity, s)
+    with pytest.raises(UserError, match=r"no temperature daily/THETA"):
+        read(folder, time_step=DAY, variables=Variables(temperature="daily/THETA"))
+    with pytest.raises(UserError, match=r"which differ at step .*sea_level: none"):
+        named = Variables(temperature="mean/THETA", sea_level="Eta")
+        read(folder, time_step=DAY, variables=named)
+
+
+@pytest.fixture
+def coast(grid):
+    """The grid with land in all of its first tile of 2 x 2."""
+    wet = grid.wet.copy()
+    wet[:, :3, :4] = False
+    return replace(grid, wet=wet, thickness=np.where(wet, grid.thickness, 0))
+
+
+def without_first_tile(folder, pattern):
+    for file in folder.glob(f"{pattern}.001.001.*"):
+        file.unlink()
+
+
+def test_blank_tiles_are_land(tmp_path, coast):
+    whole = read(write_run(tmp_path / "whole", coast), time_step=DAY)
+    folder = write_run(tmp_path / "tiles", coast, tiles=(2, 2))
+    without_first_tile(folder, "*")
+    output = read(folder, time_step=DAY)
+    assert output.grid.digest == whole.grid.digest
+    for name in ("longitude", "latitude", "thickness"):
+        np.testing.assert_array_equal(getattr(output.grid, name), getattr(whole.grid, name))
+    for mine, theirs in zip(
+        (output.read(slice(None)).temperature, output.read(slice(None)).sea_level),
+        (whole.read(slice(None)).temperature, whole.read(slice(None)).sea_level),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_lost_tiles_are_not_land(tmp_path, grid, coast):
+    folder = write_run(tmp_path / "coast", coast, tiles=(2, 2))
+    without_first_tile(folder, "hFacC")
+    with pytest.raises(UserError, match=r"in 12 of 48 columns where the grid .hFacC. has no"):
+        read(folder, time_step=DAY)
+    folder = write_run(tmp_path / "water", grid, tiles=(2, 2))
+    without_first_tile(folder, "S.0000001440")
+    with pytest.raises(UserError, match=r"3 tiles of S, without 8 of 48 columns .* have water"):
+        read(folder, time_step=DAY)
+
+
+def test_descriptions_of_old_versions(tmp_path, grid):
+    expected = read(write_run(tmp_path, grid), time_step=DAY).read(slice(None))
+    for file in tmp_path.glob("*.meta"):
+        file.write_text(file.read_text().replace("dataprec", "format"))
+    found = read(tmp_path, time_step=DAY).read(slice(None))
+    np.testing.assert_array_equal(found.temperature, expected.temperature)

@@ -223,7 +223,7 @@ def test_a_whole_mesh_mask_serves_pieces_and_the_other_way(run):
     _cut(run / "R_1y_grid_T.nc")
     _assert_same(_read(run, mesh="mesh_mask.nc"), whole)
     _cut(run / "mesh_mask.nc")
-    with pytest.raises(UserError, match=r"mesh_mask.nc cannot be read"):
+    with pytest.raises(UserError, match=r"mesh_mask.nc matches no file"):
         _read(run, mesh="mesh_mask.nc")
     with pytest.raises(UserError, match=r"matches no file: expected one mesh mask or all pieces"):
         _read(run, mesh="mask_*.nc")
@@ -342,3 +342,132 @@ def test_the_real_restart_is_the_last_state_of_its_run(shared_data):
     np.testing.assert_allclose(one.temperature, other.temperature, atol=1 / 1024)
     np.testing.assert_allclose(one.salinity, other.salinity, atol=1 / 8192)
     assert float(one.sea_level.abs().max()) < 3
+
+
+def _mesh_without(run, *names, **others):
+    """The mesh mask without some variables and with others, as another version writes it."""
+    with xr.open_dataset(run / "mesh_mask.nc", decode_times=False) as source:
+        mesh = source.load().drop_vars(names).assign(others)
+    _save(mesh, run / "other_mesh.nc")
+    return run / "other_mesh.nc"
+
+
+VERTICAL = ("time_counter", "nav_lev")
+FLAT = ("time_counter", "y", "x")
+LAYERS = np.array([20.0, 60.0, 240.0, 1360.0])
+DEPTH = np.array([10.0, 50.0, 200.0, 1000.0])
+
+
+def _versions(grid):
+    """Changes of the mesh mask by version: variables left out, and others."""
+    levels = (FLAT, grid.wet.sum(0)[None].astype("i4"))
+    between = np.array([20.0, 40.0, 150.0, 800.0])
+    profile, depth = (VERTICAL, LAYERS[None]), (VERTICAL, DEPTH[None])
+    narrow = ("t", "z", "y_a", "x_a")
+    return {
+        "3.4, z coordinates": (("e3t_0", "gdept_1d"), {"e3t_0": profile, "gdept_0": depth}),
+        "3.4, four dimensions": (
+            ("e3t_0", "gdept_1d"),
+            {"e3t_0": (narrow, LAYERS[None, :, None, None]), "gdept_0": depth},
+        ),
+        "profile alone": (("e3t_0",), {"e3t_1d": profile}),
+        "mbathy": (("tmask",), {"mbathy": levels}),
+        "domain_cfg": (
+            ("tmask", "e3t_0", "gdept_1d"),
+            {
+                "e3t_1d": (("nav_lev",), LAYERS),
+                "e3w_1d": (("nav_lev",), between),
+                "bottom_level": levels,
+                "top_level": (FLAT, grid.wet[:1].astype("i4")),
+            },
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["3.4, z coordinates", "3.4, four dimensions", "profile alone", "mbathy", "domain_cfg"],
+)
+def test_mesh_masks_of_other_versions(run, grid, version):
+    names, others = _versions(grid)[version]
+    _mesh_without(run, *names, **others)
+    _assert_same(_read(run, mesh="other_mesh.nc"), _read(run))
+
+
+def test_partial_cells_given_at_the_bottom_alone(run, grid):
+    lowest = np.full((1, ROWS, COLUMNS), 7.0)
+    others = {"e3t_1d": (VERTICAL, LAYERS[None]), "e3t_ps": (FLAT, lowest)}
+    _mesh_without(run, "e3t_0", **others)
+    thickness = _read(run, mesh="other_mesh.nc").grid.thickness
+    np.testing.assert_array_equal(thickness[:, 4, 3], [20, 7, 0, 0])
+    np.testing.assert_array_equal(thickness[:, 4, 4], [20, 60, 240, 7])
+    _mesh_without(run, "e3t_0", e3t_1d=others["e3t_1d"], ln_zps=((), 1))
+    with pytest.raises(UserError, match=r"partial cells \(ln_zps\) but not .* nn_msh = 1"):
+        _read(run, mesh="other_mesh.nc")
+
+
+def test_incomplete_and_sloping_meshes(run):
+    for name, missing in (("e3t_0", "e3t_0"), ("e1t", "e1t"), ("tmask", "tmask")):
+        _mesh_without(run, name)
+        with pytest.raises(UserError, match=rf"has no {missing}.*: expected a NEMO .* ln_meshmask"):
+            _read(run, mesh="other_mesh.nc")
+    _mesh_without(run, ln_sco=((), 1))
+    with pytest.raises(UserError, match=r"levels that follow the terrain \(ln_sco\)"):
+        _read(run, mesh="other_mesh.nc")
+
+
+def test_mask_and_mesh_in_three_files(run, grid):
+    with xr.open_dataset(run / "mesh_mask.nc", decode_times=False) as source:
+        mesh = source.load().drop_encoding()
+    parts = {"mask": ["tmask"], "mesh_hgr": ["e1t", "e2t"], "mesh_zgr": ["e3t_0", "gdept_1d"]}
+    for name, variables in parts.items():
+        mesh[variables].to_netcdf(run / f"{name}.nc")
+    with xr.open_dataset(run / "R_1y_grid_T.nc", decode_times=False) as source:
+        source.load().drop_encoding().drop_vars(["nav_lon", "nav_lat"]).to_netcdf(run / "bare.nc")
+    positions = mesh[["nav_lon", "nav_lat"]].rename(nav_lon="glamt", nav_lat="gphit")
+    positions.to_netcdf(run / "mesh_xy.nc")
+    files = [run / "mask.nc", run / "mesh_*r.nc", run / "mesh_xy.nc"]
+    _assert_same(NemoReader(mesh_mask=files).open(run / "bare.nc"), _read(run))
+
+
+def test_other_grids_in_the_file_do_not_matter(run, grid):
+    """A field on the levels of W, ahead of temperature."""
+    with xr.open_dataset(run / "R_1y_grid_T.nc", decode_times=False) as source:
+        output = source.load()
+    between = ("time_counter", "depthw", "y", "x")
+    first = xr.Dataset({"avt": (between, np.ones((TIMES, *grid.shape)))})
+    _save(first.merge(output), run / "W_1y_grid_T.nc")
+    _assert_same(_read(run, "W_1y_grid_T.nc"), _read(run))
+
+
+def test_pieces_that_another_tool_has_joined(run):
+    whole = _read(run)
+    left = {
+        "DOMAIN_number_total": 4,
+        "DOMAIN_number": 0,
+        "DOMAIN_size_global": [COLUMNS, ROWS],
+        "DOMAIN_position_first": [1, 1],
+        "DOMAIN_position_last": [2, 3],
+        "DOMAIN_halo_size_start": [0, 0],
+        "DOMAIN_halo_size_end": [0, 0],
+    }
+    with xr.open_dataset(run / "R_1y_grid_T.nc", decode_times=False) as source:
+        _save(source.load().assign_attrs(left), run / "joined_0000.nc")
+    _assert_same(_read(run, "joined_0000.nc"), whole)
+
+
+def test_sea_level_in_a_file_of_its_own(run):
+    whole = _read(run)
+    with xr.open_dataset(run / "R_1y_grid_T.nc", decode_times=False) as source:
+        output = source.load()
+    _save(output.drop_vars("ssh"), run / "S_1y_grid_T.nc")
+    _save(output[["ssh", "nav_lon", "nav_lat"]], run / "S_1y_grid_T_2D.nc")
+    for name in ("S_1y_grid_T.nc", "S_1y_grid_T_2D.nc"):
+        _cut(run / name)
+    settings = _settings(run / "S_1y_grid_T*.nc", mesh_mask=run / "mesh_mask.nc")
+    ingest(settings, output=run / "states.zarr")
+    archive = StateArchive.open(run / "states.zarr")
+    np.testing.assert_array_equal(archive.read([2]).sea_level, whole.read(slice(2, 3)).sea_level)
+    np.testing.assert_array_equal(
+        archive.read([1]).temperature, whole.read(slice(1, 2)).temperature
+    )

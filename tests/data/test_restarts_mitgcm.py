@@ -170,3 +170,9 @@ def test_a_real_state_of_the_4_degree_world(shared_data, tmp_path):
         for file, name in zip(written.files, ("thetao", "so", "zos"), strict=True):
             values = np.fromfile(file, ">f4").reshape((15, 40, 90)[-last[name].ndim :])
             np.testing.assert_array_equal(values, last[name].fillna(0).to_numpy())
+
+
+def test_the_model_clock_starts_in_the_season_of_the_state(initial, tmp_path):
+    lines = MitgcmFiles().write(replace(initial, season=0.25), path=tmp_path / "a").namelist
+    assert " baseTime=7776000.," in lines.splitlines()  # 90 days
+    assert "baseTime" not in MitgcmFiles().write(initial, path=tmp_path / "b").namelist

@@ -68,6 +68,15 @@ def test_the_namelist_names_files_and_variables(initial, tmp_path):
     assert any("sea level starts at 0" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("season", "date"), [(0.0, "10101"), (0.25, "10402"), (0.5, "10702"), (0.999, "11231")]
+)
+def test_the_model_starts_in_the_season_of_the_state(initial, tmp_path, season, date):
+    lines = NemoPair().write(replace(initial, season=season), path=tmp_path / "a").namelist
+    assert f"   nn_date0    = {date}   ! season {season:g} of the year" in lines.splitlines()
+    assert "nn_date0" not in NemoPair().write(initial, path=tmp_path / "b").namelist
+
+
 def test_a_foreign_equation_of_state_is_named(initial, tmp_path):
     foreign = replace(initial, equation_of_state="veros-gsw")
     lines = NemoPair().write(foreign, path=tmp_path / "start").namelist.splitlines()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 import yaml
 
 from configs import load_experiment
@@ -15,11 +17,14 @@ from configs.stages import distil, sample, sample_rows
 from data.archive.reader import StateArchive
 from data.conditions import Conditions
 from data.errors import UserError
+from data.restarts.cf import CfFile
+from data.restarts.mitgcm import MitgcmFiles
 from data.state import State
+from integration.export import export_state
 from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
 
-YEARS = range(50, 70)  # ages of the states of `conditional`
+pytestmark = pytest.mark.slow
 
 
 def _mean_temperature(states: State) -> float:
@@ -31,9 +36,9 @@ def _at(pipeline: StatePipeline, *, count: int = 8, **values: float) -> Conditio
     return unknown.with_values(**values)
 
 
-def _draw(pipeline: StatePipeline, conditions: Conditions, **options: bool) -> State:
+def _draw(pipeline: StatePipeline, conditions: Conditions) -> State:
     generators = [member_generator(0, m) for m in range(len(conditions))]
-    return pipeline(generators=generators, conditions=conditions, **options).state
+    return pipeline(generators=generators, conditions=conditions).state
 
 
 def test_states_follow_parameter_and_season(conditional):
@@ -53,7 +58,10 @@ def test_states_follow_parameter_and_season(conditional):
 def test_the_same_noise_shows_the_effect_of_the_parameter(conditional):
     """Paired draws: internal variability cancels in their difference."""
     pipeline = conditional.pipeline()
-    pair = [_draw(pipeline, _at(pipeline, gm=gm, season=0.0), certain=True) for gm in (600, 900)]
+    pair = [
+        _draw(pipeline, replace(_at(pipeline, gm=gm, season=0.0), certain=True))
+        for gm in (600.0, 900.0)
+    ]
     difference = (pair[1].temperature - pair[0].temperature)[:, 0, 1:]
     assert difference.std(dim=0).max() < 0.3 * pair[0].temperature[:, 0, 1:].std(dim=0).mean()
 
@@ -76,6 +84,22 @@ def test_a_drawn_state_carries_its_conditions(conditional, tmp_path):
     record = json.loads(archive.attributes["sampling"])
     assert record["conditions"]["gm"] == [900.0] * 3
     assert record["guidance"] is not None
+
+
+def test_an_exported_state_carries_its_conditions(conditional, tmp_path):
+    sample(conditional, output=tmp_path / "states.zarr", at=["gm=900", "season=0.25"])
+    archive = StateArchive.open(tmp_path / "states.zarr")
+    export_state(archive, 0, CfFile(), path=tmp_path / "start.nc", adjusted=True)
+    with xr.open_dataset(tmp_path / "start.nc") as data:
+        assert (data.gm, data.season, data.age) == (900.0, 0.25, np.inf)
+    written = export_state(archive, 0, MitgcmFiles(), path=tmp_path / "start", adjusted=True)
+    assert " baseTime=7776000.," in written.namelist.splitlines()
+
+
+def test_the_model_card_names_conditions_and_ranges(conditional):
+    card = (conditional.model_folder / "README.md").read_text()
+    assert "| gm | 500 to 1000 | log |" in card
+    assert "from 3 members" in card.replace("\n", " ")
 
 
 def test_a_table_of_points_gives_states_at_each(conditional, tmp_path):
@@ -114,6 +138,20 @@ def test_extrapolation_must_be_asked_for(conditional, tmp_path):
     assert StateArchive.open(tmp_path / "states.zarr").parameters["gm"].tolist() == [1500.0] * 3
 
 
+def test_uncertainty_of_the_mean_adds_to_the_spread(conditional, tmp_path):
+    spread = {}
+    for certain in (True, False):
+        path = tmp_path / f"{certain}.zarr"
+        longer = conditional.settings.sampling.model_copy(update={"members": 16})
+        run = conditional.with_settings(sampling=longer)
+        options = {"at": ["gm=1900", "season=0"], "extrapolate": True}
+        sample(run, output=path, certain=certain, **options)
+        archive = StateArchive.open(path)
+        assert json.loads(archive.attributes["sampling"])["conditions"]["certain"] is certain
+        spread[certain] = archive.read(range(16)).temperature.var(dim=0).mean()
+    assert spread[False] > 1.1 * spread[True]
+
+
 def test_a_model_without_conditions_refuses_them(trained, tmp_path):
     with pytest.raises(UserError, match="has no section conditions"):
         sample(trained, output=tmp_path / "states.zarr", at=["gm=900"])
@@ -125,7 +163,7 @@ def test_the_rows_of_the_evaluation_have_the_conditions_of_test_states(condition
     sample_rows(conditional)
     archive = StateArchive.open(conditional.samples("guided_adjusted"))
     assert archive.parameters["gm"].tolist() == [2000.0] * 3
-    assert set(archive.parameters["age"]) <= set(YEARS)
+    assert set(archive.parameters["age"]) <= set(np.arange(50.0, 70.0))
 
 
 def test_other_conditions_are_another_model(conditional):

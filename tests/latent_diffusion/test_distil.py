@@ -14,6 +14,7 @@ from torch import nn
 
 from configs.run import Run
 from configs.stages import distil, train_codec, train_denoiser
+from data.checksums import CHECKSUMS
 from data.errors import UserError
 from latent_diffusion.chains import Chains, draw_chains, levels_of
 from latent_diffusion.denoiser import Denoiser, NoiseLevel
@@ -134,6 +135,11 @@ def test_a_resumed_distillation_equals_an_uninterrupted_one(
     distil(whole)
     interrupt_training(distil, parted, at=12)
     assert not parted.model_folder.exists()
+    # A damaged file of chains is drawn again.
+    damaged = min(parted.directory.glob("distillation/chains-*/*"))
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
     distil(parted)
     assert_same_training(whole.directory / "distillation", parted.directory / "distillation")
 
@@ -241,6 +247,7 @@ def test_training_with_another_teacher_is_not_resumed(
     shutil.copytree(trained.directory, other)
     weights = (other / "model") / "unet" / "diffusion_pytorch_model.safetensors"
     save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights)
+    (other / "model" / CHECKSUMS).unlink()
     interrupt_training(distil, experiment(), at=12)
     with pytest.raises(UserError, match=r"other settings \(teacher"):
         distil(experiment("--distillation.teacher", str(other)))

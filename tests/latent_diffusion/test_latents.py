@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from data.archive.reader import StateArchive
 from data.errors import UserError
 from latent_diffusion.latents import latent_datasets
 
@@ -56,5 +57,21 @@ def test_a_damaged_cache_is_refused(codec, archive, tmp_path):
     path = tmp_path / "latents.safetensors"
     latent_datasets(codec, archive, path=path)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="not a readable latent cache"):
+    with pytest.raises(UserError, match=r"latents\.safetensors cannot be read"):
         latent_datasets(codec, archive, path=path)
+
+
+def test_every_flipped_bit_of_the_cache_is_found(codec, archive, tmp_path, flip_bits):
+    path = tmp_path / "latents.safetensors"
+    latent_datasets(codec, archive, path=path)
+    for _ in flip_bits(path, times=30):
+        with pytest.raises(UserError, match=r"latents\.safetensors"):
+            latent_datasets(codec, archive, path=path)
+
+
+def test_latents_of_another_archive_are_refused(codec, archive, tmp_path, write_tiny_archive):
+    path = tmp_path / "latents.safetensors"
+    latent_datasets(codec, archive, path=path)
+    other = StateArchive.open(write_tiny_archive(tmp_path / "other.zarr", seed=1))
+    with pytest.raises(UserError, match="cached from another archive"):
+        latent_datasets(codec, other, path=path)

@@ -13,6 +13,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
 from configs.run import guide_of_model
+from data.checksums import CHECKSUMS
 from data.errors import UserError
 from guidance.energy import energy_of
 from guidance.guide import EstimateGuide, Guide
@@ -254,7 +255,7 @@ def test_a_released_model_is_guided_as_its_configuration_says(trained):
 
 def test_a_released_model_is_guided_whatever_its_other_sections_are(trained, tmp_path):
     folder = tmp_path / "model"
-    shutil.copytree(trained.model_folder, folder)
+    shutil.copytree(trained.model_folder, folder, ignore=shutil.ignore_patterns(CHECKSUMS))
     codec = StatePipeline.from_pretrained(folder).codec
     path = folder / "experiment.yaml"
     released = yaml.safe_load(path.read_text()) | {"former_section": {"option": 1}}
@@ -268,7 +269,7 @@ def test_a_released_model_is_guided_whatever_its_other_sections_are(trained, tmp
 
 def test_a_model_without_its_climatology_says_so(trained, tmp_path):
     folder = tmp_path / "model"
-    shutil.copytree(trained.model_folder, folder)
+    shutil.copytree(trained.model_folder, folder, ignore=shutil.ignore_patterns(CHECKSUMS))
     (folder / "climatology.json").unlink()
     with pytest.raises(UserError, match=r"has no climatology\.json, which its guide needs"):
         guide_of_model(folder, StatePipeline.from_pretrained(folder).codec)

@@ -10,6 +10,7 @@ import torch
 import zarr
 
 from configs.stages import sample
+from data.archive.format import consolidate
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from guidance.seawater import equation_of_state
@@ -90,6 +91,55 @@ def test_an_interrupted_ensemble_continues_and_is_the_same(trained, tmp_path, co
     whole, parted = (StateArchive.open(tmp_path / f"{name}.zarr") for name in ("whole", "parted"))
     assert parted.attributes["content_sha256"] == whole.attributes["content_sha256"]
     assert parted.member.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_damaged_batch_is_drawn_again(trained, tmp_path, count_batches):
+    longer = _with(trained, members=5)
+    draw(longer.ensemble(guided=False), output=tmp_path / "whole.zarr")
+    count_batches.clear()
+    count_batches.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        draw(longer.ensemble(guided=False), output=tmp_path / "parted.zarr")
+    first, second = sorted(tmp_path.glob("parted.zarr.parts-*/*"))
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(second.read_bytes()[:-100])
+    draw(longer.ensemble(guided=False), output=tmp_path / "parted.zarr")
+    assert count_batches == [2, 2, 2, 2, 1]
+    assert torch.equal(_channels(tmp_path / "parted.zarr"), _channels(tmp_path / "whole.zarr"))
+
+
+def test_a_late_command_leaves_the_finished_ensemble_as_it_is(trained, tmp_path, monkeypatch):
+    """One `sample` was suspended in its second batch while another finished."""
+    path, call = tmp_path / "states.zarr", StatePipeline.__call__
+    sizes = []
+
+    def suspended(self, **options):
+        sizes.append(len(options["generators"]))
+        if len(sizes) == 2:
+            draw(trained.ensemble(guided=False), output=path)
+        return call(self, **options)
+
+    monkeypatch.setattr(StatePipeline, "__call__", suspended)
+    draw(trained.ensemble(guided=False), output=path)
+    archive = StateArchive.open(path)
+    assert archive.member.tolist() == [0, 1, 2]
+    archive.verify()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["states.zarr"]
+
+
+def test_an_ensemble_that_lacks_members_is_refused(trained, tmp_path):
+    path = tmp_path / "states.zarr"
+    draw(_with(trained, members=2).ensemble(guided=False), output=path)
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    record = trained.sampling_record(guided=False)
+    group.attrs.update({"sampling": record})
+    consolidate(group.store)
+    for use in (
+        lambda: draw(trained.ensemble(guided=False), output=path),
+        lambda: adjust_archive(path, tmp_path / "adjusted.zarr"),
+    ):
+        with pytest.raises(UserError, match="holds 2 states that are not the 3 members"):
+            use()
 
 
 def test_the_batch_size_does_not_change_the_ensemble(trained, tmp_path):

@@ -11,6 +11,7 @@ from diffusers import DDPMScheduler
 
 from autoencoder.codec import IdentityCodec
 from configs.stages import train_codec, train_denoiser
+from data.checksums import CHECKSUMS
 from data.errors import UserError
 from latent_diffusion.denoiser import Denoiser, build_unet
 from latent_diffusion.gaussian import MemberGaussians
@@ -50,6 +51,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     [
         (("--diffusion.training.batch_size", "8"), "batch_size"),
         (("--diffusion.train_timesteps", "500"), "timesteps"),
+        (("--diffusion.dropout", "0.3"), "dropout"),
+        (("--diffusion.training.precision", "bf16"), "precision"),
     ],
 )
 def test_a_checkpoint_of_other_settings_is_not_resumed(
@@ -69,6 +72,7 @@ def test_a_checkpoint_of_another_autoencoder_is_not_resumed(trained, tiny_run, i
     with torch.no_grad():
         codec.latent_unit.mul_(2)
     codec.save_pretrained(run.codec_folder)
+    (run.codec_folder / CHECKSUMS).unlink()
     (run.directory / "diffusion" / "latents.safetensors").unlink()
     with pytest.raises(UserError, match=r"other settings \(codec differ"):
         train_denoiser(run)
@@ -163,3 +167,17 @@ class _Zero(torch.nn.Module):
 
     def forward(self, x, timestep):
         return type("Output", (), {"sample": torch.zeros_like(x[:, :2])})
+
+
+@pytest.mark.parametrize("product", ["codec", "model"])
+def test_a_flipped_bit_in_a_codec_or_a_model_is_found(trained, tiny_run, flip_bits, product):
+    run = _with_codec_of(trained, tiny_run(), "run")
+    shutil.copytree(trained.model_folder, run.model_folder)
+    folder, load = {
+        "codec": (run.codec_folder, run.codec),
+        "model": (run.model_folder, run.pipeline),
+    }[product]
+    for file in flip_bits(folder, times=30):
+        if file.suffix != ".md":
+            with pytest.raises(UserError, match=str(run.directory)):
+                load()

@@ -77,6 +77,27 @@ torch.distributed.destroy_process_group()
 """
 
 
+# Each process has a folder of its own, as where no file system is shared.
+APART = """
+import os, sys
+from pathlib import Path
+
+import torch
+
+from data.errors import UserError
+from training import launch
+
+launch.VISIBLE_WITHIN = 0.5
+folder = Path(sys.argv[1]) / os.environ["RANK"]
+launch.require_shared_folder(folder.parent)
+try:
+    launch.require_shared_folder(folder)
+except UserError as error:
+    (folder / "refused").write_text(str(error))
+torch.distributed.destroy_process_group()
+"""
+
+
 def _launch(*words: str, environment: dict[str, str]) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", *words],
@@ -107,6 +128,15 @@ def two_processes(tmp_path_factory, write_tiny_config, launch_environment):
     torchrun = ("torch.distributed.run", "--nproc_per_node", "2", "--standalone")
     _launch(*torchrun, str(script), str(config), str(report), environment=launch_environment)
     return Run(load_experiment(config)), json.loads(report.read_text())
+
+
+def test_processes_that_share_no_folder_are_refused(tmp_path, launch_environment):
+    script = tmp_path / "apart.py"
+    script.write_text(APART)
+    torchrun = ("torch.distributed.run", "--nproc_per_node", "2", "--standalone")
+    _launch(*torchrun, str(script), str(tmp_path), environment=launch_environment)
+    for rank in ("0", "1"):
+        assert "1 of 2 processes do not see" in (tmp_path / rank / "refused").read_text()
 
 
 def _checkpoint(run, stage: str) -> Path:

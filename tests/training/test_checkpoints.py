@@ -103,5 +103,31 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(tmp_path, name):
     path = save_checkpoint(tmp_path, counter=8, identity=IDENTITY, **pieces.as_arguments())
     damaged = path / name
     damaged.write_bytes(damaged.read_bytes()[:10])
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="does not match its checksum"):
+        load_checkpoint(path, identity=IDENTITY, **pieces.as_arguments())
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_found(tmp_path, flip_bits):
+    pieces = Pieces(steps=1)
+    path = save_checkpoint(tmp_path, counter=8, identity=IDENTITY, **pieces.as_arguments())
+    for _ in flip_bits(path, times=60):
+        with pytest.raises(UserError, match="checkpoint-000000008"):
+            load_checkpoint(path, identity=IDENTITY, **pieces.as_arguments())
+    load_checkpoint(path, identity=IDENTITY, **pieces.as_arguments())
+
+
+def test_a_checkpoint_under_the_name_of_another_counter_is_refused(tmp_path):
+    pieces = Pieces(steps=1)
+    path = save_checkpoint(tmp_path, counter=8, identity=IDENTITY, **pieces.as_arguments())
+    later = path.rename(path.with_name("checkpoint-000000016"))
+    with pytest.raises(UserError, match=r"counter differ"):
+        load_checkpoint(later, identity=IDENTITY, **pieces.as_arguments())
+
+
+def test_a_checkpoint_of_another_torch_is_resumed_with_a_warning(tmp_path, monkeypatch):
+    pieces = Pieces(steps=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("training.environment.torch.__version__", "1.0")
+        path = save_checkpoint(tmp_path, counter=8, identity=IDENTITY, **pieces.as_arguments())
+    with pytest.warns(UserWarning, match="torch 1.0 instead of"):
         load_checkpoint(path, identity=IDENTITY, **pieces.as_arguments())

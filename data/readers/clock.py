@@ -1,0 +1,131 @@
+"""How a file counts time: model years of its samples, and dates held against another file's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from data.errors import UserError
+
+_DAYS_PER_YEAR = {"360_day": 360.0, "365_day": 365.0, "noleap": 365.0, "366_day": 366.0}
+_DAYS_PER_UNIT = {
+    **dict.fromkeys(("second", "seconds", "sec", "secs", "s"), 1 / 86400),
+    **dict.fromkeys(("minute", "minutes", "min", "mins"), 1 / 1440),
+    **dict.fromkeys(("hour", "hours", "hr", "hrs", "h"), 1 / 24),
+    **dict.fromkeys(("day", "days", "d"), 1.0),
+}
+_YEARS_PER_UNIT = {
+    **dict.fromkeys(("month", "months", "mon"), 1 / 12),
+    **dict.fromkeys(("year", "years", "yr", "yrs", "a"), 1.0),
+}
+_SAME_CALENDAR = {"noleap": "365_day", "gregorian": "standard", "none": "standard"}
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Units of time and calendar of a file.
+
+    reference: the date that the units count from, if they have one
+    """
+
+    units: str
+    reference: str | None
+    calendar: str
+
+    @property
+    def days_per_year(self) -> float:
+        """Length of the calendar's year [days]."""
+        return _DAYS_PER_YEAR.get(self.calendar, 365.25)
+
+    def years_until(self, other: Clock) -> float | None:
+        """Model years from this clock's reference date to the other's.
+
+        None where they cannot be compared: other calendars, or a date on one of them only.
+        """
+        if self.calendar != other.calendar:
+            return None
+        if self.reference == other.reference:
+            return 0.0
+        try:
+            ours, theirs = (f"days since {clock.reference}" for clock in (self, other))
+            date = netCDF4.num2date(np.zeros(1), theirs, self.calendar, has_year_zero=True)
+            days = np.ravel(netCDF4.date2num(date, ours, self.calendar, has_year_zero=True))[0]
+            return float(days) / self.days_per_year
+        except (ValueError, TypeError):
+            return None
+
+    def __str__(self) -> str:
+        return f"{self.units} {self.calendar}"
+
+
+def sample_times(
+    dataset: xr.Dataset, temperature: xr.DataArray, path: Path, default_calendar: str | None
+) -> tuple[NDArray[np.float64], Clock | None]:
+    """Model time of each sample [years] and the file's clock; sample numbers if it has no time.
+
+    temperature: `time z y x`. Raises UserError for times that are missing or in unknown units.
+    """
+    variable = _time_variable(dataset, temperature)
+    if variable is None:
+        return np.arange(len(temperature), dtype=np.float64), None
+    units = str(variable.attrs.get("units", "days"))
+    unit, _, reference = units.lower().partition(" since ")
+    calendar = str(variable.attrs.get("calendar", default_calendar)).lower()
+    clock = Clock(units, reference.strip() or None, _SAME_CALENDAR.get(calendar, calendar))
+    values = np.asarray(variable.values).reshape(-1)  # 0-d for a single state
+    if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise UserError(
+            f"{variable.name} of {path} has values that are no numbers, such as "
+            f"{_not_a_number(values)}: expected the time of each state; correct the file."
+        )
+    return _in_years(values, unit, clock, str(variable.name), path), clock
+
+
+def _time_variable(dataset: xr.Dataset, temperature: xr.DataArray) -> xr.DataArray | None:
+    """The coordinate of the time axis, else another time of each sample."""
+    axis = str(temperature.dims[0])
+    if axis in dataset.variables:
+        return dataset[axis]
+    dims = (axis,) if axis in dataset.dims else ()
+    times = sorted(
+        (
+            str(name)
+            for name, variable in dataset.variables.items()
+            if variable.dims == dims and _tells_time(str(name), variable)
+        ),
+        key=len,  # `time` before `time_centered`
+    )
+    return dataset[times[0]] if times else None
+
+
+def _tells_time(name: str, variable: xr.Variable) -> bool:
+    return (
+        name.lower().startswith("time")
+        or variable.attrs.get("standard_name") == "time"
+        or " since " in str(variable.attrs.get("units"))
+    )
+
+
+def _not_a_number(values: NDArray[Any]) -> str:
+    wrong = values if values.dtype.kind not in "fiu" else values[~np.isfinite(values)]
+    return str(wrong[0])
+
+
+def _in_years(
+    values: NDArray[Any], unit: str, clock: Clock, name: str, path: Path
+) -> NDArray[np.float64]:
+    unit, times = unit.strip(), values.astype(np.float64)
+    if unit in _YEARS_PER_UNIT:
+        return times * _YEARS_PER_UNIT[unit]
+    if unit not in _DAYS_PER_UNIT:
+        raise UserError(
+            f'{name} of {path} has the units "{clock.units}": expected seconds, minutes, hours, '
+            "days, months or years since a date; correct the attribute."
+        )
+    return times * _DAYS_PER_UNIT[unit] / clock.days_per_year

@@ -1,0 +1,177 @@
+"""Opened model outputs, and what of each goes into the archive: samples, members, parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.equations import EQUATIONS
+from data.errors import UserError, file_errors
+from data.readers.base import ModelOutput, Reader
+from data.readers.nemo_pieces import whole_name
+from data.state import State
+
+
+@dataclass(frozen=True)
+class Source:
+    """One opened output and the samples that go into the archive.
+
+    group: number of the entry in `files`, or of the list; member: `(sample,)`, of all samples
+    shift: added to the output's years, for files that count from another date [years]
+    parameters: each `(sample,)`, of all samples
+    """
+
+    output: ModelOutput
+    paths: list[Path]
+    samples: NDArray[np.int64]
+    group: int
+    member: NDArray[np.int64]
+    parameters: dict[str, NDArray[np.float64]]
+    shift: float = 0.0
+
+    @property
+    def years(self) -> NDArray[np.float64]:
+        """Model time of the samples, `(kept,)` [years]."""
+        return self.output.years[self.samples] + self.shift
+
+    @property
+    def members(self) -> NDArray[np.int64]:
+        """Member of the samples, `(kept,)`."""
+        return self.member[self.samples]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the output's files; pieces have the name of the whole."""
+        return list(dict.fromkeys(whole_name(path).name for path in self.paths))
+
+    def states(self) -> Iterator[State]:
+        """The samples, one at a time. Raises UserError for whatever the file has wrong."""
+        with file_errors(self.output.path):
+            yield from self.output.states(self.samples)
+
+
+def open_source(
+    reader: Reader,
+    paths: list[Path],
+    *,
+    group: int,
+    before: Sequence[Source],
+    block: int | None,
+    parameters: Sequence[str],
+) -> Source:
+    """Open one output; its members are numbered on from those of the outputs `before`.
+
+    block: the samples to keep, by their value of `block`; parameters: names. Raises UserError for
+    whatever is wrong with the files.
+    """
+    with file_errors(paths[0]):
+        output = reader.open(*paths)
+        first = 1 + max((int(source.member.max()) for source in before), default=-1)
+        if before and before[-1].group == group:
+            first = int(before[-1].member.min())
+        return Source(
+            output=output,
+            paths=paths,
+            samples=_kept(output, block),
+            group=group,
+            member=first + _members_inside(output),
+            parameters={name: _parameter(output, name) for name in parameters},
+        )
+
+
+def _members_inside(output: ModelOutput) -> NDArray[np.int64]:
+    """Member of each sample, counted from 0: those of an archive of states, else one."""
+    if "member" not in output.dataset.variables:
+        return np.zeros(len(output), np.int64)
+    numbers = np.asarray(output.dataset["member"].values)
+    if numbers.shape != (len(output),) or numbers.dtype.kind not in "iu":
+        return np.zeros(len(output), np.int64)
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+
+
+def _kept(output: ModelOutput, block: int | None) -> NDArray[np.int64]:
+    """Numbers of the selected samples."""
+    if block is None:
+        return np.arange(len(output))
+    kept = np.flatnonzero(per_sample(output, "block") == block)
+    if kept.size == 0:
+        raise UserError(f"{output.path} has no sample in block {block}: correct `block`.")
+    return kept
+
+
+def per_sample(output: ModelOutput, name: str) -> NDArray[np.generic]:
+    """A variable with one value per sample. Raises UserError if the file has none."""
+    if name not in output.dataset.variables:
+        raise UserError(f"{output.path} has no variable {name}, which the settings require.")
+    values = np.asarray(output.dataset[name].values)
+    if values.shape != (len(output),):
+        raise UserError(
+            f"{name} of {output.path} has shape {values.shape}: expected one value per sample, "
+            f"({len(output)},)."
+        )
+    return values
+
+
+def _parameter(output: ModelOutput, name: str) -> NDArray[np.float64]:
+    attributes, variables = output.dataset.attrs, output.dataset.variables
+    if name not in attributes and name in variables:
+        return per_sample(output, name).astype(np.float64)
+    if name not in attributes:
+        raise UserError(
+            f"{output.path} has no global attribute {name}: correct `parameters`; it has "
+            f"{', '.join(map(str, attributes)) or 'none'}."
+        )
+    try:
+        return np.full(len(output), float(attributes[name]))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f'the global attribute {name} of {output.path} is "{attributes[name]}": expected a '
+            "number without its unit; correct the attribute or `parameters`."
+        ) from error
+
+
+def check_equation(output: ModelOutput, equation: str) -> None:
+    """Raise UserError if the file, as an archive of states, names another equation of state."""
+    stated = output.dataset.attrs.get("equation_of_state")
+    if stated in EQUATIONS and stated != equation:
+        raise UserError(
+            f"{output.path} was made for the equation of state {stated}, the settings name "
+            f"{equation}: correct equation_of_state."
+        )
+
+
+def continued(before: Source, after: Source) -> Source:
+    """`after` on the clock of `before`, if it continues the same member.
+
+    Raises UserError if it does not begin later, or on a clock that cannot be compared.
+    """
+    if before.group != after.group:
+        return after
+    paths = f"{after.output.path} follows {before.output.path}"
+    after = replace(after, shift=before.shift + _years_between(before, after, paths))
+    if after.member.max() != before.member.max() or after.member.min() != before.member.min():
+        raise UserError(f"{paths}, but they hold several members: give each file alone.")
+    if after.years.min() <= before.years.max():
+        raise UserError(
+            f"{paths} but begins at year {after.years.min():g}, which is not after its last, "
+            f"{before.years.max():g}: list the files of one member in the order of time."
+        )
+    return after
+
+
+def _years_between(before: Source, after: Source, paths: str) -> float:
+    """From the date that `before` counts from to that of `after` [years]."""
+    ours, theirs = before.output.clock, after.output.clock
+    if ours is None and theirs is None:
+        return 0.0
+    years = ours.years_until(theirs) if ours and theirs else None
+    if years is None:
+        raise UserError(
+            f"{paths} but counts time in {theirs or 'samples'} instead of {ours or 'samples'}, "
+            "which cannot be compared: one member has one calendar; convert the files."
+        )
+    return years

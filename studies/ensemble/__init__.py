@@ -1,0 +1,1 @@
+"""What the perturbed-parameter ensemble of the basin is worth as data."""

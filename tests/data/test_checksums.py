@@ -1,0 +1,90 @@
+"""Damage to a folder or a file of tensors is found before use."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from data.checksums import (
+    CHECKSUMS,
+    check_file,
+    check_folder,
+    load_tensors,
+    save_tensors,
+    write_checksums,
+)
+from data.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A product of three files, one of them in a folder within."""
+    made = tmp_path / "model"
+    (made / "unet").mkdir(parents=True)
+    (made / "unet" / "weights").write_bytes(bytes(range(200)))
+    (made / "config.json").write_text('{"channels": [8, 16]}')
+    (made / "README.md").write_text("# A model")
+    write_checksums(made)
+    return made
+
+
+def test_a_sound_folder_may_gain_files_and_another_model_card(folder):
+    (folder / "README.md").write_text("# My model")
+    (folder / ".gitattributes").write_text("*.safetensors lfs")
+    assert check_folder(folder)
+
+
+def test_a_folder_of_an_earlier_version_has_no_checksums(folder):
+    (folder / CHECKSUMS).unlink()
+    assert not check_folder(folder)
+    check_file(folder / "config.json")
+
+
+def test_every_flipped_bit_is_found(folder, flip_bits):
+    (folder / "README.md").unlink()
+    for file in flip_bits(folder, times=60):
+        with pytest.raises(UserError, match=r"damaged or was changed|cannot be read"):
+            check_folder(folder)
+        if file.name == "config.json":
+            with pytest.raises(UserError, match=r"config.json does not match its checksum"):
+                check_file(file)
+    assert check_folder(folder)
+
+
+def test_a_missing_file_is_named(folder):
+    (folder / "unet" / "weights").unlink()
+    with pytest.raises(UserError, match="unet/weights is missing"):
+        check_folder(folder)
+
+
+TENSORS = {
+    "weight": torch.arange(6.0).reshape(2, 3),
+    "half": torch.ones(3, dtype=torch.bfloat16),
+    "count": torch.tensor(3),
+}
+
+
+def test_tensors_come_back_with_what_was_said_about_them(tmp_path):
+    path = tmp_path / "t.safetensors"
+    save_tensors(TENSORS, path, about={"codec": "abc"})
+    tensors, about = load_tensors(path)
+    assert about == {"codec": "abc"}
+    assert tensors.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert torch.equal(tensors[name], tensor)
+
+
+def test_every_flipped_bit_of_a_file_of_tensors_is_found(tmp_path, flip_bits):
+    path = tmp_path / "t.safetensors"
+    save_tensors(TENSORS, path, about={"codec": "abc"})
+    for _ in flip_bits(path, times=200):
+        with pytest.raises(UserError, match=r"is damaged|cannot be read|no checksum"):
+            load_tensors(path)
+    load_tensors(path)
+
+
+def test_a_file_without_a_checksum_is_refused(tmp_path):
+    save_file(TENSORS, tmp_path / "t.safetensors")
+    with pytest.raises(UserError, match="holds no checksum"):
+        load_tensors(tmp_path / "t.safetensors")
