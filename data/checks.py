@@ -22,7 +22,7 @@ def require(names: Sequence[str], found: Collection[object], *, path: Path, expe
 
 
 def check_finite(
-    values: NDArray[np.floating], *, numbers: Sequence[int], path: Path, name: str, advice: str
+    values: NDArray[np.floating], *, numbers: Sequence[int], path: object, name: str, advice: str
 ) -> None:
     """Raise UserError if the states `values` `b ...`, 0 on land, hold NaN or infinity.
 

@@ -174,7 +174,7 @@ def ingest(settings: IngestSettings, *, output: Path) -> Summary:
         sources: list[Source] = []
         for group, paths in _outputs(settings):
             source = open_source(
-                settings.reader,
+                settings.reader.for_equation(settings.equation_of_state),
                 paths,
                 group=group,
                 before=sources,

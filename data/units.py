@@ -1,6 +1,74 @@
-"""Units, and the limits that tell one unit from another."""
+"""Units as files spell them, and the limits that tell one unit from another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from data.errors import UserError
 
 ZERO_CELSIUS = 273.15  # K
 KELVIN_ABOVE = 100.0  # no ocean is this warm in degC, none this cold in K
 METRES = {"m", "metre", "meter", "metres", "meters"}
 SECONDS_PER_DAY = 86400.0
+
+# Spellings after `_spelling`: lower case, without blanks, underscores and marks of powers.
+_PREFIXES = {"": 1.0, "centi": 1e-2, "milli": 1e-3, "kilo": 1e3}
+LENGTHS: dict[str, float] = {  # in m
+    **{f"{prefix}{name}": value for prefix, value in _PREFIXES.items() for name in METRES - {"m"}},
+    **{"m": 1.0, "cm": 1e-2, "mm": 1e-3, "km": 1e3},
+}
+AREAS: dict[str, float] = {  # in m2
+    **{f"{name}2": value**2 for name, value in LENGTHS.items()},
+    **{f"square{name}": value**2 for name, value in LENGTHS.items()},
+}
+_CELSIUS = {"c", "celsius", "centigrade"}
+_KELVIN = {"k", "kelvin", "kelvins"}
+_NUMBERS = {"1", "dimensionless", "unitless", "none", "nounits"}
+_PRACTICAL = {"psu", "psal", "pss", "pss78", "pss-78", "practicalsalinityunit"}
+_PER_THOUSAND = {"1e-3", "1e-03", "0.001", "1.e-3", "10-3", "ppt", "permil", "permille", "‰"}
+_PER_THOUSAND |= {"partsperthousand", "practicalsalinityunits", "o/oo", "%o"}
+_GRAMS = {"g/kg", "gkg-1", "grams/kg", "gram/kg", "gramsperkilogram"}
+_KILOGRAMS = {"kg/kg", "kgkg-1", "g/g", "gg-1", "kg/kgofseawater"}
+SALINITIES: dict[str, float] = {  # in 1e-3 or g/kg
+    **dict.fromkeys(_NUMBERS | _PRACTICAL | _PER_THOUSAND | _GRAMS, 1.0),
+    **dict.fromkeys(_KILOGRAMS, 1e3),
+}
+
+
+def is_kelvin(units: str) -> bool | None:
+    """Whether a unit of temperature is kelvin, or degC; None if it is neither."""
+    # "degrees K", "deg_C" and "°C" in any encoding have the same letters.
+    letters = re.sub(r"[^a-z]", "", units.lower())
+    name = re.sub(r"^deg(ree)?s?", "", letters) or letters
+    if name in _KELVIN:
+        return True
+    return False if name in _CELSIUS | {"cdegree", "cdegrees", "celsiusdegrees"} else None
+
+
+def factor(
+    attributes: Mapping[str, object],
+    known: Mapping[str, float],
+    *,
+    quantity: str,
+    path: Path,
+    expected: str,
+) -> float:
+    """What converts values to the first unit of `known`; 1 for a variable without units.
+
+    Raises UserError for units that are not known; quantity, path and expected are named in it.
+    """
+    units = str(attributes.get("units", "")).strip()
+    if not units:
+        return 1.0
+    found = known.get(_spelling(units))
+    if found is None:
+        raise UserError(
+            f'{quantity} of {path} is in "{units}": expected {expected}; convert the file.'
+        )
+    return found
+
+
+def _spelling(units: str) -> str:
+    return re.sub(r"[\s_]|\^|\*\*|(?<=[a-z])\.(?=[a-z])", "", units.lower())

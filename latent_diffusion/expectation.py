@@ -137,15 +137,16 @@ class Expectation(ModelMixin, ConfigMixin):
 
     def _predicted(self, conditions: Conditions) -> tuple[FloatArray, FloatArray]:
         """Means and standard deviations `b t k` of the coefficients."""
-        at = self.space.point(conditions)
+        # Many states share their parameters.
+        at, own = np.unique(self.space.point(conditions), axis=0, return_inverse=True)
         points, amplitudes, scales = (
             buffer.cpu().double().numpy() for buffer in (self.points, self.amplitudes, self.scales)
         )
         terms = [
-            predict(at, points, values, Choice(numbers, own))
-            for values, numbers, own in zip(
+            predict(at, points, values, Choice(numbers, scale))
+            for values, numbers, scale in zip(
                 amplitudes, self.choices.cpu().numpy(), scales, strict=True
             )
         ]
         means, deviations = zip(*terms, strict=True)
-        return np.stack(means, axis=1), np.stack(deviations, axis=1)
+        return np.stack(means, axis=1)[own], np.stack(deviations, axis=1)[own]

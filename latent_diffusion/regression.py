@@ -67,11 +67,11 @@ def regressors(members: int) -> list[Regressor]:
     Few members do not tell which is best. They are interpolated by a quadratic function.
     """
     if members < FEW_MEMBERS:
-        return [Regressor("quadratic", _quadratic, 1e-3)]
+        return [Regressor("quadratic", quadratic, 1e-3)]
     kernels = {
         "constant": _nothing,
-        "linear": _linear,
-        "quadratic": _quadratic,
+        "linear": linear,
+        "quadratic": quadratic,
         **{f"smooth over {length:g}": _smooth(length) for length in (1.0, 2.0, 4.0)},
     }
     return [Regressor(name, kernel, noise) for name, kernel in kernels.items() for noise in NOISES]
@@ -144,11 +144,13 @@ def _nothing(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.zeros((len(first), len(second)))
 
 
-def _linear(first: FloatArray, second: FloatArray) -> FloatArray:
+def linear(first: FloatArray, second: FloatArray) -> FloatArray:
+    """The kernel `a b` of linear functions of points `a p` and `b p`."""
     return first @ second.T
 
 
-def _quadratic(first: FloatArray, second: FloatArray) -> FloatArray:
+def quadratic(first: FloatArray, second: FloatArray) -> FloatArray:
+    """The kernel `a b` of quadratic functions of points `a p` and `b p`, products included."""
     product = first @ second.T
     return product + 0.5 * product**2
 
@@ -158,6 +160,6 @@ def _smooth(length: float) -> Kernel:
 
     def kernel(first: FloatArray, second: FloatArray) -> FloatArray:
         square = np.square(first[:, None] - second[None]).sum(axis=2)
-        return np.exp(-0.5 * square / length**2) + _linear(first, second)
+        return np.exp(-0.5 * square / length**2) + linear(first, second)
 
     return kernel

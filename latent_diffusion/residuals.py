@@ -115,7 +115,7 @@ def member_courses(samples: Samples, course: FloatArray, group: NDArray[np.int64
     group: `n`, the member of each sample, 0 to m - 1. Combinations of coefficients that the states
     leave open, such as a harmonic that they do not resolve, are 0.
     """
-    solvers = torch.from_numpy(_least_squares(course, group))
+    solvers = torch.from_numpy(least_squares(course, group))
     shape = samples[0][0].shape[1:]
     courses = torch.zeros(int(group.max()) + 1, course.shape[1], *shape, dtype=torch.float64)
     for item, (one, solver) in enumerate(zip(group, solvers, strict=True)):
@@ -123,8 +123,8 @@ def member_courses(samples: Samples, course: FloatArray, group: NDArray[np.int64
     return courses.float()
 
 
-def _least_squares(course: FloatArray, group: NDArray[np.int64]) -> FloatArray:
-    """Weights `n t` of each state in the coefficients of its member."""
+def least_squares(course: FloatArray, group: NDArray[np.int64]) -> FloatArray:
+    """Weights `n t` of each state in the coefficients of its member, see `member_courses`."""
     weights = np.zeros_like(course)
     for one in np.unique(group):
         mine = group == one

@@ -23,6 +23,7 @@ from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
 from data.conditions import Conditions
 from data.errors import UserError
+from data.plausibility import Door, check_state
 from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
@@ -37,6 +38,9 @@ from training.stage import differences
 # Components of a model that determine its latents; the last two of a conditional one.
 DENOISER = ("unet", "gaussian", "expectation", "embedding")
 ADJUSTMENT = "convective_adjustment"  # attribute of archives with adjusted states
+_ADVICE = (
+    "the chain did not converge or the model is not trained; take more steps or another scheduler"
+)
 
 
 @dataclass(frozen=True)
@@ -217,6 +221,7 @@ def _draw_parts(
         generators = [member_generator(ensemble.settings.seed, member) for member in batch]
         conditions = ensemble.conditions.at(batch) if ensemble.conditions else None
         state = pipeline(generators=generators, guide=guide, conditions=conditions).state
+        check_state(state, door=Door(pipeline.codec.grid, "the ensemble", _ADVICE), numbers=batch)
         parts.store(batch, state)
 
 

@@ -54,6 +54,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     kinds = _group(commands, "study", "KIND", "reproduce the results in the documentation")
     _add_autoencoder(kinds, make_archive)
     _add_chain(kinds)
+    _add_conditional(kinds)
     _add_ensemble(kinds)
     _add_guidance(kinds)
     _add_spinup(_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
@@ -141,6 +142,19 @@ def _add_chain(kinds: Commands) -> None:
     add("--members", type=int, help="number of samples (default: 256)")
     add("--steps", type=int, nargs="+", help="numbers of steps (default: 30 60 120)")
     _add_output(add)
+
+
+def _add_conditional(kinds: Commands) -> None:
+    text = "states at the conditions of unseen members, beside statistical emulators"
+    add = _of_config(
+        kinds, "conditional", lazily("studies.conditional.study:run"), text, load=LOAD_RUN
+    )
+    add(
+        "--output",
+        type=Path,
+        help="JSON file to write (default: docs/results/conditional_NAME.json)",
+    )
+    add("--figures", type=Path, help="folder of the figures (default: docs/figures)")
 
 
 def _add_ensemble(kinds: Commands) -> None:

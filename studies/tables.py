@@ -4,7 +4,8 @@ A table between the markers `<!-- table NAME -->` and `<!-- end -->` shows `docs
 The `kind` of the result selects a study, whose module `tables` formats it. `<!-- table NAME GROUP
 -->` shows one group of quantities, `<!-- table NAME GROUP: ROW; ROW -->` only these rows in this
 order, and `<!-- table RUN+RUN GROUP -->` the autoencoders of several runs. The first table of each
-result on a page is followed by the command, commit and machine that produced it.
+result on a page is followed by the command, commit and machine that produced it. A page with
+`<!-- draft until NAME -->` is left as it is until `docs/results/NAME.json` exists.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table
 from studies.chain import TABLES as CHAIN
+from studies.conditional.tables import TABLES as CONDITIONAL
 from studies.cost.tables import TABLES as COST
 from studies.ensemble.tables import TABLES as ENSEMBLE
 from studies.guidance.tables import TABLES as GUIDANCE
@@ -32,12 +34,13 @@ MARKED = re.compile(
     r".*?(<!-- end -->)",
     re.DOTALL,
 )
-
+DRAFT = re.compile(r"<!-- draft until (?P<name>\w+) -->")
 
 TABLES: Mapping[str, Table] = {
     "run": run_table,
     **AUTOENCODER,
     **CHAIN,
+    **CONDITIONAL,
     **COST,
     **ENSEMBLE,
     **GUIDANCE,
@@ -54,8 +57,14 @@ def main() -> None:
 
 
 def documents() -> list[Path]:
-    """README.md and all pages of docs/."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """README.md and all pages of docs/, without drafts that wait for a result."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [page for page in pages if not _waits(page.read_text())]
+
+
+def _waits(text: str) -> bool:
+    match = DRAFT.search(text)
+    return match is not None and not _path(match["name"]).is_file()
 
 
 def filled(text: str) -> str:
@@ -102,8 +111,12 @@ def source(name: str) -> str:
 
 def result_of(name: str) -> dict[str, Any]:
     """The content of docs/results/NAME.json."""
-    path = ROOT / "docs" / "results" / f"{name}.json"
+    path = _path(name)
     if not path.is_file():
         raise UserError(f"{path} is missing; copy the metrics.json of the run to it")
     result: dict[str, Any] = json.loads(path.read_text())
     return result
+
+
+def _path(name: str) -> Path:
+    return ROOT / "docs" / "results" / f"{name}.json"

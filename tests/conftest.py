@@ -272,26 +272,28 @@ def trained(
 def conditional_archive(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """20 states of each of 5 members; water is warmer where the parameter gm is large, in summer.
+    """20 states of each of 7 members; water is warmer where the parameter gm is large, in summer.
 
-    The members with gm of 1300 and 2000 are for validation and test.
+    The member with gm of 1300 is for validation, two of 2000 for test, that of 2500 is outside.
     """
     grid = _tiny_grid()
-    members = {500.0: 0, 800.0: 0, 1000.0: 0, 1300.0: 1, 2000.0: 2}
-    states = _tiny_states(grid, batch=20 * len(members), seed=0)
+    gms = (500.0, 800.0, 1000.0, 1300.0, 2000.0, 2000.0, 2500.0)
+    members = list(zip(gms, (0, 0, 0, 1, 2, 2, 3), strict=True))
+    known, unseen = _tiny_states(grid, batch=100, seed=0), _tiny_states(grid, batch=40, seed=1)
+    states = State.cat([known, unseen])
     wet = torch.from_numpy(grid.wet)
     path = tmp_path_factory.mktemp("conditional") / "states.zarr"
     with ArchiveWriter(path, grid=grid, equation_of_state="veros-vallis") as writer:
         for index in range(len(states)):
             member, number = divmod(index, 20)
-            gm, season = [*members][member], 0.3 * number % 1
+            (gm, split), season = members[member], 0.3 * number % 1
             warmth = 2 * np.log(gm / 1000) + np.cos(2 * np.pi * season)
             one = states.map(lambda field, i=index: field[i : i + 1])
             writer.append(
                 State(one.temperature + wet * warmth, one.salinity),
                 member=member,
                 time=50.0 + number,
-                split=members[gm],
+                split=split,
                 parameters={"gm": gm, "season": season, "age": 50.0 + number},
             )
     return path

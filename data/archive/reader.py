@@ -26,17 +26,24 @@ from data.archive.format import (
     open_store,
 )
 from data.archive.identity import CONTENT, DESCRIPTION, description_checksum, former_digest
-from data.checks import check_finite
 from data.errors import UserError
 from data.grid import OceanGrid
+from data.plausibility import Door, check_depth, check_field, check_grid, check_state
 from data.state import State
-from data.units import KELVIN_ABOVE, METRES
+from data.units import AREAS, LENGTHS, SALINITIES, factor, is_kelvin
 
 # A damaged store fails in as many ways as there are bytes in it.
 DAMAGE = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError),
     *(zipfile.BadZipFile, zlib.error),
 )
+_UNITS = {
+    "so": (SALINITIES, "1e-3 or g/kg"),
+    "zos": (LENGTHS, "m"),
+    "depth": (LENGTHS, "m"),
+    "thickness": (LENGTHS, "m"),
+    "cell_area": (AREAS, "m2"),
+}
 _REQUIRED = ("thetao", "so", "wet", "depth", "thickness", "cell_area", *SAMPLE_ATTRIBUTES)
 
 
@@ -70,15 +77,15 @@ class StateArchive:
         """Open and validate the archive at `path`: a zarr v3 directory or a `.zarr.zip`.
 
         Raises UserError if the store cannot be read, lacks a variable, has temperature in kelvin,
-        depth that is not positive down and increasing, shapes that disagree, wet cells without a
-        positive thickness and area, NaN in a wet cell of the first state, or a grid or per-sample
-        variables that do not match their checksum.
+        shapes that disagree, a grid that no ocean has (`data.plausibility.check_grid`), or a first
+        state that is not sea water in every wet cell, or a grid or per-sample variables that do not
+        match their checksum.
         """
         archive = cls.__new__(cls)
         archive.path = Path(path)
         archive._load(archive._group)
         archive._check_shapes()
-        archive._check_cells()
+        check_grid(archive.grid, source=archive.path)
         archive._check_first_state()
         archive._compare_checksum(DESCRIPTION, archive.description, "grid or per-sample variables")
         return archive
@@ -128,7 +135,7 @@ class StateArchive:
     def read(self, indices: Sequence[int] | NDArray[np.integer]) -> State:
         """The states at `indices`: temperature and salinity `b z y x`, sea level `b y x`; float32.
 
-        Land is 0. Raises UserError if a stored state is damaged or has NaN in a wet cell.
+        Land is 0. Raises UserError if a stored state is damaged or a wet cell is not sea water.
         """
         where = np.asarray(indices, dtype=np.int64)
         if where.size and not (-len(self) <= where.min() and where.max() < len(self)):
@@ -140,7 +147,8 @@ class StateArchive:
     def verify(self) -> None:
         """Read every state and recompute the checksum.
 
-        Raises UserError at the first damaged state or NaN in a wet cell, or a wrong checksum.
+        Raises UserError at the first damaged state, a wet cell that is not sea water, or a wrong
+        checksum.
         """
         self._compare_checksum(CONTENT, self._content(), "states")
 
@@ -243,24 +251,29 @@ class StateArchive:
                 f"it has {', '.join(names) or 'none'}: write the archive with this package's "
                 "readers."
             )
-        units = str(group["thetao"].attrs.get("units", ""))
-        if units in {"K", "kelvin"}:
-            raise _kelvin(self.path, f'units "{units}"')
+        self._check_units({name: array.attrs.asdict() for name, array in group.arrays()})
+
+    def _check_units(self, attributes: dict[str, dict[str, Any]]) -> None:
+        units = str(attributes["thetao"].get("units", ""))
+        if is_kelvin(units):
+            raise UserError(
+                f'temperature of {self.path} is in kelvin (units "{units}"): expected degC; '
+                'subtract 273.15 and set the units to "degC".'
+            )
+        for name, (known, expected) in _UNITS.items():
+            given = attributes.get(name, {})
+            if factor(given, known, quantity=name, path=self.path, expected=expected) != 1:
+                raise UserError(
+                    f'{name} of {self.path} is in "{given["units"]}": expected {expected}; convert '
+                    "the values and correct the units."
+                )
 
     def _check_depth(self, depth: NDArray[np.float64], attributes: dict[str, Any]) -> None:
-        if attributes.get("units", "m") not in METRES:
+        check_depth(depth, source=self.path)
+        if attributes.get("positive", "down") != "down":
             raise UserError(
-                f'depth of {self.path} is in "{attributes["units"]}": expected m; convert it.'
-            )
-        if attributes.get("positive", "down") != "down" or (depth < 0).any():
-            raise UserError(
-                f"depth of {self.path} is positive upward ({depth[0]:g} to {depth[-1]:g} m): "
-                "expected positive down; change its sign and its attribute `positive`."
-            )
-        if depth.size > 1 and not (np.diff(depth) > 0).all():
-            raise UserError(
-                f"depth of {self.path} does not increase from level to level ({depth[0]:g} to "
-                f"{depth[-1]:g} m): expected the surface first; reverse the levels."
+                f'depth of {self.path} is positive "{attributes["positive"]}": expected down; '
+                "correct the attribute or the depths."
             )
 
     def _check_shapes(self) -> None:
@@ -290,35 +303,14 @@ class StateArchive:
                 f"split of {self.path} has the values {values}: expected -1, 0, 1 and 2."
             )
 
-    def _check_cells(self) -> None:
-        """Check that every wet cell has a thickness and an area, and every column a position."""
-        grid, (_, rows, columns) = self.grid, self.grid.shape
-        for name, values in {"thickness": grid.thickness, "cell_area": grid.area}.items():
-            bad = int((grid.wet & ~(np.isfinite(values) & (values > 0))).sum())
-            if bad:
-                raise UserError(
-                    f"{name} of {self.path} is not above 0 in {bad} wet cells: expected a positive "
-                    "value in every wet cell; correct it or the wet mask."
-                )
-        shapes = grid.longitude.shape, grid.latitude.shape
-        if shapes not in {((columns,), (rows,)), ((rows, columns), (rows, columns))}:
-            x_name, y_name = HORIZONTAL_NAMES[grid.horizontal_units]
-            raise UserError(
-                f"{x_name} and {y_name} of {self.path} have shapes {shapes[0]} and {shapes[1]}: "
-                f"expected ({columns},) and ({rows},), or ({rows}, {columns}) both."
-            )
+    @cached_property
+    def _door(self) -> Door:
+        return Door(self.grid, self.path, "leave the state out or correct the wet mask")
 
     def _check_first_state(self) -> None:
         if len(self) == 0:
             raise UserError(f"{self.path} has no states: write at least one.")
-        if not self.grid.wet.any():
-            raise UserError(
-                f"the wet mask of {self.path} has no wet cell: expected 1 in the ocean."
-            )
-        first = self.read([0]).temperature[0].numpy()
-        median = float(np.median(first[self.grid.wet]))
-        if median > KELVIN_ABOVE:
-            raise _kelvin(self.path, f"a median of {median:.1f}")
+        check_state(self.read([0]), door=self._door, numbers=[0])
 
     def _read_field(self, name: str, where: NDArray[np.int64]) -> torch.Tensor:
         try:
@@ -330,21 +322,8 @@ class StateArchive:
             ) from error
         wet = self.grid.wet[0] if name == "zos" else self.grid.wet
         values = np.where(wet, values, np.float32(0))
-        check_finite(
-            values,
-            numbers=where.tolist(),
-            path=self.path,
-            name=name,
-            advice="leave the state out or correct the wet mask",
-        )
+        check_field(name, values, door=self._door, numbers=where.tolist())
         return torch.from_numpy(values)
-
-
-def _kelvin(path: Path, found: str) -> UserError:
-    return UserError(
-        f"temperature of {path} is in kelvin ({found}): expected degC; subtract 273.15 and set the "
-        'units to "degC".'
-    )
 
 
 def _dimensions(array: zarr.Array[Any]) -> tuple[str | None, ...]:

@@ -22,6 +22,8 @@ from data.archive.format import (
     LEVEL_STEP_SALINITY,
     LEVEL_STEP_TEMPERATURE,
     SAMPLE_ATTRIBUTES,
+    SPLITS,
+    UNUSED,
     ZIP_SUFFIX,
     ContentHash,
     compressors,
@@ -31,9 +33,9 @@ from data.archive.format import (
 )
 from data.archive.identity import CONTENT, DESCRIPTION, description_checksum
 from data.atomic import write_errors
-from data.checks import check_finite
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
+from data.plausibility import Door, check_grid, check_state
 from data.state import State
 
 
@@ -41,8 +43,9 @@ class ArchiveWriter:
     """Context manager that writes states to `path`, a directory store or a `.zarr.zip`.
 
     The archive has a temporary name beside `path` until a clean exit; after an error nothing is
-    left. `rounding` rounds T to 1/512 K and S to 1/4096, which halves the size. Raises UserError if
-    `path` exists, if writing fails, or for states that do not fit the grid.
+    left. `rounding` rounds T to 1/512 K and S to 1/4096, which halves the size. What is written
+    can be opened: UserError is raised if `path` exists, if writing fails, for a grid that no ocean
+    has, and for states that do not fit the grid or are not sea water in every wet cell.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class ArchiveWriter:
     def __enter__(self) -> Self:
         if self.path.exists():
             raise UserError(f"{self.path} exists already: remove it or choose another name.")
+        check_grid(self.grid, source=self.path)
         _remove(self._partial)
         try:
             with write_errors(self.path):
@@ -100,13 +104,17 @@ class ArchiveWriter:
     ) -> None:
         """Add a batch of states (degC, 1e-3 or g/kg, m) that share member, time [years] and split.
 
-        Raises UserError for NaN in a wet cell, a wrong shape, or parameters that differ in name
-        from those of earlier states.
+        Raises UserError for wet cells that are not sea water, a wrong shape, an unknown part of the
+        data, or parameters that differ in name from those of earlier states.
         """
         given = dict(parameters or {})
         first = len(self._samples["member"])
         self._check(state, given, first)
-        fields = self._stored(state, first)
+        if split not in {UNUSED, *SPLITS.values()}:
+            raise UserError(f"state {first} has split {split}: expected -1, 0, 1, 2 or 3.")
+        door = Door(self.grid, self.path, "correct the wet mask or the state")
+        check_state(state, door=door, numbers=range(first, first + len(state)))
+        fields = self._stored(state)
         with write_errors(self.path):
             for name, values in fields.items():
                 array = self._arrays[name]
@@ -221,7 +229,7 @@ class ArchiveWriter:
         if reserved:
             raise UserError(f"a parameter cannot be named {min(reserved)}: it is a variable.")
 
-    def _stored(self, state: State, first: int) -> dict[str, NDArray[np.float32]]:
+    def _stored(self, state: State) -> dict[str, NDArray[np.float32]]:
         """Fields as stored: float32, optionally rounded, NaN on land."""
         steps = {"thetao": LEVEL_STEP_TEMPERATURE, "so": LEVEL_STEP_SALINITY}
         fields = {"thetao": state.temperature, "so": state.salinity}
@@ -233,13 +241,6 @@ class ArchiveWriter:
             values = field.detach().cpu()
             if self.rounding and name in steps:
                 values = torch.round(values.double() / steps[name]) * steps[name]
-            check_finite(
-                torch.where(wet, values, 0).numpy(),
-                numbers=range(first, first + len(state)),
-                path=self.path,
-                name=name,
-                advice="correct the wet mask or the state",
-            )
             stored[name] = torch.where(wet, values.float(), torch.nan).numpy()
         return stored
 

@@ -12,16 +12,20 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from data.checks import check_finite
 from data.grid import OceanGrid
+from data.plausibility import Door, check_state
 from data.readers.clock import Clock
+from data.readers.land import check_constant_land
 from data.settings import Section
 from data.state import State
 
 NONE = "none"  # instead of a name: the file's variable is not read
 _SLAB_SAMPLES, _SLAB_BYTES = 16, 2**26
+_ADVICE = (
+    "leave out a state that blew up, declare the missing value (_FillValue) or correct the mask"
+)
 
 
 class Variables(Section):
@@ -61,6 +65,19 @@ class Conventions(Section):
         description="length of the year where the files do not state it; default 365.25 d",
     )
 
+    _equation: str | None = PrivateAttr(default=None)
+
+    @property
+    def equation(self) -> str | None:
+        """Name of the equation of state that the states are for; None if it is not known."""
+        return self._equation
+
+    def for_equation(self, name: str) -> Self:
+        """A copy that holds the kinds of temperature and salinity against an equation of state."""
+        copy = self.model_copy()
+        copy._equation = name
+        return copy
+
     def with_names(self, names: Mapping[str, str], **changes: Any) -> Self:
         """A copy with default `names` of variables, which the settings override, and `changes`."""
         given = self.variables.model_dump(exclude_none=True)
@@ -93,6 +110,9 @@ class ModelOutput:
     dataset: the file, for attributes and other variables
     order: slice over levels that puts the surface first
     offset: added to temperature [K]
+    salinity_factor, sea_level_factor: convert to 1e-3 or g/kg, and to m
+    dry: `z y x`, cells that no mask marks as land but that hold no water in the first state; they
+        must hold none in any; None with a mask of all cells
     """
 
     path: Path
@@ -105,20 +125,33 @@ class ModelOutput:
     dataset: xr.Dataset
     order: slice
     offset: float
+    salinity_factor: float = 1.0
+    sea_level_factor: float = 1.0
+    dry: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.years)
 
     def read(self, samples: slice) -> State:
-        """The states of `samples`, float32, degC, land 0. Raises UserError for NaN in wet cells."""
-        wet = self.grid.wet
-        temperature = self._field(self.temperature[samples, self.order], wet, samples) + self.offset
-        salinity = self._field(self.salinity[samples, self.order], wet, samples)
-        sea_level = None
+        """The states of `samples`, float32, degC, land 0.
+
+        Raises UserError for wet cells that are not sea water, and, without a mask, for water in
+        cells that are land in the first state.
+        """
+        first = samples.start or 0
+        temperature = self.temperature[samples, self.order].values
+        salinity = self.salinity[samples, self.order].values
+        thetao = self._converted(temperature, offset=self.offset)
+        so = self._converted(salinity, factor=self.salinity_factor)
+        zos = None
         if self.sea_level is not None:
-            sea_level = torch.from_numpy(self._field(self.sea_level[samples], wet[0], samples))
-        blank = np.where(wet, temperature, 0).astype(np.float32)
-        return State(torch.from_numpy(blank), torch.from_numpy(salinity), sea_level)
+            zos = self._converted(self.sea_level[samples].values, factor=self.sea_level_factor)
+        sea_level = None if zos is None else torch.from_numpy(zos)
+        state = State(torch.from_numpy(thetao), torch.from_numpy(so), sea_level)
+        check_state(state, door=self._door, numbers=range(first, first + len(state)))
+        if self.dry is not None:
+            check_constant_land(self.dry, temperature, salinity, first=first, path=self.path)
+        return state
 
     def states(self, samples: NDArray[np.integer]) -> Iterator[State]:
         """The states of `samples` (increasing), one at a time (batch 1)."""
@@ -133,16 +166,18 @@ class ModelOutput:
             for row in wanted.tolist():
                 yield states.map(itemgetter(slice(row, row + 1)))
 
-    def _field(
-        self, field: xr.DataArray, wet: NDArray[np.bool_], samples: slice
+    def _converted(
+        self, values: NDArray[np.floating], *, factor: float = 1.0, offset: float = 0.0
     ) -> NDArray[np.float32]:
-        values = np.where(wet, field.values.astype(np.float32), np.float32(0))
-        first = samples.start or 0
-        check_finite(
-            values,
-            numbers=range(first, first + len(values)),
-            path=self.path,
-            name=str(field.name),
-            advice="correct the mask or the file",
-        )
-        return values
+        """Values in the units of a state, 0 on land: `b z y x`, or `b y x` of the surface."""
+        wet = self.grid.wet if values.ndim == 4 else self.grid.wet[0]
+        # Fill values on land may not fit into single precision.
+        known = np.where(wet, values, 0).astype(np.float32)
+        converted = known * np.float32(factor) + np.float32(offset)
+        return np.where(wet, converted, np.float32(0))
+
+    @property
+    def _door(self) -> Door:
+        given = {"thetao": self.temperature, "so": self.salinity, "zos": self.sea_level}
+        names = {name: str(v.name) for name, v in given.items() if v is not None}
+        return Door(self.grid, self.path, _ADVICE, names)

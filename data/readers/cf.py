@@ -19,15 +19,22 @@ from data.archive.format import open_store
 from data.errors import UserError
 from data.geometry import cell_area, layer_thickness
 from data.grid import OceanGrid
+from data.kinds import check_kind, of_right_kind
+from data.plausibility import check_grid
 from data.readers.base import Conventions, ModelOutput, Reader
 from data.readers.clock import sample_times
+from data.readers.conversion import celsius_offset, field_factor, horizontal_positions
 from data.readers.dimensions import Axes, constant
+from data.readers.gaps import with_positions
 from data.readers.groups import check_groups, is_zarr
+from data.readers.land import check_mask, wet_by_values
+from data.readers.levels import metres_of_depth, refuse_other_levels
 from data.readers.merging import grouped_by_output, merged
+from data.readers.raw import decoded
+from data.readers.repeats import check_repeats
 from data.readers.variables import find_variables
-from data.units import KELVIN_ABOVE, METRES, ZERO_CELSIUS
+from data.units import AREAS, LENGTHS, factor
 
-_KILOMETRES = {"km", "kilometre", "kilometer", "kilometres", "kilometers"}
 _TRACERS = ("temperature", "salinity")
 _VOLUME = ("z", "y", "x")
 
@@ -67,8 +74,9 @@ def open_dataset(path: Path) -> xr.Dataset:
     try:
         check_groups(path)
         if is_zarr(path):
-            return xr.open_zarr(open_store(path), decode_times=False, chunks=None)
-        return xr.open_dataset(path, decode_times=False)
+            raw = xr.open_zarr(open_store(path), decode_cf=False, chunks=None)
+            return decoded(raw, zarr=True)
+        return decoded(xr.open_dataset(path, decode_cf=False), zarr=False)
     except (OSError, RuntimeError, ValueError, KeyError, BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         reason = "it is in neither format" if "did not find a match" in reason else reason
@@ -80,14 +88,21 @@ def open_dataset(path: Path) -> xr.Dataset:
 
 def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -> ModelOutput:
     """As `CfReader.open`, for an opened dataset."""
-    known = find_variables(dataset, path, conventions.variables)
+    names = conventions.variables
+    refuse_other_levels(dataset, path)
+    suitable = of_right_kind(dataset, conventions.equation, named=names.model_dump().values())
+    known = find_variables(suitable, path, names)
     found = known.variables
+    _check_kinds(found, path, conventions)
+    metres = metres_of_depth(found["depth"], dataset, path)
     depth, order = _depth(found["depth"], path, conventions)
     temperature, salinity = (_over_time(found[name], known.axes) for name in _TRACERS)
-    offset = _temperature_offset(temperature, path, conventions)
     _count_wet_levels(found, order)
-    wet = _wet_mask(found, temperature, salinity, path)[order]
-    grid = _grid(dataset, found, depth, order, wet, path, conventions)
+    wet, dry = _wet_mask(found, temperature, salinity, path)
+    offset = celsius_offset(temperature, wet, path, conventions.temperature_units)
+    grid = _grid(dataset, found, metres * depth, order, wet[order], path, conventions)
+    check_grid(grid, source=path)
+    check_repeats(temperature, salinity, grid, order, path)
     sea_level = found.get("sea_level")
     sea_level = None if sea_level is None else _over_time(sea_level, known.axes)
     _check_same_times(temperature, [salinity, sea_level], path)
@@ -103,7 +118,17 @@ def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -
         dataset=dataset,
         order=order,
         offset=offset,
+        salinity_factor=field_factor("salinity", salinity, path),
+        sea_level_factor=1.0 if sea_level is None else field_factor("sea level", sea_level, path),
+        dry=None if dry is None else dry[order],
     )
+
+
+def _check_kinds(found: dict[str, xr.DataArray], path: Path, conventions: Conventions) -> None:
+    if conventions.equation is not None:
+        for name in _TRACERS:
+            field = found[name]
+            check_kind(name, field.name, field.attrs, equation=conventions.equation, path=path)
 
 
 def _over_time(field: xr.DataArray, axes: Axes) -> xr.DataArray:
@@ -125,13 +150,10 @@ def _check_same_times(
 def _depth(
     variable: xr.DataArray, path: Path, conventions: Conventions
 ) -> tuple[NDArray[np.float64], slice]:
-    """Depth of cell centres [m], positive down and surface first, and the slice that orders it."""
+    """Depth of cell centres, positive down and surface first, and the slice that orders it."""
     values = np.asarray(variable.squeeze().values, dtype=np.float64)
-    units = variable.attrs.get("units", "m")
     if values.ndim != 1:
         raise UserError(f"depth of {path} has shape {values.shape}: expected one value a level.")
-    if units not in METRES:
-        raise UserError(f'depth of {path} is in "{units}": expected m; convert the file.')
     if conventions.depth_positive == "up":
         values = -values
     elif variable.attrs.get("positive", "down") == "up" or (values < 0).any():
@@ -150,20 +172,6 @@ def _depth(
     return values, order
 
 
-def _temperature_offset(temperature: xr.DataArray, path: Path, conventions: Conventions) -> float:
-    """Offset [K] that converts temperature to degC. Raises UserError for undeclared kelvin."""
-    if conventions.temperature_units == "K":
-        return -ZERO_CELSIUS
-    units = str(temperature.attrs.get("units", "degC"))
-    median = float(np.nanmedian(temperature[0].values))
-    if units in {"K", "kelvin"} or median > KELVIN_ABOVE:
-        raise UserError(
-            f'temperature of {path} is in kelvin (units "{units}", median {median:.1f}): expected '
-            "degC; set temperature_units: K to convert it."
-        )
-    return 0.0
-
-
 def _count_wet_levels(found: dict[str, xr.DataArray], order: slice) -> None:
     """Put a mask into `found` where the file gives only the number of wet levels of a column."""
     count = found.get("wet_levels")
@@ -176,20 +184,18 @@ def _count_wet_levels(found: dict[str, xr.DataArray], order: slice) -> None:
 
 def _wet_mask(
     found: dict[str, xr.DataArray], temperature: xr.DataArray, salinity: xr.DataArray, path: Path
-) -> NDArray[np.bool_]:
-    """`z y x` in the file's order of levels; a mask of columns is combined with NaN."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """`z y x` in the file's order of levels, and the cells that only their values call land.
+
+    A mask of columns is combined with the values. With a mask of cells the second is None.
+    """
     mask = np.asarray(found["mask"].values) > 0.5 if "mask" in found else np.array(True)
+    first = temperature[0].values, salinity[0].values
     if mask.ndim == len(_VOLUME):
-        return mask
-    wet = mask & np.isfinite(temperature[0].values)
-    zeros = int(((salinity[0].values == 0) & wet).sum())
-    if zeros:
-        raise UserError(
-            f"{path} has no mask{' of all levels' if mask.ndim else ''} and a salinity of exactly "
-            f"0 in {zeros} cells, which looks like land: expected NaN on land; name a mask "
-            "variable as variables.mask, or give NEMO's mesh_mask."
-        )
-    return wet
+        check_mask(mask, *first, name=str(found["mask"].name), path=path)
+        return mask, None
+    by_values = wet_by_values(*first, path)
+    return mask & by_values, mask & ~by_values
 
 
 def _grid(
@@ -201,19 +207,27 @@ def _grid(
     path: Path,
     conventions: Conventions,
 ) -> OceanGrid:
-    longitude, latitude, units = _horizontal(found, path)
+    pair = found["longitude"], found["latitude"]
+    longitude, latitude, units = horizontal_positions(*pair, dataset, path)
+    if longitude.ndim == 2 and units == "degrees":
+        land = np.logical_not(np.any(wet, axis=0))
+        longitude, latitude = with_positions(longitude, latitude, land)
     periodic = conventions.periodic_x
     if "periodic_x" not in conventions.model_fields_set:  # an archive of states knows it
         periodic = bool(dataset.attrs.get("periodic_x", False))
     if periodic and longitude.ndim == 2:
         _check_x_runs_east(longitude, latitude, units, path)
     if "area" in found:
-        area = np.nan_to_num(np.asarray(found["area"].values, dtype=np.float64), nan=0.0)
+        square_metres = factor(
+            found["area"].attrs, AREAS, quantity="cell area", path=path, expected="m2"
+        )
+        area = np.asarray(found["area"].values, dtype=np.float64)
+        area = square_metres * np.nan_to_num(area, nan=0.0)
     else:
         _check_widths(wet.shape[1:], path)
         area = cell_area(longitude, latitude, units=units)
     if "thickness" in found:
-        thickness = _thickness(found["thickness"])[order]
+        thickness = _thickness(found["thickness"], path)[order]
     else:
         thickness = layer_thickness(depth, bounds=_bounds(dataset, found["depth"], order, path))
     if thickness.ndim == 1:
@@ -228,25 +242,6 @@ def _grid(
         periodic_x=periodic,
         horizontal_units=units,
     )
-
-
-def _horizontal(
-    found: dict[str, xr.DataArray], path: Path
-) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """Longitude and latitude [degrees], or x and y [km], and the unit."""
-    pair = [found[name] for name in ("longitude", "latitude")]
-    longitude, latitude = (np.asarray(v.values, dtype=np.float64) for v in pair)
-    units = str(pair[0].attrs.get("units", ""))
-    if units in METRES | _KILOMETRES:
-        scale = 1e-3 if units in METRES else 1.0
-        return scale * longitude, scale * latitude, "km"
-    highest = float(np.nanmax(np.abs(latitude)))
-    if highest > 90:
-        raise UserError(
-            f'{pair[1].name} of {path} reaches {highest:g} in "{pair[1].attrs.get("units", "")}": '
-            "expected degrees, m or km; set the units attribute of both horizontal coordinates."
-        )
-    return longitude, latitude, "degrees"
 
 
 def _check_widths(shape: tuple[int, ...], path: Path) -> None:
@@ -275,15 +270,16 @@ def _check_x_runs_east(
         )
 
 
-def _thickness(variable: xr.DataArray) -> NDArray[np.float64]:
+def _thickness(variable: xr.DataArray, path: Path) -> NDArray[np.float64]:
     """`z y x` or `z` [m]."""
-    return np.asarray(variable.values, dtype=np.float64)
+    metres = factor(variable.attrs, LENGTHS, quantity="thickness", path=path, expected="m")
+    return metres * np.asarray(variable.values, dtype=np.float64)
 
 
 def _bounds(
     dataset: xr.Dataset, depth: xr.DataArray, order: slice, path: Path
 ) -> NDArray[np.float64] | None:
-    """Upper and lower face of each level, `z 2`, also where they are repeated over time."""
+    """Upper and lower face of each level [m], `z 2`, also where they are repeated over time."""
     name = depth.attrs.get("bounds")
     if name is None or name not in dataset.variables:
         return None
@@ -296,4 +292,6 @@ def _bounds(
     for dim in bounds.dims[:-1]:
         if dim != depth.dims[0]:
             bounds = constant(bounds, str(dim), path)
-    return np.asarray(bounds.values, dtype=np.float64)[order]
+    units = {**depth.attrs, **dataset[name].attrs}
+    metres = factor(units, LENGTHS, quantity=str(name), path=path, expected="m")
+    return metres * np.asarray(bounds.values, dtype=np.float64)[order]

@@ -13,6 +13,7 @@ import xarray as xr
 from pydantic import Field
 
 from data.errors import UserError
+from data.kinds import of_right_kind
 from data.readers.base import ModelOutput, Reader
 from data.readers.cf import from_dataset, open_dataset
 from data.readers.dimensions import is_time
@@ -68,7 +69,9 @@ class NemoReader(Reader):
             dataset = _as_output(dataset)
         if self.mesh_mask is None:
             return from_dataset(dataset, path=path, conventions=self)
-        temperature = find_temperature(dataset, path, self.variables)
+        named = self.variables.model_dump().values()
+        suitable = of_right_kind(dataset, self.equation, named=named)
+        temperature = find_temperature(suitable, path, self.variables)
         dataset = _with_mesh(dataset, temperature, read_mesh(self.mesh_mask), path)
         names = {k: name for k, name in _FROM_MESH.items() if name in dataset}
         return from_dataset(dataset, path=path, conventions=self.with_names(names))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from data.errors import UserError
 from data.paths import matching
 from data.readers.dimensions import constant, is_time
+from data.readers.levels import refuse_other_mesh
 from data.readers.merging import merged
 from data.readers.nemo_pieces import by_domain, open_pieces
 
@@ -79,6 +80,7 @@ class _MeshFile:
         volume = self._first(_THICKNESS, 3)
         layers = profile if volume is None else volume
         wet = self._wet(None if layers is None else len(layers))
+        refuse_other_mesh(self.dataset, wet, self.path)
         thickness = self._thickness(profile, wet) if volume is None else volume
         depth = self._first(_DEPTH, 1)
         depth = self._depth_of(profile) if depth is None else depth

@@ -22,15 +22,13 @@ from numpy.typing import NDArray
 from data.atomic import atomic_files, atomic_write
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
+from data.plausibility import Door, check_state
 from data.state import State
-from data.units import KELVIN_ABOVE
 
 Precision = Literal["single", "double"]
 VelocityChoice = Literal["template", "rest", "balanced"]
 Floats = NDArray[np.floating]
 FLOAT_BYTES: dict[Precision, int] = {"single": 4, "double": 8}
-_KILOGRAMS_BELOW = 1.0  # no ocean is this fresh in 1e-3 or g/kg, none this salty in kg/kg
-_CENTIMETRES_ABOVE = 20.0  # no sea level is anywhere this far from the geoid in m
 
 
 class Velocities(NamedTuple):
@@ -96,8 +94,8 @@ class InitialConditionWriter(Protocol):
 def checked_fields(state: State, grid: OceanGrid, *, land: float) -> dict[str, Floats]:
     """`thetao` and `so`, `z y x`, and `zos`, `y x`, if there is one, with `land` on land.
 
-    Raises UserError if the state is not one state of this grid, if a wet cell holds NaN or a land
-    value, or if the units are not degC, 1e-3 or g/kg, and m.
+    Raises UserError if the state is not one state of this grid, if a wet cell holds NaN, a land
+    value or what sea water cannot be, or if the units are not degC, 1e-3 or g/kg, and m.
     """
     if len(state) != 1 or tuple(state.temperature.shape[1:]) != grid.shape:
         raise UserError(
@@ -113,6 +111,8 @@ def checked_fields(state: State, grid: OceanGrid, *, land: float) -> dict[str, F
         mask, values = wet[0] if name == "zos" else wet, values[0].detach().cpu()
         _check_values(name, values[mask].double().numpy())
         fields[name] = torch.where(mask, values, land).numpy()
+    advice = "a model started from this state would fail"
+    check_state(state, door=Door(grid, "the export", advice), numbers=[0])
     return fields
 
 
@@ -145,26 +145,6 @@ def _check_values(name: str, wet_values: Floats) -> None:
             f"so is 0 or less, a land value, in {dry} wet cells: expected salt in every wet cell; "
             "was the state made on another wet mask?"
         )
-    _check_units(name, wet_values)
-
-
-def _check_units(name: str, wet_values: Floats) -> None:
-    """Test the median, which is robust; for sea level, near 0 in any units, the extreme."""
-    median, extreme = float(np.median(wet_values)), float(np.abs(wet_values).max())
-    of_median = f"a median of {median:.4g}"
-    wrong = {
-        "thetao": (median > KELVIN_ABOVE, of_median, "degC", "subtract 273.15 from kelvin"),
-        "so": (median < _KILOGRAMS_BELOW, of_median, "1e-3 or g/kg", "multiply kg/kg by 1000"),
-        "zos": (
-            extreme > _CENTIMETRES_ABOVE,
-            f"values up to {extreme:.4g} from 0",
-            "m",
-            "divide centimetres by 100",
-        ),
-    }
-    found, what, units, advice = wrong[name]
-    if found:
-        raise UserError(f"{name} has {what}: expected {units}; {advice}.")
 
 
 def stem(path: Path) -> Path:

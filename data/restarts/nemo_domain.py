@@ -16,6 +16,7 @@ from data.grid import OceanGrid
 
 _DEGREES = 0.01  # positions are stored in single precision
 _RELATIVE_DEPTH = 0.01
+_PACKING = ("scale_factor", "add_offset")
 
 
 @contextmanager
@@ -35,14 +36,30 @@ def opened(path: Path) -> Iterator[netCDF4.Dataset]:
         yield dataset
 
 
+def plain(variable: netCDF4.Variable[Any]) -> NDArray[Any]:
+    """The values as stored, which are the numbers that a reader finds.
+
+    Raises UserError for a packed variable (`scale_factor`, `add_offset`), of which they are not.
+    """
+    packing = {name: variable.getncattr(name) for name in _PACKING if name in variable.ncattrs()}
+    if packing:
+        described = ", ".join(f"{name} {value:g}" for name, value in packing.items())
+        raise UserError(
+            f"{variable.name} of {variable.group().filepath()} is packed ({variable.dtype}, "
+            f"{described}): expected the numbers themselves, as NEMO writes and reads them; unpack "
+            "the file first (ncpdq -U)."
+        )
+    return variable[...]
+
+
 def last_volume(variable: netCDF4.Variable[Any]) -> NDArray[Any]:
-    """The last record of a variable over time, `z y x`."""
-    return variable[...].reshape(-1, *variable.shape[-3:])[-1]
+    """The last record of a variable over time, `z y x`. Raises UserError if it is packed."""
+    return plain(variable).reshape(-1, *variable.shape[-3:])[-1]
 
 
 def last_map(variable: netCDF4.Variable[Any]) -> NDArray[Any]:
-    """The last record of a variable over time, `y x`."""
-    return variable[...].reshape(-1, *variable.shape[-2:])[-1]
+    """The last record of a variable over time, `y x`. Raises UserError if it is packed."""
+    return plain(variable).reshape(-1, *variable.shape[-2:])[-1]
 
 
 def check_domain(
@@ -82,14 +99,14 @@ def _check_positions(dataset: netCDF4.Dataset, grid: OceanGrid, path: Path) -> N
     for name, expected in zip(("nav_lon", "nav_lat"), grid.positions, strict=True):
         if name not in dataset.variables:
             continue
-        away = np.abs(dataset[name][...].reshape(shape) - expected)
+        away = np.abs(plain(dataset[name]).reshape(shape) - expected)
         turn = 360 if grid.horizontal_units == "degrees" else np.inf
         if not (np.minimum(away, np.abs(turn - away))[column] < _DEGREES).all():
             raise UserError(
                 f"{name} of {path} differs from the state's by up to {away[column].max():.4g} "
                 f"{grid.horizontal_units}: give a file of the domain that the state was made for."
             )
-    levels = dataset["nav_lev"][...] if "nav_lev" in dataset.variables else grid.depth
+    levels = plain(dataset["nav_lev"]) if "nav_lev" in dataset.variables else grid.depth
     if not np.allclose(levels, grid.depth, rtol=_RELATIVE_DEPTH, atol=0):
         raise UserError(
             f"nav_lev of {path} is {levels[0]:.4g} to {levels[-1]:.4g} m, the state's levels are "

@@ -31,7 +31,7 @@ from data.restarts.initial_condition import (
     template_velocities,
 )
 from data.restarts.nemo import date_lines, equation_switch
-from data.restarts.nemo_domain import check_domain, last_map, last_volume, opened
+from data.restarts.nemo_domain import check_domain, last_map, last_volume, opened, plain
 
 _NAMES = {"thetao": "t", "so": "s", "zos": "ssh", "u": "u", "v": "v"}
 _NOW, _BEFORE, _AFTER = "n", "b", "a"
@@ -184,7 +184,12 @@ def _patched(
             f"{variable.name} of {path} has shape {variable.shape}: expected one time and the "
             f"state's cells, {(1, *values.shape)}."
         )
-    old = variable[...]
+    old = plain(variable)
+    if old.dtype.kind != "f":
+        raise UserError(
+            f"{variable.name} of {path} holds integers ({old.dtype}): expected floating-point "
+            "numbers, as NEMO writes them; give an unpacked restart."
+        )
     return np.where(wet, values[None].astype(old.dtype), old)
 
 

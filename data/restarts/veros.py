@@ -117,12 +117,19 @@ class VerosRestart:
         try:
             with h5py().File(self.template) as file:
                 names = [*needed, *(name for name in optional if name in file)]
-                return {name: file[name][...] for name in names}
+                stored = {name: file[name][...] for name in names}
         except (OSError, KeyError) as error:
             raise UserError(
                 f"{self.template} cannot be read ({error}): give an HDF5 restart of Veros, with "
                 f"{', '.join(needed)}."
             ) from error
+        for name in set(stored) - {"core/tau"}:
+            if stored[name].dtype.kind != "f":
+                raise UserError(
+                    f"{name} of {self.template} holds {stored[name].dtype}: expected "
+                    "floating-point numbers, as Veros writes them; give an unpacked restart."
+                )
+        return stored
 
     def _compare(self, partial: Path, patch: dict[str, Floats], path: Path) -> None:
         """Raise UserError unless `partial` equals the template with `patch` applied."""

@@ -188,8 +188,8 @@ def test_a_mask_of_columns_is_combined_with_nan(read, ocean):
     columns[3, 4] = False  # a lake
     output = read(source.assign(wet=(("lat", "lon"), columns.astype("f4"))))
     np.testing.assert_array_equal(output.grid.wet, wet & columns)
-    with pytest.raises(UserError, match=r"has no mask of all levels and a salinity of exactly 0"):
-        read(source.fillna(0).assign(wet=(("lat", "lon"), columns.astype("f4"))))
+    zero = read(source.fillna(0).assign(wet=(("lat", "lon"), columns.astype("f4"))))
+    np.testing.assert_array_equal(zero.grid.wet, wet & columns)
 
 
 def pop(source):

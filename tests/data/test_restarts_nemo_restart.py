@@ -290,6 +290,34 @@ def test_land_may_hold_a_fill_value_and_keeps_it(template, initial, tmp_path):
         assert (file["tn"][0][land] == 1e20).all()
 
 
+@pytest.mark.parametrize(
+    ("packing", "message"),
+    [
+        ({"scale_factor": 0.1}, r"sn of .* is packed \(int16, scale_factor 0\.1\)"),
+        ({"scale_factor": 0.001, "add_offset": 20.0}, r"scale_factor 0\.001, add_offset 20"),
+        ({}, r"tn of .* holds integers \(int16\)"),
+    ],
+)
+def test_a_template_of_packed_numbers(small_grid, initial, tmp_path, packing, message):
+    template = _write_restart(tmp_path / "template.nc", small_grid, leave_out=("tn", "sn"))
+    with netCDF4.Dataset(template, "r+") as file:
+        for name in ("tn", "sn"):
+            variable = file.createVariable(name, "i2", ("time_counter", "nav_lev", "y", "x"))
+            variable.setncatts(packing)
+            variable.set_auto_maskandscale(False)
+            variable[:] = 7 * small_grid.wet[None]
+    with pytest.raises(UserError, match=message):
+        NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+    assert [file.name for file in tmp_path.iterdir()] == ["template.nc"]
+
+
+def test_positions_of_a_template_that_are_packed(template, initial, tmp_path):
+    with netCDF4.Dataset(template, "r+") as file:
+        file["nav_lon"].scale_factor = 0.5
+    with pytest.raises(UserError, match=r"nav_lon of .* is packed .float32, scale_factor 0.5."):
+        NemoRestart(template).write(initial, path=tmp_path / "start.nc")
+
+
 def test_an_absent_template_is_said_so(template, initial, tmp_path):
     with pytest.raises(UserError, match=r"absent\.nc cannot be read"):
         NemoRestart(tmp_path / "absent.nc").write(initial, path=template)

@@ -210,3 +210,12 @@ def test_templates_that_do_not_fit(template, initial, tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         VerosRestart(tmp_path / "text.h5").write(initial, path=path)
     assert not path.exists()
+
+
+def test_a_template_of_integers(template, initial, tmp_path):
+    with h5py.File(template, "r+") as file:
+        salt = file["core/salt"][...]
+        del file["core/salt"]
+        file["core/salt"] = np.round(salt).astype("i2")
+    with pytest.raises(UserError, match=r"core/salt of .* holds int16: expected floating-point"):
+        VerosRestart(template).write(initial, path=tmp_path / "start.h5")

@@ -239,3 +239,18 @@ def test_archives_other_than_ensembles_are_never_replaced(
 def test_sampling_before_training_is_refused(tiny_run, tmp_path):
     with pytest.raises(UserError, match="holds no model; run the diffusion stage first"):
         sample(tiny_run(), output=tmp_path / "states.zarr")
+
+
+def test_a_batch_that_is_no_sea_water_is_not_kept(trained, tmp_path, monkeypatch):
+    call = StatePipeline.__call__
+
+    def diverged(self, **options):
+        output = call(self, **options)
+        output.state.temperature[0, 1] += 100
+        return output
+
+    monkeypatch.setattr(StatePipeline, "__call__", diverged)
+    sentence = r"state 0 of the ensemble has thetao outside -5 to 50 degC.* the chain did not conv"
+    with pytest.raises(UserError, match=sentence):
+        draw(trained.ensemble(guided=False), output=tmp_path / "states.zarr")
+    assert list(tmp_path.rglob("*.safetensors")) == []
