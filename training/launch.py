@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -19,6 +21,7 @@ from accelerate.utils import (
 )
 
 from data.errors import UserError
+from data.locks import exclusive
 
 PATIENCE = timedelta(
     hours=12
@@ -34,6 +37,25 @@ def launched_processes() -> PartialState:
     """
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     return PartialState(cpu=on_cpu, timeout=PATIENCE)
+
+
+@contextmanager
+def one_job(path: Path, *, archive: bool = False) -> Iterator[None]:
+    """`data.locks.exclusive` for all processes together: the main process holds the lock.
+
+    Raises `UserError`, in every process, if another job holds it.
+    """
+    problem = None
+    with ExitStack() as stack:
+        if launched_processes().is_main_process:
+            try:
+                stack.enter_context(exclusive(path, archive=archive))
+            except UserError as error:
+                problem = str(error)
+        (problem,) = broadcast_object_list([problem])
+        if problem:
+            raise UserError(problem)
+        yield
 
 
 def require_shared_folder(folder: Path) -> None:
