@@ -129,6 +129,14 @@ def write_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder; an interruption leaves nothing half removed under its name."""
+    doomed = temporary_name(path)
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.replace(path, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
 def _flush(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

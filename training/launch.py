@@ -18,6 +18,7 @@ from accelerate.utils import (
     broadcast_object_list,
     gather_object,
     parse_flag_from_env,
+    reduce,
 )
 
 from data.errors import UserError
@@ -56,6 +57,15 @@ def one_job(path: Path, *, archive: bool = False) -> Iterator[None]:
         if problem:
             raise UserError(problem)
         yield
+
+
+def in_any_process(*flags: bool) -> list[bool]:
+    """Whether each flag is set in at least one process; all processes get the same answer."""
+    processes = launched_processes()
+    if processes.num_processes == 1:
+        return list(flags)
+    counts = torch.tensor(flags, dtype=torch.float32, device=processes.device)
+    return [bool(count) for count in reduce(counts, reduction="sum")]
 
 
 def require_shared_folder(folder: Path) -> None:
