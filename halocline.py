@@ -18,6 +18,7 @@ from data.locks import exclusive
 from integration.commands import add_export_options, drift_of_run, export, integrate
 from studies.command_line import OVERRIDES, add_command, add_studies
 from training.cost import read_cost, timed
+from training.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
     from configs.run import Run
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command, load = keywords.pop("command"), keywords.pop("load", None)
     if overrides and load is None:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-    with user_errors_in_one_sentence():
+    with user_errors_in_one_sentence(), stopping_on_signals():
         settings = [load(keywords.pop("config"), overrides)] if load else []
         command(*settings, **keywords)
 

@@ -21,8 +21,9 @@ from accelerate.utils import (
     reduce,
 )
 
-from data.errors import UserError
+from data.errors import Stopped, UserError
 from data.locks import exclusive
+from training.stopping import stop_requested
 
 PATIENCE = timedelta(
     hours=12
@@ -66,6 +67,13 @@ def in_any_process(*flags: bool) -> list[bool]:
         return list(flags)
     counts = torch.tensor(flags, dtype=torch.float32, device=processes.device)
     return [bool(count) for count in reduce(counts, reduction="sum")]
+
+
+def end_if_stopped() -> None:
+    """Wait for all processes. Raises `Stopped`, in each of them, if any was asked to stop."""
+    (stopped,) = in_any_process(stop_requested())
+    if stopped:
+        raise Stopped("a signal")
 
 
 def require_shared_folder(folder: Path) -> None:

@@ -16,12 +16,13 @@ from tqdm import tqdm
 
 from data.batches import Samples
 from data.checks import are_finite
-from data.errors import UserError
+from data.errors import Stopped, UserError
 from training.batches import training_batches, validation_batches
 from training.checkpoints import counter_of, latest_checkpoint, load_checkpoint, save_checkpoint
 from training.launch import in_any_process
 from training.log import MetricsLog
 from training.plan import TrainingPlan
+from training.stopping import stop_requested, stops_deferred
 
 CHECKPOINTS_KEPT = 2
 
@@ -68,7 +69,8 @@ class Trainer:
     def run(self) -> None:
         """Train to the end of the plan, from the last checkpoint if there is one.
 
-        Raises `UserError` once the training has diverged.
+        Raises `UserError` once the training has diverged, and `Stopped`, after a checkpoint, if any
+        process was asked to stop.
         """
         self._resume()
         log = self._open_log()
@@ -79,7 +81,7 @@ class Trainer:
             desc=self._label,
             disable=not self.accelerator.is_main_process,
         )
-        with bar:
+        with bar, stops_deferred():
             for batch in self.batches(self.counter):
                 if self.counter >= self.plan.samples:
                     break
@@ -133,13 +135,15 @@ class Trainer:
         self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm[Any]
     ) -> None:
         # Found at once: the last checkpoints must survive, and no time be lost.
-        (diverged,) = in_any_process(not are_finite([losses["loss"]]))
+        stop, diverged = in_any_process(stop_requested(), not are_finite([losses["loss"]]))
         if diverged:
             raise self._divergence("its loss is not a number")
         if self.plan.due(self.counter, self.plan.validation_samples):
             self._log(losses, log, bar)
-        if self.plan.due(self.counter, self.plan.checkpoint_samples):
+        if stop or self.plan.due(self.counter, self.plan.checkpoint_samples):
             self._save()
+        if stop:
+            raise Stopped("a signal, after a checkpoint")
 
     def _log(self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm[Any]) -> None:
         self._refuse_divergence()

@@ -1,17 +1,22 @@
-"""Trainings that diverge, and the checkpoints that they leave."""
+"""Trainings that are stopped by signals, and trainings that diverge."""
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
 from configs.stages import train_codec, train_denoiser
-from data.errors import UserError
+from data.errors import Stopped, UserError
 from training.checkpoints import checkpoints_in
 from training.loop import Trainer
+from training.stopping import stopping_on_signals
 
 pytestmark = pytest.mark.slow
 STAGES = {"autoencoder": train_codec, "diffusion": train_denoiser}
@@ -43,6 +48,35 @@ def _at(monkeypatch, counter: int, do) -> None:
         return step(trainer, batch)
 
     monkeypatch.setattr(Trainer, "step", patched)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_a_checkpoint_at_once(run_in, monkeypatch, number):
+    run = run_in("run")
+    _at(monkeypatch, 8, lambda _: signal.raise_signal(number))
+    with pytest.raises(Stopped), stopping_on_signals():
+        train_codec(run)
+    assert _counters(run.directory / "autoencoder") == [8, 12]
+
+
+def test_signals_at_random_times_change_nothing(run_in, assert_same_training):
+    whole, parted = run_in("whole"), run_in("parted")
+    draw = random.Random(0)
+    for name, stage in STAGES.items():
+        stage(whole)
+        for _ in range(4):
+            number = draw.choice([signal.SIGTERM, signal.SIGUSR1])
+            timer = threading.Timer(draw.uniform(0, 0.5), os.kill, [os.getpid(), number])
+            try:
+                with stopping_on_signals():
+                    timer.start()
+                    stage(parted)
+                    timer.join()
+            except Stopped:
+                timer.join()
+        stage(parted)
+        assert_same_training(whole.directory / name, parted.directory / name)
+    assert parted.weights == whole.weights
 
 
 def _rates(text: str) -> tuple[str, str]:
