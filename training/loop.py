@@ -24,8 +24,6 @@ from training.log import MetricsLog
 from training.plan import TrainingPlan
 from training.stopping import stop_requested, stops_deferred
 
-CHECKPOINTS_KEPT = 2
-
 
 class Trainer:
     """Trains a module according to a plan; resumes exactly from its last checkpoint.
@@ -240,7 +238,7 @@ class Trainer:
                 ema=self.ema,
                 optimizer=self._optimizer,
                 identity=self._identity(self.counter),
-                kept=CHECKPOINTS_KEPT,
+                kept=self.plan.checkpoints_kept,
             )
         # No process may read an incomplete checkpoint.
         self.accelerator.wait_for_everyone()

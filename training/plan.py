@@ -26,6 +26,7 @@ class TrainingPlan(Section):
     gradient_clip: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     checkpoint_samples: int = Field(5000, gt=0)
+    checkpoints_kept: int = Field(2, gt=0, description="number of the last checkpoints")
     validation_samples: int = Field(5000, gt=0)
     precision: Precision = "auto"
     workers: int = Field(0, ge=0, description="processes that read states; 0: the trainer reads")
@@ -71,6 +72,7 @@ class TrainingPlan(Section):
         """
         free = {
             "checkpoint_samples",
+            "checkpoints_kept",
             "validation_samples",
             "precision",
             "workers",

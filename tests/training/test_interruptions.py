@@ -79,6 +79,13 @@ def test_signals_at_random_times_change_nothing(run_in, assert_same_training):
     assert parted.weights == whole.weights
 
 
+@pytest.mark.parametrize(("kept", "counters"), [(1, [24]), (3, [8, 16, 24])])
+def test_the_plan_says_how_many_checkpoints_are_kept(run_in, kept, counters):
+    run = run_in("run", f"--autoencoder.training.checkpoints_kept={kept}")
+    train_codec(run)
+    assert _counters(run.directory / "autoencoder") == counters
+
+
 def _rates(text: str) -> tuple[str, str]:
     return "--autoencoder.training.learning_rate", text
 
