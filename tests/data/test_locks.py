@@ -76,6 +76,19 @@ def test_the_lock_of_an_archive_is_beside_it(tmp_path):
     assert list(path.parent.iterdir()) == []
 
 
+def test_a_lock_that_its_former_holder_removes_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    lock, removed = fcntl.flock, []
+
+    def late(file, how):
+        if not removed:
+            removed.append((tmp_path / LOCK).unlink())
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with exclusive(tmp_path), pytest.raises(UserError), exclusive(tmp_path):
+        pass
+
+
 @pytest.mark.parametrize("error", [UserError, KeyboardInterrupt])
 def test_a_job_that_fails_gives_its_lock_back(tmp_path, error):
     with pytest.raises(error), exclusive(tmp_path):

@@ -83,6 +83,7 @@ def test_a_signal_ends_sampling_after_the_current_batch(
     with monkeypatch.context() as patch, pytest.raises(Stopped), stopping_on_signals():
         patch.setattr(StatePipeline, "__call__", signalled)
         draw(trained.ensemble(guided=False), output=path)
+    assert count_batches == [2, 1, 2]
     assert not path.exists()
     draw(trained.ensemble(guided=False), output=path)
     assert count_batches == [2, 1, 2, 1], "no batch was drawn twice"

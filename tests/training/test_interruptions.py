@@ -119,12 +119,13 @@ def test_a_training_that_diverges_first_of_all_leaves_nothing(run_in):
     assert _counters(run.directory / "autoencoder") == []
 
 
-def test_an_average_that_is_not_finite_is_never_kept(run_in, monkeypatch):
+@pytest.mark.parametrize("later", ["checkpoint_samples", "validation_samples"])
+def test_an_average_that_is_not_finite_is_neither_logged_nor_kept(run_in, monkeypatch, later):
     def spoil(trainer):
         trainer.ema.shadow_params[0].view(-1)[0] = torch.nan
 
     _at(monkeypatch, 12, spoil)
-    run = run_in("run")
-    with pytest.raises(UserError, match=r"weights or their averages are not finite"):
+    run = run_in("run", f"--autoencoder.training.{later}=24")
+    with pytest.raises(UserError, match=r"before sample 16 .its weights or their averages are not"):
         train_codec(run)
-    assert _counters(run.directory / "autoencoder") == [8]
+    assert 16 not in _counters(run.directory / "autoencoder")
