@@ -342,7 +342,7 @@ def assert_same_training() -> Callable[[Path, Path], None]:
     from safetensors.torch import load_file
 
     def check(one: Path, other: Path) -> None:
-        (mine,), (theirs,) = one.glob("checkpoint-*"), other.glob("checkpoint-*")
+        mine, theirs = max(one.glob("checkpoint-*")), max(other.glob("checkpoint-*"))
         assert mine.name == theirs.name
         for name in ("network", "ema", "optimizer"):
             tensors = load_file(mine / f"{name}.safetensors")
