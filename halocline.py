@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError, user_errors_in_one_sentence
+from data.locks import exclusive
 from integration.commands import add_export_options, drift_of_run, export, integrate
 from studies.command_line import OVERRIDES, add_command, add_studies
 from training.cost import read_cost, timed
+from training.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
     from configs.run import Run
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command, load = keywords.pop("command"), keywords.pop("load", None)
     if overrides and load is None:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-    with user_errors_in_one_sentence():
+    with user_errors_in_one_sentence(), stopping_on_signals():
         settings = [load(keywords.pop("config"), overrides)] if load else []
         command(*settings, **keywords)
 
@@ -118,6 +120,7 @@ def run_all(run: Run) -> None:
     """Run all stages in order; stages with existing products are skipped."""
     from configs.stages import sample_rows
     from integration.study import integration_study
+    from training.launch import one_job
 
     stages: list[tuple[str, Callable[[Run], object]]] = [
         ("data", make_archive),
@@ -126,10 +129,11 @@ def run_all(run: Run) -> None:
     ]
     if run.settings.integration and run.settings.conditions:
         stages.append(("integration", integration_study))
-    stages += [("export", export), ("evaluation", evaluate)]
-    for name, stage in stages:
-        print(f"\n== {name}", flush=True)
-        timed(name, partial(stage, run), directory=run.directory)
+    stages += [("export", export), ("evaluation", judge)]
+    with one_job(run.directory):
+        for name, stage in stages:
+            print(f"\n== {name}", flush=True)
+            timed(name, partial(stage, run), directory=run.directory)
     print(f"\nDone. Open {run.directory / 'report.html'}")
 
 
@@ -145,9 +149,11 @@ def training_stages(run: Run) -> list[tuple[str, Callable[[Run], object]]]:
 def train(run: Run, *, stage: str) -> None:
     """Run one training stage."""
     from configs.stages import distil, train_codec, train_denoiser
+    from training.launch import one_job
 
     stages = {"autoencoder": train_codec, "diffusion": train_denoiser, "distillation": distil}
-    stages[stage](run)
+    with one_job(run.directory):
+        stages[stage](run)
 
 
 def make_archive(run: Run) -> None:
@@ -171,12 +177,14 @@ def simulate(run: Run, *, workers: int = 2) -> None:
     from data.basin.ensemble import run_ensemble
     from data.basin.ensemble_archive import basin_grid, write_ensemble_archive
 
-    data = run.settings.data
+    data, directory = run.settings.data, run.directory / "simulation"
     if data.ensemble is None:
         raise UserError("the configuration has no section data.ensemble; see configs/ensemble.yaml")
-    refuse_to_overwrite(data.archive)
-    run_ensemble(data.ensemble, directory=run.directory / "simulation", workers=workers)
-    write_ensemble_archive(data.ensemble, grid=basin_grid(data.ensemble.basin), output=data.archive)
+    with exclusive(data.archive, archive=True), exclusive(directory):
+        refuse_to_overwrite(data.archive)
+        run_ensemble(data.ensemble, directory=directory, workers=workers)
+        grid = basin_grid(data.ensemble.basin)
+        write_ensemble_archive(data.ensemble, grid=grid, output=data.archive)
     print(f"wrote {data.archive}")
 
 
@@ -187,8 +195,9 @@ def ingest(run: Run) -> None:
     data = run.settings.data
     if data.ingest is None:
         raise UserError("the configuration has no section data.ingest; see configs/global4deg.yaml")
-    refuse_to_overwrite(data.archive)
-    summary = read_into_archive(data.ingest, output=data.archive)
+    with exclusive(data.archive, archive=True):
+        refuse_to_overwrite(data.archive)
+        summary = read_into_archive(data.ingest, output=data.archive)
     print(f"wrote {data.archive}\n{summary}")
 
 
@@ -208,13 +217,15 @@ def sample(
 ) -> None:
     """Generate an ensemble of states."""
     from configs import stages
+    from training.launch import one_job
 
-    if output:
-        stages.sample(run, output=output, at=at, extrapolate=extrapolate, certain=certain)
-    elif at:
+    if at and not output:
         raise UserError("--at needs --output: the archive for the states at these conditions")
-    else:
-        stages.sample_rows(run)
+    with one_job(output or run.directory, archive=output is not None):
+        if output:
+            stages.sample(run, output=output, at=at, extrapolate=extrapolate, certain=certain)
+        else:
+            stages.sample_rows(run)
     print(f"wrote {output or run.samples('guided_adjusted').parent}")
 
 
@@ -228,18 +239,28 @@ def sensitivity(
 ) -> None:
     """Draw pairs of states before and after a change of conditions, and their difference."""
     from evaluation.sensitivity import sensitivity as compare
+    from training.launch import one_job
 
     folder = output or run.directory / "sensitivity"
-    written = compare(run, at=at, to=to, output=folder, extrapolate=extrapolate)
+    with one_job(output or run.directory):
+        written = compare(run, at=at, to=to, output=folder, extrapolate=extrapolate)
     print(f"wrote {' and '.join(map(str, written))}")
 
 
 def evaluate(run: Run) -> None:
     """Evaluate the samples of a run; writes metrics, figures and report."""
-    from evaluation.evaluate import evaluate as judge
+    from training.launch import one_job
 
-    judge(run, cost=read_cost(run.directory), **drift_of_run(run))
+    with one_job(run.directory):
+        judge(run)
     print(f"wrote {run.directory / 'report.html'}")
+
+
+def judge(run: Run) -> None:
+    """Evaluate the samples, and the integrations if there are any."""
+    from evaluation.evaluate import evaluate as judge_samples
+
+    judge_samples(run, cost=read_cost(run.directory), **drift_of_run(run))
 
 
 def verify(path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from data.errors import UserError
 
@@ -38,3 +39,8 @@ def check_finite(
             f"state {numbers[row]} of {path} has NaN in {bad[row]} wet cells of {name}: expected a "
             f"value in every wet cell; {advice}."
         )
+
+
+def are_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether all numbers in all tensors are finite."""
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,27 @@ class UserError(Exception):
     """
 
 
+class Stopped(BaseException):
+    """A signal asked the process to stop; the same command continues.
+
+    Not an `Exception`, as `KeyboardInterrupt`: nothing but the command handles it. The argument is
+    the signal's name.
+    """
+
+
 @contextmanager
 def user_errors_in_one_sentence() -> Iterator[None]:
-    """Context of a command: a `UserError` ends it with its message, without a traceback."""
+    """Context of a command: a `UserError` ends it with its message, without a traceback.
+
+    The exit code is 1, and 75 (EX_TEMPFAIL of sysexits.h) after `Stopped`.
+    """
     try:
         yield
     except UserError as error:
         sys.exit(f"halocline: {error}")
+    except Stopped as stop:
+        print(f"halocline: stopped by {stop}; run the same command to continue", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL)
     except KeyboardInterrupt:
         sys.exit("halocline: interrupted; run the same command to continue")
 

@@ -59,8 +59,10 @@ def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
     """Integrate the basin from the states of the configuration and print their drift."""
     from evaluation.provenance import provenance
     from integration.study import integration_settings, integration_study, summary
+    from training.launch import one_job
 
-    result = summary(integration_study(run, only=only))
+    with one_job(run.directory):
+        result = summary(integration_study(run, only=only))
     settings = integration_settings(run)
     seeds = {"integration": settings.seed, "sampling": run.settings.sampling.seed}
     path = (settings.directory or run.directory) / "integration.json"

@@ -20,7 +20,8 @@ from latent_diffusion.denoiser import NoiseLevel, noise_level
 from latent_diffusion.noise import member_generator
 from latent_diffusion.objective import Batch, ConditionalLatents
 from latent_diffusion.pipeline import StatePipeline
-from training.launch import launched_processes
+from training.launch import end_if_stopped, launched_processes
+from training.stopping import stop_requested, stops_deferred
 
 CHAINS_PER_FILE = 64
 
@@ -71,7 +72,7 @@ def draw_chains_into(
     student: the student's scheduler, set to its steps
 
     Processes share the work. Raises `UserError` if the teacher's chain does not pass through the
-    noise levels of the student's.
+    noise levels of the student's, and `Stopped`, after the current files, if one was asked to stop.
     """
     every = _teacher_steps_per_step(teacher, student)
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,19 +80,22 @@ def draw_chains_into(
     starts = range(0, count, CHAINS_PER_FILE)
     files = {start: folder / f"{start:07d}.safetensors" for start in starts}
     mine = list(starts)[processes.process_index :: processes.num_processes]
-    for start in tqdm(
-        mine, desc="teacher's chains", unit="file", disable=not processes.is_main_process
-    ):
-        members = range(start, min(start + CHAINS_PER_FILE, count))
-        if not _holds(files[start], members):
-            generators = [member_generator(seed, member) for member in members]
-            batches = [
-                draw_chains(teacher, generators[first : first + batch_size], every=every)
-                for first in range(0, len(generators), batch_size)
-            ]
-            with atomic_write(files[start]) as partial:
-                save_tensors(_joined(batches), partial, about=_origin(members))
-    processes.wait_for_everyone()
+    with stops_deferred():
+        for start in tqdm(
+            mine, desc="teacher's chains", unit="file", disable=not processes.is_main_process
+        ):
+            members = range(start, min(start + CHAINS_PER_FILE, count))
+            if stop_requested():
+                break
+            if not _holds(files[start], members):
+                generators = [member_generator(seed, member) for member in members]
+                batches = [
+                    draw_chains(teacher, generators[first : first + batch_size], every=every)
+                    for first in range(0, len(generators), batch_size)
+                ]
+                with atomic_write(files[start]) as partial:
+                    save_tensors(_joined(batches), partial, about=_origin(members))
+        end_if_stopped()
     return list(files.values())
 
 

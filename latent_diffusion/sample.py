@@ -32,8 +32,9 @@ from latent_diffusion.noise import member_generator
 from latent_diffusion.parts import Parts
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.settings import SamplingSettings
-from training.launch import launched_processes, require_shared_folder
+from training.launch import end_if_stopped, launched_processes, require_shared_folder
 from training.stage import differences
+from training.stopping import stop_requested, stops_deferred
 
 # Components of a model that determine its latents; the last two of a conditional one.
 DENOISER = ("unet", "gaussian", "expectation", "embedding")
@@ -64,7 +65,8 @@ def draw(ensemble: Ensemble, *, output: Path) -> None:
     """Draw an ensemble, without adjustment, into the archive `output`.
 
     Finished batches are stored, so an interrupted run resumes. Does nothing if `output` already
-    holds this ensemble. Raises `UserError` if processes do not share the folder of `output`.
+    holds this ensemble. Raises `UserError` if processes do not share the folder of `output`, and
+    `Stopped`, after the current batches, if any process was asked to stop.
     """
     require_shared_folder(output.parent)
     if holds_ensemble(output, ensemble.record, adjusted=False):
@@ -72,8 +74,9 @@ def draw(ensemble: Ensemble, *, output: Path) -> None:
     processes = launched_processes()
     pipeline = ensemble.pipeline().to(processes.device)
     parts = _parts(output, ensemble)
-    _draw_parts(ensemble, pipeline, parts=parts, processes=processes)
-    processes.wait_for_everyone()
+    with stops_deferred():
+        _draw_parts(ensemble, pipeline, parts=parts, processes=processes)
+        end_if_stopped()
     if processes.is_main_process:
         # Another command may have finished the same ensemble meanwhile.
         if not holds_ensemble(output, ensemble.record, adjusted=False):
@@ -209,13 +212,15 @@ def _parts(output: Path, ensemble: Ensemble) -> Parts:
 def _draw_parts(
     ensemble: Ensemble, pipeline: StatePipeline, *, parts: Parts, processes: PartialState
 ) -> None:
-    """Draw this process's batches, except those already in `parts`."""
+    """Draw this process's batches, except those already in `parts`, until asked to stop."""
     guide = ensemble.guide(pipeline.codec) if ensemble.guide else None
     mine = parts.batches[processes.process_index :: processes.num_processes]
     label = "guided" if guide else "unguided"
     for batch in tqdm(
         mine, desc=f"sampling {label}", unit="batch", disable=not processes.is_main_process
     ):
+        if stop_requested():
+            return
         if parts.holds(batch):
             continue
         generators = [member_generator(ensemble.settings.seed, member) for member in batch]

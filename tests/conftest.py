@@ -106,7 +106,7 @@ def _tiny_grid(rows: int = 12, columns: int = 8, *, periodic_x: bool = True) -> 
         area=np.linspace(3e10, 5e10, rows)[:, None] * np.ones(columns),
         wet=wet,
         longitude=np.arange(columns) * 4.0,
-        latitude=np.arange(rows) * 4.0 - 40.0,
+        latitude=np.arange(rows) * min(4.0, 120 / rows) - 40.0,
         periodic_x=periodic_x,
     )
 
@@ -290,7 +290,7 @@ def conditional_archive(
             warmth = 2 * np.log(gm / 1000) + np.cos(2 * np.pi * season)
             one = states.map(lambda field, i=index: field[i : i + 1])
             writer.append(
-                State(one.temperature + wet * warmth, one.salinity),
+                State(one.temperature + wet * (6 + warmth), one.salinity),
                 member=member,
                 time=50.0 + number,
                 split=split,
@@ -392,7 +392,7 @@ def assert_same_training() -> Callable[[Path, Path], None]:
     from safetensors.torch import load_file
 
     def check(one: Path, other: Path) -> None:
-        (mine,), (theirs,) = one.glob("checkpoint-*"), other.glob("checkpoint-*")
+        mine, theirs = max(one.glob("checkpoint-*")), max(other.glob("checkpoint-*"))
         assert mine.name == theirs.name
         for name in ("network", "ema", "optimizer"):
             tensors = load_file(mine / f"{name}.safetensors")

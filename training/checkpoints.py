@@ -1,13 +1,14 @@
 """Training checkpoints of safetensors and JSON, written atomically.
 
 A checkpoint is a folder named after the sample counter. It is written under a temporary name and
-renamed, so an interrupted write leaves no checkpoint. Nothing is pickled.
+renamed, so an interrupted write leaves no checkpoint. Nothing is pickled. Folders of other names,
+such as copies by the user, are never touched.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from pathlib import Path
 
 import torch
@@ -16,19 +17,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from data.atomic import atomic_folder
+from data.atomic import atomic_folder, remove_folder
+from data.checks import are_finite
 from data.checksums import check_folder, write_checksums
 from data.errors import UserError
 from training.environment import ENVIRONMENT, warn_of_other_environment, write_environment
 
 PREFIX = "checkpoint-"
+NAME = re.compile(rf"{PREFIX}\d{{9,}}")
 FILES = ("network", "ema", "optimizer")
+
+
+def checkpoints_in(directory: Path) -> list[Path]:
+    """The checkpoints in `directory`, by sample counter."""
+    found = [path for path in directory.glob(f"{PREFIX}*") if NAME.fullmatch(path.name)]
+    return sorted(found, key=counter_of)
 
 
 def latest_checkpoint(directory: Path) -> Path | None:
     """The checkpoint with the highest sample counter, None if there is none."""
-    found = [path for path in directory.glob(f"{PREFIX}*") if path.name[len(PREFIX) :].isdigit()]
-    return max(found, key=counter_of, default=None)
+    return max(checkpoints_in(directory), key=counter_of, default=None)
 
 
 def counter_of(checkpoint: Path) -> int:
@@ -44,8 +52,9 @@ def save_checkpoint(
     ema: EMAModel,
     optimizer: torch.optim.Optimizer,
     identity: dict[str, object],
+    kept: int,
 ) -> Path:
-    """Write a checkpoint of the unwrapped network and delete older ones.
+    """Write a checkpoint of the unwrapped network; all but the last `kept` are deleted.
 
     `identity` describes the run (seed, batch size, network); `load_checkpoint` compares it.
     """
@@ -58,9 +67,8 @@ def save_checkpoint(
         (partial / "identity.json").write_text(json.dumps(stored, indent=2, sort_keys=True))
         write_environment(partial)
         write_checksums(partial)
-    for older in directory.glob(f"{PREFIX}*"):
-        if older != target:
-            shutil.rmtree(older, ignore_errors=True)
+    for older in checkpoints_in(directory)[:-kept]:
+        remove_folder(older)
     return target
 
 
@@ -72,25 +80,39 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     identity: dict[str, object],
 ) -> None:
-    """Restore a checkpoint. Raises `UserError` if it is damaged or has other settings.
+    """Restore a checkpoint.
 
+    Raises `UserError` if it is damaged, has other settings or holds numbers that are not finite.
     Warns if it was written in another environment.
     """
-    check_folder(checkpoint)
+    _check_sums(checkpoint)
     try:
         stored = json.loads((checkpoint / "identity.json").read_text())
         weights, shadow, moments = (load_file(checkpoint / f"{name}.safetensors") for name in FILES)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
-            f"{checkpoint} cannot be read ({error}); remove it and train again"
+            f"{checkpoint} cannot be read ({error}); remove it to go on from the one before"
         ) from error
     _check_identity(checkpoint, stored, {**identity, "counter": counter_of(checkpoint)})
     _check_environment(checkpoint)
+    if not are_finite([*weights.values(), *shadow.values(), *moments.values()]):
+        raise UserError(
+            f"{checkpoint} holds numbers that are not finite; remove it to go on from the one "
+            "before"
+        )
     network.load_state_dict(weights)
     ema.shadow_params = [
         shadow[f"{i:05d}"].to(parameter.device) for i, parameter in enumerate(ema.shadow_params)
     ]
     _unflatten(optimizer, moments)
+
+
+def _check_sums(checkpoint: Path) -> None:
+    try:
+        check_folder(checkpoint)
+    except UserError as error:
+        advice = f"Without {checkpoint.name} training goes on from the checkpoint before."
+        raise UserError(f"{error} {advice}") from error
 
 
 def _check_identity(
@@ -103,7 +125,7 @@ def _check_identity(
     if differing:
         raise UserError(
             f"{checkpoint} was written with other settings ({', '.join(differing)} differ); "
-            "use another run directory, or remove the checkpoint to train from the start"
+            "use another run directory, or remove its checkpoints to train from the start"
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -16,9 +18,12 @@ from accelerate.utils import (
     broadcast_object_list,
     gather_object,
     parse_flag_from_env,
+    reduce,
 )
 
-from data.errors import UserError
+from data.errors import Stopped, UserError
+from data.locks import exclusive
+from training.stopping import stop_requested
 
 PATIENCE = timedelta(
     hours=12
@@ -34,6 +39,41 @@ def launched_processes() -> PartialState:
     """
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     return PartialState(cpu=on_cpu, timeout=PATIENCE)
+
+
+@contextmanager
+def one_job(path: Path, *, archive: bool = False) -> Iterator[None]:
+    """`data.locks.exclusive` for all processes together: the main process holds the lock.
+
+    Raises `UserError`, in every process, if another job holds it.
+    """
+    problem = None
+    with ExitStack() as stack:
+        if launched_processes().is_main_process:
+            try:
+                stack.enter_context(exclusive(path, archive=archive))
+            except UserError as error:
+                problem = str(error)
+        (problem,) = broadcast_object_list([problem])
+        if problem:
+            raise UserError(problem)
+        yield
+
+
+def in_any_process(*flags: bool) -> list[bool]:
+    """Whether each flag is set in at least one process; all processes get the same answer."""
+    processes = launched_processes()
+    if processes.num_processes == 1:
+        return list(flags)
+    counts = torch.tensor(flags, dtype=torch.float32, device=processes.device)
+    return [bool(count) for count in reduce(counts, reduction="sum")]
+
+
+def end_if_stopped() -> None:
+    """Wait for all processes. Raises `Stopped`, in each of them, if any was asked to stop."""
+    (stopped,) = in_any_process(stop_requested())
+    if stopped:
+        raise Stopped("a signal")
 
 
 def require_shared_folder(folder: Path) -> None:

@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from data.batches import Samples
-from data.errors import UserError
+from data.checks import are_finite
+from data.errors import Stopped, UserError
 from training.batches import training_batches, validation_batches
 from training.checkpoints import counter_of, latest_checkpoint, load_checkpoint, save_checkpoint
+from training.launch import in_any_process
 from training.log import MetricsLog
 from training.plan import TrainingPlan
+from training.stopping import stop_requested, stops_deferred
 
 
 class Trainer:
@@ -53,7 +56,7 @@ class Trainer:
         self._parameters = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             self._parameters,
-            lr=plan.learning_rate,
+            lr=plan.learning_rate_at(0),
             weight_decay=plan.weight_decay,
             betas=(0.9, 0.99),
         )
@@ -62,7 +65,11 @@ class Trainer:
         self.counter = 0
 
     def run(self) -> None:
-        """Train to the end of the plan, from the last checkpoint if there is one."""
+        """Train to the end of the plan, from the last checkpoint if there is one.
+
+        Raises `UserError` once the training has diverged, and `Stopped`, after a checkpoint, if any
+        process was asked to stop.
+        """
         self._resume()
         log = self._open_log()
         bar = tqdm(
@@ -72,7 +79,7 @@ class Trainer:
             desc=self._label,
             disable=not self.accelerator.is_main_process,
         )
-        with bar:
+        with bar, stops_deferred():
             for batch in self.batches(self.counter):
                 if self.counter >= self.plan.samples:
                     break
@@ -125,15 +132,24 @@ class Trainer:
     def _after_step(
         self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm[Any]
     ) -> None:
+        # Found at once: the last checkpoints must survive, and no time be lost.
+        stop, diverged = in_any_process(stop_requested(), not are_finite([losses["loss"]]))
+        if diverged:
+            raise self._divergence("its loss is not a number")
         if self.plan.due(self.counter, self.plan.validation_samples):
-            values = self._means(losses, prefix="train") | self._validate()
-            bar.set_postfix({"validation": f"{values['validation/loss']:.4g}"})
-            self.accelerator.log(values, step=self.counter)
-            if log is not None:
-                log.write(self.counter, values)
-        if self.plan.due(self.counter, self.plan.checkpoint_samples):
-            self._refuse_divergence(losses["loss"])
+            self._log(losses, log, bar)
+        if stop or self.plan.due(self.counter, self.plan.checkpoint_samples):
             self._save()
+        if stop:
+            raise Stopped("a signal, after a checkpoint")
+
+    def _log(self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm[Any]) -> None:
+        self._refuse_divergence()
+        values = self._means(losses, prefix="train") | self._validate()
+        bar.set_postfix({"validation": f"{values['validation/loss']:.4g}"})
+        self.accelerator.log(values, step=self.counter)
+        if log is not None:
+            log.write(self.counter, values)
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
@@ -152,14 +168,27 @@ class Trainer:
             {k: torch.stack(v).mean() for k, v in totals.items()}, prefix="validation"
         )
 
-    def _refuse_divergence(self, loss: Tensor) -> None:
-        """Raise UserError for a loss that is not finite: the last checkpoint must survive."""
-        if not bool(loss.isfinite()):
-            raise UserError(
-                f"the {self._label} training diverged before sample {self.counter} (its loss is "
-                "not a number); lower training.learning_rate and remove the last checkpoint, which "
-                "resumes only with the same settings, or use another run directory"
+    def _refuse_divergence(self) -> None:
+        """Raise UserError unless weights, averages and moments are finite in every process."""
+        moments = (value for state in self._optimizer.state.values() for value in state.values())
+        kept = [*self._parameters, *self.ema.shadow_params, *moments]
+        (diverged,) = in_any_process(not are_finite(kept))
+        if diverged:
+            raise self._divergence("its weights or their averages are not finite")
+
+    def _divergence(self, found: str) -> UserError:
+        setting = f"{self._label}.training.learning_rate"
+        advice = f"lower {setting} and run again"
+        last = latest_checkpoint(self.directory)
+        if last is not None:
+            peaks = self.plan.lower_from(counter_of(last))
+            advice = (
+                f"to go on from {last} with a lower rate, set {setting} to {peaks} and run again; "
+                "if that does not help, remove this checkpoint to go on from the one before"
             )
+        return UserError(
+            f"the {self._label} training diverged before sample {self.counter} ({found}); {advice}"
+        )
 
     def _means(self, losses: dict[str, Tensor], *, prefix: str) -> dict[str, float]:
         names = sorted(losses)
@@ -174,10 +203,10 @@ class Trainer:
         seed = (self.plan.seed * 1_000_003 + counter) * 1009 + self.accelerator.process_index
         return torch.Generator().manual_seed(seed % 2**63)
 
-    def _identity(self) -> dict[str, object]:
+    def _identity(self, counter: int) -> dict[str, object]:
         shapes = [list(p.shape) for p in self._parameters]
         return {
-            **self.plan.identity,
+            **self.plan.identity_at(counter),
             **self._extra_identity,
             "processes": self.accelerator.num_processes,
             "mixed_precision": self.accelerator.mixed_precision,
@@ -193,13 +222,14 @@ class Trainer:
             network=self.accelerator.unwrap_model(self.objective),
             ema=self.ema,
             optimizer=self._optimizer,
-            identity=self._identity(),
+            identity=self._identity(counter_of(checkpoint)),
         )
         self.counter = counter_of(checkpoint)
         self.ema.optimization_step = self.counter // self.plan.batch_size
         self.accelerator.wait_for_everyone()
 
     def _save(self) -> None:
+        self._refuse_divergence()
         if self.accelerator.is_main_process:
             save_checkpoint(
                 self.directory,
@@ -207,7 +237,8 @@ class Trainer:
                 network=self.accelerator.unwrap_model(self.objective),
                 ema=self.ema,
                 optimizer=self._optimizer,
-                identity=self._identity(),
+                identity=self._identity(self.counter),
+                kept=self.plan.checkpoints_kept,
             )
         # No process may read an incomplete checkpoint.
         self.accelerator.wait_for_everyone()

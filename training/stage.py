@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from safetensors.torch import load_file
 
 from data.atomic import atomic_folder
+from data.checks import are_finite
 from data.checksums import check_file, write_checksums
 from data.errors import UserError
 from training.environment import write_environment
@@ -41,15 +43,28 @@ class Stage:
         return _record_of(self.product) == _plain(self.record)
 
     def publish(self, write: Callable[[Path], object], *, accelerator: Accelerator) -> None:
-        """Let the main process `write` the product atomically; checksums are added."""
+        """Let the main process `write` the product atomically; checksums are added.
+
+        Raises `UserError` if a network in the product holds numbers that are not finite.
+        """
         if accelerator.is_main_process:
             with atomic_folder(self.product) as partial:
                 write(partial)
+                self._check_finite(partial)
                 record = json.dumps(_plain(self.record), indent=2, sort_keys=True)
                 (partial / RECORD).write_text(record)
                 write_environment(partial)
                 write_checksums(partial)
         accelerator.wait_for_everyone()
+
+    def _check_finite(self, folder: Path) -> None:
+        for file in sorted(folder.rglob("*.safetensors")):
+            if not are_finite(load_file(file).values()):
+                raise UserError(
+                    f"{file.relative_to(folder)} of {self.product} would hold numbers that are not "
+                    f"finite; remove the last checkpoint in {self.directory} to go on from the one "
+                    "before, or lower the learning rate and train again"
+                )
 
 
 def differing_settings(product: Path, record: Record) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ from data.archive.format import (
     grid_variables,
 )
 from data.archive.identity import CONTENT, DESCRIPTION, description_checksum
-from data.atomic import write_errors
+from data.atomic import put_in_place, remove_leftovers, temporary_name, write_errors
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.plausibility import Door, check_grid, check_state
@@ -72,7 +71,7 @@ class ArchiveWriter:
             "creation_date": datetime.now(UTC).isoformat(timespec="seconds"),
             **(attributes or {}),
         }
-        self._partial = self.path.with_name(f"{self.path.name}.partial")
+        self._partial = temporary_name(self.path)
         self._samples: dict[str, list[float]] = {name: [] for name in SAMPLE_ATTRIBUTES}
         self._parameters: dict[str, list[float]] = {}
         self._arrays: dict[str, zarr.Array[Any]] = {}
@@ -86,6 +85,7 @@ class ArchiveWriter:
         try:
             with write_errors(self.path):
                 self._partial.mkdir(parents=True)
+                remove_leftovers(self.path)
                 self._group = zarr.create_group(zarr.storage.LocalStore(self._partial))
                 self._create_fields()
         except BaseException:
@@ -153,7 +153,7 @@ class ArchiveWriter:
                 _zip_directory(self._partial, self.path)
                 _remove(self._partial)
             else:
-                os.replace(self._partial, self.path)
+                put_in_place(self._partial, self.path)
 
     def _checksums(self) -> dict[str, str]:
         description = description_checksum(
@@ -251,12 +251,12 @@ class ArchiveWriter:
 
 def _zip_directory(directory: Path, target: Path) -> None:
     """Pack a directory store into a zip without further compression."""
-    partial = target.with_name(f"{target.name}.packing")
+    partial = temporary_name(target.with_name(f"{target.name}.packing"))
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             for file in sorted(path for path in directory.rglob("*") if path.is_file()):
                 archive.write(file, file.relative_to(directory).as_posix())
-        os.replace(partial, target)
+        put_in_place(partial, target)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
-from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import DistributedType
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "accelerate"
@@ -80,37 +79,51 @@ def test_launchers_of_two_nodes_find_each_other(tmp_path, launch_environment):
 
 @pytest.fixture
 def slurm(tmp_path) -> dict[str, str]:
-    """The environment of a job on the second of two nodes of four GPUs, its commands pretended."""
+    """The environment of a job on two nodes of four GPUs, its commands pretended.
+
+    srun starts the last process only; `EXIT_CODE` is what it ends with.
+    """
+    variables = "RANK LOCAL_RANK WORLD_SIZE MASTER_ADDR MASTER_PORT OMP_NUM_THREADS"
     commands = {
-        "srun": 'shift; exec "$@"',
-        "scontrol": "echo node7; echo node8",
-        "accelerate": 'echo "$OMP_NUM_THREADS" "$@"',
-        "halocline": 'echo halocline "$@"',
+        "srun": 'while [[ $1 == --* ]]; do shift; done; SLURM_PROCID=7 SLURM_LOCALID=3 "$@"',
+        "scontrol": '[[ $1 == requeue ]] && echo "$@" || { echo node7; echo node8; }',
+        "halocline": f"""
+            for name in {variables}; do echo -n "${{!name:--}} "; done
+            echo "$@"
+            exit $EXIT_CODE""",
     }
     for name, body in commands.items():
         command = tmp_path / name
         command.write_text(f"#!/bin/bash\n{body}\n")
         command.chmod(0o755)
-    job = {"NNODES": 2, "GPUS_ON_NODE": 4, "CPUS_PER_TASK": 32, "NODEID": 1, "JOB_ID": 123456}
+    job = {"NTASKS": 8, "CPUS_PER_TASK": 6, "JOB_ID": 123456}
     return {
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "EXIT_CODE": "0",
         "SLURM_JOB_NODELIST": "node[7-8]",
         **{f"SLURM_{name}": str(value) for name, value in job.items()},
     }
 
 
-def test_a_slurm_job_launches_each_stage_on_all_nodes(slurm):
+def _submit(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     words = ["bash", str(FOLDER / "slurm.sh"), "my.yaml", "--sampling.members", "8"]
-    done = subprocess.run(words, env=slurm, capture_output=True, text=True, check=True)
+    return subprocess.run(words, env=environment, capture_output=True, text=True)
+
+
+def test_a_slurm_job_starts_each_stage_on_all_gpus(slurm):
+    done = _submit(slurm)
+    assert done.returncode == 0, done.stderr
     *stages, last = done.stdout.splitlines()
-    assert last == "halocline evaluate my.yaml --sampling.members 8"
-    launched = [stage.split() for stage in stages]
-    assert [launched[k][0] for k in range(3)] == ["8"] * 3, "threads of a process"
-    options = [launch_command_parser().parse_args(words[2:]) for words in launched]
-    assert {option.training_script for option in options} == {"halocline"}
-    stages = (["train", "autoencoder"], ["train", "diffusion"], ["sample"])
-    for option, stage in zip(options, stages, strict=True):
-        assert (option.num_machines, option.num_processes, option.machine_rank) == (2, 8, 1)
-        assert (option.main_process_ip, option.main_process_port) == ("node7", 23456)
-        assert (FOLDER.parents[1] / option.config_file).is_file()
-        assert option.training_script_args == [*stage, "my.yaml", "--sampling.members", "8"]
+    assert last == "- - - node7 23456 6 evaluate my.yaml --sampling.members 8"
+    assert stages == [
+        f"7 3 8 node7 23456 6 {stage} my.yaml --sampling.members 8"
+        for stage in ("train autoencoder", "train diffusion", "sample")
+    ]
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(75, ["requeue 123456"]), (1, [])])
+def test_a_slurm_job_that_was_stopped_queues_itself_again(slurm, code, requeued):
+    done = _submit(slurm | {"EXIT_CODE": str(code)})
+    assert done.returncode == code
+    first, *others = done.stdout.splitlines()
+    assert "train autoencoder" in first and others == requeued

@@ -26,8 +26,10 @@ def test_every_product_of_a_run_is_found_and_whole(run_directory, capsys):
     main(["verify", str(run_directory)])
     lines = capsys.readouterr().out.splitlines()
     assert [line.removeprefix(f"{run_directory}/") for line in lines] == [
+        "autoencoder/checkpoint-000000008: whole",
         "autoencoder/checkpoint-000000016: whole",
         "autoencoder/codec: whole",
+        "diffusion/checkpoint-000000008: whole",
         "diffusion/checkpoint-000000016: whole",
         "diffusion/latents.safetensors: whole",
         "model: whole",
@@ -40,7 +42,7 @@ def test_a_damaged_product_ends_the_command_with_a_sentence(run_directory, capsy
     damaged = bytearray(weights.read_bytes())
     damaged[-100] ^= 4
     weights.write_bytes(damaged)
-    with pytest.raises(SystemExit, match=r"1 of 6 products at .* are damaged"):
+    with pytest.raises(SystemExit, match=r"1 of 8 products at .* are damaged"):
         main(["verify", str(run_directory)])
     assert "diffusion_pytorch_model.safetensors does not match" in capsys.readouterr().out
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import socket
 
 import pytest
 from safetensors import SafetensorError
 
-from data.atomic import atomic_files, atomic_write
+from data.atomic import atomic_files, atomic_folder, atomic_write
 from data.errors import UserError
 
 
@@ -65,3 +67,41 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     target = atomic_write(tmp_path / "file" / "a.txt")
     with pytest.raises(UserError, match=r"file/a.txt could not be written"), target:
         pass
+
+
+def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    path, here = tmp_path / "a[1].txt", socket.gethostname()
+    (tmp_path / f"a[1].txt.{here}-{2**22 + 1}.partial").write_text("left")
+    kept = {
+        f"a[1].txt.{here}-{os.getppid()}.partial",  # written now
+        f"a[1].txt.other{here}-{2**22 + 1}.partial",  # on another host
+        "a[1].txt.partial",  # of the user
+        f"b.txt.{here}-{2**22 + 1}.partial",  # no concern of this write
+    }
+    for name in kept:
+        (tmp_path / name).write_text("")
+    with atomic_write(path) as partial:
+        partial.write_text("content")
+    assert {*names(tmp_path)} == {"a[1].txt", *kept}
+
+
+def test_two_processes_write_under_names_of_their_own(tmp_path, monkeypatch):
+    with atomic_write(tmp_path / "a.txt") as mine:
+        mine.write_text("mine")
+        monkeypatch.setattr(os, "getpid", os.getppid)
+        with atomic_write(tmp_path / "a.txt") as other:
+            other.write_text("other")
+        assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_content_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch, kind):
+    path, done = tmp_path / "a", []
+    flush, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append(os.fstat(fd).st_ino), flush(fd)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("renamed"), replace(*paths)))
+    with (atomic_write if kind == "file" else atomic_folder)(path) as partial:
+        (partial if kind == "file" else partial / "weights").write_text("content")
+    contents = {found.stat().st_ino for found in (path, *path.glob("*"))}
+    assert {*done[: len(contents)]} == contents
+    assert done[len(contents) :] == ["renamed", tmp_path.stat().st_ino]

@@ -178,7 +178,7 @@ def test_an_archive_is_read_as_it_was_written(archive, save, ocean):
     np.testing.assert_array_equal(again.parameters["gm"], np.repeat([500, 501], 6))
     assert again.grid.periodic_x
     np.testing.assert_array_equal(again.grid.thickness, first.grid.thickness)
-    both = archive(first.path, files[0], parameters=["gm"])
+    both = archive(first.path, files[0], periodic_x=True, parameters=["gm"])
     np.testing.assert_array_equal(both.member, np.repeat([0, 1, 2], 6))
     with pytest.raises(UserError, match=r"made for the equation of state jmd95, the settings name"):
         archive(first.path, equation_of_state="linear")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ import zarr
 from configs.stages import sample
 from data.archive.format import consolidate
 from data.archive.reader import StateArchive
-from data.errors import UserError
+from data.errors import Stopped, UserError
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust, density_steps, wet_pairs
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import adjust_archive, draw
+from training.stopping import stopping_on_signals
 
 
 @pytest.fixture
@@ -65,6 +67,27 @@ def test_an_ensemble_records_its_origin_and_has_nan_on_land(trained, tmp_path):
     assert np.isnan(stored[:, ~archive.grid.wet]).all()
     assert np.isfinite(stored[:, archive.grid.wet]).all()
     assert [entry.name for entry in tmp_path.iterdir()] == ["states.zarr"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_sampling_after_the_current_batch(
+    trained, tmp_path, count_batches, monkeypatch, number
+):
+    draw(trained.ensemble(guided=False), output=tmp_path / "whole.zarr")
+    path, counted = tmp_path / "parted.zarr", StatePipeline.__call__
+
+    def signalled(self, **options):
+        signal.raise_signal(number)
+        return counted(self, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped), stopping_on_signals():
+        patch.setattr(StatePipeline, "__call__", signalled)
+        draw(trained.ensemble(guided=False), output=path)
+    assert count_batches == [2, 1, 2]
+    assert not path.exists()
+    draw(trained.ensemble(guided=False), output=path)
+    assert count_batches == [2, 1, 2, 1], "no batch was drawn twice"
+    assert torch.equal(_channels(path), _channels(tmp_path / "whole.zarr"))
 
 
 def test_an_ensemble_is_not_drawn_twice_but_another_is(trained, tmp_path, count_batches):

@@ -6,7 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from data.errors import UserError
 from training.launch import build_accelerator
 from training.stage import Record, Stage, differing_settings, unknown_settings
 
@@ -70,3 +73,14 @@ def test_settings_of_an_earlier_version_are_named(stage, accelerator):
     assert unknown_settings(stage.product, {"autoencoder": {"patch": 2}}) == ["shortcuts"]
     assert unknown_settings(stage.product, {"autoencoder": {"patch": 2, "shortcuts": False}}) == []
     assert unknown_settings(stage.product.parent, {"autoencoder": {}}) == []
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_network_with_a_number_that_is_not_finite_is_no_product(stage, accelerator, number):
+    def write(folder: Path) -> None:
+        (folder / "unet").mkdir()
+        save_file({"weight": torch.tensor([1.0, number])}, folder / "unet" / "w.safetensors")
+
+    with pytest.raises(UserError, match=r"unet/w\.safetensors of .*codec would hold numbers"):
+        stage.publish(write, accelerator=accelerator)
+    assert not stage.product.exists()

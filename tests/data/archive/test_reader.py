@@ -105,7 +105,7 @@ def test_interruption_leaves_nothing(name, interruption, tmp_path, small_grid, r
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("stage", ["os.replace", "consolidate", "_zip_directory"])
+@pytest.mark.parametrize("stage", ["put_in_place", "consolidate", "_zip_directory"])
 def test_full_disk_leaves_nothing(stage, tmp_path, small_grid, random_state, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
