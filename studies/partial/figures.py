@@ -22,7 +22,14 @@ from evaluation.canvas import (
     styled,
 )
 from studies.partial.report import PartialStudy
-from studies.partial.rows import COMPONENTS, OURS, PARAMETERS_ALONE, START_AND_CHANGE, STAYING
+from studies.partial.rows import (
+    COMPONENTS,
+    OURS,
+    PARAMETERS_ALONE,
+    REGRESSION,
+    START_AND_CHANGE,
+    STAYING,
+)
 from studies.partial.tables import TEST, TRAINING, all_depths
 
 FloatArray = NDArray[np.float64]
@@ -31,9 +38,10 @@ COLOURS = {
     PARAMETERS_ALONE: ROW_COLOURS[0],
     START_AND_CHANGE: ROW_COLOURS[5],
     COMPONENTS: ROW_COLOURS[2],
+    REGRESSION: ROW_COLOURS[3],
     OURS: ROW_COLOURS[1],
 }
-SHORT = {PARAMETERS_ALONE: "parameters", OURS: "and state"}  # titles of maps
+SHORT = {PARAMETERS_ALONE: "parameters", OURS: "weighted mean"}  # titles of maps
 DRAWN_YEAR = 10  # after which the members are drawn; the last year if there is none
 MAP_DEPTHS = (500.0, 1500.0)  # m
 FIELDS = {"T [K]": 0, "S [g/kg]": 1}

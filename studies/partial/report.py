@@ -26,8 +26,9 @@ from evaluation.provenance import provenance
 from studies.ensemble.depth_ranges import ALL_DEPTHS, rms_by_range
 from studies.partial.forms import Prediction, left_out
 from studies.partial.members import Courses, StandardSpace
-from studies.partial.records import Records
-from studies.partial.rows import Choices, predictions
+from studies.partial.records import Records, span
+from studies.partial.rows import AVERAGED, LEVELS, Choices, predictions
+from studies.partial.stacking import WeightedMean
 from training.log import write_json
 
 FloatArray = NDArray[np.float64]
@@ -69,24 +70,31 @@ def run(
 class PartialStudy:
     """The finished members as vectors, and the rows that predict their equilibria.
 
-    years: those after which they are predicted; training: records of the training members
+    years: those after which they are predicted; records: by part, as vectors of `space`; basis:
+    orthonormal, of all these vectors. Rows but `LEVELS` do not depend on the axes of the vectors,
+    so they predict coordinates in this basis, which are few.
     """
 
     courses: Courses
     space: StandardSpace
     years: tuple[int, ...]
-    training: Records
+    records: Mapping[str, Records]
+    basis: FloatArray
     choices: Choices
 
     @classmethod
     def of(cls, courses: Courses) -> PartialStudy:
         """Choose the forms of all rows by the training members."""
-        names = courses.names(TRAINING)
-        fields = np.stack([courses.members[name].equilibrium for name in names])
-        space = StandardSpace.of(fields, courses.grid)
-        training = courses.records(names, space)
-        years = tuple(year for year in YEARS if year in training.years[1:])
-        return cls(courses, space, years, training, Choices.of(training, years))
+        fields = [courses.members[name].equilibrium for name in courses.names(TRAINING)]
+        space = StandardSpace.of(np.stack(fields), courses.grid)
+        every = courses.records(list(courses.members), space).until(max(YEARS))
+        years = tuple(year for year in YEARS if year in every.years[1:])
+        basis = span(every)
+        found = {part: courses.names(part) for part in PARTS}
+        place = {name: number for number, name in enumerate(courses.members)}
+        records = {part: every.at([place[name] for name in names]) for part, names in found.items()}
+        choices = Choices.of(records[TRAINING].projected(basis), years)
+        return cls(courses, space, years, records, basis, choices)
 
     @cached_property
     def rows(self) -> dict[str, Prediction]:
@@ -98,17 +106,26 @@ class PartialStudy:
 
         Each training member is predicted from the others.
         """
-        known = self.training.until(year)
-        if part == TRAINING:
-            return left_out(self.rows[row], known)
-        at = self.courses.records(self.courses.names(part), self.space).until(year)
-        return self.rows[row](known, at)
+        whole = row == LEVELS
+        training, at = (
+            records.until(year) if whole else records.until(year).projected(self.basis)
+            for records in (self.records[TRAINING], self.records[part])
+        )
+        predict = self.rows[row]
+        found = left_out(predict, training) if part == TRAINING else predict(training, at)
+        return found if whole else found @ self.basis
+
+    def weights(self, year: int) -> dict[str, float]:
+        """Weights of the averaged rows, by name."""
+        mean = WeightedMean([self.rows[row] for row in AVERAGED])
+        training = self.records[TRAINING].until(year).projected(self.basis)
+        return dict(zip(AVERAGED, mean.weights(training).round(3).tolist(), strict=True))
 
 
 def report(study: PartialStudy) -> dict[str, Any]:
     """All results, ready for JSON."""
     parts = {part: study.courses.names(part) for part in PARTS}
-    ages = study.training.ages
+    ages = study.records[TRAINING].ages
     return {
         "kind": "partial",
         "missing": study.courses.missing,
@@ -117,6 +134,7 @@ def report(study: PartialStudy) -> dict[str, Any]:
         "years": study.years,
         "forms": study.choices.scores,
         "chosen": {row: form.name for row, form in study.choices.forms.items()},
+        "weights": {str(year): study.weights(year) for year in study.years},
         "errors": {
             str(year): {row: _of_parts(study, row, year, parts) for row in study.rows}
             for year in study.years

@@ -15,16 +15,20 @@ from studies.partial.exponential import (
     extrapolate_linearly,
 )
 from studies.partial.forms import Form, Prediction, left_out
-from studies.partial.records import Records, span
+from studies.partial.records import Records
+from studies.partial.stacking import WeightedMean
 
 FloatArray = NDArray[np.float64]
 STATE = (("change",), ("tendency",), ("change", "tendency"))
 EQUILIBRIUM, REMAINING, REST = "equilibrium", "remaining change", "rest beyond the extrapolation"
 PARAMETERS_ALONE = "parameters alone"
 START_AND_CHANGE = "first year and change of parameters"
-OURS = "parameters, state and tendency"
+REGRESSION = "parameters, state and tendency"
+OURS = "weighted mean"
 STAYING, FIRST = "staying put", "first year"
 COMPONENTS = "exponential, by component"
+LEVELS = "exponential, by level"
+AVERAGED = (STAYING, PARAMETERS_ALONE, START_AND_CHANGE, REGRESSION)
 
 
 def _with_state(target: str, *known: str, through_origin: bool = False) -> list[Form]:
@@ -47,7 +51,7 @@ CANDIDATES: Mapping[str, Sequence[Form]] = {
         for fields in STATE[1:]
         for through_origin in (False, True)
     ],
-    OURS: [
+    REGRESSION: [
         *_with_state(EQUILIBRIUM, "parameters")[1:],
         *_with_state(REMAINING, "parameters"),
         *_with_state(REST, "parameters"),
@@ -71,11 +75,9 @@ class Choices:
     @classmethod
     def of(cls, training: Records, years: Sequence[int]) -> Choices:
         """For each row the candidate with the least mean score over the years."""
-        known = training.until(max(years))
-        small = known.projected(span(known))
         forms, scores = {}, {}
         for row, candidates in CANDIDATES.items():
-            found = {form: _scores(form, small, years) for form in candidates}
+            found = {form: _scores(form, training, years) for form in candidates}
             forms[row] = min(found, key=lambda form: sum(found[form].values()))
             scores[row] = {form.name: by_year for form, by_year in found.items()}
         return cls(forms, scores)
@@ -86,14 +88,15 @@ def predictions(choices: Choices, levels: NDArray[np.int64]) -> dict[str, Predic
 
     levels: the number of the field and level of each value, `v`
     """
-    return {
+    rows: dict[str, Prediction] = {
         STAYING: lambda training, at: at.last,
         FIRST: lambda training, at: at.first,
         "linear": extrapolate_linearly,
-        "exponential, by level": partial(extrapolate_groups, groups=levels),
+        LEVELS: partial(extrapolate_groups, groups=levels),
         COMPONENTS: extrapolate_components,
         **{row: form.predict for row, form in choices.forms.items()},
     }
+    return rows | {OURS: WeightedMean([rows[row] for row in AVERAGED])}
 
 
 def _scores(form: Form, training: Records, years: Sequence[int]) -> dict[int, float]:

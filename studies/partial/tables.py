@@ -12,7 +12,15 @@ from data.errors import UserError
 from evaluation.columns import Column, format_value
 from studies.ensemble.depth_ranges import ALL_DEPTHS
 from studies.markdown import Result, Table, rows_markdown
-from studies.partial.rows import COMPONENTS, OURS, PARAMETERS_ALONE, START_AND_CHANGE, STAYING
+from studies.partial.rows import (
+    AVERAGED,
+    COMPONENTS,
+    OURS,
+    PARAMETERS_ALONE,
+    REGRESSION,
+    START_AND_CHANGE,
+    STAYING,
+)
 
 FloatArray = NDArray[np.float64]
 Members = Mapping[str, Any]  # errors of the members of a part, lists over members
@@ -21,30 +29,36 @@ SUMMARY = (
     Column("test", "test, median", "K"),
     Column("test_worst", "worst", "K"),
     Column("test_relative", "relative to parameters alone"),
-    Column("test_years", "worth more years of running"),
+    Column("test_years", "worth more years"),
     Column("outside", "outside, median", "K"),
     Column("outside_worst", "worst", "K"),
     Column("outside_relative", "relative to parameters alone"),
+    Column("outside_years", "worth more years"),
     Column("train", "training, each left out, median", "K"),
     Column("train_worst", "worst", "K"),
     Column("train_relative", "relative to parameters alone"),
+    Column("train_years", "worth more years"),
 )
-SHOWN = (STAYING, PARAMETERS_ALONE, START_AND_CHANGE, COMPONENTS, OURS)
+SHOWN = (STAYING, PARAMETERS_ALONE, START_AND_CHANGE, COMPONENTS, REGRESSION, OURS)
 GROUPS = ("summary", "temperature", "salinity", "members")
 
 
 def partial_table(result: Result, group: str | None) -> str:
     """One table of the study.
 
-    group: "forms" (default), or one of `GROUPS` with the years of running, as in "summary_10"
+    group: "forms" (default), "weights", or one of `GROUPS` with the years of running, as in
+    "summary_10"
     """
     if group in (None, "forms"):
         return _forms_table(result)
+    if group == "weights":
+        rows = {f"year {year}": weights for year, weights in result["weights"].items()}
+        return rows_markdown(rows, [Column(row, row) for row in AVERAGED])
     name, _, year = str(group).partition("_")
     if name not in GROUPS or year not in result["errors"]:
         raise UserError(
-            f"this result has no group '{group}'; its groups are forms, and {', '.join(GROUPS)} "
-            f"with _{', _'.join(result['errors'])}"
+            f"this result has no group '{group}'; its groups are forms, weights, and "
+            f"{', '.join(GROUPS)} with _{', _'.join(result['errors'])}"
         )
     errors = result["errors"][year]
     if name == "summary":
@@ -61,16 +75,15 @@ def all_depths(members: Members) -> FloatArray:
 
 
 def _summary(parts: Mapping[str, Members], alone: Mapping[str, Members]) -> dict[str, Any]:
-    """Errors of T by part, and of those of test members the worth."""
+    """Errors of T by part, and what they are worth."""
     row: dict[str, Any] = {}
-    for part in {TEST, OUTSIDE, TRAINING} & {*parts}:
+    for part in (part for part in (TEST, OUTSIDE, TRAINING) if part in parts):
         errors = all_depths(parts[part])
         row[part] = float(np.median(errors))
         row[f"{part}_worst"] = float(errors.max())
         row[f"{part}_relative"] = float(np.median(errors / all_depths(alone[part])))
-    if TEST in parts:
-        worth = zip(parts[TEST]["years_on"], parts[TEST]["reached"], strict=True)
-        row["test_years"] = _years(sorted(worth))
+        worth = zip(parts[part]["years_on"], parts[part]["reached"], strict=True)
+        row[f"{part}_years"] = _years(sorted(worth))
     return row
 
 
@@ -108,7 +121,7 @@ def _members_table(
             found = {row: float(all_depths(errors[row][part])[number]) for row in SHOWN}
             rows[name] = {"part": part, **found, "years": _years([one])}
     columns = [Column(row, row, "K") for row in SHOWN]
-    worth_column = Column("years", "worth more years of running")
+    worth_column = Column("years", "worth more years")
     return rows_markdown(rows, [Column("part", "part"), *columns, worth_column])
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from studies.partial.forms import Form, left_out, regress, respond
 from studies.partial.records import Records, span
-from studies.partial.rows import CANDIDATES, EQUILIBRIUM, OURS, REMAINING, Choices
+from studies.partial.rows import CANDIDATES, EQUILIBRIUM, REGRESSION, REMAINING, Choices
 
 YEARS = np.array([1.0, 2.0, 5.0])
 RESPONSE = np.random.default_rng(9).normal(size=(2, 30))
@@ -73,7 +73,7 @@ def test_a_response_through_the_origin_is_nothing_where_nothing_changes():
 def test_a_member_that_is_left_out_does_not_tell_its_equilibrium():
     changed = TRAINING.equilibrium.copy()
     changed[3] += 100
-    for form in CANDIDATES[OURS]:
+    for form in CANDIDATES[REGRESSION]:
         before = left_out(form.predict, TRAINING)
         after = left_out(form.predict, replace(TRAINING, equilibrium=changed))
         np.testing.assert_array_equal(before[3], after[3])
@@ -84,7 +84,7 @@ def test_coordinates_in_their_span_give_the_same_predictions():
     basis = span(TRAINING)
     small = TRAINING.projected(basis)
     assert small.last.shape[1] < TRAINING.last.shape[1]
-    for form in CANDIDATES[OURS]:
+    for form in CANDIDATES[REGRESSION]:
         found = left_out(form.predict, small) @ basis
         np.testing.assert_allclose(found, left_out(form.predict, TRAINING), atol=1e-6)
 
@@ -92,6 +92,6 @@ def test_coordinates_in_their_span_give_the_same_predictions():
 def test_the_form_that_predicts_left_out_members_best_is_chosen():
     choices = Choices.of(ensemble(hidden=2.0), years=(2, 5))
     assert set(choices.forms) == set(CANDIDATES)
-    means = {name: sum(one.values()) for name, one in choices.scores[OURS].items()}
-    assert min(means, key=lambda name: means[name]) == choices.forms[OURS].name
-    assert choices.forms[OURS].target != EQUILIBRIUM
+    means = {name: sum(one.values()) for name, one in choices.scores[REGRESSION].items()}
+    assert min(means, key=lambda name: means[name]) == choices.forms[REGRESSION].name
+    assert choices.forms[REGRESSION].target != EQUILIBRIUM

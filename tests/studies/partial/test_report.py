@@ -9,7 +9,7 @@ import pytest
 
 from data.errors import UserError
 from halocline import main
-from studies.partial.rows import COMPONENTS, OURS, PARAMETERS_ALONE, STAYING
+from studies.partial.rows import AVERAGED, COMPONENTS, OURS, PARAMETERS_ALONE, REGRESSION, STAYING
 from studies.partial.tables import GROUPS, partial_table
 
 TAU = 20.0  # years
@@ -52,6 +52,7 @@ def test_equilibria_are_predicted_and_reported(command, finished, tmp_path):
     errors = result["errors"]["10"]
     error = {row: parts["test"]["temperature_K"]["all depths"][0] for row, parts in errors.items()}
     assert error[COMPONENTS] < 0.1 * error[STAYING]
+    assert error[REGRESSION] < 0.5 * error[PARAMETERS_ALONE]
     assert error[OURS] < 0.5 * error[PARAMETERS_ALONE]
     assert errors[STAYING]["test"]["years_on"] == pytest.approx([0], abs=0.5)
     figures = {path.name for path in (tmp_path / "figures").iterdir()}
@@ -61,11 +62,13 @@ def test_equilibria_are_predicted_and_reported(command, finished, tmp_path):
     assert "Members: 7 train, 1 test, 1 outside.\n" in tables["summary"]
     assert all(f"| {OURS} |" in tables[name] for name in ("summary", "temperature", "salinity"))
     assert "| m01 | test |" in tables["members"]
+    assert sum(result["weights"]["10"].values()) == pytest.approx(1, abs=0.01)
+    assert all(row in partial_table(result, "weights") for row in AVERAGED)
     assert partial_table(result, None).count("(chosen)") == 3
 
 
 def test_an_unknown_group_is_refused():
-    with pytest.raises(UserError, match="its groups are forms, and summary"):
+    with pytest.raises(UserError, match="its groups are forms, weights, and summary"):
         partial_table({"errors": {"2": {}, "5": {}}}, "summary_3")
 
 
