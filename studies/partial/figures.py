@@ -41,7 +41,6 @@ COLOURS = {
     REGRESSION: ROW_COLOURS[3],
     OURS: ROW_COLOURS[1],
 }
-SHORT = {PARAMETERS_ALONE: "parameters", OURS: "weighted mean"}  # titles of maps
 DRAWN_YEAR = 10  # after which the members are drawn; the last year if there is none
 MAP_DEPTHS = (500.0, 1500.0)  # m
 FIELDS = {"T [K]": 0, "S [g/kg]": 1}
@@ -69,7 +68,7 @@ def errors_by_year(content: Mapping[str, Any]) -> Figure:
             by_year = [all_depths(rows[row][part]) for rows in content["errors"].values()]
             errors = [float(np.median(one)) for one in by_year]
             ax.plot(content["years"], errors, color=colour, marker="o", label=row)
-        ax.set(title=title, xlabel="years of running")
+        ax.set(title=title, xlabel="years of running", xticks=content["years"])
     highest = max(ax.get_ylim()[1] for ax in axes[0])
     for ax in axes[0]:
         ax.set_ylim(0, highest)
@@ -116,7 +115,7 @@ def change_maps(study: PartialStudy) -> Figure:
     errors = {row: _test_errors(study, row, year)[largest, 0] for row in (PARAMETERS_ALONE, OURS)}
     panels = {
         "model": truth[largest, 0],
-        **{SHORT[row]: truth[largest, 0] + error for row, error in errors.items()},
+        **{row: truth[largest, 0] + error for row, error in errors.items()},
     }
     width, height = map_panel(grid, area=5.0)
     figure, axes = new_figure(len(MAP_DEPTHS), len(panels), panel=(width, height))

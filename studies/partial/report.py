@@ -27,7 +27,7 @@ from studies.ensemble.depth_ranges import ALL_DEPTHS, rms_by_range
 from studies.partial.forms import Prediction, left_out
 from studies.partial.members import Courses, StandardSpace
 from studies.partial.records import Records, span
-from studies.partial.rows import AVERAGED, LEVELS, Choices, predictions
+from studies.partial.rows import AVERAGED, LEVELS, Choices, predictions, rms
 from studies.partial.stacking import WeightedMean
 from training.log import write_json
 
@@ -136,29 +136,26 @@ def report(study: PartialStudy) -> dict[str, Any]:
         "chosen": {row: form.name for row, form in study.choices.forms.items()},
         "weights": {str(year): study.weights(year) for year in study.years},
         "errors": {
-            str(year): {row: _of_parts(study, row, year, parts) for row in study.rows}
+            str(year): {
+                row: {
+                    part: _errors(study, row, part, names, year)
+                    for part, names in parts.items()
+                    if names
+                }
+                for row in study.rows
+            }
             for year in study.years
         },
         "provenance": provenance(seeds={}),
     }
 
 
-def _of_parts(
-    study: PartialStudy, row: str, year: int, parts: Mapping[str, Sequence[str]]
-) -> dict[str, dict[str, Any]]:
-    """Errors by part; see `_errors`."""
-    return {
-        part: _errors(study, names, study.predicted(row, part, year), year)
-        for part, names in parts.items()
-        if names
-    }
-
-
 def _errors(
-    study: PartialStudy, names: Sequence[str], predicted: FloatArray, year: int
+    study: PartialStudy, row: str, part: str, names: Sequence[str], year: int
 ) -> dict[str, Any]:
     """Errors of T and S by range of depth, and what they are worth: each a list over members."""
     courses = [study.courses.members[name] for name in names]
+    predicted = study.predicted(row, part, year)
     errors = study.space.fields(predicted) - np.stack([one.equilibrium for one in courses])
     temperature, salinity = (_by_depth(study, errors[:, field]) for field in (0, 1))
     worth = [
@@ -166,6 +163,7 @@ def _errors(
         for course, error in zip(courses, temperature[ALL_DEPTHS], strict=True)
     ]
     return {
+        "standardised": rms(predicted - study.records[part].equilibrium).round(DIGITS).tolist(),
         "temperature_K": temperature,
         "salinity": salinity,
         "years_on": [round(years, 1) for years, _ in worth],

@@ -99,10 +99,15 @@ def predictions(choices: Choices, levels: NDArray[np.int64]) -> dict[str, Predic
     return rows | {OURS: WeightedMean([rows[row] for row in AVERAGED])}
 
 
+def rms(errors: FloatArray) -> FloatArray:
+    """Rms over the volume and over T and S `m` of errors `m v` in standardised units."""
+    mean: FloatArray = np.square(errors).sum(axis=1) / 2
+    return np.sqrt(mean)
+
+
 def _scores(form: Form, training: Records, years: Sequence[int]) -> dict[int, float]:
     return {year: _score(form, training.until(year)) for year in years}
 
 
 def _score(form: Form, training: Records) -> float:
-    errors = left_out(form.predict, training) - training.equilibrium
-    return float(np.sqrt(np.square(errors).sum(axis=1) / 2).mean())  # 2: T and S
+    return float(rms(left_out(form.predict, training) - training.equilibrium).mean())

@@ -38,6 +38,7 @@ SUMMARY = (
     Column("train_worst", "worst", "K"),
     Column("train_relative", "relative to parameters alone"),
     Column("train_years", "worth more years"),
+    Column("train_score", "T and S, standardised, mean"),
 )
 SHOWN = (STAYING, PARAMETERS_ALONE, START_AND_CHANGE, COMPONENTS, REGRESSION, OURS)
 GROUPS = ("summary", "temperature", "salinity", "members")
@@ -84,6 +85,7 @@ def _summary(parts: Mapping[str, Members], alone: Mapping[str, Members]) -> dict
         row[f"{part}_relative"] = float(np.median(errors / all_depths(alone[part])))
         worth = zip(parts[part]["years_on"], parts[part]["reached"], strict=True)
         row[f"{part}_years"] = _years(sorted(worth))
+    row["train_score"] = float(np.mean(parts[TRAINING]["standardised"]))
     return row
 
 

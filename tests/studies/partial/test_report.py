@@ -78,9 +78,11 @@ def test_years_are_a_bound_where_a_member_never_comes_as_near():
         "years_on": [50.0, 12.0, 40.0],
         "reached": [False, True, True],
     }
-    rows = {name: {"test": members} for name in (PARAMETERS_ALONE, OURS)}
+    parts = {"test": members, "train": {**members, "standardised": [0.5, 1.0, 1.2]}}
+    rows = dict.fromkeys((PARAMETERS_ALONE, OURS), parts)
     result = {"errors": {"2": rows}, "parts": {"test": ["a", "b", "c"]}, "missing": ["d"]}
     assert f"| {OURS} | 0.2 | 0.3 | 1 | 40 |" in partial_table(result, "summary_2")
+    assert partial_table(result, "summary_2").count("| 0.9 |\n") == 2
     members["reached"] = [False, True, False]
     assert f"| {OURS} | 0.2 | 0.3 | 1 | over 40 |" in partial_table(result, "summary_2")
     assert "Not finished: d." in partial_table(result, "summary_2")
