@@ -14,7 +14,6 @@ from studies.ensemble.depth_ranges import ALL_DEPTHS
 from studies.markdown import Result, Table, rows_markdown
 from studies.partial.rows import (
     AVERAGED,
-    COMPONENTS,
     OURS,
     PARAMETERS_ALONE,
     REGRESSION,
@@ -25,30 +24,23 @@ from studies.partial.rows import (
 FloatArray = NDArray[np.float64]
 Members = Mapping[str, Any]  # errors of the members of a part, lists over members
 TRAINING, TEST, OUTSIDE = "train", "test", "outside"
+PARTS = (TEST, OUTSIDE, TRAINING)
 SUMMARY = (
-    Column("test", "test, median", "K"),
-    Column("test_worst", "worst", "K"),
-    Column("test_relative", "relative to parameters alone"),
-    Column("test_years", "worth more years"),
-    Column("outside", "outside, median", "K"),
-    Column("outside_worst", "worst", "K"),
-    Column("outside_relative", "relative to parameters alone"),
-    Column("outside_years", "worth more years"),
-    Column("train", "training, each left out, median", "K"),
-    Column("train_worst", "worst", "K"),
-    Column("train_relative", "relative to parameters alone"),
-    Column("train_years", "worth more years"),
-    Column("train_score", "T and S, standardised, mean"),
+    Column("median", "median", "K"),
+    Column("worst", "worst", "K"),
+    Column("relative", "relative to parameters alone"),
+    Column("years", "worth more years"),
+    Column("score", "T and S, standardised, mean"),
 )
-SHOWN = (STAYING, PARAMETERS_ALONE, START_AND_CHANGE, COMPONENTS, REGRESSION, OURS)
-GROUPS = ("summary", "temperature", "salinity", "members")
+SHOWN = (STAYING, PARAMETERS_ALONE, START_AND_CHANGE, REGRESSION, OURS)
+GROUPS = (*PARTS, "temperature", "salinity", "members")
 
 
 def partial_table(result: Result, group: str | None) -> str:
     """One table of the study.
 
     group: "forms" (default), "weights", or one of `GROUPS` with the years of running, as in
-    "summary_10"
+    "test_10"
     """
     if group in (None, "forms"):
         return _forms_table(result)
@@ -62,9 +54,11 @@ def partial_table(result: Result, group: str | None) -> str:
             f"{', '.join(GROUPS)} with _{', _'.join(result['errors'])}"
         )
     errors = result["errors"][year]
-    if name == "summary":
-        rows = {row: _summary(parts, errors[PARAMETERS_ALONE]) for row, parts in errors.items()}
-        return rows_markdown(rows, SUMMARY) + _members(result)
+    if name in PARTS:
+        rows = {row: parts[name] for row, parts in errors.items() if name in parts}
+        alone = rows.get(PARAMETERS_ALONE, {})
+        summaries = {row: _summary(members, alone) for row, members in rows.items()}
+        return rows_markdown(summaries, SUMMARY) + _members(result)
     if name == "members":
         return _members_table(errors, result["parts"])
     return _depths_table(errors, "temperature_K" if name == "temperature" else name)
@@ -75,18 +69,16 @@ def all_depths(members: Members) -> FloatArray:
     return np.array(members["temperature_K"][ALL_DEPTHS])
 
 
-def _summary(parts: Mapping[str, Members], alone: Mapping[str, Members]) -> dict[str, Any]:
-    """Errors of T by part, and what they are worth."""
-    row: dict[str, Any] = {}
-    for part in (part for part in (TEST, OUTSIDE, TRAINING) if part in parts):
-        errors = all_depths(parts[part])
-        row[part] = float(np.median(errors))
-        row[f"{part}_worst"] = float(errors.max())
-        row[f"{part}_relative"] = float(np.median(errors / all_depths(alone[part])))
-        worth = zip(parts[part]["years_on"], parts[part]["reached"], strict=True)
-        row[f"{part}_years"] = _years(sorted(worth))
-    row["train_score"] = float(np.mean(parts[TRAINING]["standardised"]))
-    return row
+def _summary(members: Members, alone: Members) -> dict[str, Any]:
+    """Errors of T, what they are worth, and the score by which rows are chosen."""
+    errors = all_depths(members)
+    return {
+        "median": float(np.median(errors)),
+        "worst": float(errors.max()),
+        "relative": float(np.median(errors / all_depths(alone))),
+        "years": _years(sorted(zip(members["years_on"], members["reached"], strict=True))),
+        "score": float(np.mean(members["standardised"])),
+    }
 
 
 def _years(ordered: list[tuple[float, bool]]) -> str:
