@@ -94,10 +94,10 @@ def choose(points: FloatArray, values: FloatArray) -> Choice:
     errors = np.zeros_like(values)
     for left in range(len(points)):
         rest = np.arange(len(points)) != left
-        numbers = _best(points[rest], values[:, rest])
+        numbers = select(points[rest], values[:, rest])
         mean, _ = _predicted(points[[left]], points[rest], values[:, rest], numbers)
         errors[:, left] = values[:, left] - mean[0]
-    numbers = _best(points, values)
+    numbers = select(points, values)
     expected = [one.leave_one_out(points, values)[1].mean() for one in regressors(len(points))]
     return Choice(numbers, np.square(errors).mean(axis=1) / np.array(expected)[numbers])
 
@@ -113,10 +113,11 @@ def predict(
     return means, np.sqrt(variances * choice.scales)
 
 
-def _best(points: FloatArray, values: FloatArray) -> NDArray[np.int64]:
-    """For each coefficient the simplest regressor whose squared error is within 1/m of the least.
+def select(points: FloatArray, values: FloatArray) -> NDArray[np.int64]:
+    """For each coefficient the number of the simplest regressor whose error is about the least.
 
-    The errors are those of predicting each member from the others.
+    The errors are those of predicting each member from the others; about is within 1/m of the
+    squared error. points: `m p`; values: `k m`
     """
     errors = np.stack(
         [

@@ -57,6 +57,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     _add_conditional(kinds)
     _add_ensemble(kinds)
     _add_guidance(kinds)
+    _add_partial(kinds)
     _add_spinup(_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
     _add_cost(_group(kinds, "cost", "STUDY", "measure time, operations and memory"))
     _add_gallery(kinds)
@@ -160,7 +161,18 @@ def _add_conditional(kinds: Commands) -> None:
 def _add_ensemble(kinds: Commands) -> None:
     text = "equilibrium, rounding and spread of the perturbed-parameter ensemble"
     add = _of_config(kinds, "ensemble", lazily("studies.ensemble.report:run"), text)
-    add("--output", type=Path, help="JSON file to write (default: docs/results/ensemble.json)")
+    _add_report(add, "ensemble")
+
+
+def _add_partial(kinds: Commands) -> None:
+    text = "equilibria of the ensemble predicted from the first years after the change"
+    add = _of_config(kinds, "partial", lazily("studies.partial.report:run"), text)
+    _add_report(add, "partial")
+
+
+def _add_report(add: Callable[..., Any], name: str) -> None:
+    """Options of studies that write a JSON file and figures."""
+    add("--output", type=Path, help=f"JSON file to write (default: docs/results/{name}.json)")
     add("--figures", type=Path, help="folder of the figures (default: docs/figures)")
 
 

@@ -25,6 +25,7 @@ from studies.cost.tables import TABLES as COST
 from studies.ensemble.tables import TABLES as ENSEMBLE
 from studies.guidance.tables import TABLES as GUIDANCE
 from studies.markdown import Table, only
+from studies.partial.tables import TABLES as PARTIAL
 from studies.runs import run_table
 from studies.spinup.tables import TABLES as SPINUP
 
@@ -44,6 +45,7 @@ TABLES: Mapping[str, Table] = {
     **COST,
     **ENSEMBLE,
     **GUIDANCE,
+    **PARTIAL,
     **SPINUP,
 }
 

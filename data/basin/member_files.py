@@ -131,14 +131,18 @@ class FinishedMember:
     """The record of a finished member.
 
     age: `t` [years after the branching]; start_year: model year of the branching; temperature
-    [degC] and salinity [g/kg]: `t z y x`, land 0; yearly: `year` and by year the level means
-    `temperature`, `salinity` `year z` and `kinetic_energy` [m2/s2]
+    [degC] and salinity [g/kg]: `t z y x`, land 0; mean_year: `n`, the years after the branching
+    whose mean fields are kept; mean_temperature and mean_salinity: `n z y x`; yearly: `year` and by
+    year the level means `temperature`, `salinity` `year z` and `kinetic_energy` [m2/s2]
     """
 
     age: FloatArray
     start_year: float
     temperature: FloatArray
     salinity: FloatArray
+    mean_year: FloatArray
+    mean_temperature: FloatArray
+    mean_salinity: FloatArray
     yearly: dict[str, NDArray[Any]]
 
 
@@ -147,12 +151,16 @@ def read_member(path: Path, grid: OceanGrid) -> FinishedMember:
     stored = _load(path)
     if "age" not in stored or "thetao" not in stored:
         raise UserError(f"{path} is not a finished ensemble member; simulate it again.")
-    fields = {name: _unpacked_field(stored[name], grid, step=step) for name, step in _STEPS.items()}
+    temperature, salinity = _unpacked_fields(stored, grid, prefix="")
+    mean_temperature, mean_salinity = _unpacked_fields(stored, grid, prefix="mean_")
     return FinishedMember(
         age=stored["age"],
         start_year=float(stored["start_year"]),
-        temperature=fields["thetao"],
-        salinity=fields["so"],
+        temperature=temperature,
+        salinity=salinity,
+        mean_year=stored["mean_year"],
+        mean_temperature=mean_temperature,
+        mean_salinity=mean_salinity,
         yearly={name: stored[name] for name in _YEARLY},
     )
 
@@ -214,11 +222,18 @@ def _packed_fields(
     }
 
 
-def _unpacked_field(differences: IntArray, grid: OceanGrid, *, step: float) -> FloatArray:
-    """A field `t z y x`, land 0, from its packed wet cells."""
-    field = np.zeros((len(differences), *grid.shape))
-    field[:, grid.wet] = unpack(differences, step=step)
-    return field
+def _unpacked_fields(
+    stored: Mapping[str, NDArray[Any]], grid: OceanGrid, *, prefix: str
+) -> list[FloatArray]:
+    """T and S `t z y x`, land 0, from their packed wet cells; t is 0 where none are stored."""
+    none = np.zeros((0, int(grid.wet.sum())), dtype=np.int32)
+    fields = []
+    for name, step in _STEPS.items():
+        values = unpack(stored.get(f"{prefix}{name}", none), step=step)
+        field = np.zeros((len(values), *grid.shape))
+        field[:, grid.wet] = values
+        fields.append(field)
+    return fields
 
 
 def _save(path: Path, arrays: dict[str, Any]) -> None:

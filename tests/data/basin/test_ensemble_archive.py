@@ -86,6 +86,10 @@ def test_a_finished_member_is_read_back(settings, finish, tiny_grid):
     assert member.age.tolist() == list(settings.record_times)
     np.testing.assert_allclose(member.temperature, temperature, atol=STEP / 2)
     np.testing.assert_allclose(member.salinity, salinity, atol=1 / 8192)
+    assert member.mean_year.tolist() == [2]
+    warmer = temperature[:1] + 0.04 * tiny_grid().wet
+    np.testing.assert_allclose(member.mean_temperature, warmer, atol=STEP / 2)
+    np.testing.assert_allclose(member.mean_salinity, salinity[:1], atol=1 / 8192)
     end_temperature, _, velocities, year = read_end(finished_file(settings, "m00"))
     np.testing.assert_allclose(end_temperature, temperature[-1], rtol=1e-6)
     assert velocities is not None

@@ -1,0 +1,1 @@
+"""The equilibrium of a run from the first years after a change of its parameters."""

@@ -1,0 +1,52 @@
+"""Finished members of a tiny ensemble that are made up: uniform anomalies that decay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from data.basin.ensemble import finished_file
+from data.basin.member_files import MemberRecord, write_member
+
+
+class FakeRun(SimpleNamespace):
+    """What the end of a member is taken from."""
+
+    def state(self):
+        return self.fields
+
+    def velocities(self):
+        return self.flow
+
+
+@pytest.fixture
+def finish(settings, tiny_grid, tiny_states, tmp_path) -> Callable[..., None]:
+    """Writes a finished member: everywhere `offset` [K] plus `gap` [K], which decays in `tau`."""
+    grid = tiny_grid()
+    state = tiny_states(grid, batch=1, seed=0)
+    base = [field[0].double().numpy() for field in (state.temperature, state.salinity)]
+
+    def write(name: str, *, offset: float = 0.0, gap: float = 0.0, tau: float = 10.0) -> None:
+        member = next(one for one in settings.planned if one.name == name)
+        start = settings.record_times[-1] if name.endswith("_continued") else 0
+        record = MemberRecord(tmp_path / name, grid, plan=member.plan())
+
+        def fields(age: float) -> tuple[np.ndarray, np.ndarray]:
+            anomaly = offset + gap * np.exp(-(start + age) / tau)
+            return base[0] + anomaly * grid.wet, base[1] + anomaly * grid.wet / 8
+
+        for age in member.record_times:
+            record.keep_snapshot(age, *fields(age))
+        for year in range(1, round(member.record_times[-1]) + 1):
+            with_fields = year in member.mean_years
+            record.keep_year(year, *fields(year), kinetic_energy=1e-4, with_fields=with_fields)
+        end = FakeRun(
+            year=321.0, fields=fields(member.record_times[-1]), flow=(np.zeros(grid.shape),) * 2
+        )
+        path = finished_file(settings, name)
+        write_member(path, record, end, start_year=310.0, tracer_step_days=2.0)
+
+    return write
