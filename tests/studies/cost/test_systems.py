@@ -68,8 +68,6 @@ def test_the_seed_papers_guidance_is_the_same_wherever_it_is_used(experiment):
     guidance = seed_paper_guidance()
     assert guidance.acts_on == "noisy_sample"
     assert systems_of(experiment)[SEED_PAPER].guidance == guidance
-    spinup = load_experiment(CONFIGS / "spinup.yaml").integration
-    assert spinup.starts["mean_profile"].guidance == guidance
     methods = read_experiment(CONFIGS / "studies" / "methods" / "guidance.yaml")
     method = GuidanceSettings.model_validate(methods["mean_profile"]["guidance"])
     # A study of guidance judges its states both as drawn and adjusted.
