@@ -239,8 +239,8 @@ def sample(
     from configs import stages
     from training.launch import one_job
 
-    if at and not output:
-        raise UserError("--at needs --output: the archive for the states at these conditions")
+    if (at or extrapolate or certain) and not output:
+        raise UserError("--at, --extrapolate and --certain need --output: the archive to write")
     with one_job(output or run.directory, archive=output is not None):
         if output:
             stages.sample(run, output=output, at=at, extrapolate=extrapolate, certain=certain)

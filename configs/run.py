@@ -262,21 +262,27 @@ class Run:
         rows = np.resize(test, members)
         return replace(Conditions.of(self.archive, rows, self.settings.conditions), certain=True)
 
-    def ensemble(self, *, guided: bool, conditions: Conditions | None = None) -> Ensemble:
+    def ensemble(
+        self, *, guided: bool, conditions: Conditions | None = None, noises: int | None = None
+    ) -> Ensemble:
         """The ensemble of the configuration.
 
-        conditions: of each member of a conditional model; default: `test_conditions`
+        conditions: of each member of a conditional model; default: `test_conditions`; noises: see
+        `Ensemble`
         """
         conditions = conditions or self.test_conditions
         return Ensemble(
             settings=self.settings.sampling,
-            record=self.sampling_record(guided=guided, conditions=conditions),
+            record=self.sampling_record(guided=guided, conditions=conditions, noises=noises),
             pipeline=self.pipeline,
             guide=self.guide if guided else None,
             conditions=conditions,
+            noises=noises,
         )
 
-    def sampling_record(self, *, guided: bool, conditions: Conditions | None = None) -> str:
+    def sampling_record(
+        self, *, guided: bool, conditions: Conditions | None = None, noises: int | None = None
+    ) -> str:
         """The settings and weights that determine the ensemble, as JSON."""
         return sampling_record(
             model=self.settings.name,
@@ -284,6 +290,7 @@ class Run:
             sampling=self.settings.sampling,
             guidance=self.settings.guidance if guided else None,
             conditions=conditions or self.test_conditions,
+            noises=noises,
         )
 
 

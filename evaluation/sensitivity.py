@@ -34,7 +34,7 @@ from evaluation.canvas import (
     styled,
 )
 
-FIELDS = {"thetao": ("temperature", "K"), "so": ("salinity", "10⁻³")}
+FIELDS = {"thetao": ("temperature", "K"), "so": ("salinity", "10⁻³ or g/kg")}
 SURFACE, THERMOCLINE = 0.0, 500.0  # m, depths of the maps
 BATCH = 16
 
@@ -45,7 +45,7 @@ FloatArray = NDArray[np.float64]
 class Sensitivity:
     """Mean and standard deviation of the differences of pairs, `z y x` by field, NaN on land.
 
-    standard_error of the mean: the standard deviation over the root of `pairs`
+    Both are those of states about the expected means. How well these are known is not in them.
     """
 
     mean: dict[str, FloatArray]
@@ -70,7 +70,9 @@ def sensitivity(
     if not to or any("=" not in text for text in [*at, *to]):
         raise UserError("sensitivity compares two points: give --at and --to NAME=VALUE")
     paths = [output / f"{name}.zarr" for name in ("before", "after")]
-    for path, point in zip(paths, (at, [*at, *to]), strict=True):
+    changed = {text.partition("=")[0].strip() for text in to}
+    kept = [text for text in at if text.partition("=")[0].strip() not in changed]
+    for path, point in zip(paths, (at, [*kept, *to]), strict=True):
         sample(run, output=path, at=point, extrapolate=extrapolate, certain=True)
     before, after = (StateArchive.open(path) for path in paths)
     result = differences(before, after)
@@ -93,7 +95,7 @@ def differences(before: StateArchive, after: StateArchive) -> Sensitivity:
     pairs = len(before)
     mean = {name: total[0] / pairs for name, total in totals.items()}
     spread = {
-        name: (total[1] / pairs - mean[name].square()).clamp(min=0).sqrt()
+        name: (total[1] - pairs * mean[name].square()).clamp(min=0).div(max(pairs - 1, 1)).sqrt()
         for name, total in totals.items()
     }
     return Sensitivity(_on_wet(mean, before.grid), _on_wet(spread, before.grid), pairs)

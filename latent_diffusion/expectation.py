@@ -105,7 +105,10 @@ class Expectation(ModelMixin, ConfigMixin):
         The parameters of each training member are equally probable, and so is each season.
         """
         rows = [int(torch.randint(len(self.points), (), generator=one)) for one in generators]
-        values = self.space.parameters(self.points[rows].cpu().numpy())
+        values = self.space.parameters(self.points[rows].cpu().double().numpy())
+        # Rounding must not take a member out of the range of the members.
+        for name, (low, high) in self.space.ranges.items():
+            values[name] = values[name].clip(low, high)
         if self.space.season:
             season = [float(torch.rand((), generator=one)) for one in generators]
             values[SEASON] = np.array(season)

@@ -159,6 +159,12 @@ class StatePipeline(DiffusionPipeline):
             return None
         if conditions is None:
             conditions = self.expectation.unknown(generators)
+        if len(conditions) != len(generators):
+            raise UserError(
+                f"there are conditions for {len(conditions)} states and {len(generators)} "
+                "generators: give one generator for each state"
+            )
+        self.expectation.space.check(conditions, extrapolate=True)
         mean = self.expectation.draw(conditions, generators)
         return Frame(mean, self.expectation.scale, self.expectation.features(conditions))
 

@@ -53,7 +53,11 @@ def train_denoiser(
     accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
     with accelerator.main_process_first():
         datasets = latent_datasets(codec, archive, path=stage.directory / "latents.safetensors")
-    conditional = conditional_data(datasets, archive, conditions) if conditions else None
+    conditional = (
+        conditional_data(datasets, archive, conditions, weight=codec.latent_weight)
+        if conditions
+        else None
+    )
     denoiser = _initial_denoiser(settings, codec, archive, datasets["train"], conditional)
     trainer = build_trainer(
         settings,
