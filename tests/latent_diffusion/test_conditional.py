@@ -10,8 +10,9 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from pydantic import ValidationError
 
-from configs import load_experiment
+from configs import Experiment, load_experiment
 from configs.run import Run
 from configs.stages import distil, sample, sample_rows
 from data.archive.reader import StateArchive
@@ -183,6 +184,13 @@ def test_other_conditions_are_another_model(conditional):
         conditional.with_settings(conditions=other).pipeline()
     with pytest.raises(UserError, match="conditions differ"):
         conditional.with_settings(conditions=None).pipeline()
+
+
+def test_guidance_towards_the_mean_climate_is_refused(conditional):
+    settings = conditional.settings.model_dump(mode="json", exclude_unset=True)
+    settings["guidance"]["terms"] = [{"mean_profile": {}}]
+    with pytest.raises(ValidationError, match="to the same climate: remove such terms"):
+        Experiment.model_validate(settings)
 
 
 def test_a_distilled_model_has_the_conditions_of_its_teacher(conditional, tmp_path):
