@@ -34,7 +34,7 @@ from evaluation.canvas import (
     styled,
 )
 
-FIELDS = {"thetao": ("temperature", "K"), "so": ("salinity", "10⁻³ or g/kg")}
+FIELDS = {"thetao": "temperature", "so": "salinity"}
 SURFACE, THERMOCLINE = 0.0, 500.0  # m, depths of the maps
 BATCH = 16
 
@@ -79,8 +79,14 @@ def sensitivity(
     dataset = output / "difference.nc"
     with atomic_write(dataset) as partial:
         _dataset(result, before, change=f"{' '.join(at)} to {' '.join(to)}").to_netcdf(partial)
-    figure = difference_figure(result, before.grid, title=" ".join([*at, "→", *to]))
+    units = _units(before.salinity_units)
+    figure = difference_figure(result, before.grid, units=units, title=" ".join([*at, "→", *to]))
     return [dataset, save_figure(figure, output / "difference.png")]
+
+
+def _units(salinity: str) -> dict[str, str]:
+    """Units of the differences, by field."""
+    return {"thetao": "K", "so": salinity}
 
 
 def differences(before: StateArchive, after: StateArchive) -> Sensitivity:
@@ -89,7 +95,7 @@ def differences(before: StateArchive, after: StateArchive) -> Sensitivity:
     for start in range(0, len(before), BATCH):
         rows = range(start, min(start + BATCH, len(before)))
         first, second = before.read(rows), after.read(rows)
-        for name, (field, _) in FIELDS.items():
+        for name, field in FIELDS.items():
             change = getattr(second, field).double() - getattr(first, field).double()
             totals[name] += torch.stack([change.sum(dim=0), change.square().sum(dim=0)])
     pairs = len(before)
@@ -102,11 +108,16 @@ def differences(before: StateArchive, after: StateArchive) -> Sensitivity:
 
 
 @styled
-def difference_figure(result: Sensitivity, grid: OceanGrid, *, title: str) -> Figure:
-    """For T and S: maps at the surface and in the thermocline, and the zonal mean."""
+def difference_figure(
+    result: Sensitivity, grid: OceanGrid, *, units: dict[str, str], title: str
+) -> Figure:
+    """For T and S: maps at the surface and in the thermocline, and the zonal mean.
+
+    units: of the differences, by field
+    """
     level = int(np.abs(grid.depth - THERMOCLINE).argmin())
     figure, axes = new_figure(2, 3, panel=(2.6 if is_tall(grid) else 4.0, 3.2))
-    for row, (name, (field, unit)) in zip(axes, FIELDS.items(), strict=True):
+    for row, (name, field) in zip(axes, FIELDS.items(), strict=True):
         change = result.mean[name]
         section = _zonal_mean(change, grid)
         scale = Scale.symmetric([change[0], change[level], section])
@@ -116,7 +127,7 @@ def difference_figure(result: Sensitivity, grid: OceanGrid, *, title: str) -> Fi
         row[0].set_title(f"{field}, surface")
         row[1].set_title(f"{field}, {grid.depth[level]:.0f} m")
         row[2].set_title(f"{field}, zonal mean")
-        figure.colorbar(mesh, ax=list(row), label=f"difference [{unit}]", extend="both")
+        figure.colorbar(mesh, ax=list(row), label=f"difference [{units[name]}]", extend="both")
     figure.suptitle(f"{title}: mean of {result.pairs} pairs")
     return figure
 
@@ -143,7 +154,7 @@ def _dataset(result: Sensitivity, archive: StateArchive, *, change: str) -> xr.D
             ("difference", result.mean[name], "mean difference of"),
             ("deviation", result.deviation[name], "standard deviation of the difference of"),
         ):
-            units = "K" if name == "thetao" else metadata[name]["units"]
+            units = _units(archive.salinity_units)[name]
             attributes = {"long_name": f"{text} {kind}", "units": units}
             variables[f"{name}_{suffix}"] = (("depth", "y", "x"), values, attributes)
     dataset = xr.Dataset(variables).assign(described)

@@ -46,6 +46,8 @@ class StatePipelineOutput(BaseOutput):
 class Frame(NamedTuple):
     """The latents that a conditional model's residuals belong to: mean + scale * residual.
 
+    Noise of amplitude s in a residual is noise of amplitude scale * s in the latents.
+
     mean: `b c h w`; scale: `c 1 1`; features: of the conditions, `b f`
     """
 

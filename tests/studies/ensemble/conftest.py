@@ -13,16 +13,6 @@ from data.basin.ensemble import finished_file
 from data.basin.member_files import MemberRecord, write_member
 
 
-class FakeRun(SimpleNamespace):
-    """What the end of a member is taken from."""
-
-    def state(self):
-        return self.fields
-
-    def velocities(self):
-        return self.flow
-
-
 @pytest.fixture
 def settings(tmp_path) -> EnsembleSettings:
     """Three points, of which one is for testing, with a replicate; the first is continued."""
@@ -65,8 +55,10 @@ def finish(settings, tiny_grid, tiny_states, tmp_path) -> Callable[..., None]:
             record.keep_snapshot(age, *fields(age))
         for year in range(1, round(member.record_times[-1]) + 1):
             record.keep_year(year, *fields(year), kinetic_energy=1e-4, with_fields=False)
-        end = FakeRun(
-            year=321.0, fields=fields(member.record_times[-1]), flow=(np.zeros(grid.shape),) * 2
+        end = SimpleNamespace(
+            year=321.0,
+            state=lambda: fields(member.record_times[-1]),
+            velocities=lambda: (np.zeros(grid.shape),) * 2,
         )
         path = finished_file(settings, name)
         write_member(path, record, end, start_year=310.0, tracer_step_days=2.0)
