@@ -12,6 +12,7 @@ import torch
 from diffusers import SchedulerMixin, UNet2DModel
 
 from autoencoder.codec import Codec
+from autoencoder.stored import load_network
 from autoencoder.train import build_codec, load_codec
 from configs.loading import checked, load_experiment, read_experiment
 from configs.schema import Experiment
@@ -246,7 +247,7 @@ class Run:
         folder = self.model_folder / "expectation"
         if not folder.is_dir():
             raise UserError(f"{self.model_folder} holds no model with conditions; train one first")
-        return Expectation.from_pretrained(folder)
+        return load_network(folder, Expectation)
 
     @cached_property
     def test_conditions(self) -> Conditions | None:

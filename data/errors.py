@@ -6,6 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from reprlib import Repr
+
+_SHORT = Repr()
+_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist = 2, 4, 4
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
 
 
 class UserError(Exception):
@@ -14,6 +19,14 @@ class UserError(Exception):
     The message has one or two sentences: what was found, what was expected, what to do. The command
     line prints it without a traceback.
     """
+
+
+def shown(value: object) -> str:
+    """A value as an error message shows it: part of a line, however large or nested it is."""
+    try:
+        return " ".join(_SHORT.repr(value).split())
+    except ValueError:  # Python does not print integers of thousands of digits
+        return f"a {type(value).__name__} that is too long to print"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from data.atomic import atomic_folder
 from data.checksums import check_file, write_checksums
-from data.errors import UserError
+from data.documents import read_object
 from training.environment import write_environment
 
 RECORD = "stage.json"
@@ -94,12 +94,7 @@ def _record_of(product: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     check_file(path)
-    try:
-        record: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read ({error}); make {product} again.") from error
-    return record
-    return record
+    return read_object(path, advice=f"make {product} again")
 
 
 def _plain(record: Record) -> Record:
