@@ -75,6 +75,7 @@ def design_codec(
 
     ocean: from `autoencoder.ocean.describe_ocean`
     """
+    _refuse_too_small(ocean)
     halvings = 2 ** (diffusion_stages - 1)
     # The same initial weights in every process, and in every run with this seed.
     torch.manual_seed(settings.training.seed)
@@ -84,6 +85,17 @@ def design_codec(
     return VolumeCodec(
         ocean=ocean, multiple=design.factor * halvings, design=design.model_dump(mode="json")
     )
+
+
+def _refuse_too_small(ocean: dict[str, Any]) -> None:
+    """Raise `UserError` for an ocean without water columns, or with one."""
+    levels, rows, columns = ocean["levels"], ocean["rows"], ocean["columns"]
+    if levels < 2 or rows * columns < 2:
+        raise UserError(
+            f"the grid has {levels} levels, {rows} rows and {columns} columns: expected 2 or more "
+            "levels and more than one column, because density steps and horizontal patterns are "
+            "learned"
+        )
 
 
 def build_trainer(

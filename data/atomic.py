@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from data.errors import UserError
+
+FULL = 2**16  # bytes left on a disk that is full
 
 
 @contextmanager
@@ -26,6 +29,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         try:
             yield partial
             os.replace(partial, path)
+        except (OSError, RuntimeError) as error:
+            raise _true_cause(error, path.parent) from error
         finally:
             partial.unlink(missing_ok=True)
 
@@ -54,6 +59,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             os.replace(partial, path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _true_cause(error: Exception, folder: Path) -> Exception:
+    """The error of a full disk where NetCDF and others give another reason, or the error itself."""
+    if shutil.disk_usage(folder).free < FULL:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return error
 
 
 @contextmanager

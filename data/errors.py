@@ -43,6 +43,8 @@ def user_errors_in_one_sentence() -> Iterator[None]:
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
     """Context of reading a user's file: every exception is a `UserError` that names the file."""
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would never end
+        raise UserError(f"{path} is not a file: expected model output there.")
     try:
         yield
     except (UserError, MemoryError):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from data.batches import Samples
 from data.errors import UserError
-from training.batches import training_batches, validation_batches
+from training.batches import check_shares, training_batches, validation_batches
 from training.checkpoints import counter_of, latest_checkpoint, load_checkpoint, save_checkpoint
 from training.log import MetricsLog
 from training.plan import TrainingPlan
@@ -49,6 +49,7 @@ class Trainer:
         self.directory = directory
         self._label = label
         self._extra_identity = identity
+        check_shares(validation, accelerator=accelerator)
         self._training, self._validation = training, validation
         self._parameters = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(

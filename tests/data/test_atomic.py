@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from types import SimpleNamespace
 
 import pytest
 from safetensors import SafetensorError
@@ -65,3 +66,12 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     target = atomic_write(tmp_path / "file" / "a.txt")
     with pytest.raises(UserError, match=r"file/a.txt could not be written"), target:
         pass
+
+
+def test_a_full_disk_is_named_whatever_a_library_says(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with (
+        pytest.raises(UserError, match="No space left on device"),
+        atomic_write(tmp_path / "a.nc"),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied")
