@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-fast lint format docs docs-serve clean
+.PHONY: quickstart test test-fast lint faults format docs docs-serve lock lowest clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/halocline run configs/quickstart.yaml
@@ -17,6 +17,9 @@ test: $(VENV)/.installed
 test-fast: $(VENV)/.installed  # trains no network; about a minute
 	$(BIN)/python -m pytest -q -m "not slow"
 
+faults: $(VENV)/.installed  # damaged products and inputs, 270 of them; about ten minutes
+	$(BIN)/python -W ignore -m tests.faults.campaign
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,22 +29,37 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.docs
+docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-docs-serve: $(VENV)/.docs
+docs-serve: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# Every distribution is pinned with the hashes of its files. The CPU build of PyTorch is taken where
+# pip knows of one, otherwise that of the package index.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOCKED := $(PIP) install --quiet --no-deps --require-hashes
+REQUIREMENTS := $(wildcard requirements/*.txt)
+
+$(VENV)/.installed: pyproject.toml $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v[:2] <= (3, 13) and f"Halocline needs Python 3.11 to 3.13, found {v[0]}.{v[1]}; set PYTHON=python3.12, say")'
 	@echo "Installing into $(VENV): a few minutes, mostly PyTorch"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[basin,dev]"
+	$(LOCKED) --only-binary :all: --requirement requirements/torch-cpu.txt 2>/dev/null \
+		|| $(LOCKED) --only-binary :all: --requirement requirements/torch.txt
+	$(LOCKED) --only-binary :all: --requirement requirements/locked.txt
+	$(LOCKED) --no-build-isolation --requirement requirements/sources.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
-	@touch $@
+lock:  # after a change of pyproject.toml or constraints.txt; needs uv
+	$(PYTHON) requirements/lock.py
+
+# The lowest versions that pyproject.toml allows, in an environment of their own; needs uv.
+lowest:
+	uv venv --quiet --clear --python $(PYTHON) .lowest
+	uv pip install --quiet --python .lowest --resolution lowest-direct --editable ".[basin,dev]"
+	.lowest/bin/python -m pytest -q -m "not slow"
 
 clean:  # leaves runs/ alone: a trained model may have cost days
-	rm -rf $(VENV) site
+	rm -rf $(VENV) .lowest site

@@ -78,22 +78,16 @@ def build_parser() -> argparse.ArgumentParser:
     command("train", train, text, stages=("autoencoder", "diffusion", "distillation"))
     add = command("sample", sample, "generate an ensemble of states with a trained model")
     add("--output", type=Path, help="archive to write (default: all rows, in samples/)")
-    text = "condition of the states, or a CSV file of many; needs --output; may be repeated"
-    add("--at", action="append", metavar="NAME=VALUE", help=text)
-    text = "allow conditions outside the range of the training members"
-    add("--extrapolate", action="store_true", help=text)
+    add_condition_options(add, at="condition of the states, or a CSV file of many; needs --output")
     text = "give all states at a point the expected mean, not each one a drawn mean"
     add("--certain", action="store_true", help=text)
     add = command(
         "sensitivity", sensitivity, "show what a change of parameters does, from paired states"
     )
-    text = "conditions before the change; may be repeated"
-    add("--at", action="append", metavar="NAME=VALUE", help=text)
-    text = "conditions after it, where they differ; may be repeated"
+    add_condition_options(add, at="condition before the change")
+    text = "condition after the change, where it differs; may be repeated"
     add("--to", action="append", metavar="NAME=VALUE", required=True, help=text)
     add("--output", type=Path, help="folder to write (default: sensitivity/ of the run)")
-    text = "allow conditions outside the range of the training members"
-    add("--extrapolate", action="store_true", help=text)
     command(
         "evaluate", evaluate, "evaluate the samples; writes metrics.json, figures and report.html"
     )
@@ -107,6 +101,13 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("path", type=Path, metavar="PATH", help=text)
     add_studies(commands, make_archive=make_archive)
     return parser
+
+
+def add_condition_options(add: Callable[..., Any], *, at: str) -> None:
+    """Declare the options of commands that draw states at given conditions; at: help of --at."""
+    add("--at", action="append", metavar="NAME=VALUE", help=f"{at}; may be repeated")
+    text = "allow conditions outside the range of the training members"
+    add("--extrapolate", action="store_true", help=text)
 
 
 def load(path: Path, overrides: Sequence[str]) -> Run:
@@ -219,8 +220,8 @@ def sample(
     from configs import stages
     from training.launch import one_job
 
-    if at and not output:
-        raise UserError("--at needs --output: the archive for the states at these conditions")
+    if (at or extrapolate or certain) and not output:
+        raise UserError("--at, --extrapolate and --certain need --output: the archive to write")
     with one_job(output or run.directory, archive=output is not None):
         if output:
             stages.sample(run, output=output, at=at, extrapolate=extrapolate, certain=certain)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor
 
+from autoencoder.precision import FullPrecision
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.errors import UserError
@@ -47,7 +48,7 @@ def ocean_channels(ocean: dict[str, Any]) -> int:
     return 2 * ocean["levels"] + ocean["sea_level"]
 
 
-class OceanMemory(ModelMixin, ConfigMixin):
+class OceanMemory(FullPrecision, ModelMixin, ConfigMixin):
     """A model that stores its ocean: statistics, grid, equation of state, salinity units.
 
     Its configuration has `ocean`, from `describe_ocean`, and `multiple`: the rows and columns of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from autoencoder.fitting import fit_linear_maps, standardise_latents
 from autoencoder.objective import AutoencoderObjective
 from autoencoder.ocean import describe_ocean
 from autoencoder.settings import AutoencoderSettings
+from autoencoder.stored import ADVICE, CONFIG, load_network
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.batches import StateDataset
-from data.checksums import check_folder
-from data.errors import UserError
+from data.documents import read_object
+from data.errors import UserError, shown
 from data.normalisation import Statistics
 from data.state import State
 from guidance.seawater import equation_of_state
@@ -75,6 +75,7 @@ def design_codec(
 
     ocean: from `autoencoder.ocean.describe_ocean`
     """
+    _refuse_too_small(ocean)
     halvings = 2 ** (diffusion_stages - 1)
     # The same initial weights in every process, and in every run with this seed.
     torch.manual_seed(settings.training.seed)
@@ -84,6 +85,17 @@ def design_codec(
     return VolumeCodec(
         ocean=ocean, multiple=design.factor * halvings, design=design.model_dump(mode="json")
     )
+
+
+def _refuse_too_small(ocean: dict[str, Any]) -> None:
+    """Raise `UserError` for an ocean without water columns, or with one."""
+    levels, rows, columns = ocean["levels"], ocean["rows"], ocean["columns"]
+    if levels < 2 or rows * columns < 2:
+        raise UserError(
+            f"the grid has {levels} levels, {rows} rows and {columns} columns: expected 2 or more "
+            "levels and more than one column, because density steps and horizontal patterns are "
+            "learned"
+        )
 
 
 def build_trainer(
@@ -123,12 +135,14 @@ def build_trainer(
 
 def load_codec(folder: Path) -> Codec:
     """The trained codec in `folder`. Raises `UserError` if there is none or it is damaged."""
-    config = folder / "config.json"
+    config = folder / CONFIG
     if not config.is_file():
         raise UserError(f"{folder} holds no codec; run the autoencoder stage first")
-    check_folder(folder)
-    kind = json.loads(config.read_text())["_class_name"]
-    return CODECS[kind].from_pretrained(folder).eval()
+    name = read_object(config, advice=ADVICE).get("_class_name")
+    kind = CODECS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise UserError(f"{config} is of a {shown(name)}: expected {' or '.join(CODECS)}.")
+    return load_network(folder, kind).eval()
 
 
 def _design(settings: AutoencoderSettings) -> dict[str, object]:

@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from configs.schema import Experiment
-from data.errors import UserError
+from configs.yaml_text import parse
+from data.documents import read_text, reason
+from data.errors import UserError, shown
 
 Settings = TypeVar("Settings", bound=BaseModel)
 INGEST_EXAMPLE = "configs/global4deg.yaml"
@@ -51,7 +54,7 @@ def _over_bases(content: dict[str, Any], path: Path, *, above: tuple[Path, ...])
     if base is None:
         return own
     if not isinstance(base, str):
-        raise UserError(f"{path}: base is {base!r}; expected the path of another YAML")
+        raise UserError(f"{path}: base is {shown(base)}; expected the path of another YAML")
     return merged(_with_bases(path.parent / base, above=above), own)
 
 
@@ -71,12 +74,12 @@ def read_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     Raises `UserError` for a missing file or a file that is not a mapping.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"there is no configuration {path}; the shipped ones are in configs/")
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        content = parse(read_text(path))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {_one_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(
             f"{path} has no settings; expected a mapping with name, data, autoencoder, ..."
@@ -114,7 +117,7 @@ def _pairs(overrides: Sequence[str]) -> list[tuple[str, Any]]:
     for name in words[::2]:
         if not name.startswith("--"):
             raise UserError(
-                f"found '{name}' where a setting was expected; write --section.key value"
+                f"found {shown(name)} where a setting was expected; write --section.key value"
             )
     if len(words) % 2:
         raise UserError(f"the setting {words[-1]} has no value; write --section.key value")
@@ -125,9 +128,11 @@ def _pairs(overrides: Sequence[str]) -> list[tuple[str, Any]]:
 
 def _value(name: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return parse(text)
     except yaml.YAMLError as error:
-        raise UserError(f"the value of {name} is not valid YAML: {text}") from error
+        raise UserError(
+            f"the value of {name} is not valid YAML: found {shown(text)} ({_one_line(error)})"
+        ) from error
 
 
 def _set(content: dict[str, Any], key: str, value: Any) -> None:
@@ -143,6 +148,7 @@ def _sentence(source: str, error: ValidationError, example: str) -> str:
     """The first error as a sentence, and the number of others."""
     first, *others = error.errors()
     where = ".".join(str(part) for part in _as_in_yaml(first["loc"]))
+    where = where if len(where) <= 80 else shown(where)
     more = f" ({len(others)} more)" if others else ""
     example = INGEST_EXAMPLE if where.startswith("data.ingest") else example
     own_example = Path(source).resolve() == Path(example).resolve()
@@ -154,7 +160,47 @@ def _sentence(source: str, error: ValidationError, example: str) -> str:
     if first["type"] == "value_error":  # raised by a validator of ours about inconsistent settings
         own = str(first["ctx"]["error"])
         return f"{source}: {where}: {own}{more}" if where else f"{source}: {own}{more}"
-    return f"{source}: {where}: {first['msg']}, found {first['input']!r}{more}"
+    return f"{source}: {where}: expected {_expected(first)}, found {shown(first['input'])}{more}"
+
+
+# What pydantic's kinds of errors about a value expect; others say so in their message.
+_EXPECTED = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    "finite_number": "a finite number",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "text",
+    "string_pattern_mismatch": "text of the form {pattern}",
+    **dict.fromkeys(("path_type", "path_string"), "a path"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list such as [1, 2]"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a section of settings"),
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "{le:g} or less",
+    "multiple_of": "a multiple of {multiple_of}",
+    "too_short": "at least {min_length} entries",
+    "too_long": "at most {max_length} entries",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+}
+
+
+def _expected(error: ErrorDetails) -> str:
+    """What was expected instead of a wrong value."""
+    known = _EXPECTED.get(error["type"])
+    if known is None:
+        message = error["msg"].removeprefix("Input should be ")
+        return message[:1].lower() + message[1:200]
+    return known.format(**error.get("ctx", {}))
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    """A YAML error in a line: the problem and its place."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
+    return reason(error)
 
 
 _KINDS = {"time_blocks", "members", "from_file", "str", "path"}

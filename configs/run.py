@@ -12,8 +12,9 @@ import torch
 from diffusers import SchedulerMixin, UNet2DModel
 
 from autoencoder.codec import Codec
+from autoencoder.stored import load_network
 from autoencoder.train import build_codec, load_codec
-from configs.loading import checked, load_experiment, read_experiment
+from configs.loading import checked, load_experiment, read_settings
 from configs.schema import Experiment
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
@@ -246,7 +247,7 @@ class Run:
         folder = self.model_folder / "expectation"
         if not folder.is_dir():
             raise UserError(f"{self.model_folder} holds no model with conditions; train one first")
-        return Expectation.from_pretrained(folder)
+        return load_network(folder, Expectation)
 
     @cached_property
     def test_conditions(self) -> Conditions | None:
@@ -262,21 +263,27 @@ class Run:
         rows = np.resize(test, members)
         return replace(Conditions.of(self.archive, rows, self.settings.conditions), certain=True)
 
-    def ensemble(self, *, guided: bool, conditions: Conditions | None = None) -> Ensemble:
+    def ensemble(
+        self, *, guided: bool, conditions: Conditions | None = None, noises: int | None = None
+    ) -> Ensemble:
         """The ensemble of the configuration.
 
-        conditions: of each member of a conditional model; default: `test_conditions`
+        conditions: of each member of a conditional model; default: `test_conditions`; noises: see
+        `Ensemble`
         """
         conditions = conditions or self.test_conditions
         return Ensemble(
             settings=self.settings.sampling,
-            record=self.sampling_record(guided=guided, conditions=conditions),
+            record=self.sampling_record(guided=guided, conditions=conditions, noises=noises),
             pipeline=self.pipeline,
             guide=self.guide if guided else None,
             conditions=conditions,
+            noises=noises,
         )
 
-    def sampling_record(self, *, guided: bool, conditions: Conditions | None = None) -> str:
+    def sampling_record(
+        self, *, guided: bool, conditions: Conditions | None = None, noises: int | None = None
+    ) -> str:
         """The settings and weights that determine the ensemble, as JSON."""
         return sampling_record(
             model=self.settings.name,
@@ -284,6 +291,7 @@ class Run:
             sampling=self.settings.sampling,
             guidance=self.settings.guidance if guided else None,
             conditions=conditions or self.test_conditions,
+            noises=noises,
         )
 
 
@@ -300,7 +308,7 @@ def guide_of_model(folder: Path, codec: Codec) -> SteeringGuide:
     """
     path = folder / "experiment.yaml"
     check_file(path)
-    given = read_experiment(path).get("guidance", {})
+    given = read_settings(path).get("guidance", {})  # a model's folder needs no file outside it
     settings = checked(given, GuidanceSettings, source=f"{path}, guidance")
     climatology = cache(lambda: saved_climatology(folder))
     return build_guide(settings, ocean_of(codec, climatology=climatology))

@@ -11,6 +11,7 @@ from data.basin.design import EnsembleSettings
 from data.conditions import ConditionSettings
 from data.ingest import IngestSettings
 from data.settings import Section, UserPath
+from guidance.profiles import MeanSettings
 from guidance.settings import GuidanceSettings
 from integration.settings import IntegrationSettings
 from latent_diffusion.settings import DiffusionSettings, DistillationSettings, SamplingSettings
@@ -70,6 +71,15 @@ class Experiment(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     integration: IntegrationSettings | None = None
     benchmark: BenchmarkSettings | None = None
+
+    @model_validator(mode="after")
+    def _guidance_knows_the_conditions(self) -> Self:
+        if self.conditions and any(isinstance(term, MeanSettings) for term in self.guidance.terms):
+            raise ValueError(
+                "guidance towards the training states' mean profiles would draw states at all "
+                "conditions to the same climate: remove such terms, or the section conditions"
+            )
+        return self
 
     @model_validator(mode="after")
     def _distillation_fits(self) -> Self:

@@ -107,15 +107,18 @@ def sample(
     """Draw an ensemble into `output`, guided and adjusted if configured.
 
     at: conditions as `latent_diffusion.points.read_points` takes them; the configured number of
-        states is drawn at each point
+        states is drawn at each point, of the same noise at all points
     extrapolate: whether points may lie outside the range of the training members
     certain: whether all states at a point have the expected mean, see `data.conditions.Conditions`
 
     Raises `UserError` for conditions that the model does not have.
     """
     guidance = run.settings.guidance
+    noises = run.settings.sampling.members
     run, conditions = _at_points(run, at, extrapolate=extrapolate, certain=certain)
-    ensemble = run.ensemble(guided=guidance.enabled, conditions=conditions)
+    ensemble = run.ensemble(
+        guided=guidance.enabled, conditions=conditions, noises=noises if conditions else None
+    )
     if guidance.adjust:
         draw_adjusted(ensemble, output=output)
     else:
@@ -127,10 +130,10 @@ def _at_points(
 ) -> tuple[Run, Conditions | None]:
     """The run with the number of states for all points, and the conditions of each state."""
     if run.settings.conditions is None:
-        if at:
+        if at or extrapolate or certain:
             raise UserError(
-                f"{run.settings.name} has no section conditions, so its states cannot be drawn at "
-                f"{' '.join(at)}; see configs/ensemble.yaml"
+                f"{run.settings.name} has no section conditions, so that --at, --extrapolate and "
+                "--certain say nothing about its states; see configs/ensemble.yaml"
             )
         return run, None
     sampling, points = run.settings.sampling, read_points(at)

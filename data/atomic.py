@@ -6,6 +6,7 @@ processes do not write into each other's files.
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 
 from data.errors import UserError
 
+FULL = 2**16  # bytes left on a disk that is full
 PARTIAL = re.compile(r"(?P<name>.+?)\.(?P<host>[^/]+)-(?P<pid>\d+)\.partial")
 
 
@@ -86,6 +88,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         try:
             yield partial
             put_in_place(partial, path)
+        except (OSError, RuntimeError) as error:
+            raise _true_cause(error, path.parent) from error
         finally:
             partial.unlink(missing_ok=True)
 
@@ -115,6 +119,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             put_in_place(partial, path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _true_cause(error: Exception, folder: Path) -> Exception:
+    """The error of a full disk where NetCDF and others give another reason, or the error itself."""
+    if shutil.disk_usage(folder).free < FULL:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return error
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from data.documents import read_object
 from data.errors import UserError
 
 CHECKSUMS = "checksums.json"
@@ -89,13 +90,7 @@ def _covered(folder: Path) -> list[Path]:
 
 
 def _stored(folder: Path) -> dict[str, str]:
-    try:
-        sums = json.loads((folder / CHECKSUMS).read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder / CHECKSUMS} cannot be read ({error}): copy or make {folder} again."
-        ) from error
-    return sums if isinstance(sums, dict) else {}
+    return read_object(folder / CHECKSUMS, advice=f"copy or make {folder} again")
 
 
 def _of_file(path: Path) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SEASON, AGE = "season", "age"
 ADJUSTMENT_YEARS = 30.0  # e-folding time of what age stands for
 HARMONICS = 2  # of the year
+MOST_LEFT = 0.1  # of the adjustment, at the end of records that stand for an equilibrium
 EQUILIBRIUM = np.inf  # age [years]
 
 FloatArray = NDArray[np.float64]
@@ -104,7 +105,8 @@ class ConditionSpace:
 
     scales: of each parameter; low, high: its range over the training members; centre, spread: mean
     and standard deviation of its (logarithmic) value over them; season, age: whether states depend
-    on these; mean_approach: mean of exp(-age / 30 years) over the training states
+    on these; mean_approach: mean of exp(-age / 30 years) over the training states; oldest: their
+        largest age [years]
     """
 
     scales: dict[str, Scale]
@@ -115,6 +117,7 @@ class ConditionSpace:
     season: bool
     age: bool
     mean_approach: float = 0.0
+    oldest: float = 0.0
 
     @classmethod
     def of(
@@ -123,12 +126,14 @@ class ConditionSpace:
         """The space of training states: `conditions` and ensemble `member` of each, `b`.
 
         Raises `UserError` for a parameter that is not positive but logarithmic, that varies within
-        a member, or that all members share.
+        a member, or that all members share, and for a season or an age that does not vary.
         """
         first = np.unique(member, return_index=True)[1]
         points = {name: conditions.values[name][first] for name in settings.parameters}
         for name, scale in settings.parameters.items():
             _check_parameter(name, scale, conditions.values[name], member)
+        for name in [SEASON] * settings.season + [AGE] * settings.age:
+            _check_varies(name, conditions.values[name])
         scaled = {name: _scaled(points[name], settings.parameters[name]) for name in points}
         approach = _approach(conditions.values[AGE]).mean() if settings.age else 0.0
         return cls(
@@ -140,12 +145,18 @@ class ConditionSpace:
             season=settings.season,
             age=settings.age,
             mean_approach=float(approach),
+            oldest=float(conditions.values[AGE].max()) if settings.age else 0.0,
         )
 
     @property
     def names(self) -> list[str]:
         """Names of all conditions."""
         return [*self.scales, *[SEASON] * self.season, *[AGE] * self.age]
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest value of each parameter among the training members."""
+        return {name: (self.low[name], self.high[name]) for name in self.scales}
 
     @property
     def size(self) -> int:
@@ -189,13 +200,33 @@ class ConditionSpace:
 
     def check(self, conditions: Conditions, *, extrapolate: bool) -> None:
         """Raise `UserError` for values that make no sense or, by default, lie out of the range."""
+        missing = [name for name in self.names if name not in conditions.values]
+        unknown = [name for name in conditions.values if name not in self.names]
+        if missing or unknown:
+            raise UserError(
+                f"the conditions are {', '.join(conditions.values)}, but the model's are "
+                f"{', '.join(self.names)}: give all of these"
+            )
         for name, values in conditions.values.items():
             if name != AGE:
                 self._check_number(name, values)
             if name in self.scales and not extrapolate:
                 self._check_range(name, values)
-        if self.age and not (conditions.values[AGE] >= 0).all():
-            raise UserError(f"age is {conditions.values[AGE].min():g} years: give 0 or more")
+        if self.season:
+            _check_season(conditions.values[SEASON])
+        if self.age:
+            self._check_age(conditions.values[AGE], extrapolate=extrapolate)
+
+    def _check_age(self, age: FloatArray, *, extrapolate: bool) -> None:
+        if not (age >= 0).all():
+            raise UserError(f"age is {age.min():g} years: give 0 or more")
+        left = float(_approach(np.array(self.oldest)))
+        if (age > self.oldest).any() and left > MOST_LEFT and not extrapolate:
+            raise UserError(
+                f"the training members end {self.oldest:g} years after their change, with "
+                f"{100 * left:.0f} % of the adjustment left: draw at an age up to that, or give "
+                "--extrapolate"
+            )
 
     def _check_number(self, name: str, values: FloatArray) -> None:
         positive = self.scales.get(name) == "log"
@@ -215,9 +246,30 @@ class ConditionSpace:
             )
 
 
+def _check_season(season: FloatArray) -> None:
+    outside = season[(season < 0) | (season > 1)]
+    if outside.size:
+        raise UserError(
+            f"season is {outside[0]:g}: give the fraction of the year, from 0 (1 January) to 1"
+        )
+
+
+def _check_varies(name: str, values: FloatArray) -> None:
+    if not np.ptp(values) > 0:
+        raise UserError(
+            f"{name} is {values[0]:g} in all training states: nothing can be learned about it; set "
+            f"conditions.{name} to false"
+        )
+
+
 def _check_parameter(
     name: str, scale: Scale, values: FloatArray, member: NDArray[np.integer]
 ) -> None:
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"{name} is not a number in a state of member {member[~np.isfinite(values)][0]}: every "
+            "training state needs its parameters"
+        )
     if scale == "log" and values.min() <= 0:
         raise UserError(
             f"{name} is {values.min():g} in a training state: set conditions.parameters.{name} to "

@@ -7,6 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from reprlib import Repr
+
+_SHORT = Repr()
+_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist = 2, 4, 4
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
 
 
 class UserError(Exception):
@@ -23,6 +28,14 @@ class Stopped(BaseException):
     Not an `Exception`, as `KeyboardInterrupt`: nothing but the command handles it. The argument is
     the signal's name.
     """
+
+
+def shown(value: object) -> str:
+    """A value as an error message shows it: part of a line, however large or nested it is."""
+    try:
+        return " ".join(_SHORT.repr(value).split())
+    except ValueError:  # Python does not print integers of thousands of digits
+        return f"a {type(value).__name__} that is too long to print"
 
 
 @contextmanager
@@ -45,6 +58,8 @@ def user_errors_in_one_sentence() -> Iterator[None]:
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
     """Context of reading a user's file: every exception is a `UserError` that names the file."""
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would never end
+        raise UserError(f"{path} is not a file: expected model output there.")
     try:
         yield
     except (UserError, MemoryError):

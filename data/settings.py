@@ -19,4 +19,4 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")]
 class Section(BaseModel):
     """A block of a YAML: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -34,7 +34,7 @@ from evaluation.canvas import (
     styled,
 )
 
-FIELDS = {"thetao": ("temperature", "K"), "so": ("salinity", "10⁻³")}
+FIELDS = {"thetao": "temperature", "so": "salinity"}
 SURFACE, THERMOCLINE = 0.0, 500.0  # m, depths of the maps
 BATCH = 16
 
@@ -45,7 +45,7 @@ FloatArray = NDArray[np.float64]
 class Sensitivity:
     """Mean and standard deviation of the differences of pairs, `z y x` by field, NaN on land.
 
-    standard_error of the mean: the standard deviation over the root of `pairs`
+    Both are those of states about the expected means. How well these are known is not in them.
     """
 
     mean: dict[str, FloatArray]
@@ -70,15 +70,23 @@ def sensitivity(
     if not to or any("=" not in text for text in [*at, *to]):
         raise UserError("sensitivity compares two points: give --at and --to NAME=VALUE")
     paths = [output / f"{name}.zarr" for name in ("before", "after")]
-    for path, point in zip(paths, (at, [*at, *to]), strict=True):
+    changed = {text.partition("=")[0].strip() for text in to}
+    kept = [text for text in at if text.partition("=")[0].strip() not in changed]
+    for path, point in zip(paths, (at, [*kept, *to]), strict=True):
         sample(run, output=path, at=point, extrapolate=extrapolate, certain=True)
     before, after = (StateArchive.open(path) for path in paths)
     result = differences(before, after)
     dataset = output / "difference.nc"
     with atomic_write(dataset) as partial:
         _dataset(result, before, change=f"{' '.join(at)} to {' '.join(to)}").to_netcdf(partial)
-    figure = difference_figure(result, before.grid, title=" ".join([*at, "→", *to]))
+    units = _units(before.salinity_units)
+    figure = difference_figure(result, before.grid, units=units, title=" ".join([*at, "→", *to]))
     return [dataset, save_figure(figure, output / "difference.png")]
+
+
+def _units(salinity: str) -> dict[str, str]:
+    """Units of the differences, by field."""
+    return {"thetao": "K", "so": salinity}
 
 
 def differences(before: StateArchive, after: StateArchive) -> Sensitivity:
@@ -87,24 +95,29 @@ def differences(before: StateArchive, after: StateArchive) -> Sensitivity:
     for start in range(0, len(before), BATCH):
         rows = range(start, min(start + BATCH, len(before)))
         first, second = before.read(rows), after.read(rows)
-        for name, (field, _) in FIELDS.items():
+        for name, field in FIELDS.items():
             change = getattr(second, field).double() - getattr(first, field).double()
             totals[name] += torch.stack([change.sum(dim=0), change.square().sum(dim=0)])
     pairs = len(before)
     mean = {name: total[0] / pairs for name, total in totals.items()}
     spread = {
-        name: (total[1] / pairs - mean[name].square()).clamp(min=0).sqrt()
+        name: (total[1] - pairs * mean[name].square()).clamp(min=0).div(max(pairs - 1, 1)).sqrt()
         for name, total in totals.items()
     }
     return Sensitivity(_on_wet(mean, before.grid), _on_wet(spread, before.grid), pairs)
 
 
 @styled
-def difference_figure(result: Sensitivity, grid: OceanGrid, *, title: str) -> Figure:
-    """For T and S: maps at the surface and in the thermocline, and the zonal mean."""
+def difference_figure(
+    result: Sensitivity, grid: OceanGrid, *, units: dict[str, str], title: str
+) -> Figure:
+    """For T and S: maps at the surface and in the thermocline, and the zonal mean.
+
+    units: of the differences, by field
+    """
     level = int(np.abs(grid.depth - THERMOCLINE).argmin())
     figure, axes = new_figure(2, 3, panel=(2.6 if is_tall(grid) else 4.0, 3.2))
-    for row, (name, (field, unit)) in zip(axes, FIELDS.items(), strict=True):
+    for row, (name, field) in zip(axes, FIELDS.items(), strict=True):
         change = result.mean[name]
         section = _zonal_mean(change, grid)
         scale = Scale.symmetric([change[0], change[level], section])
@@ -114,7 +127,7 @@ def difference_figure(result: Sensitivity, grid: OceanGrid, *, title: str) -> Fi
         row[0].set_title(f"{field}, surface")
         row[1].set_title(f"{field}, {grid.depth[level]:.0f} m")
         row[2].set_title(f"{field}, zonal mean")
-        figure.colorbar(mesh, ax=list(row), label=f"difference [{unit}]", extend="both")
+        figure.colorbar(mesh, ax=list(row), label=f"difference [{units[name]}]", extend="both")
     figure.suptitle(f"{title}: mean of {result.pairs} pairs")
     return figure
 
@@ -141,7 +154,7 @@ def _dataset(result: Sensitivity, archive: StateArchive, *, change: str) -> xr.D
             ("difference", result.mean[name], "mean difference of"),
             ("deviation", result.deviation[name], "standard deviation of the difference of"),
         ):
-            units = "K" if name == "thetao" else metadata[name]["units"]
+            units = _units(archive.salinity_units)[name]
             attributes = {"long_name": f"{text} {kind}", "units": units}
             variables[f"{name}_{suffix}"] = (("depth", "y", "x"), values, attributes)
     dataset = xr.Dataset(variables).assign(described)

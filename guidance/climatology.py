@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.checksums import check_file
+from data.documents import read_object, reason
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
@@ -71,6 +71,22 @@ class Climatology:
         names = [field.name for field in fields(cls)]
         return cls(**{name: torch.tensor(saved[name], dtype=torch.float64) for name in names})
 
+    @property
+    def levels(self) -> int:
+        """Number of levels z."""
+        return len(self.density)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether all statistics are finite, have the right length, and no spread is negative."""
+        lengths = {"density": 0, "density_std": 0, "step_std": -1, "tolerance": -1}
+        found = {name: getattr(self, name) for name in lengths}
+        return (
+            all(found[name].shape == (self.levels + lengths[name],) for name in found)
+            and all(bool(values.isfinite().all()) for values in found.values())
+            and all(bool((found[name] >= 0).all()) for name in found if name != "density")
+        )
+
 
 def saved_climatology(folder: Path) -> Climatology:
     """The climatology in a model's folder. Raises `UserError` if it is absent or damaged."""
@@ -81,7 +97,19 @@ def saved_climatology(folder: Path) -> Climatology:
             "diffusion stage, or sample with `halocline sample` where the training states are"
         )
     check_file(path)
-    return Climatology.from_dict(json.loads(path.read_text()))
+    advice = "copy the model or release it again"
+    content = read_object(path, advice=advice)
+    try:
+        found = Climatology.from_dict(content)
+        sound = found.is_sound
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} lacks statistics ({reason(error)}): {advice}.") from error
+    if not sound:
+        raise UserError(
+            f"{path} is damaged: expected finite statistics of each level, none of them a negative "
+            f"spread; {advice}."
+        )
+    return found
 
 
 def training_climatology(archive: StateArchive) -> Climatology:

@@ -125,6 +125,7 @@ class Denoiser(nn.Module):
         estimate = (signal * scaled - noise * v).to(scaled.dtype)
         maps = self.static_maps.to(scaled.dtype).expand(len(scaled), *self.static_maps.shape)
         inputs = torch.cat([scaled, estimate, maps], dim=1)
+        inputs = inputs.to(getattr(self.unet, "dtype", inputs.dtype))  # half, if it was converted
         labels = {}
         if self.embedding is not None:
             labels["class_labels"] = self.embedding(features, len(scaled))

@@ -21,6 +21,7 @@ from einops import einsum
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoencoder.precision import FullPrecision
 from data.conditions import AGE, EQUILIBRIUM, SEASON, Conditions, ConditionSpace
 from latent_diffusion.gaussian import principal_components
 from latent_diffusion.regression import Choice, choose, predict
@@ -30,7 +31,7 @@ FloatArray = NDArray[np.float64]
 Coefficients = Callable[[FloatArray, FloatArray], FloatArray]
 
 
-class Expectation(ModelMixin, ConfigMixin):
+class Expectation(FullPrecision, ModelMixin, ConfigMixin):
     """The mean of standardised latents `c h w` at given conditions, with its uncertainty.
 
     Term t of the course has the coefficient `means[t]` plus the sum over k of a_k `patterns[t, k]`.
@@ -105,7 +106,10 @@ class Expectation(ModelMixin, ConfigMixin):
         The parameters of each training member are equally probable, and so is each season.
         """
         rows = [int(torch.randint(len(self.points), (), generator=one)) for one in generators]
-        values = self.space.parameters(self.points[rows].cpu().numpy())
+        values = self.space.parameters(self.points[rows].cpu().double().numpy())
+        # Rounding must not take a member out of the range of the members.
+        for name, (low, high) in self.space.ranges.items():
+            values[name] = values[name].clip(low, high)
         if self.space.season:
             season = [float(torch.rand((), generator=one)) for one in generators]
             values[SEASON] = np.array(season)

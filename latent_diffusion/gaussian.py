@@ -23,6 +23,7 @@ from diffusers.configuration_utils import register_to_config
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoencoder.precision import FullPrecision
 from data.archive.splits import spread_out
 from data.batches import Samples
 
@@ -35,7 +36,7 @@ Amplitude = Tensor | float
 Factor = Callable[[Tensor], Tensor]  # of variances
 
 
-class MemberGaussians(ModelMixin, ConfigMixin):
+class MemberGaussians(FullPrecision, ModelMixin, ConfigMixin):
     """A mixture of normal distributions of standardised latents `c h w`, one for each member.
 
     Member m has the weight `weights` `m` and the mean `means` `m c h w`. The common covariance has

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
-from data.checksums import check_folder
+from autoencoder.stored import LOCALLY, loading
 from data.conditions import Conditions
 from data.errors import UserError
 from data.state import State
@@ -24,6 +24,7 @@ from guidance.guide import Guide
 from guidance.seawater import equation_of_state
 from guidance.steps import Step
 from guidance.terms import Ocean, Scales
+from latent_diffusion.convergence import check_chain
 from latent_diffusion.denoiser import (
     ConditionEmbedding,
     Denoiser,
@@ -33,6 +34,7 @@ from latent_diffusion.denoiser import (
 )
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.gaussian import MemberGaussians
+from latent_diffusion.model_folder import check_loaded, check_model
 
 
 @dataclass
@@ -45,6 +47,8 @@ class StatePipelineOutput(BaseOutput):
 
 class Frame(NamedTuple):
     """The latents that a conditional model's residuals belong to: mean + scale * residual.
+
+    Noise of amplitude s in a residual is noise of amplitude scale * s in the latents.
 
     mean: `b c h w`; scale: `c 1 1`; features: of the conditions, `b f`
     """
@@ -75,6 +79,7 @@ class StatePipeline(DiffusionPipeline):
     """
 
     _optional_components: ClassVar[list[str]] = ["expectation", "embedding"]
+    _tested: tuple[SchedulerMixin, int] | None = None  # the chain that was found to converge
 
     def __init__(
         self,
@@ -100,10 +105,22 @@ class StatePipeline(DiffusionPipeline):
         )
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, **options: Any) -> Any:
-        """As in diffusers. Raises `UserError` if a file does not match its checksum."""
-        check_folder(Path(folder))
-        return super().from_pretrained(folder, **options)
+    def from_pretrained(
+        cls, folder: Path | str, *, torch_dtype: torch.dtype | None = None, **options: Any
+    ) -> Any:
+        """As in diffusers, but from a local folder only; nothing is unpickled.
+
+        torch_dtype (or dtype): of the network; all else keeps single precision or better
+
+        Raises `UserError` if a file is missing, damaged, does not match its checksum, names other
+        classes, or holds sizes or numbers that make no sense.
+        """
+        precision = torch_dtype or options.pop("dtype", None)
+        check_model(Path(folder))
+        with loading(Path(folder)):
+            pipeline = super().from_pretrained(str(folder), **LOCALLY, **options)
+        check_loaded(pipeline, Path(folder))
+        return pipeline if precision is None else pipeline.to(precision)
 
     @property
     def denoiser(self) -> Denoiser:
@@ -159,6 +176,12 @@ class StatePipeline(DiffusionPipeline):
             return None
         if conditions is None:
             conditions = self.expectation.unknown(generators)
+        if len(conditions) != len(generators):
+            raise UserError(
+                f"there are conditions for {len(conditions)} states and {len(generators)} "
+                "generators: give one generator for each state"
+            )
+        self.expectation.space.check(conditions, extrapolate=True)
         mean = self.expectation.draw(conditions, generators)
         return Frame(mean, self.expectation.scale, self.expectation.features(conditions))
 
@@ -224,16 +247,34 @@ class StatePipeline(DiffusionPipeline):
         return float(self.scheduler.scale_model_input(torch.ones(1), following))
 
     def set_steps(self, steps: int) -> None:
-        """Begin a chain of `steps` steps. Raises `UserError` if the scheduler cannot."""
+        """Begin a chain of `steps` steps.
+
+        Raises `UserError` if the scheduler cannot, or if the chain does not converge.
+        """
+        most = self.scheduler.config.num_train_timesteps
+        if steps > most:
+            raise UserError(
+                f"{type(self.scheduler).__name__} does not support {steps} steps: the model was "
+                f"trained with {most} levels of noise; use at most {most} steps"
+            )
         try:
             self.scheduler.set_timesteps(steps, device=self.device)
         except ValueError as error:
             raise self._too_few(steps) from error
         if not self.scheduler.timesteps.isfinite().all():
             raise self._too_few(steps)
+        self._check_chain(steps)
         if hasattr(self.scheduler, "set_begin_index"):
             # Otherwise it looks up its position by timestep, and rounded timesteps can repeat.
             self.scheduler.set_begin_index(0)
+
+    def _check_chain(self, steps: int) -> None:
+        """Test the chain on normal distributions, once for each scheduler and number of steps."""
+        if self._tested == (self.scheduler, steps):
+            return
+        largest = max([1.0, *self.gaussian.variances.tolist()])
+        check_chain(self.scheduler, steps=steps, largest_variance=largest)
+        self._tested = (self.scheduler, steps)
 
     def _too_few(self, steps: int) -> UserError:
         """Ancestral schedulers yield NaN when rounding removes the noise between distant levels."""
@@ -259,10 +300,20 @@ class StatePipeline(DiffusionPipeline):
 def ocean_of(codec: Codec, *, climatology: Callable[[], Climatology]) -> Ocean:
     """The codec's ocean, as constraints need it."""
     statistics = codec.statistics
+
+    def of_this_ocean() -> Climatology:
+        found = climatology()
+        if found.levels != statistics.levels:
+            raise UserError(
+                f"the climatology has {found.levels} levels, but the codec {statistics.levels}: "
+                "copy or make the model again"
+            )
+        return found
+
     return Ocean(
         grid=codec.grid,
         eos=equation_of_state(codec.config.ocean["equation_of_state"]),
         scales=Scales.from_channels(statistics.std.cpu(), levels=statistics.levels),
         mean=State.from_channels(statistics.mean[None].double().cpu(), levels=statistics.levels),
-        climatology=climatology,
+        climatology=of_this_ocean,
     )

@@ -27,7 +27,7 @@ def read_points(texts: Sequence[str]) -> list[Point]:
         raise UserError(
             f"--at has {len(files)} files and {len(pairs)} values: give one CSV file, or name=value"
         )
-    return _read_table(files[0]) if files else [dict(_pair(text) for text in pairs)]
+    return _read_table(files[0]) if files else [_point(pairs)]
 
 
 def conditions_at(
@@ -59,6 +59,17 @@ def conditions_at(
     conditions = Conditions(joined, certain=certain)
     space.check(conditions, extrapolate=extrapolate)
     return conditions
+
+
+def _point(texts: Sequence[str]) -> Point:
+    point: Point = {}
+    for name, value in map(_pair, texts):
+        if name in point:
+            raise UserError(
+                f"--at gives {name} twice: give several points in a CSV file, a row for each"
+            )
+        point[name] = value
+    return point
 
 
 def _pair(text: str) -> tuple[str, float]:

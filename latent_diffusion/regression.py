@@ -8,7 +8,7 @@ from the others; the errors of such predictions give the predictive standard dev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,14 +91,14 @@ def choose(points: FloatArray, values: FloatArray) -> Choice:
     without it. Those of the regressor chosen with it would be too small: among many candidates,
     one is better by chance.
     """
-    errors = np.zeros_like(values)
+    candidates, errors = regressors(len(points)), np.zeros_like(values)
     for left in range(len(points)):
         rest = np.arange(len(points)) != left
-        numbers = select(points[rest], values[:, rest])
-        mean, _ = _predicted(points[[left]], points[rest], values[:, rest], numbers)
+        numbers = select(points[rest], values[:, rest], candidates)
+        mean, _ = _predicted(points[[left]], points[rest], values[:, rest], numbers, candidates)
         errors[:, left] = values[:, left] - mean[0]
-    numbers = select(points, values)
-    expected = [one.leave_one_out(points, values)[1].mean() for one in regressors(len(points))]
+    numbers = select(points, values, candidates)
+    expected = [one.leave_one_out(points, values)[1].mean() for one in candidates]
     return Choice(numbers, np.square(errors).mean(axis=1) / np.array(expected)[numbers])
 
 
@@ -109,11 +109,13 @@ def predict(
 
     points: `m p`; values: `k m`
     """
-    means, variances = _predicted(at, points, values, choice.numbers)
+    means, variances = _predicted(at, points, values, choice.numbers, regressors(len(points)))
     return means, np.sqrt(variances * choice.scales)
 
 
-def select(points: FloatArray, values: FloatArray) -> NDArray[np.int64]:
+def select(
+    points: FloatArray, values: FloatArray, candidates: Sequence[Regressor]
+) -> NDArray[np.int64]:
     """For each coefficient the number of the simplest regressor whose error is about the least.
 
     The errors are those of predicting each member from the others; about is within 1/m of the
@@ -122,18 +124,22 @@ def select(points: FloatArray, values: FloatArray) -> NDArray[np.int64]:
     errors = np.stack(
         [
             np.square(candidate.leave_one_out(points, values)[0]).mean(axis=1)
-            for candidate in regressors(len(points))
+            for candidate in candidates
         ]
     )
     return (errors <= (1 + 1 / len(points)) * errors.min(axis=0)).argmax(axis=0)
 
 
 def _predicted(
-    at: FloatArray, points: FloatArray, values: FloatArray, numbers: NDArray[np.int64]
+    at: FloatArray,
+    points: FloatArray,
+    values: FloatArray,
+    numbers: NDArray[np.int64],
+    candidates: Sequence[Regressor],
 ) -> tuple[FloatArray, FloatArray]:
     """Means and relative variances `b k`."""
     means, variances = np.zeros((2, len(at), len(values)))
-    for number, candidate in enumerate(regressors(len(points))):
+    for number, candidate in enumerate(candidates):
         mine = numbers == number
         if mine.any():
             means[:, mine], variance = candidate.predict(at, points, values[mine])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from diffusers import ModelMixin
 
 from guidance.climatology import CLIMATOLOGY, Climatology
 from latent_diffusion.pipeline import StatePipeline
@@ -34,11 +35,24 @@ class Release:
 
 def save_model(pipeline: StatePipeline, release: Release, folder: Path) -> None:
     """Write pipeline, climatology, training YAML and model card into `folder`."""
+    for component in pipeline.components.values():
+        if isinstance(component, ModelMixin):  # diffusers keeps the path that it was loaded from
+            component.register_to_config(_name_or_path="")
     pipeline.save_pretrained(folder)
     write_json(folder / CLIMATOLOGY, {**release.climatology().as_dict()})
-    settings = yaml.safe_dump(release.experiment, sort_keys=False)
+    settings = yaml.safe_dump(without_places(release.experiment), sort_keys=False)
     (folder / "experiment.yaml").write_text(settings)
     (folder / "README.md").write_text(model_card(pipeline, release))
+
+
+def without_places(settings: Any) -> Any:
+    """The settings with absolute paths cut to their names: a model says nothing about a disk."""
+    if isinstance(settings, dict):
+        return {key: without_places(value) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [without_places(value) for value in settings]
+    is_place = isinstance(settings, str | Path) and Path(settings).is_absolute()
+    return Path(settings).name if is_place else settings
 
 
 def model_card(pipeline: StatePipeline, release: Release) -> str:
@@ -46,12 +60,13 @@ def model_card(pipeline: StatePipeline, release: Release) -> str:
     codec = pipeline.codec
     levels, rows, columns = codec.grid.shape
     variables = "temperature, salinity" + ", sea level" * codec.config.ocean["sea_level"]
-    distilled = f", distilled from {release.teacher}" if release.teacher else ""
+    archive, teacher = without_places([str(release.archive), str(release.teacher)])
+    distilled = f", distilled from {teacher}" if release.teacher else ""
     return f"""# {release.title}
 
 Generates ocean states ({variables}) on a grid of {levels} levels, {rows} rows and
 {columns} columns, for the equation of state `{codec.config.ocean["equation_of_state"]}`.
-Trained by Halocline on `{release.archive}`; the settings are in `experiment.yaml`.
+Trained by Halocline on `{archive}`; the settings are in `experiment.yaml`.
 Compression: {codec.compression:.1f} wet-cell values per latent value.
 Sampling takes {pipeline.steps} steps{distilled}.
 {_conditions(pipeline)}

@@ -17,6 +17,7 @@ from latent_diffusion.expectation import Expectation
 from latent_diffusion.objective import ConditionalLatents
 
 STATES_PER_TERM = 2  # of a member, to determine its course; with fewer its mean is constant
+SMALLEST_FREEDOM = 0.25  # share of the states' freedom that the members' means leave to residuals
 UNRESOLVED = 1e-6  # of the largest eigenvalue: combinations of terms that the states leave open
 
 FloatArray = NDArray[np.float64]
@@ -74,11 +75,18 @@ class ConditionalData(NamedTuple):
 
 
 def conditional_data(
-    datasets: dict[str, Samples], archive: StateArchive, settings: ConditionSettings
+    datasets: dict[str, Samples],
+    archive: StateArchive,
+    settings: ConditionSettings,
+    *,
+    weight: Tensor,
 ) -> ConditionalData:
     """Expectation and residuals of the latents of the splits "train" and "validation".
 
     The expectation is that of the training members; the mean of a validation member is its own.
+    A mean that is fitted to few states takes a part of their variance with it, which the scale of
+    the expectation gives back. weight: `c h w`, of each latent value, 0 on land.
+
     Raises `UserError` for conditions that the archive lacks or that do not vary.
     """
     rows = {split: archive.indices(split) for split in datasets}
@@ -98,9 +106,12 @@ def conditional_data(
             datasets[split], means[split], group=groups[split], course=courses[split], scale=scale
         )
 
-    scale = _deviation(residuals("train", 1.0))
+    scale = _deviation(residuals("train", 1.0), weight)
+    freedom = 1 - fitted_coefficients(courses["train"], groups["train"]) / len(rows["train"])
     points = space.point(conditions["train"].at(np.unique(member, return_index=True)[1]))
-    expectation = Expectation.of(means["train"], points, space=space, scale=scale)
+    expectation = Expectation.of(
+        means["train"], points, space=space, scale=scale / max(freedom, SMALLEST_FREEDOM) ** 0.5
+    )
     scaled: dict[str, Samples] = {split: residuals(split, scale) for split in datasets}
     samples: dict[str, Samples] = {
         split: ConditionalSamples(one, expectation.features(conditions[split]))
@@ -112,8 +123,8 @@ def conditional_data(
 def member_courses(samples: Samples, course: FloatArray, group: NDArray[np.int64]) -> Tensor:
     """Least-squares coefficients `m t c h w` of each member's latents on its `course` `n t`.
 
-    group: `n`, the member of each sample, 0 to m - 1. Combinations of coefficients that the states
-    leave open, such as a harmonic that they do not resolve, are 0.
+    group: `n`, the member of each sample, 0 to m - 1. Coefficients that the states leave open, such
+    as those of a harmonic that they do not resolve, are 0.
     """
     solvers = torch.from_numpy(least_squares(course, group))
     shape = samples[0][0].shape[1:]
@@ -124,22 +135,45 @@ def member_courses(samples: Samples, course: FloatArray, group: NDArray[np.int64
 
 
 def least_squares(course: FloatArray, group: NDArray[np.int64]) -> FloatArray:
-    """Weights `n t` of each state in the coefficients of its member, see `member_courses`."""
+    """Weights `n t` of each state in the coefficients of its member, see `member_courses`.
+
+    The first term of the course is 1. The others are fitted about their mean over the states, so
+    that what does not vary among these takes nothing of the member's mean.
+    """
     weights = np.zeros_like(course)
     for one in np.unique(group):
         mine = group == one
-        design = course[mine]
-        if len(design) < STATES_PER_TERM * design.shape[1]:
-            design = design * (np.arange(design.shape[1]) == 0)
-        inverse = np.linalg.pinv(design.T @ design, rcond=UNRESOLVED, hermitian=True)
-        weights[mine] = design @ inverse
+        centre, anomalies = _anomalies(course[mine])
+        slopes = anomalies @ np.linalg.pinv(
+            anomalies.T @ anomalies, rcond=UNRESOLVED, hermitian=True
+        )
+        weights[mine, 0] = 1 / mine.sum() - slopes @ centre
+        weights[mine, 1:] = slopes
     return weights
 
 
-def _deviation(residuals: Samples) -> Tensor:
+def fitted_coefficients(course: FloatArray, group: NDArray[np.int64]) -> int:
+    """Number of coefficients that the states determine, summed over the members."""
+    ranks = [
+        1 + int(np.linalg.matrix_rank(_anomalies(course[group == one])[1], tol=UNRESOLVED))
+        for one in np.unique(group)
+    ]
+    return sum(ranks)
+
+
+def _anomalies(course: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and anomalies of all terms of a member's course but the first; 0 with few states."""
+    terms = course[:, 1:] * (len(course) >= STATES_PER_TERM * course.shape[1])
+    centre = terms.mean(axis=0)
+    anomalies = terms - centre
+    return centre, np.where(np.ptp(terms, axis=0) > UNRESOLVED, anomalies, 0.0)
+
+
+def _deviation(residuals: Samples, weight: Tensor) -> Tensor:
     """Standard deviation `c 1 1` of residuals, with the uncertainty of the encoding."""
+    share = (weight / weight.sum(dim=(1, 2), keepdim=True)).double().cpu()
     square = sum(
-        moments.double().square().sum(dim=0).mean(dim=(1, 2))
+        (moments.double().square().sum(dim=0) * share).sum(dim=(1, 2))
         for moments, _ in (residuals[item] for item in range(len(residuals)))
     )
     assert isinstance(square, Tensor)

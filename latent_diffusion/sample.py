@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
@@ -59,6 +60,12 @@ class Ensemble:
     pipeline: Callable[[], StatePipeline]
     guide: Callable[[Codec], SteeringGuide] | None
     conditions: Conditions | None = None
+    noises: int | None = None
+
+    def generator(self, member: int) -> torch.Generator:
+        """The noise source of a member."""
+        noise = member % self.noises if self.noises else member
+        return member_generator(self.settings.seed, noise)
 
 
 def draw(ensemble: Ensemble, *, output: Path) -> None:
@@ -168,16 +175,18 @@ def sampling_record(
     sampling: SamplingSettings,
     guidance: GuidanceSettings | None,
     conditions: Conditions | None = None,
+    noises: int | None = None,
 ) -> str:
     """Everything that determines an ensemble, as JSON.
 
     model: its name; weights: digest of its denoiser; guidance: None for unguided sampling;
     conditions: of each member, for a conditional model
+    noises: number of different noises, which the members have in turn; default: one each
     """
     steering = guidance.model_dump(mode="json", exclude={"adjust", "enabled"}) if guidance else None
     if guidance and steering and guidance.couples_samples:
         steering["ensemble_size"] = sampling.batch_size
-    given = {"conditions": conditions.as_dict()} if conditions else {}
+    given = {"conditions": conditions.as_dict(), "noises": noises} if conditions else {}
     return json.dumps(
         {
             "model": model,
@@ -223,7 +232,7 @@ def _draw_parts(
             return
         if parts.holds(batch):
             continue
-        generators = [member_generator(ensemble.settings.seed, member) for member in batch]
+        generators = [ensemble.generator(member) for member in batch]
         conditions = ensemble.conditions.at(batch) if ensemble.conditions else None
         state = pipeline(generators=generators, guide=guide, conditions=conditions).state
         check_state(state, door=Door(pipeline.codec.grid, "the ensemble", _ADVICE), numbers=batch)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 
 from diffusers import DDPMScheduler, SchedulerMixin
 
-from data.errors import UserError
+from data.documents import read_object, reason
+from data.errors import UserError, shown
 
 SchedulerOptions = dict[str, bool | int | float | str]
 
@@ -23,6 +25,8 @@ TRAINED_WITH = {
     "use_flow_sigmas",
 }
 
+TRAIN_TIMESTEPS = 1000
+MOST_TIMESTEPS = 100_000  # of a training; a table of them is made
 LARGEST_NOISE = -5.1  # log signal-to-noise, recommended by diffusers for cosine schedules
 
 
@@ -44,20 +48,46 @@ def build_scheduler(
     Raises `UserError` for a scheduler for other kinds of models, and for options that it does not
     have or that the training has fixed.
     """
-    usable = {c.__name__: c for c in schedule.compatibles if "beta_schedule" in _options(c)}
+    usable = usable_schedulers()
     if name not in usable:
         raise UserError(
-            f"the scheduler '{name}' cannot sample this model; use one of "
+            f"the scheduler {shown(name)} cannot sample this model; use one of "
             f"{', '.join(sorted(usable))}"
         )
     accepted = [option for option in _options(usable[name]) if option not in TRAINED_WITH]
     unknown = sorted(set(options) - set(accepted))
     if unknown:
-        raise UserError(f"{name} has no option '{unknown[0]}'; it has {', '.join(accepted)}")
+        raise UserError(f"{name} has no option {shown(unknown[0])}; it has {', '.join(accepted)}")
     try:
         return usable[name].from_config(schedule.config, **{**_recommended(accepted), **options})
-    except (NotImplementedError, ValueError, ImportError) as error:
-        raise UserError(f"{name} does not work with the options {options}: {error}") from error
+    except (NotImplementedError, ValueError, TypeError, ImportError) as error:
+        raise UserError(
+            f"{name} does not work with the options {shown(options)}: {reason(error)}"
+        ) from error
+
+
+def usable_schedulers() -> dict[str, type[SchedulerMixin]]:
+    """The diffusers schedulers for models with a noise schedule like ours, by name."""
+    compatible = build_schedule(TRAIN_TIMESTEPS).compatibles
+    return {c.__name__: c for c in compatible if "beta_schedule" in _options(c)}
+
+
+def check_stored_schedule(folder: Path) -> None:
+    """Raise `UserError` unless the scheduler stored in `folder` has a schedule of our training."""
+    path = folder / "scheduler_config.json"
+    config = read_object(path, advice="copy or make the folder again")
+    steps = config.get("num_train_timesteps")
+    if not isinstance(steps, int) or not 1 < steps <= MOST_TIMESTEPS:
+        raise UserError(
+            f"{path} has num_train_timesteps {shown(steps)}: expected 2 to {MOST_TIMESTEPS}."
+        )
+    trained = build_schedule(steps).config
+    for name in sorted(TRAINED_WITH & trained.keys() & config.keys()):
+        if config[name] != trained[name]:
+            raise UserError(
+                f"{path} has {name} {shown(config[name])}, which no training of Halocline has: "
+                f"expected {shown(trained[name])}."
+            )
 
 
 def _recommended(accepted: Sequence[str]) -> dict[str, float]:

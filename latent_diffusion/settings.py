@@ -49,8 +49,8 @@ class DiffusionSettings(Section):
 class SamplingSettings(Section):
     """How an ensemble is drawn."""
 
-    members: int = Field(64, gt=0)
-    batch_size: int = Field(16, gt=0)
+    members: int = Field(64, gt=0, le=1_000_000)
+    batch_size: int = Field(16, gt=0, le=100_000)
     seed: int = Field(0, ge=0)
     steps: int = Field(25, gt=0)
     scheduler: str = Field("DPMSolverMultistepScheduler", description="any diffusers scheduler")

@@ -53,7 +53,11 @@ def train_denoiser(
     accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
     with accelerator.main_process_first():
         datasets = latent_datasets(codec, archive, path=stage.directory / "latents.safetensors")
-    conditional = conditional_data(datasets, archive, conditions) if conditions else None
+    conditional = (
+        conditional_data(datasets, archive, conditions, weight=codec.latent_weight)
+        if conditions
+        else None
+    )
     denoiser = _initial_denoiser(settings, codec, archive, datasets["train"], conditional)
     trainer = build_trainer(
         settings,
@@ -66,8 +70,21 @@ def train_denoiser(
     )
     trainer.run()
     trainer.adopt_averaged_weights()
+    pipeline = _pipeline_of(denoiser, codec, scheduler, conditional, steps=steps)
+    stage.publish(partial(save_model, pipeline, release), accelerator=accelerator)
+
+
+def _pipeline_of(
+    denoiser: Denoiser,
+    codec: Codec,
+    scheduler: SchedulerMixin,
+    conditional: ConditionalData | None,
+    *,
+    steps: int,
+) -> StatePipeline:
+    """The model of a trained denoiser, on the CPU."""
     denoiser = denoiser.cpu().eval()
-    pipeline = StatePipeline(
+    return StatePipeline(
         unet=denoiser.unet,
         gaussian=denoiser.gaussian,
         scheduler=scheduler,
@@ -76,7 +93,6 @@ def train_denoiser(
         expectation=conditional.expectation if conditional else None,
         embedding=denoiser.embedding,
     )
-    stage.publish(partial(save_model, pipeline, release), accelerator=accelerator)
 
 
 def _initial_denoiser(

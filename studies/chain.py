@@ -23,6 +23,7 @@ from tqdm import tqdm
 from autoencoder.codec import Codec
 from configs.run import Run
 from data.archive.splits import spread_out
+from data.errors import UserError
 from data.state import State
 from evaluation.columns import Column
 from evaluation.metrics.variance import variance_profiles
@@ -67,6 +68,11 @@ def run(
 
     members: number of samples of each chain; steps: its numbers of steps, in increasing order
     """
+    if run.settings.conditions:
+        raise UserError(
+            f"{run.settings.name} generates residuals at given conditions; study the chain of a "
+            "model without the section conditions"
+        )
     pipeline = run.pipeline()
     training = _states(run, "train", len(run.archive))
     latents, deviation = _encoded(pipeline.codec, training)

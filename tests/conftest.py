@@ -292,9 +292,9 @@ def conditional_archive(
             writer.append(
                 State(one.temperature + wet * (6 + warmth), one.salinity),
                 member=member,
-                time=50.0 + number,
+                time=80.0 + number,
                 split=split,
-                parameters={"gm": gm, "season": season, "age": 50.0 + number},
+                parameters={"gm": gm, "season": season, "age": 80.0 + number},
             )
     return path
 

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader, Subset
 
 from data.batches import Samples, counted_loader
+from data.errors import UserError
 from training.plan import TrainingPlan
 
 
@@ -26,6 +27,16 @@ def training_batches(
         workers=plan.workers,
     )
     return (batch for batch, _ in loader)
+
+
+def check_shares(samples: Samples, *, accelerator: Accelerator) -> None:
+    """Raise `UserError` if some process would have no validation state, before training begins."""
+    if len(samples) < accelerator.num_processes:
+        raise UserError(
+            f"{len(samples)} validation state{'s' * (len(samples) != 1)} cannot be shared by "
+            f"{accelerator.num_processes} processes: launch fewer, or split the data with more "
+            "validation states"
+        )
 
 
 def validation_batches(

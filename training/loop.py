@@ -17,7 +17,7 @@ from tqdm import tqdm
 from data.batches import Samples
 from data.checks import are_finite
 from data.errors import Stopped, UserError
-from training.batches import training_batches, validation_batches
+from training.batches import check_shares, training_batches, validation_batches
 from training.checkpoints import counter_of, latest_checkpoint, load_checkpoint, save_checkpoint
 from training.launch import in_any_process
 from training.log import MetricsLog
@@ -52,6 +52,7 @@ class Trainer:
         self.directory = directory
         self._label = label
         self._extra_identity = identity
+        check_shares(validation, accelerator=accelerator)
         self._training, self._validation = training, validation
         self._parameters = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(

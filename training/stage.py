@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from data.atomic import atomic_folder
 from data.checks import are_finite
 from data.checksums import check_file, write_checksums
+from data.documents import read_object
 from data.errors import UserError
 from training.environment import write_environment
 
@@ -109,12 +110,7 @@ def _record_of(product: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     check_file(path)
-    try:
-        record: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read ({error}); make {product} again.") from error
-    return record
-    return record
+    return read_object(path, advice=f"make {product} again")
 
 
 def _plain(record: Record) -> Record:

@@ -26,6 +26,7 @@ from data.archive.format import (
     open_store,
 )
 from data.archive.identity import CONTENT, DESCRIPTION, description_checksum, former_digest
+from data.archive.limits import check_files, check_sizes
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.plausibility import Door, check_depth, check_field, check_grid, check_state
@@ -35,7 +36,7 @@ from data.units import AREAS, LENGTHS, SALINITIES, factor, is_kelvin
 # A damaged store fails in as many ways as there are bytes in it.
 DAMAGE = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(zipfile.BadZipFile, zlib.error, ArithmeticError, IndexError, NotImplementedError),
 )
 _UNITS = {
     "so": (SALINITIES, "1e-3 or g/kg"),
@@ -44,6 +45,8 @@ _UNITS = {
     "thickness": (LENGTHS, "m"),
     "cell_area": (AREAS, "m2"),
 }
+UNREADABLE = "it is truncated, corrupt or of another format; copy or create the archive again"
+DAMAGED = "the archive is corrupt; copy or create it again"
 _REQUIRED = ("thetao", "so", "wet", "depth", "thickness", "cell_area", *SAMPLE_ATTRIBUTES)
 
 
@@ -181,11 +184,14 @@ class StateArchive:
         if not self.path.exists():
             raise UserError(f"{self.path} does not exist: give the path of a state archive.")
         try:
-            return zarr.open_group(open_store(self.path), mode="r", zarr_format=3)
+            check_files(self.path)
+            group = zarr.open_group(open_store(self.path), mode="r", zarr_format=3)
+            list(group.arrays())  # reads the metadata of every variable
+            return group
         except DAMAGE as error:
             raise UserError(
-                f"{self.path} is not a readable zarr v3 store ({_first_line(error)}): it is "
-                "truncated, corrupt or of another format; copy or create the archive again."
+                f"{self.path} is not a readable zarr v3 store ({_first_line(error)}): "
+                f"{_advice(error, UNREADABLE)}."
             ) from error
 
     @cached_property
@@ -195,6 +201,7 @@ class StateArchive:
     def _load(self, group: zarr.Group) -> None:
         self.attributes = dict(group.attrs)
         self._check_variables(group)
+        check_sizes(self._arrays, self.path)
         self.has_sea_level = "zos" in group
         self.equation_of_state = str(self._attribute("equation_of_state"))
         self.salinity_units = str(group["so"].attrs.get("units", "1e-3"))
@@ -233,8 +240,8 @@ class StateArchive:
             return np.asarray(self._arrays[name][...])
         except DAMAGE as error:
             raise UserError(
-                f"variable {name} of {self.path} cannot be read ({_first_line(error)}): the "
-                "archive is corrupt; copy or create it again."
+                f"variable {name} of {self.path} cannot be read ({_first_line(error)}): "
+                f"{_advice(error, DAMAGED)}."
             ) from error
 
     def _attribute(self, name: str) -> object:
@@ -318,7 +325,7 @@ class StateArchive:
         except DAMAGE as error:
             raise UserError(
                 f"{name} of {self.path} cannot be read at states {where.tolist()[:5]} "
-                f"({_first_line(error)}): the archive is corrupt; copy or create it again."
+                f"({_first_line(error)}): {_advice(error, DAMAGED)}."
             ) from error
         wet = self.grid.wet[0] if name == "zos" else self.grid.wet
         values = np.where(wet, values, np.float32(0))
@@ -328,6 +335,11 @@ class StateArchive:
 
 def _dimensions(array: zarr.Array[Any]) -> tuple[str | None, ...]:
     return tuple(getattr(array.metadata, "dimension_names", None) or ())
+
+
+def _advice(error: BaseException, usual: str) -> str:
+    """Cause and remedy of an error of the store."""
+    return "check its permissions" if isinstance(error, PermissionError) else usual
 
 
 def _first_line(error: BaseException) -> str:

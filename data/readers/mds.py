@@ -12,6 +12,8 @@ the `.meta` files, and wants every file of the grid; the tests compare with its 
 
 from __future__ import annotations
 
+import errno
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,10 +23,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import UserError
+from data.documents import read_text, reason
+from data.errors import UserError, shown
 
 _NAME = re.compile(r"(?P<prefix>.+?)(\.(?P<step>\d{10}))?(\.\d{3,}\.\d{3,})?\.meta")
-_ENTRY = re.compile(r"(\w+)\s*=\s*[\[{](.*?)[\]}]\s*;", re.DOTALL)
+# Every part excludes what ends it, so that the time is proportional to the length.
+_ENTRY = re.compile(r"\b(\w+)\s*=\s*[\[{]([^\[\]{}]*)[\]}]\s*;")
+MOST_BLANK = 25  # cells of a domain to the bytes of its tiles; exch2 leaves out tiles of land
 _NEEDED = ("dimList", "dataprec or format", "nrecords")
 
 
@@ -49,7 +54,7 @@ class _Part:
     @classmethod
     def parse(cls, path: Path) -> _Part:
         try:
-            entries = dict(_ENTRY.findall(path.read_text()))
+            entries = dict(_ENTRY.findall(read_text(path)))
             sizes = np.array(re.findall(r"\d+", entries["dimList"]), int).reshape(-1, 3)[::-1]
             interval = entries.get("timeInterval", "").split()
             return cls(
@@ -62,10 +67,10 @@ class _Part:
                 fields=tuple(re.findall(r"'(\S*)\s*'", entries.get("fldList", ""))),
                 seconds=float(interval[-1]) if interval else None,
             )
-        except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, ArithmeticError) as error:
             raise UserError(
-                f"{path} cannot be read ({error}): expected MITgcm's description of a .data file, "
-                f"with {', '.join(_NEEDED)}."
+                f"{path} cannot be read ({reason(error)}): expected MITgcm's description of a "
+                f".data file, with {', '.join(_NEEDED)}."
             ) from error
 
     @property
@@ -80,10 +85,17 @@ class _Part:
 
     def read(self, record: int) -> NDArray[np.floating]:
         """The values of one field."""
-        count = int(np.prod(self.shape))
+        count = math.prod(self.shape)
         expected = self.records * count * self.dtype.itemsize
         try:
+            if not self.path.is_file():
+                raise FileNotFoundError(errno.ENOENT, "no such file")
             size = self.path.stat().st_size
+            if size != expected:  # before memory is taken
+                raise UserError(
+                    f"{self.path} has {size} bytes, by its .meta file {expected}: it was not "
+                    "written or copied completely."
+                )
             values = np.fromfile(
                 self.path, self.dtype, count, offset=record * count * self.dtype.itemsize
             )
@@ -91,18 +103,15 @@ class _Part:
             raise UserError(
                 f"{self.path} cannot be read ({error.strerror}): its .meta file exists; copy both."
             ) from error
-        if size != expected:
-            raise UserError(
-                f"{self.path} has {size} bytes, by its .meta file {expected}: it was not written "
-                "or copied completely."
-            )
         return values.reshape(self.shape)
 
 
 def _precision(entries: dict[str, str]) -> np.dtype:
     """Type of the numbers; old versions of MITgcm call the entry `format`."""
-    name = entries.get("dataprec") or entries["format"]
-    return np.dtype(name.strip(" '")).newbyteorder(">")
+    name = (entries.get("dataprec") or entries["format"]).strip(" '")
+    if name not in ("float32", "float64"):
+        raise ValueError(f"a precision of {shown(name)}")
+    return np.dtype(name).newbyteorder(">")
 
 
 @dataclass(frozen=True)
@@ -245,4 +254,15 @@ def _field(name: str, paths: list[Path]) -> MdsField:
                 "file, or the names in fldList of its .meta file, because the times of further "
                 "records are not stated; split the file by record."
             )
+    _check_domain(name, parts)
     return MdsField(name, parts, fields.index(name) if name in fields else 0)
+
+
+def _check_domain(name: str, parts: tuple[_Part, ...]) -> None:
+    """Raise UserError for a domain that the bytes of its tiles cannot fill, before it is made."""
+    held = sum(part.path.stat().st_size for part in parts if part.path.is_file())
+    if held and math.prod(parts[0].domain) > MOST_BLANK * held:
+        raise UserError(
+            f"{parts[0].path} belongs to a domain of {shown(parts[0].domain)} cells, but all tiles "
+            f"of {name} together have {held} bytes: correct its .meta file, or give every tile."
+        )

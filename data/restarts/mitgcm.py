@@ -72,7 +72,7 @@ class MitgcmFiles:
         write_compared(
             fields,
             files,
-            write=lambda partial, _, values: values.tofile(partial),
+            write=lambda partial, _, values: partial.write_bytes(values.tobytes()),
             read=lambda partial, _: np.fromfile(partial, dtype=kind),
         )
         at_zero = bool((fields["thetao"][initial.grid.wet] == 0).any())

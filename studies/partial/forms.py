@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from latent_diffusion.gaussian import principal_components
-from latent_diffusion.regression import Choice, predict, select
+from latent_diffusion.regression import Choice, predict, regressors, select
 from studies.partial.exponential import extrapolate_components
 from studies.partial.records import Records
 
@@ -92,7 +92,7 @@ def regress(fields: FloatArray, points: FloatArray, at: FloatArray) -> FloatArra
     mean = fields.mean(axis=0)
     patterns = _patterns(fields - mean, freedom=len(fields) - 1)
     values = patterns @ (fields - mean).T
-    choice = Choice(select(points, values), np.ones(len(values)))
+    choice = Choice(select(points, values, regressors(len(points))), np.ones(len(values)))
     coefficients, _ = predict(at, points, values, choice)
     return mean + coefficients @ patterns
 

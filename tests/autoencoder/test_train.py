@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from autoencoder.train import design_codec
 from configs.stages import train_codec
 from data.errors import UserError
 from training.loop import Trainer
@@ -80,3 +81,11 @@ def test_training_lowers_the_validation_loss(tiny_run):
 def test_a_run_without_training_states_is_refused(tiny_run, tmp_path):
     with pytest.raises(UserError, match=r"absent\.zarr does not exist"):
         train_codec(tiny_run("--data.archive", str(tmp_path / "absent.zarr")))
+
+
+@pytest.mark.parametrize("size", [(1, 12, 8), (5, 1, 1)])
+def test_an_ocean_without_columns_to_learn_from_is_refused_before_training(tiny_experiment, size):
+    levels, rows, columns = size
+    ocean = {"levels": levels, "rows": rows, "columns": columns}
+    with pytest.raises(UserError, match=f"{levels} levels, {rows} rows and {columns} columns"):
+        design_codec(tiny_experiment().autoencoder, ocean, diffusion_stages=2)

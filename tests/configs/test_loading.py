@@ -186,7 +186,7 @@ def test_what_is_no_mapping_in_yaml_is_refused(tmp_path, content):
     ("key", "value", "sentence"),
     [
         ("roundin", "true", "unknown key 'data.ingest.roundin'; see docs"),
-        ("depth_positive", "sideways", "data.ingest.depth_positive: Input should be 'down' or"),
+        ("depth_positive", "sideways", "data.ingest.depth_positive: expected 'down' or"),
         ("reader", "roms", "data.ingest: there is no reader roms; the readers are cf, mitgcm, "),
         ("reader", "[nemo]", "data.ingest: there is no reader"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from types import SimpleNamespace
 
 import pytest
 from safetensors import SafetensorError
@@ -105,3 +106,12 @@ def test_content_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch, 
     contents = {found.stat().st_ino for found in (path, *path.glob("*"))}
     assert {*done[: len(contents)]} == contents
     assert done[len(contents) :] == ["renamed", tmp_path.stat().st_ino]
+
+
+def test_a_full_disk_is_named_whatever_a_library_says(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with (
+        pytest.raises(UserError, match="No space left on device"),
+        atomic_write(tmp_path / "a.nc"),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied")

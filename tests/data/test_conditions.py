@@ -88,6 +88,7 @@ def test_values_out_of_range_are_refused_with_the_nearest_bound():
         ({"warming": np.inf}, "warming is inf: give a finite number$"),
         ({"age": -2.0}, "age is -2 years: give 0 or more"),
         ({"season": np.inf}, "season is inf"),
+        ({"season": 7.0}, "season is 7: give the fraction of the year"),
     ],
 )
 def test_values_that_make_no_sense_are_refused_even_to_extrapolate(values, message):
@@ -101,8 +102,25 @@ def test_values_that_make_no_sense_are_refused_even_to_extrapolate(values, messa
         ({"gm": np.full(12, 7.0)}, "gm is 7 in all training states: nothing can be learned"),
         ({"gm": np.arange(1.0, 13.0)}, "gm varies within member 0 .1 to 4."),
         ({"gm": GM - 500}, "set conditions.parameters.gm to linear"),
+        ({"gm": np.where(MEMBER == 1, np.nan, GM)}, "gm is not a number in a state of member 1"),
+        ({"season": np.full(12, 0.5)}, "season is 0.5 in all .* set conditions.season to false"),
     ],
 )
 def test_parameters_that_cannot_be_learned_are_refused(parameters, message):
     with pytest.raises(UserError, match=message):
         ConditionSpace.of(conditions(**parameters), MEMBER, SETTINGS)
+
+
+def test_equilibrium_far_beyond_the_records_is_an_extrapolation():
+    """After 20 years half of the adjustment is left."""
+    young = conditions(age=np.tile([5.0, 10.0, 15.0, 20.0], 3))
+    found = ConditionSpace.of(young, MEMBER, SETTINGS)
+    found.check(young.with_values(age=20.0), extrapolate=False)
+    with pytest.raises(UserError, match=r"end 20 years after their change, with 51 % of the adj"):
+        found.check(young.with_values(age=np.inf), extrapolate=False)
+    found.check(young.with_values(age=np.inf), extrapolate=True)
+
+
+def test_all_conditions_are_needed():
+    with pytest.raises(UserError, match="conditions are gm, but the model's are gm, warming, sea"):
+        space().check(Conditions({"gm": GM}), extrapolate=True)

@@ -83,7 +83,9 @@ def test_a_former_key_is_refused_in_one_sentence_with_the_new_form(key):
 
 
 def test_a_mistake_in_an_option_is_named_by_its_place():
-    with pytest.raises(UserError, match=r"guidance\.terms\.1\.weight: .*greater than 0, found -1"):
+    with pytest.raises(
+        UserError, match=r"guidance\.terms\.1\.weight: expected more than 0, found -1"
+    ):
         overrides = ["--guidance.terms", "[mean_profile, {unstable_pairs: {weight: -1}}]"]
         load_experiment(QUICKSTART, overrides)
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from pydantic import ValidationError
 
-from configs import load_experiment
+from configs import Experiment, load_experiment
 from configs.run import Run
 from configs.stages import distil, sample, sample_rows
 from data.archive.reader import StateArchive
@@ -44,7 +45,7 @@ def _draw(pipeline: StatePipeline, conditions: Conditions) -> State:
 def test_states_follow_parameter_and_season(conditional):
     pipeline = conditional.pipeline()
     cold, warm, winter = (
-        _mean_temperature(_draw(pipeline, _at(pipeline, age=55.0, **values)))
+        _mean_temperature(_draw(pipeline, _at(pipeline, age=85.0, **values)))
         for values in (
             {"gm": 600.0, "season": 0.0},
             {"gm": 900.0, "season": 0.0},
@@ -111,6 +112,15 @@ def test_a_table_of_points_gives_states_at_each(conditional, tmp_path):
     assert archive.parameters["season"].tolist() == [0.0] * 3 + [0.5] * 3
 
 
+def test_all_points_have_the_same_noise(conditional, tmp_path):
+    table = tmp_path / "points.csv"
+    table.write_text("gm, season\n600, 0\n600, 0\n")
+    sample(conditional, output=tmp_path / "states.zarr", at=[str(table)])
+    temperature = StateArchive.open(tmp_path / "states.zarr").read(range(6)).temperature
+    torch.testing.assert_close(temperature[:3], temperature[3:])
+    assert not torch.allclose(temperature[0], temperature[1])
+
+
 def test_without_a_point_states_are_those_of_training_members(conditional, tmp_path):
     sample(conditional, output=tmp_path / "states.zarr")
     drawn = StateArchive.open(tmp_path / "states.zarr").parameters["gm"]
@@ -125,6 +135,7 @@ def test_without_a_point_states_are_those_of_training_members(conditional, tmp_p
         (["gm=high"], "--at gm=high: 'high' is not a number"),
         (["nothing.csv"], "nothing.csv cannot be read"),
         (["a.csv", "gm=1"], "give one CSV file, or name=value"),
+        (["gm=600", "gm=900"], "gives gm twice: give several points in a CSV file"),
     ],
 )
 def test_a_point_that_makes_no_sense_is_refused(conditional, tmp_path, at, message):
@@ -163,7 +174,7 @@ def test_the_rows_of_the_evaluation_have_the_conditions_of_test_states(condition
     sample_rows(conditional)
     archive = StateArchive.open(conditional.samples("guided_adjusted"))
     assert archive.parameters["gm"].tolist() == [2000.0] * 3
-    assert set(archive.parameters["age"]) <= set(np.arange(50.0, 70.0))
+    assert set(archive.parameters["age"]) <= set(np.arange(80.0, 100.0))
 
 
 def test_other_conditions_are_another_model(conditional):
@@ -173,6 +184,13 @@ def test_other_conditions_are_another_model(conditional):
         conditional.with_settings(conditions=other).pipeline()
     with pytest.raises(UserError, match="conditions differ"):
         conditional.with_settings(conditions=None).pipeline()
+
+
+def test_guidance_towards_the_mean_climate_is_refused(conditional):
+    settings = conditional.settings.model_dump(mode="json", exclude_unset=True)
+    settings["guidance"]["terms"] = [{"mean_profile": {}}]
+    with pytest.raises(ValidationError, match="to the same climate: remove such terms"):
+        Experiment.model_validate(settings)
 
 
 def test_a_distilled_model_has_the_conditions_of_its_teacher(conditional, tmp_path):

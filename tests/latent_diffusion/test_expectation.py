@@ -17,7 +17,7 @@ GM = np.geomspace(500, 2000, 12)
 
 def space() -> ConditionSpace:
     age = np.linspace(50, 110, len(GM))
-    values = {"gm": GM, "season": np.zeros(len(GM)), "age": age}
+    values = {"gm": GM, "season": np.linspace(0, 0.9, len(GM)), "age": age}
     return ConditionSpace.of(Conditions(values), np.arange(len(GM)), SETTINGS)
 
 
@@ -95,3 +95,18 @@ def test_half_precision_networks_leave_the_regression_as_it_is():
     model = expectation(noise=0.5)
     exact = model.mean(at())
     assert model.half().mean(at()).float() == pytest.approx(exact, abs=0.02)
+
+
+def test_no_training_member_is_out_of_its_own_range():
+    """Standardising and going back rounds."""
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        gm = generator.uniform(100, 2000, 12)
+        season = np.linspace(0, 0.9, 12)
+        conditions = Conditions({"gm": gm, "season": season, "age": np.linspace(50, 110, 12)})
+        found = ConditionSpace.of(conditions, np.arange(12), SETTINGS)
+        model = Expectation.of(
+            courses(), found.point(conditions), space=found, scale=torch.ones(2, 1, 1)
+        )
+        unknown = model.unknown([member_generator(0, m) for m in range(40)])
+        found.check(unknown, extrapolate=False)

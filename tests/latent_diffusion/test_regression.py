@@ -66,3 +66,15 @@ def test_three_members_are_interpolated():
     mean, deviation = predict(points, points, values, choose(points, values))
     assert np.abs(mean[:, 0] - values[0]).max() < 0.01
     assert np.isfinite(deviation).all()
+
+
+def test_eight_members_are_as_certain_as_their_neighbours():
+    """Seven of them would be too few for a choice; leaving one out must not change the rules."""
+    deviations = []
+    for count in (8, 9):
+        points = np.linspace(-1.5, 1.5, count)[:, None]
+        values = 2 * points.T + 0.1 * np.random.default_rng(1).normal(size=(40, count))
+        deviations.append(
+            np.median(predict(np.zeros((1, 1)), points, values, choose(points, values))[1])
+        )
+    assert deviations[0] < 1.5 * deviations[1]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from data.batches import Samples
-from latent_diffusion.residuals import Residuals, member_courses
+from latent_diffusion.residuals import Residuals, fitted_coefficients, member_courses
 
 SHAPE = (2, 3, 4)
 
@@ -69,3 +70,19 @@ def test_a_member_of_few_states_has_its_mean_alone():
     courses = member_courses(samples, course, group)
     torch.testing.assert_close(courses[0, 0], samples.moments[:, 0].mean(dim=0))
     assert (courses[0, 1:] == 0).all()
+
+
+@pytest.mark.parametrize("phases", [[0.25], [0.0, 0.5]])
+def test_what_does_not_vary_among_the_states_takes_nothing_of_their_mean(phases):
+    """A member whose states are all of one season, or of two."""
+    course, group = seasons(phases, 20 // len(phases)), np.zeros(20, int)
+    samples = Latents(torch.full((20, *SHAPE), 10.0))
+    courses = member_courses(samples, course, group)
+    torch.testing.assert_close(courses[0, 0], torch.full(SHAPE, 10.0))
+    assert courses[0, 1:].abs().max() < 1e-4
+
+
+def test_coefficients_are_counted():
+    course = np.concatenate([seasons([0.0, 0.25, 0.5, 0.75], 5), seasons([0.25], 5)])
+    group = np.repeat([0, 1], [20, 5])
+    assert fitted_coefficients(course, group) == 4 + 1  # sin(4 pi t) is not resolved; few states

@@ -12,16 +12,6 @@ from data.basin.ensemble import finished_file
 from data.basin.member_files import MemberRecord, write_member
 
 
-class FakeRun(SimpleNamespace):
-    """What the end of a member is taken from."""
-
-    def state(self):
-        return self.fields
-
-    def velocities(self):
-        return self.flow
-
-
 @pytest.fixture
 def finish(settings, tiny_grid, tiny_states, tmp_path) -> Callable[..., None]:
     """Writes a finished member: everywhere `offset` [K] plus `gap` [K], which decays in `tau`."""
@@ -43,8 +33,10 @@ def finish(settings, tiny_grid, tiny_states, tmp_path) -> Callable[..., None]:
         for year in range(1, round(member.record_times[-1]) + 1):
             with_fields = year in member.mean_years
             record.keep_year(year, *fields(year), kinetic_energy=1e-4, with_fields=with_fields)
-        end = FakeRun(
-            year=321.0, fields=fields(member.record_times[-1]), flow=(np.zeros(grid.shape),) * 2
+        end = SimpleNamespace(
+            year=321.0,
+            state=lambda: fields(member.record_times[-1]),
+            velocities=lambda: (np.zeros(grid.shape),) * 2,
         )
         path = finished_file(settings, name)
         write_member(path, record, end, start_year=310.0, tracer_step_days=2.0)

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from data.errors import UserError
 from studies.chain import LatentBasis, chain_table, run
 
 
@@ -34,3 +35,8 @@ def test_more_steps_and_the_errors_of_both_parts_are_reported(trained, tmp_path)
     stored = json.loads(output.read_text())
     assert "| 6 steps |" in chain_table(stored, None)
     assert "training, closed form" in chain_table(stored, "errors")
+
+
+def test_a_conditional_model_is_refused(conditional):
+    with pytest.raises(UserError, match="study the chain of a model without the section cond"):
+        run(conditional)

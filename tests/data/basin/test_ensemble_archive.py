@@ -25,16 +25,6 @@ from data.errors import UserError
 STEP = 1 / 512
 
 
-class FakeRun(SimpleNamespace):
-    """What the end of a member is taken from."""
-
-    def state(self):
-        return self.fields
-
-    def velocities(self):
-        return self.flow
-
-
 @pytest.fixture
 def settings(tmp_path) -> EnsembleSettings:
     return EnsembleSettings(
@@ -67,7 +57,10 @@ def finish(settings, tiny_grid, tiny_states, tmp_path):
         for year in range(1, 12):
             warmer = fields[0][0] + 0.02 * year * grid.wet
             record.keep_year(year, warmer, fields[1][0], kinetic_energy=1e-4, with_fields=year == 2)
-        end = FakeRun(year=321.0, fields=(fields[0][-1], fields[1][-1]), flow=(fields[0][0],) * 2)
+        last, flow = (fields[0][-1], fields[1][-1]), (fields[0][0],) * 2
+        end = SimpleNamespace(
+            year=321.0, state=lambda last=last: last, velocities=lambda flow=flow: flow
+        )
         path = finished_file(settings, name)
         write_member(path, record, end, start_year=310.0, tracer_step_days=2.0)
         return fields

@@ -56,7 +56,7 @@ def test_states_are_drawn_at_the_conditions_of_the_true_ones(result, conditional
     assert len(archive) == 4 * 20  # three members and the pair's middle, each state once
     assert archive.parameters["gm"][:20].tolist() == [2000.0] * 20
     assert archive.parameters["gm"][60:] == pytest.approx(np.sqrt(500 * 1000))
-    assert archive.parameters["age"][:20].tolist() == list(np.arange(50.0, 70.0))
+    assert archive.parameters["age"][:20].tolist() == list(np.arange(80.0, 100.0))
 
 
 def test_states_about_the_expected_mean_are_other_states(result, conditional):
