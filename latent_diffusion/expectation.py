@@ -36,7 +36,7 @@ class Expectation(FullPrecision, ModelMixin, ConfigMixin):
 
     Term t of the course has the coefficient `means[t]` plus the sum over k of a_k `patterns[t, k]`.
     Each a_k is regressed on the members' standardised parameters `points` `m p`, where it is
-    `amplitudes[t, k]` `m`, with the `Choice` of `choices[t, k]` and `scales[t, k]`. Latents are the
+    `amplitudes[t, k]` `m`, with the `Choice` of `choices[t]` and `scales[t]`. Latents are the
     mean plus `scale` `c 1 1` times a residual of variance 1.
 
     space: fields of the `ConditionSpace`; members: m; terms: t
@@ -60,7 +60,7 @@ class Expectation(FullPrecision, ModelMixin, ConfigMixin):
         # Regressions are solved in double precision, whatever that of the networks.
         self.register_buffer("points", torch.zeros(members, len(space["scales"])).double())
         self.register_buffer("amplitudes", torch.zeros(terms, rank, members).double())
-        self.register_buffer("choices", torch.zeros(terms, rank).long())
+        self.register_buffer("choices", torch.zeros(terms).long())
         self.register_buffer("scales", torch.zeros(terms, rank).double())
         self.register_buffer("means", torch.zeros(terms, *latent_shape))
         self.register_buffer("patterns", torch.zeros(terms, rank, *latent_shape))
@@ -91,7 +91,7 @@ class Expectation(FullPrecision, ModelMixin, ConfigMixin):
 
         The expected ones for conditions whose mean is certain.
         """
-        shape = self.choices.shape
+        shape = self.scales.shape
         noise = [torch.randn(shape, generator=one, dtype=torch.float64) for one in generators]
         drawn = torch.stack(noise).numpy() * (not conditions.certain)
         return self._latents(conditions, lambda mean, std: mean + std * drawn)
@@ -128,7 +128,7 @@ class Expectation(FullPrecision, ModelMixin, ConfigMixin):
         self.patterns[term, :rank] = patterns.view(rank, *fields.shape[1:])
         self.amplitudes[term, :rank] = patterns.double() @ anomalies.double().T
         choice = choose(self.points.numpy(), self.amplitudes[term].numpy())
-        self.choices[term] = torch.from_numpy(choice.numbers)
+        self.choices[term] = choice.number
         self.scales[term] = torch.from_numpy(choice.scales)
 
     def _latents(self, conditions: Conditions, coefficients: Coefficients) -> Tensor:
@@ -147,10 +147,8 @@ class Expectation(FullPrecision, ModelMixin, ConfigMixin):
             buffer.cpu().double().numpy() for buffer in (self.points, self.amplitudes, self.scales)
         )
         terms = [
-            predict(at, points, values, Choice(numbers, scale))
-            for values, numbers, scale in zip(
-                amplitudes, self.choices.cpu().numpy(), scales, strict=True
-            )
+            predict(at, points, values, Choice(number, scale))
+            for values, number, scale in zip(amplitudes, self.choices.tolist(), scales, strict=True)
         ]
         means, deviations = zip(*terms, strict=True)
         return np.stack(means, axis=1)[own], np.stack(deviations, axis=1)[own]

@@ -2,8 +2,8 @@
 
 Gaussian processes with a known kernel (Rasmussen & Williams 2006, Gaussian Processes for Machine
 Learning). A linear kernel is a ridge regression on the parameters, a quadratic kernel one on their
-squares and products too. For each coefficient the kernel is chosen that predicts each member best
-from the others; the errors of such predictions give the predictive standard deviation.
+squares and products too. One kernel is chosen for all coefficients, that which predicts each member
+best from the others; the errors of such predictions give the predictive standard deviation.
 """
 
 from __future__ import annotations
@@ -72,34 +72,45 @@ def regressors(members: int) -> list[Regressor]:
         "constant": _nothing,
         "linear": linear,
         "quadratic": quadratic,
-        **{f"smooth over {length:g}": _smooth(length) for length in (1.0, 2.0, 4.0)},
+        **{f"smooth over {length:g}": _smooth(length) for length in (0.7, 1.4, 2.8)},
     }
     return [Regressor(name, kernel, noise) for name, kernel in kernels.items() for noise in NOISES]
 
 
 class Choice(NamedTuple):
-    """For each of `k` coefficients the number of its regressor, and the scale of its variance."""
+    """The number of the regressor, and for each of `k` coefficients the scale of its variance."""
 
-    numbers: NDArray[np.int64]
+    number: int
     scales: FloatArray
 
 
 def choose(points: FloatArray, values: FloatArray) -> Choice:
-    """Choose a regressor for each coefficient. points: `m p`; values: `k m`.
+    """Choose a regressor for all coefficients. points: `m p`; values: `k m`.
+
+    One for each would be chosen by chance more often than by skill: few members do not tell the
+    candidates apart, whereas they agree over many coefficients.
 
     The scale explains the errors of predicting each member with the regressor that is chosen
-    without it. Those of the regressor chosen with it would be too small: among many candidates,
-    one is better by chance.
+    without it. Those of the regressor chosen with it would be too small.
     """
     candidates, errors = regressors(len(points)), np.zeros_like(values)
     for left in range(len(points)):
         rest = np.arange(len(points)) != left
-        numbers = select(points[rest], values[:, rest], candidates)
-        mean, _ = _predicted(points[[left]], points[rest], values[:, rest], numbers, candidates)
+        chosen = candidates[select(points[rest], values[:, rest], candidates)]
+        mean, _ = chosen.predict(points[[left]], points[rest], values[:, rest])
         errors[:, left] = values[:, left] - mean[0]
-    numbers = select(points, values, candidates)
-    expected = [one.leave_one_out(points, values)[1].mean() for one in candidates]
-    return Choice(numbers, np.square(errors).mean(axis=1) / np.array(expected)[numbers])
+    number = select(points, values, candidates)
+    _, expected = candidates[number].leave_one_out(points, values)
+    return Choice(number, np.square(errors).mean(axis=1) / expected.mean())
+
+
+def select(points: FloatArray, values: FloatArray, candidates: Sequence[Regressor]) -> int:
+    """The number of the candidate that predicts each member best from the others.
+
+    points: `m p`; values: `k m`, in units in which their squared errors may be added
+    """
+    errors = [np.square(one.leave_one_out(points, values)[0]).sum() for one in candidates]
+    return int(np.argmin(errors))
 
 
 def predict(
@@ -109,42 +120,8 @@ def predict(
 
     points: `m p`; values: `k m`
     """
-    means, variances = _predicted(at, points, values, choice.numbers, regressors(len(points)))
-    return means, np.sqrt(variances * choice.scales)
-
-
-def select(
-    points: FloatArray, values: FloatArray, candidates: Sequence[Regressor]
-) -> NDArray[np.int64]:
-    """For each coefficient the number of the simplest regressor whose error is about the least.
-
-    The errors are those of predicting each member from the others; about is within 1/m of the
-    squared error. points: `m p`; values: `k m`
-    """
-    errors = np.stack(
-        [
-            np.square(candidate.leave_one_out(points, values)[0]).mean(axis=1)
-            for candidate in candidates
-        ]
-    )
-    return (errors <= (1 + 1 / len(points)) * errors.min(axis=0)).argmax(axis=0)
-
-
-def _predicted(
-    at: FloatArray,
-    points: FloatArray,
-    values: FloatArray,
-    numbers: NDArray[np.int64],
-    candidates: Sequence[Regressor],
-) -> tuple[FloatArray, FloatArray]:
-    """Means and relative variances `b k`."""
-    means, variances = np.zeros((2, len(at), len(values)))
-    for number, candidate in enumerate(candidates):
-        mine = numbers == number
-        if mine.any():
-            means[:, mine], variance = candidate.predict(at, points, values[mine])
-            variances[:, mine] = variance[:, None]
-    return means, variances
+    mean, variance = regressors(len(points))[choice.number].predict(at, points, values)
+    return mean, np.sqrt(variance[:, None] * choice.scales)
 
 
 def _nothing(first: FloatArray, second: FloatArray) -> FloatArray:

@@ -86,8 +86,7 @@ class Form:
 def regress(fields: FloatArray, points: FloatArray, at: FloatArray) -> FloatArray:
     """Fields `b v` at the points `at` `b p`, from the `fields` `m v` at the points `points` `m p`.
 
-    Each principal component of the fields takes the regressor that predicts each member best from
-    the others.
+    The regressor is the one that predicts each member best from the others.
     """
     mean = fields.mean(axis=0)
     patterns = _patterns(fields - mean, freedom=len(fields) - 1)

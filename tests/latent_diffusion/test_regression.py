@@ -53,6 +53,14 @@ def test_what_does_not_depend_on_the_parameters_stays_at_its_mean():
     assert np.square(explained).mean() < 0.25  # 1: the noise itself
 
 
+def test_a_response_too_weak_to_be_seen_in_one_coefficient_is_found_in_many():
+    slopes = np.random.default_rng(2).normal(size=(60, 1)) * 0.5
+    values = slopes * POINTS[:, 0] + RANDOM.normal(size=(60, 20))
+    mean, _ = predicted(values)
+    truth = (slopes * ELSEWHERE[:, 0]).T
+    assert np.square(mean - truth).mean() < np.square(values.mean(axis=1) - truth).mean()
+
+
 def test_uncertainty_grows_away_from_the_members():
     values = quadratic(POINTS) + 0.1 * RANDOM.normal(size=(2, 20))
     _, near = predicted(values, at=np.zeros((1, 2)))
