@@ -24,6 +24,7 @@ from studies.guidance.tables import TABLES as GUIDANCE
 from studies.markdown import Table, only
 from studies.runs import run_table
 from studies.spinup.tables import TABLES as SPINUP
+from studies.terms.tables import TABLES as TERMS
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(
@@ -40,6 +41,7 @@ TABLES: Mapping[str, Table] = {
     **COST,
     **GUIDANCE,
     **SPINUP,
+    **TERMS,
 }
 
 
