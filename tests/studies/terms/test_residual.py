@@ -80,11 +80,11 @@ class Oracle(nn.Module):
 
     def __init__(self, clean: torch.Tensor) -> None:
         super().__init__()
-        self.clean, self.calls = clean, 0
+        self.clean, self.given = clean, []
         self.error = nn.Parameter(torch.full(SHAPE, 0.01))
 
     def forward(self, scaled, timesteps, *, signal, noise):
-        self.calls += 1
+        self.given.append((timesteps, (scaled - signal * self.clean) / noise))
         return (signal * scaled - self.clean) / noise + self.error
 
 
@@ -122,9 +122,21 @@ def test_both_estimates_of_a_perfect_denoiser_are_the_clean_latents(batch, estim
     nn.init.zeros_(denoiser.error)
     objective = objective_of(denoiser, seen, weight=1, estimate=estimate, steps=3)
     losses_of(objective, batch)
-    assert denoiser.calls == (3 if estimate == "sample" else 1)
+    assert len(denoiser.given) == (3 if estimate == "sample" else 1)
     assert 0 < len(seen[0]) < 8
     torch.testing.assert_close(seen[0], batch[0, 0].expand_as(seen[0]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_sample_keeps_its_noise_while_its_level_falls_evenly(batch):
+    denoiser = Oracle(batch[0, 0])
+    nn.init.zeros_(denoiser.error)
+    losses_of(objective_of(denoiser, weight=1, estimate="sample", steps=3), batch)
+    (start, noise), *following = denoiser.given
+    low = (1 - build_schedule(20).alphas_cumprod[start]).sqrt() <= 0.6
+    assert start[low].max() > 3
+    for left, (timesteps, remaining) in zip((2, 1), following, strict=True):
+        assert torch.equal(timesteps, start[low] * left // 3)
+        torch.testing.assert_close(remaining, noise[low], atol=1e-3, rtol=1e-3)
 
 
 def test_the_gradient_of_a_sample_passes_through_all_its_steps(batch):
@@ -138,7 +150,7 @@ def test_the_gradient_of_a_sample_passes_through_all_its_steps(batch):
 
 def test_the_loss_is_the_data_loss_plus_the_weighted_likelihood(batch):
     denoiser, seen = Oracle(batch[0, 0]), []
-    objective = objective_of(denoiser, seen, weight=3, variance="clean", largest_noise=1)
+    objective = objective_of(denoiser, seen, weight=3, variance="clean")
     losses = losses_of(objective, batch)
     plain = DenoisingObjective(denoiser, schedule=build_schedule(20), weight=torch.ones(SHAPE))
     data = losses_of(plain, batch)["loss"]
@@ -147,9 +159,8 @@ def test_the_loss_is_the_data_loss_plus_the_weighted_likelihood(batch):
     clean = batch[0, 0].flatten()[0]
     variance = ((clean - seen[0].flatten(1)[:, 0]) / 0.01).square()
     energy = 0.5 * seen[0].square().flatten(1).mean(dim=1)
-    assert float(losses["residual"]) == pytest.approx(
-        3 * float((energy / variance).mean()), rel=0.01
-    )
+    expected = 3 * float((energy / variance).sum()) / len(batch)
+    assert float(losses["residual"]) == pytest.approx(expected, rel=0.01)
     assert float(losses["loss"]) == pytest.approx(float(losses["data"] + losses["residual"]))
 
 
