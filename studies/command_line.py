@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from studies.autoencoder.settings import CodecStudy
     from studies.guidance.settings import GuidanceStudy
+    from studies.terms.settings import TermsStudy
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -57,6 +58,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     _add_conditional(kinds)
     _add_ensemble(kinds)
     _add_guidance(kinds)
+    _add_terms(kinds, make_archive)
     _add_spinup(_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
     _add_cost(_group(kinds, "cost", "STUDY", "measure time, operations and memory"))
     _add_gallery(kinds)
@@ -101,6 +103,24 @@ def compare_guidance_methods(
     from studies.guidance.study import compare_guidance
 
     print(f"wrote {compare_guidance(study, split=split, only=only, draw=not finished)}")
+
+
+def compare_training_terms(
+    study: TermsStudy,
+    *,
+    make_archive: Command,
+    split: str = "validation",
+    only: Sequence[str] = (),
+    finished: bool = False,
+    **options: Path,
+) -> None:
+    """Train and evaluate the points of a study of terms; finished points are not repeated."""
+    from configs.run import Run
+    from studies.terms.study import compare_terms
+
+    make_archive(Run(study.base))
+    written = compare_terms(study, split=split, only=only, train=not finished, **options)
+    print(f"wrote {written}")
 
 
 def _group(commands: Commands, name: str, metavar: str, text: str) -> Commands:
@@ -184,6 +204,20 @@ def _add_selection(add: Callable[..., Any], *, of: str) -> None:
         choices=("validation", "test"),
         help="held-out states: validation to select, test to report (default: validation)",
     )
+
+
+def _add_terms(kinds: Commands, make_archive: Command) -> None:
+    add = _of_config(
+        kinds,
+        "terms",
+        partial(compare_training_terms, make_archive=make_archive),
+        "compare training terms at equal training time",
+        load="studies.terms.settings:load_terms_study",
+        config="YAML of the study",
+    )
+    _add_selection(add, of="VARIANT")
+    add("--finished", action="store_true", help="train nothing; evaluate finished points")
+    add("--output", type=Path, help="JSON file to write (default: docs/results/terms.json)")
 
 
 def _add_spinup(studies: Commands) -> None:

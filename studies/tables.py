@@ -27,6 +27,7 @@ from studies.guidance.tables import TABLES as GUIDANCE
 from studies.markdown import Table, only
 from studies.runs import run_table
 from studies.spinup.tables import TABLES as SPINUP
+from studies.terms.tables import TABLES as TERMS
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(
@@ -45,6 +46,7 @@ TABLES: Mapping[str, Table] = {
     **ENSEMBLE,
     **GUIDANCE,
     **SPINUP,
+    **TERMS,
 }
 
 
