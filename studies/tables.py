@@ -19,6 +19,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table
 from studies.chain import TABLES as CHAIN
+from studies.compression.tables import TABLES as COMPRESSION
 from studies.cost.tables import TABLES as COST
 from studies.guidance.tables import TABLES as GUIDANCE
 from studies.markdown import Table, only
@@ -37,6 +38,7 @@ TABLES: Mapping[str, Table] = {
     "run": run_table,
     **AUTOENCODER,
     **CHAIN,
+    **COMPRESSION,
     **COST,
     **GUIDANCE,
     **SPINUP,
