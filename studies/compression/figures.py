@@ -18,6 +18,7 @@ COSTS = {
     "guided_seconds_per_state": "processor time of a state [s]",
     "training_minutes": "processor time of training [min]",
 }
+MARGIN = 1.1  # between the largest cost and the end of its axis
 SHOWN = TARGETS[:4]  # the fifth differs from the fourth by a constant, or nearly
 
 
@@ -72,8 +73,7 @@ def _panel(ax: Axes, study: Mapping[str, Any], *, cost: str, target: Target) -> 
     floor = study["yardsticks"].get(FLOOR, {}).get(target.column.key)
     if floor is not None:
         ax.axhline(target.deviation(floor), color="black", linewidth=0.8, linestyle=":")
-    if points:  # an empty logarithmic axis cannot be drawn
-        ax.set_xscale("log")
+    ax.set_xlim(0, MARGIN * max((point.cost for point in points), default=1.0))
 
 
 def _points(study: Mapping[str, Any], cost: str, target: Target) -> list[Point]:

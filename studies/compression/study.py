@@ -78,12 +78,13 @@ def cost_of(run: Run, stages: Mapping[str, float]) -> dict[str, float]:
     its peak in a chain of a single state.
     """
     chains = {UNGUIDED: _chain_cost(run, guided=False), GUIDED: _chain_cost(run, guided=True)}
+    sizes = [cost.pop("million_parameters") for cost in chains.values()]
     autoencoder, diffusion = (
         stages[f"{stage}_processor_seconds"] for stage in ("autoencoder", "diffusion")
     )
     return {
         "compression": run.pipeline().codec.compression,
-        "million_parameters": chains[GUIDED].pop("million_parameters"),
+        "million_parameters": sizes[0],
         "autoencoder_minutes": autoencoder / 60,
         "diffusion_minutes": diffusion / 60,
         "training_minutes": (autoencoder + diffusion) / 60,

@@ -113,7 +113,8 @@ def test_a_variant_that_costs_more_and_is_no_better_is_not_on_the_frontier():
 
 
 def test_the_figure_names_every_variant_and_joins_the_frontier(result):
-    del result["variants"]["dear"]["rows"][PRODUCT]["auc_above_training"]
+    for variant in result["variants"].values():  # as with few states
+        variant["rows"][PRODUCT]["auc_above_training"] = None
     figure = accuracy_against_cost(result)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cheap", "dear"]
     spectra = figure.axes[1]
