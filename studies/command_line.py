@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from studies.autoencoder.settings import CodecStudy
+    from studies.compression.settings import CompressionStudy
     from studies.guidance.settings import GuidanceStudy
     from studies.terms.settings import TermsStudy
 
@@ -54,6 +55,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     """Add `halocline study KIND ...`; `make_archive` creates a missing archive of an experiment."""
     kinds = _group(commands, "study", "KIND", "reproduce the results in the documentation")
     _add_autoencoder(kinds, make_archive)
+    _add_compression(kinds, make_archive)
     _add_chain(kinds)
     _add_conditional(kinds)
     _add_ensemble(kinds)
@@ -90,6 +92,21 @@ def compare_autoencoders(
 
     make_archive(Run(study.base))
     print(f"wrote {compare(study, split=split, only=only)}")
+
+
+def compare_designs(
+    study: CompressionStudy,
+    *,
+    make_archive: Command,
+    only: Sequence[str] = (),
+    finished: bool = False,
+) -> None:
+    """Train and evaluate whole chains; finished variants are not repeated."""
+    from configs.run import Run
+    from studies.compression.study import compare
+
+    make_archive(Run(study.base))
+    print(f"wrote {compare(study, only=only, train=not finished)}")
 
 
 def compare_guidance_methods(
@@ -154,6 +171,19 @@ def _add_autoencoder(kinds: Commands, make_archive: Command) -> None:
         config="YAML of the study",
     )
     _add_selection(add, of="VARIANT")
+
+
+def _add_compression(kinds: Commands, make_archive: Command) -> None:
+    add = _of_config(
+        kinds,
+        "compression",
+        partial(compare_designs, make_archive=make_archive),
+        "accuracy against cost: compare designs trained as a whole, on test states",
+        load="studies.compression.settings:load_compression_study",
+        config="YAML of the study",
+    )
+    add("--only", nargs="+", metavar="VARIANT", help="variants to run (default: all)")
+    add("--finished", action="store_true", help="train nothing; summarise finished variants")
 
 
 def _add_chain(kinds: Commands) -> None:

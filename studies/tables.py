@@ -20,6 +20,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table
 from studies.chain import TABLES as CHAIN
+from studies.compression.tables import TABLES as COMPRESSION
 from studies.conditional.tables import TABLES as CONDITIONAL
 from studies.cost.tables import TABLES as COST
 from studies.ensemble.tables import TABLES as ENSEMBLE
@@ -41,6 +42,7 @@ TABLES: Mapping[str, Table] = {
     "run": run_table,
     **AUTOENCODER,
     **CHAIN,
+    **COMPRESSION,
     **CONDITIONAL,
     **COST,
     **ENSEMBLE,
