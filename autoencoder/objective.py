@@ -212,10 +212,13 @@ class AutoencoderObjective(nn.Module):
 
     def forward(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of `batch` `b c y x` (physical units); `generator` draws the latent noise."""
-        comparison = self.compare(batch, generator)
-        losses = {name: TERMS[name](comparison) for name in self._weights}
+        losses = self.terms(self.compare(batch, generator))
         weighted = [weight * losses[name] for name, weight in self._weights.items()]
         return losses | {"loss": torch.stack(weighted).sum()}
+
+    def terms(self, comparison: Comparison) -> dict[str, Tensor]:
+        """The value of each term with a weight."""
+        return {name: TERMS[name](comparison) for name in self._weights}
 
     def compare(self, batch: Tensor, generator: torch.Generator) -> Comparison:
         """Compare the states of `batch` `b c y x` (physical units) with their reconstruction."""

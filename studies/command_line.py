@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from studies.autoencoder.settings import CodecStudy
+    from studies.compression.settings import CompressionStudy
     from studies.guidance.settings import GuidanceStudy
+    from studies.terms.settings import TermsStudy
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -53,11 +55,13 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     """Add `halocline study KIND ...`; `make_archive` creates a missing archive of an experiment."""
     kinds = _group(commands, "study", "KIND", "reproduce the results in the documentation")
     _add_autoencoder(kinds, make_archive)
+    _add_compression(kinds, make_archive)
     _add_chain(kinds)
     _add_conditional(kinds)
     _add_ensemble(kinds)
     _add_guidance(kinds)
     _add_partial(kinds)
+    _add_terms(kinds, make_archive)
     _add_spinup(_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
     _add_cost(_group(kinds, "cost", "STUDY", "measure time, operations and memory"))
     _add_gallery(kinds)
@@ -91,6 +95,21 @@ def compare_autoencoders(
     print(f"wrote {compare(study, split=split, only=only)}")
 
 
+def compare_designs(
+    study: CompressionStudy,
+    *,
+    make_archive: Command,
+    only: Sequence[str] = (),
+    finished: bool = False,
+) -> None:
+    """Train and evaluate whole chains; finished variants are not repeated."""
+    from configs.run import Run
+    from studies.compression.study import compare
+
+    make_archive(Run(study.base))
+    print(f"wrote {compare(study, only=only, train=not finished)}")
+
+
 def compare_guidance_methods(
     study: GuidanceStudy,
     *,
@@ -102,6 +121,24 @@ def compare_guidance_methods(
     from studies.guidance.study import compare_guidance
 
     print(f"wrote {compare_guidance(study, split=split, only=only, draw=not finished)}")
+
+
+def compare_training_terms(
+    study: TermsStudy,
+    *,
+    make_archive: Command,
+    split: str = "validation",
+    only: Sequence[str] = (),
+    finished: bool = False,
+    **options: Path,
+) -> None:
+    """Train and evaluate the points of a study of terms; finished points are not repeated."""
+    from configs.run import Run
+    from studies.terms.study import compare_terms
+
+    make_archive(Run(study.base))
+    written = compare_terms(study, split=split, only=only, train=not finished, **options)
+    print(f"wrote {written}")
 
 
 def _group(commands: Commands, name: str, metavar: str, text: str) -> Commands:
@@ -135,6 +172,19 @@ def _add_autoencoder(kinds: Commands, make_archive: Command) -> None:
         config="YAML of the study",
     )
     _add_selection(add, of="VARIANT")
+
+
+def _add_compression(kinds: Commands, make_archive: Command) -> None:
+    add = _of_config(
+        kinds,
+        "compression",
+        partial(compare_designs, make_archive=make_archive),
+        "accuracy against cost: compare designs trained as a whole, on test states",
+        load="studies.compression.settings:load_compression_study",
+        config="YAML of the study",
+    )
+    add("--only", nargs="+", metavar="VARIANT", help="variants to run (default: all)")
+    add("--finished", action="store_true", help="train nothing; summarise finished variants")
 
 
 def _add_chain(kinds: Commands) -> None:
@@ -196,6 +246,20 @@ def _add_selection(add: Callable[..., Any], *, of: str) -> None:
         choices=("validation", "test"),
         help="held-out states: validation to select, test to report (default: validation)",
     )
+
+
+def _add_terms(kinds: Commands, make_archive: Command) -> None:
+    add = _of_config(
+        kinds,
+        "terms",
+        partial(compare_training_terms, make_archive=make_archive),
+        "compare training terms at equal training time",
+        load="studies.terms.settings:load_terms_study",
+        config="YAML of the study",
+    )
+    _add_selection(add, of="VARIANT")
+    add("--finished", action="store_true", help="train nothing; evaluate finished points")
+    add("--output", type=Path, help="JSON file to write (default: docs/results/terms.json)")
 
 
 def _add_spinup(studies: Commands) -> None:

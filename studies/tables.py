@@ -20,6 +20,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table
 from studies.chain import TABLES as CHAIN
+from studies.compression.tables import TABLES as COMPRESSION
 from studies.conditional.tables import TABLES as CONDITIONAL
 from studies.cost.tables import TABLES as COST
 from studies.ensemble.tables import TABLES as ENSEMBLE
@@ -28,6 +29,7 @@ from studies.markdown import Table, only
 from studies.partial.tables import TABLES as PARTIAL
 from studies.runs import run_table
 from studies.spinup.tables import TABLES as SPINUP
+from studies.terms.tables import TABLES as TERMS
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(
@@ -41,12 +43,14 @@ TABLES: Mapping[str, Table] = {
     "run": run_table,
     **AUTOENCODER,
     **CHAIN,
+    **COMPRESSION,
     **CONDITIONAL,
     **COST,
     **ENSEMBLE,
     **GUIDANCE,
     **PARTIAL,
     **SPINUP,
+    **TERMS,
 }
 
 

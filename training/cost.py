@@ -1,4 +1,4 @@
-"""Wall time and memory of the stages of a run, recorded in its cost.json."""
+"""Time and memory of the stages of a run, recorded in its cost.json."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from training.log import write_json
 
 
 def timed(name: str, stage: Callable[[], object], *, directory: Path) -> None:
-    """Call `stage` and add its wall time and the largest process so far to the run's cost."""
-    start = time.monotonic()
+    """Call `stage`; add its wall and processor time and the largest process to the run's cost.
+
+    Processor time is that of all threads of this process.
+    """
+    start, processor_start = time.monotonic(), time.process_time()
     try:
         stage()
     finally:
         cost = read_cost(directory)
-        seconds = cost.get(f"{name}_seconds", 0.0) + time.monotonic() - start
-        cost[f"{name}_seconds"] = round(seconds, 1)
+        _add(cost, f"{name}_seconds", time.monotonic() - start)
+        _add(cost, f"{name}_processor_seconds", time.process_time() - processor_start)
         cost["largest_process_GiB"] = max(cost.get("largest_process_GiB", 0.0), largest_process())
         write_json(directory / "cost.json", {**cost})
 
 
 def read_cost(directory: Path) -> dict[str, float]:
-    """Wall seconds of each stage of the run in `directory`, summed over its resumptions."""
+    """Wall and processor seconds of each stage of a run, summed over its resumptions."""
     path = directory / "cost.json"
     return json.loads(path.read_text()) if path.is_file() else {}
 
@@ -36,3 +39,7 @@ def largest_process() -> float:
     users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     unit = 1024**3 if sys.platform == "darwin" else 1024**2
     return round(max(resource.getrusage(user).ru_maxrss for user in users) / unit, 2)
+
+
+def _add(cost: dict[str, float], key: str, seconds: float) -> None:
+    cost[key] = round(cost.get(key, 0.0) + seconds, 1)

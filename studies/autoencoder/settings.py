@@ -9,12 +9,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from configs.loading import checked, merged, read_experiment, read_settings
+from configs.loading import checked, read_experiment, read_settings
 from configs.schema import Experiment
 from data.settings import Section
+from studies.variants import VariantName, variant_experiments
 
 EXAMPLE = "configs/studies/eddying_channel.yaml"
-VariantName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 GridSize = Annotated[int, Field(gt=0)]
 
 
@@ -68,13 +68,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> CodecStudy:
     own_settings = read_settings(path, overrides)
     settings = checked(own_settings, StudySettings, source=str(path), example=EXAMPLE)
     base_path = path.parent / settings.base
-    content = read_experiment(base_path)
-    base = checked(content, Experiment, source=str(base_path))
+    base = checked(read_experiment(base_path), Experiment, source=str(base_path))
     directory = base.run_directory.parent / "studies" / path.stem
-    variants = {}
-    for name, changes in settings.variants.items():
-        own = {"name": name, "run_directory": directory / name}
-        variants[name] = checked(
-            merged(content, changes) | own, Experiment, source=f"{path}, variant {name}"
-        )
+    variants = variant_experiments(base_path, settings.variants, directory=directory, source=path)
     return CodecStudy(path.stem, settings, base, directory, variants)

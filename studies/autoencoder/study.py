@@ -46,6 +46,7 @@ from guidance.seawater import equation_of_state
 from studies.autoencoder.figures import frontier, reconstruction_maps, rmse_profiles, spectra_ratios
 from studies.autoencoder.settings import CodecStudy
 from studies.cost.codec import codec_cost, grid_cost
+from studies.variants import chosen_variants
 from training.launch import build_accelerator
 from training.log import write_json
 
@@ -60,12 +61,7 @@ def compare(study: CodecStudy, *, split: str = "validation", only: Sequence[str]
     only: names of variants; default: all. Writes metrics_SPLIT.json in each variant's folder, then
     study_SPLIT.json and the figures of all finished variants.
     """
-    unknown = sorted(set(only) - set(study.variants))
-    if unknown:
-        raise UserError(
-            f"the study has no variant {', '.join(unknown)}; it has {', '.join(study.variants)}"
-        )
-    names = [name for name in study.variants if name in only or not only]
+    names = chosen_variants(study.variants, only)
     for name in tqdm(names, desc="comparing", unit="variant"):
         tqdm.write(f"== {name}")
         run_variant(study, name, split=split)

@@ -19,6 +19,14 @@ GROUPS = {
         Column("spectrum_ratio_surface_third_3", "SST spectrum, third 3"),
         Column("spectrum_ratio_thermocline_third_3", "T 300-500 m spectrum, third 3"),
     ),
+    "spectra": (
+        Column("compression", "compression"),
+        *(
+            Column(f"spectrum_ratio_{place}_third_{third}", f"{name}, third {third}")
+            for place, name in (("surface", "SST"), ("thermocline", "T 300-500 m"))
+            for third in (1, 2, 3)
+        ),
+    ),
     "physics": (
         Column("truth_density_error_percent", "density error, truth", "%"),
         Column("density_error_percent", "density error", "%"),

@@ -82,7 +82,7 @@ def benchmark_grid(
 def timed_in_turn(chains: dict[Name, Chain], meter: Meter) -> dict[Name, dict[str, float]]:
     """Cost of a state for each chain; all pieces are timed in turn after a warm-up."""
     pieces = {name: list(chain.pieces()) for name, chain in chains.items()}
-    fixed = {name: _fixed_cost(chain, pieces[name], meter) for name, chain in chains.items()}
+    fixed = {name: fixed_cost(chain, pieces[name], meter) for name, chain in chains.items()}
     rounds = [
         {name: _seconds(parts, meter) for name, parts in pieces.items()}
         for _ in tqdm(range(meter.repeats), desc="timing", unit="round")
@@ -90,6 +90,23 @@ def timed_in_turn(chains: dict[Name, Chain], meter: Meter) -> dict[Name, dict[st
     return {
         name: cost | _median_and_range([seconds[name] for seconds in rounds])
         for name, cost in fixed.items()
+    }
+
+
+def fixed_cost(chain: Chain, pieces: Sequence[Piece], meter: Meter) -> dict[str, float]:
+    """Operations, memory and sizes, which do not vary between repeats; warms up the chain."""
+    gflop = 0.0
+    for piece in pieces:
+        with FlopCounterMode(display=False) as counter:
+            piece.call()
+        gflop += piece.count * counter.get_total_flops() / 1e9
+    networks = (chain.pipeline.unet, chain.pipeline.codec)
+    return {
+        "gflop": gflop,
+        "memory_MB": max(_memory_MB(piece, meter) for piece in pieces),
+        "million_parameters": sum(p.numel() for net in networks for p in net.parameters()) / 1e6,
+        "steps": float(chain.steps),
+        "guided_steps": float(chain.guided_steps),
     }
 
 
@@ -115,23 +132,6 @@ def _median_and_range(seconds: Sequence[float]) -> dict[str, float]:
         "seconds": median(seconds),
         "seconds_lowest": min(seconds),
         "seconds_highest": max(seconds),
-    }
-
-
-def _fixed_cost(chain: Chain, pieces: Sequence[Piece], meter: Meter) -> dict[str, float]:
-    """Operations, memory and sizes, which do not vary between repeats; warms up the chain."""
-    gflop = 0.0
-    for piece in pieces:
-        with FlopCounterMode(display=False) as counter:
-            piece.call()
-        gflop += piece.count * counter.get_total_flops() / 1e9
-    networks = (chain.pipeline.unet, chain.pipeline.codec)
-    return {
-        "gflop": gflop,
-        "memory_MB": max(_memory_MB(piece, meter) for piece in pieces),
-        "million_parameters": sum(p.numel() for net in networks for p in net.parameters()) / 1e6,
-        "steps": float(chain.steps),
-        "guided_steps": float(chain.guided_steps),
     }
 
 

@@ -10,6 +10,8 @@ from training.cost import largest_process, read_cost, timed
 def test_stages_are_added_up_even_if_they_fail(tmp_path, monkeypatch):
     clock = iter([0.0, 2.0, 10.0, 13.5, 20.0, 21.0])
     monkeypatch.setattr("training.cost.time.monotonic", lambda: next(clock))
+    processor = iter([0.0, 3.0, 5.0, 6.5, 7.0, 7.2])
+    monkeypatch.setattr("training.cost.time.process_time", lambda: next(processor))
     assert read_cost(tmp_path) == {}
     timed("diffusion", lambda: None, directory=tmp_path)
 
@@ -21,4 +23,6 @@ def test_stages_are_added_up_even_if_they_fail(tmp_path, monkeypatch):
     timed("sampling", lambda: None, directory=tmp_path)
     cost = read_cost(tmp_path)
     assert (cost["diffusion_seconds"], cost["sampling_seconds"]) == (5.5, 1.0)
+    assert cost["diffusion_processor_seconds"] == 4.5
+    assert cost["sampling_processor_seconds"] == 0.2
     assert 0 < cost["largest_process_GiB"] <= largest_process()

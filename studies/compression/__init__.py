@@ -1,0 +1,1 @@
+"""Accuracy of generated states against the cost of the design, for whole chains."""

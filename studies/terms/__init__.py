@@ -1,0 +1,1 @@
+"""Comparison of training terms that papers propose, at equal training time."""
