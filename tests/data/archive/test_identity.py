@@ -17,7 +17,7 @@ from data.archive.reader import StateArchive
 from data.archive.verification import verify_once
 from data.errors import UserError
 
-BASIN = Path(__file__).resolve().parents[3] / "data" / "archives" / "basin.zarr.zip"
+EMBEDDED = Path(__file__).resolve().parents[3] / "data" / "archives" / "ensemble.zarr.zip"
 
 
 def change(path: Path, edit) -> None:
@@ -87,11 +87,17 @@ def test_without_a_checksum_the_digest_comes_from_the_states(write_archive):
     assert StateArchive.open(path).digest != before
 
 
-def test_the_committed_archive_keeps_its_digest():
-    archive = StateArchive.open(BASIN)
-    assert DESCRIPTION not in archive.attributes
-    assert archive.digest == "c2570e211e1ffad4"
-    assert torch.isfinite(archive.read([0, 605]).temperature).all()
+def test_an_archive_of_version_0_1_0_keeps_the_digest_that_products_have_recorded(write_archive):
+    path = write_archive()
+    change(path, lambda group: group.attrs.__delitem__(DESCRIPTION))
+    change(path, lambda group: group.attrs.__delitem__(CONTENT))
+    assert StateArchive.open(path).digest == "f2880937136c2823"
+
+
+def test_the_embedded_archive_is_whole():
+    archive = StateArchive.open(EMBEDDED)
+    archive.verify()
+    assert {DESCRIPTION, CONTENT} <= archive.attributes.keys()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from evaluation.metrics.classifier import (
     wettest_window,
 )
 
-BASIN = Path(__file__).resolve().parents[3] / "data" / "archives" / "basin.zarr.zip"
+ENSEMBLE = Path(__file__).resolve().parents[3] / "data" / "archives" / "ensemble.zarr.zip"
 CHANNELS, ROWS, COLUMNS_X = 4, 20, 12
 WET = torch.ones(CHANNELS, ROWS, COLUMNS_X, dtype=torch.bool)
 WET[:, 0] = False
@@ -142,7 +142,7 @@ def gaussian_surrogate(states: Tensor, count: int, *, wet: Tensor) -> Tensor:
 @pytest.mark.slow
 def test_a_gaussian_surrogate_of_the_basin_is_told_apart_and_other_states_are_not():
     """The surrogate has the right mean and covariance: only higher moments give it away."""
-    archive = StateArchive.open(BASIN)
+    archive = StateArchive.open(ENSEMBLE)
     training = archive.read(archive.indices("train"))
     states = torch.cat([training.temperature, training.salinity], dim=1)
     wet = torch.cat([wet_tensor(archive.grid)] * 2)
