@@ -130,12 +130,13 @@ def run_all(run: Run) -> None:
     ]
     if run.settings.integration and run.settings.conditions:
         stages.append(("integration", integration_study))
-    stages += [("export", export), ("evaluation", judge)]
+    stages += [("evaluation", judge), ("export", export)]
     with one_job(run.directory):
         for name, stage in stages:
             print(f"\n== {name}", flush=True)
             timed(name, partial(stage, run), directory=run.directory)
     print(f"\nDone. Open {run.directory / 'report.html'}")
+    print_verdict(run)
 
 
 def training_stages(run: Run) -> list[tuple[str, Callable[[Run], object]]]:
@@ -255,6 +256,7 @@ def evaluate(run: Run) -> None:
     with one_job(run.directory):
         judge(run)
     print(f"wrote {run.directory / 'report.html'}")
+    print_verdict(run)
 
 
 def judge(run: Run) -> None:
@@ -262,6 +264,15 @@ def judge(run: Run) -> None:
     from evaluation.evaluate import evaluate as judge_samples
 
     judge_samples(run, cost=read_cost(run.directory), **drift_of_run(run))
+
+
+def print_verdict(run: Run) -> None:
+    """Print whether the run's product is fit to start a model, and why."""
+    from evaluation.verdict import as_text, read_verdict
+
+    verdict = read_verdict(run.directory)
+    if verdict:
+        print(as_text(verdict))
 
 
 def verify(path: Path) -> None:
