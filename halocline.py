@@ -17,6 +17,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from data.locks import exclusive
 from integration.commands import add_export_options, drift_of_run, export, integrate
 from studies.command_line import OVERRIDES, add_command, add_studies
+from studies.parser import Parser, installed_version
 from training.cost import read_cost, timed
 from training.stopping import stopping_on_signals
 
@@ -51,12 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line, with one subcommand per task."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="halocline",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=installed_version())
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(

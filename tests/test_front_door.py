@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
@@ -95,6 +96,39 @@ def test_a_command_without_configuration_refuses_settings(capsys):
     assert "unrecognized arguments: --sampling.members 3" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["evalute", "some.yaml"], "did you mean evaluate?"),
+        (["train", "diffussion", "some.yaml"], "did you mean diffusion?"),
+        (["study", "guidence"], "did you mean guidance?"),
+        (["export", "some.yaml", "--ouput=start.nc"], "no option --ouput; did you mean --output?"),
+        (["study", "tables", "--hlp"], "no option --hlp; did you mean --help?"),
+        (["--versoin", "study", "tables"], "no option --versoin; did you mean --version?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistyped_command_or_option_is_recognised(capsys, words, expected):
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_what_is_like_nothing_suggests_nothing(capsys):
+    with pytest.raises(SystemExit):
+        main(["bake", "some.yaml"])
+    error = capsys.readouterr().err
+    assert "invalid choice: 'bake'" in error and "did you mean" not in error
+
+
+def test_the_version_is_that_of_the_installed_package(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"halocline {version('halocline')}\n"
+
+
 def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     (tmp_path / "docs" / "results").mkdir(parents=True)
@@ -111,7 +145,8 @@ def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["run", "{config}", "--sampling.membrs", "3"], "unknown key 'sampling.membrs'"),
+        (["run", "{config}", "--sampling.membrs", "3"], "did you mean sampling.members?"),
+        (["run", "{config}", "--samplng.members", "3"], "did you mean sampling?"),
         (["run", "{config}", "--workers", "3"], "unknown key 'workers'"),
         (["run", "absent.yaml"], "no configuration absent.yaml"),
         (["run", "{config}", "--data.archive", "absent.zarr"], "absent.zarr does not exist"),
