@@ -17,6 +17,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from data.locks import exclusive
 from integration.commands import add_export_options, drift_of_run, export, integrate
 from studies.command_line import OVERRIDES, add_command, add_studies
+from studies.parser import Parser, installed_version
 from training.cost import read_cost, timed
 from training.stopping import stopping_on_signals
 
@@ -51,12 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line, with one subcommand per task."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="halocline",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=installed_version())
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(
@@ -130,12 +132,13 @@ def run_all(run: Run) -> None:
     ]
     if run.settings.integration and run.settings.conditions:
         stages.append(("integration", integration_study))
-    stages += [("export", export), ("evaluation", judge)]
+    stages += [("evaluation", judge), ("export", export)]
     with one_job(run.directory):
         for name, stage in stages:
             print(f"\n== {name}", flush=True)
             timed(name, partial(stage, run), directory=run.directory)
     print(f"\nDone. Open {run.directory / 'report.html'}")
+    print_verdict(run)
 
 
 def training_stages(run: Run) -> list[tuple[str, Callable[[Run], object]]]:
@@ -255,6 +258,7 @@ def evaluate(run: Run) -> None:
     with one_job(run.directory):
         judge(run)
     print(f"wrote {run.directory / 'report.html'}")
+    print_verdict(run)
 
 
 def judge(run: Run) -> None:
@@ -262,6 +266,15 @@ def judge(run: Run) -> None:
     from evaluation.evaluate import evaluate as judge_samples
 
     judge_samples(run, cost=read_cost(run.directory), **drift_of_run(run))
+
+
+def print_verdict(run: Run) -> None:
+    """Print whether the run's product is fit to start a model, and why."""
+    from evaluation.verdict import as_text, read_verdict
+
+    verdict = read_verdict(run.directory)
+    if verdict:
+        print(as_text(verdict))
 
 
 def verify(path: Path) -> None:

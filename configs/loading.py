@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from configs.schema import Experiment
 from configs.yaml_text import parse
 from data.documents import read_text, reason
-from data.errors import UserError, shown
+from data.errors import UserError, meant, shown
 
 Settings = TypeVar("Settings", bound=BaseModel)
 INGEST_EXAMPLE = "configs/global4deg.yaml"
@@ -101,7 +101,7 @@ def checked(
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise UserError(_sentence(source, error, example)) from error
+        raise UserError(_sentence(source, error, example, model)) from error
 
 
 def _overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _set(content: dict[str, Any], key: str, value: Any) -> None:
     content[name] = value
 
 
-def _sentence(source: str, error: ValidationError, example: str) -> str:
+def _sentence(source: str, error: ValidationError, example: str, model: type[BaseModel]) -> str:
     """The first error as a sentence, and the number of others."""
     first, *others = error.errors()
     where = ".".join(str(part) for part in _as_in_yaml(first["loc"]))
@@ -154,13 +154,28 @@ def _sentence(source: str, error: ValidationError, example: str) -> str:
     own_example = Path(source).resolve() == Path(example).resolve()
     advice = "see docs/guide/configuration.md" if own_example else f"compare with {example}"
     if first["type"] == "extra_forbidden":
-        return f"{source}: unknown key '{where}'{more}; {advice}"
+        return f"{source}: unknown key '{where}'{more}; {advice}{meant(where, _keys(model))}"
     if first["type"] == "missing":
         return f"{source}: the setting '{where}' is missing{more}; {advice}"
     if first["type"] == "value_error":  # raised by a validator of ours about inconsistent settings
         own = str(first["ctx"]["error"])
         return f"{source}: {where}: {own}{more}" if where else f"{source}: {own}{more}"
     return f"{source}: {where}: expected {_expected(first)}, found {shown(first['input'])}{more}"
+
+
+def _keys(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """The dotted keys of all settings of a model, sections included, but not those within lists."""
+    for name, field in model.model_fields.items():
+        yield above + name
+        for section in _sections(field.annotation):
+            yield from _keys(section, f"{above}{name}.")
+
+
+def _sections(annotation: object) -> Iterator[type[BaseModel]]:
+    """The sections that a type such as `Section | None` allows."""
+    for one in (annotation, *get_args(annotation)):
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            yield one
 
 
 # What pydantic's kinds of errors about a value expect; others say so in their message.

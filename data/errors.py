@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
 
@@ -36,6 +37,12 @@ def shown(value: object) -> str:
         return " ".join(_SHORT.repr(value).split())
     except ValueError:  # Python does not print integers of thousands of digits
         return f"a {type(value).__name__} that is too long to print"
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: what it nearly is, empty if it is nothing."""
+    similar = get_close_matches(word, known, n=1, cutoff=0.85)
+    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 @contextmanager

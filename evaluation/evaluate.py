@@ -14,6 +14,7 @@ import yaml
 from tqdm import tqdm
 
 from configs.run import Run
+from data.archive.format import SPLITS
 from data.state import State
 from evaluation.canvas import save_figure
 from evaluation.columns import TRUTH
@@ -28,15 +29,16 @@ from evaluation.provenance import provenance
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report
 from evaluation.rows import evaluation_context, floor, gather_rows, halves, held_out, subset
+from evaluation.verdict import judge_product
 from evaluation.yardsticks import (
     BASELINE,
     FLOOR,
     NOT_OF_THE_FLOOR,
     PRODUCT,
     ROW_NAMES,
+    comparisons,
     excess,
     findings,
-    verdicts,
 )
 from training.log import write_json
 
@@ -65,11 +67,14 @@ def evaluate(
     rows = gather_rows(run, context)
     row_metrics = evaluate_rows(run, rows, context)
     profiles = _variance_profiles(rows, context)
+    verdict = judge_product(row_metrics, sizes=_sizes(run, context), integration=integration)
     metrics: dict[str, object] = {
         "kind": "run",
+        # With the model that it is about: a later one may not have been evaluated.
+        "verdict": verdict.as_dict() | {"weights": run.weights},
         "rows": row_metrics,
         "excess": excess(row_metrics),
-        "verdicts": verdicts(row_metrics),
+        "comparisons": comparisons(row_metrics),
         "variance_profiles": profiles,
         "autoencoder": judge_codec(run, rows, context),
         "integration": integration,
@@ -87,6 +92,7 @@ def evaluate(
         columns=COLUMNS,
         figures=[(path, path.stem.replace("_", " ")) for path in figures],
         config_text=yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False),
+        verdict=verdict,
         notes=[_introduction(run, rows)],
         findings=findings(row_metrics),
         integration=integration["by_start"] if integration else None,
@@ -203,6 +209,20 @@ def _introduction(run: Run, rows: dict[str, State]) -> str:
         "(the floor), and EOF-Gaussian states what classical statistics score: Gaussian "
         "coefficients of all EOFs of the training states."
     )
+
+
+def _sizes(run: Run, context: EvaluationContext) -> dict[str, int]:
+    """Numbers of states, by the names of `evaluation.verdict.FEWEST`."""
+    split, training = run.archive.split, context.training
+    train, validation, test = (
+        int((split == SPLITS[part]).sum()) for part in ("train", "validation", "test")
+    )
+    return {
+        "training states": train,
+        "independent training states": training.independent.count if training else 0,
+        "validation states": validation,
+        "test states": test,
+    }
 
 
 def _model_size(run: Run) -> dict[str, float]:

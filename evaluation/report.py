@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data.atomic import atomic_write
 from evaluation.columns import Column, Value, format_value
+from evaluation.verdict import Verdict
 
 Table = Mapping[str, Mapping[str, Value]]
 
@@ -18,6 +19,10 @@ INTEGRATION_COLUMNS = (
     Column("blown_up", "blown up", "", "runs that diverged; target: 0"),
     Column("drift_K", "drift", "K", "rms over depth of the change in level-mean T, start to end"),
     Column("drift_ratio_to_truth", "drift / truth", "", "1: as near equilibrium as the truth"),
+    Column(
+        "distance_K", "distance from the truth", "K",
+        "rms over depth of the difference in annual-mean T from the run of the truth, last year",
+    ),
     Column("mean_temperature_drift_K", "mean T drift", "K", "change of volume-mean temperature"),
     Column("mean_salinity_drift", "mean S drift", "10⁻³", "change of volume-mean salinity"),
     Column(
@@ -40,6 +45,8 @@ td.meaning { text-align: left; color: #51606e; max-width: 34em; } .unit { color:
 .wide { overflow-x: auto; } figure { margin: 1.5em 0; } img { max-width: 100%; }
 figcaption { color: #51606e; } pre { background: #f2f6f9; padding: 1em; overflow-x: auto;
        font-size: 12px; }
+.verdict { border-left: 6px solid #b3541e; background: #f2f6f9; padding: .1em 1.2em; }
+.fit { border-color: #2e7d4f; }
 """
 
 
@@ -49,6 +56,7 @@ def write_report(
     title: str,
     metrics: Table,
     columns: Sequence[Column],
+    verdict: Verdict | None = None,
     figures: Sequence[tuple[Path, str]] = (),
     config_text: str = "",
     notes: Sequence[str] = (),
@@ -58,16 +66,18 @@ def write_report(
 ) -> Path:
     """Write the page to `path` atomically.
 
-    metrics: rows by name; columns: quantities of these rows; integration: summary of
-    `integration.integrate`; cost: rows of named values, with units in the names; figures: PNG files
-    with captions, the most telling first; notes: paragraphs of plain text; findings: sentences that
-    sum up the metrics
+    metrics: rows by name; columns: quantities of these rows; verdict: comes first; integration:
+    summary of `integration.integrate`; cost: rows of named values, with units in the names;
+    figures: PNG files with captions, the most telling first; notes: paragraphs of plain text;
+    findings: sentences on what no check of the verdict decides
     """
     sections = [
         f"<h1>{escape(title)}</h1>",
+        _verdict(verdict) if verdict else "",
         *(f"<p>{escape(note)}</p>" for note in notes),
-        _section("In short", _list(findings)),
+        _section("Beyond the verdict", _list(findings)),
         _section("What to look at first", "".join(_figure(*one) for one in figures[:FIRST])),
+        _section("Checks of the verdict", _plain_table(verdict.table if verdict else None)),
         _section("Metrics", _table(metrics, columns)),
         _section("Integration in the ocean model", _table(integration, INTEGRATION_COLUMNS)),
         _section("Cost", _plain_table(cost)),
@@ -82,6 +92,12 @@ def write_report(
     with atomic_write(path) as partial:
         partial.write_text(page, encoding="utf-8")
     return path
+
+
+def _verdict(verdict: Verdict) -> str:
+    kind = "verdict fit" if verdict.fit else "verdict"
+    heading = _section(verdict.headline, _list(verdict.reasons))
+    return f'<div class="{kind}">{heading}</div>\n'
 
 
 def _list(sentences: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from configs.run import Run
@@ -14,7 +15,9 @@ from data.state import State
 from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust
+from integration.drift import distance
 from integration.integrate import (
+    TRUTH,
     Conditions,
     IntegrationResult,
     Integrations,
@@ -97,11 +100,34 @@ def conditions_of(points: Points, *, seed: int) -> list[Conditions]:
 
 
 def summary(result: IntegrationResult) -> dict[str, object]:
-    """Results of a study for `metrics.json`: of the generated states and of every label."""
-    by_start = result.summary()
+    """Results of a study for `metrics.json`: of the generated states and of every label.
+
+    distance_K: of a label's runs from those of the truth, see `distance_from_truth`
+    """
+    by_start = {
+        label: values | {"distance_K": distance_from_truth(result, label)}
+        for label, values in result.summary().items()
+    }
     generated = by_start.get(GENERATED, {})
     keys = ("members", "years", "blown_up", "drift_ratio_to_truth")
     return {**{key: generated.get(key) for key in keys}, "by_start": by_start}
+
+
+def distance_from_truth(result: IntegrationResult, label: str) -> float | None:
+    """Distance of a label's runs from the truth's in the last year both have, mean over runs [K].
+
+    See `integration.drift.distance`. None without a complete year, for the truth itself, and
+    without surviving runs of both.
+    """
+    truth = {run.index: run for run in result.of(TRUTH) if run.survived}
+    last = [
+        distances[-1]
+        for run in result.of(label)
+        if run.survived and run.index in truth and label != TRUTH
+        for distances in [distance(run, truth[run.index], "temperature")]
+        if len(distances)
+    ]
+    return float(np.mean(last)) if last else None
 
 
 def integration_settings(run: Run) -> IntegrationSettings:

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
@@ -94,6 +96,39 @@ def test_a_command_without_configuration_refuses_settings(capsys):
     assert "unrecognized arguments: --sampling.members 3" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["evalute", "some.yaml"], "did you mean evaluate?"),
+        (["train", "diffussion", "some.yaml"], "did you mean diffusion?"),
+        (["study", "guidence"], "did you mean guidance?"),
+        (["export", "some.yaml", "--ouput=start.nc"], "no option --ouput; did you mean --output?"),
+        (["study", "tables", "--hlp"], "no option --hlp; did you mean --help?"),
+        (["--versoin", "study", "tables"], "no option --versoin; did you mean --version?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistyped_command_or_option_is_recognised(capsys, words, expected):
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_what_is_like_nothing_suggests_nothing(capsys):
+    with pytest.raises(SystemExit):
+        main(["bake", "some.yaml"])
+    error = capsys.readouterr().err
+    assert "invalid choice: 'bake'" in error and "did you mean" not in error
+
+
+def test_the_version_is_that_of_the_installed_package(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"halocline {version('halocline')}\n"
+
+
 def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     (tmp_path / "docs" / "results").mkdir(parents=True)
@@ -110,7 +145,8 @@ def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["run", "{config}", "--sampling.membrs", "3"], "unknown key 'sampling.membrs'"),
+        (["run", "{config}", "--sampling.membrs", "3"], "did you mean sampling.members?"),
+        (["run", "{config}", "--samplng.members", "3"], "did you mean sampling?"),
         (["run", "{config}", "--workers", "3"], "unknown key 'workers'"),
         (["run", "absent.yaml"], "no configuration absent.yaml"),
         (["run", "{config}", "--data.archive", "absent.zarr"], "absent.zarr does not exist"),
@@ -180,6 +216,13 @@ def test_a_run_ends_with_metrics_report_and_initial_condition(finished):
     report = (run / "report.html").read_text()
     assert all(ROW_NAMES[row] in report for row in ROWS)
     assert "as the training states (" in report
+    verdict = metrics["verdict"]
+    assert verdict["fit"] is False
+    assert "nothing can be concluded" in verdict["reasons"][0]
+    assert {"name", "value", "reference", "allowed", "passed"} <= set(verdict["checks"][0])
+    head = report.partition("<h2>")[2].partition("</div>")[0]
+    assert head.startswith("Verdict: not fit to start a model.")
+    assert all(escape(reason) in head for reason in verdict["reasons"])
     assert set(metrics["excess"]) == {*ROWS} - {"training"}
     assert list((run / "figures").glob("*.png"))
     with xr.open_dataset(run / "initial_condition_0.nc") as initial:
@@ -195,7 +238,42 @@ def test_running_again_makes_nothing_again(finished, capsys, monkeypatch):
     }
     main(["run", str(finished)])
     assert _products(run) == before
-    assert "== sampling" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "== sampling" in printed.out
+    reasons = json.loads((run / "metrics.json").read_text())["verdict"]["reasons"]
+    lines = printed.out.splitlines()[-len(reasons) - 1 :]
+    assert lines == ["Verdict: not fit to start a model.", *(f"- {reason}" for reason in reasons)]
+    (warning,) = [line for line in printed.err.splitlines() if "warning" in line]
+    assert warning.startswith(f"halocline: warning: the states of {run} are not fit to start")
+    assert "nothing can be concluded" in warning
+
+
+def test_an_export_repeats_the_verdict_and_is_still_written(finished, tmp_path, capsys):
+    run = finished.parent / "run"
+    kept = (run / "metrics.json").read_text()
+
+    def warned(**changes) -> str:
+        metrics = json.loads(kept)
+        metrics["verdict"] |= changes
+        (run / "metrics.json").write_text(json.dumps(metrics))
+        output = tmp_path / "start.nc"
+        main(["export", str(finished), "--output", str(output), "--overwrite"])
+        assert output.exists()
+        return capsys.readouterr().err
+
+    try:
+        assert "are not fit to start a model: Too little data" in warned()
+        assert warned(fit=True) == ""
+        assert "has no verdict on the states of its model" in warned(weights="of another model")
+        assert "has no verdict on the states of its model" in warned(reasons=None)
+    finally:
+        (run / "metrics.json").write_text(kept)
+
+
+def test_states_that_no_model_made_have_no_verdict(tiny_config, tiny_archive, tmp_path, capsys):
+    words = ["export", str(tiny_config), "--states", str(tiny_archive), "--adjust"]
+    main([*words, "--output", str(tmp_path / "start.nc")])
+    assert "verdict" not in capsys.readouterr().err
 
 
 def test_any_generated_state_can_be_exported(finished, tmp_path):

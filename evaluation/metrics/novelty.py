@@ -36,11 +36,13 @@ Array = NDArray[np.float64]
 class IndependentDistances:
     """Distances of training states to the nearest independent training state.
 
-    years: decorrelation time [years]; distance: `b`, without states that have no independent one
+    years: decorrelation time [years]; distance: `b`, without states that have no independent one;
+    count: number of independent states
     """
 
     years: float
     distance: Tensor
+    count: int
 
     @classmethod
     def of(cls, training: State, labels: Labels, grid: OceanGrid) -> IndependentDistances:
@@ -50,9 +52,11 @@ class IndependentDistances:
         some = spread_out(np.arange(len(labels)), MOST_REFERENCES)
         states = training.map(itemgetter(torch.from_numpy(some)))
         distance = distance_matrix(states, training, grid, scale=scale)
-        dependent = torch.from_numpy(_dependent(labels, some, years=INDEPENDENT_AFTER * years))
+        apart = INDEPENDENT_AFTER * years
+        dependent = torch.from_numpy(_dependent(labels, some, years=apart))
         nearest = distance.masked_fill(dependent, torch.inf).min(dim=1).values
-        return cls(years, nearest[nearest.isfinite()])
+        count = independent_count(labels, years=apart)
+        return cls(years, nearest[nearest.isfinite()], count)
 
 
 def novelty_metrics(
@@ -142,6 +146,26 @@ def _by_lag(lag: Array, correlation: Array, step: float) -> tuple[Array, Array]:
     lags = [lag[number == one].mean() for one in np.unique(number) if one > 0]
     means = [correlation[number == one].mean() for one in np.unique(number) if one > 0]
     return np.array([0.0, *lags]), np.array([1.0, *means])
+
+
+def independent_count(labels: Labels, *, years: float) -> int:
+    """Number of states that are of different members or more than `years` apart.
+
+    One for each member if `years` is NaN or infinite.
+    """
+    return sum(
+        _count_apart(np.sort(labels.time[labels.member == one]), years)
+        for one in np.unique(labels.member)
+    )
+
+
+def _count_apart(time: Array, years: float) -> int:
+    """Number of times, from the first on, that are more than `years` after the one before."""
+    count, last = 1, time[0]
+    for one in time:
+        if one - last > years:
+            count, last = count + 1, one
+    return count
 
 
 def _dependent(labels: Labels, some: NDArray[np.integer], *, years: float) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from evaluation.columns import format_value
 from evaluation.metrics.catalogue import COLUMNS
 from evaluation.metrics.row import EvaluationContext, evaluate_row
 from evaluation.report import write_report
+from evaluation.verdict import judge_product
 from guidance.seawater import equation_of_state
 
 PNG = base64.b64decode(
@@ -24,6 +25,10 @@ PNG = base64.b64decode(
 def test_report_holds_everything_and_links_to_nothing(tmp_path):
     image = tmp_path / "map.png"
     image.write_bytes(PNG)
+    rows = {
+        "truth": {"mixed_layer_depth_mean_m": 100.0},
+        "latent": {"mixed_layer_depth_mean_m": 50.0, "density_error_percent": 0.0},
+    }
     path = write_report(
         tmp_path / "report.html",
         title="Samples <of> the basin",
@@ -32,6 +37,7 @@ def test_report_holds_everything_and_links_to_nothing(tmp_path):
             "latent": {"states": 9},
         },
         columns=COLUMNS,
+        verdict=judge_product(rows, name="latent"),
         figures=[(image, "Sea & land")],
         config_text="diffusion: {steps: <50>}",
         notes=["Judged on held-out states."],
@@ -44,6 +50,9 @@ def test_report_holds_everything_and_links_to_nothing(tmp_path):
     assert re.findall(r'src="([^"]{22})', page) == ["data:image/png;base64,"]
     assert page.index("as good as the training states &lt;100 m&gt;") < page.index("density error")
     assert page.index("data:image/png") < page.index("density error")
+    assert page.index("not fit to start") < page.index("Mixed layer, mean: 50 m (allowed: 80 to")
+    assert page.index("(allowed: 80 to") < page.index("Judged on held-out states.")
+    assert "<td>mixed layer, mean [m]</td><td>50</td><td>80 to 120 m</td><td>100</td>" in page
     assert "Samples &lt;of&gt; the basin" in page and "{steps: &lt;50&gt;}" in page
     for text in ("0.0123", "density error", "drift / truth", "seconds per state", "Sea &amp; land"):
         assert text in page
@@ -56,6 +65,7 @@ def test_empty_sections_are_left_out(tmp_path):
         tmp_path / "r.html", title="t", metrics=metrics, columns=COLUMNS
     ).read_text()
     assert "Integration" not in page and "Cost" not in page and "Figures" not in page
+    assert "erdict" not in page.partition("</style>")[2]
 
 
 def test_every_metric_has_a_column():

@@ -12,11 +12,11 @@ from evaluation.yardsticks import (
     LEADING,
     PRODUCT,
     ROW_NAMES,
+    comparisons,
     deviation,
     excess,
     findings,
     is_as_good,
-    verdicts,
 )
 
 RATIO = Column("ratio", "ratio", target=1.0)
@@ -64,9 +64,9 @@ def test_an_auc_within_chance_is_as_good():
     assert not is_as_good({**near, PRODUCT: {"auc": 0.6}}, CHANCE, name=PRODUCT, than=FLOOR)
 
 
-def test_verdicts_name_floor_and_baseline():
+def test_comparisons_name_floor_and_baseline():
     rows = {name: {"w1_temperature_K": 0.1} for name in (TRUTH, FLOOR, BASELINE)}
-    found = verdicts({**rows, PRODUCT: {"w1_temperature_K": 0.08}})
+    found = comparisons({**rows, PRODUCT: {"w1_temperature_K": 0.08}})
     assert set(found) == set(LEADING)
     assert found["w1_temperature_K"] == {"as_good_as_floor": True, "as_good_as_baseline": True}
     assert found["w1_salinity"]["as_good_as_floor"] is None
@@ -80,10 +80,10 @@ def test_every_leading_metric_has_a_column_with_a_target():
 
 
 def test_findings_quote_floor_baseline_and_truth():
-    rows = {name: {"mixed_layer_depth_p90_m": 100.0} for name in ROW_NAMES}
-    rows[PRODUCT]["mixed_layer_depth_p90_m"] = 80.0
-    rows[BASELINE]["mixed_layer_depth_p90_m"] = 60.0
+    rows = {name: {"front_ratio_surface_p90": 1.0} for name in ROW_NAMES}
+    rows[PRODUCT]["front_ratio_surface_p90"] = 0.8
+    rows[BASELINE]["front_ratio_surface_p90"] = 0.6
     assert findings(rows) == [
-        "Mixed layer, 90th percentile: 80 m, not as good as the training states (100 m), better "
-        "than EOF-Gaussian adjusted (60 m); truth: 100 m."
+        "Fronts, surface, 90th percentile: 0.8, not as good as the training states (1), better "
+        "than EOF-Gaussian adjusted (0.6)."
     ]

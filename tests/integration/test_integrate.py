@@ -21,6 +21,7 @@ from integration.integrate import (
 )
 from integration.member_run import MemberRun, load_arrays
 from integration.recording import SERIES, plausible
+from integration.study import summary as study_summary
 
 PARAMETERS = BasinParameters(resolution=5.0, tracer_step_days=2.0)
 SHAPE = (15, 28, 10)
@@ -195,6 +196,16 @@ def test_no_ratio_without_drift_of_the_truth_over_as_many_years():
     runs = [make_run("truth", 0.1), make_run("generated", 0.2)]
     shorter = IntegrationResult(runs, {"truth": 0.5, "generated": 1.0})
     assert shorter.summary()["generated"]["drift_ratio_to_truth"] is None
+
+
+def test_the_distance_from_the_truth_is_that_of_runs_of_equal_number():
+    runs = [make_run("truth", 0.1), make_run("generated", 0.2), make_run("nearest", 0.1)]
+    runs.append(make_run("broken", 0.2, blow_up_year=0.5))
+    result = result_of(*runs, replace(make_run("generated", 0.7), index=1))
+    found = study_summary(result)["by_start"]
+    assert found["generated"]["distance_K"] == pytest.approx(0.1 * np.sqrt(100 / 400))
+    assert found["nearest"]["distance_K"] == 0.0
+    assert found["broken"]["distance_K"] is None and found["truth"]["distance_K"] is None
 
 
 def test_a_run_as_it_stood_before_it_blew_up():

@@ -13,6 +13,7 @@ from evaluation.metrics.novelty import (
     COLUMNS,
     IndependentDistances,
     decorrelation_time,
+    independent_count,
     novelty_metrics,
 )
 
@@ -131,3 +132,13 @@ def test_the_distance_matrix_is_the_weighted_rms_difference(grid):
     matrix = distance_matrix(a, b, grid, scale=scale)
     assert matrix.shape == (2, 3)
     assert float(matrix[1, 2]) == pytest.approx(expected)
+
+
+def test_independent_states_are_of_other_members_or_far_apart_in_time():
+    member = np.array([0, 0, 0, 0, 0, 1, 1])
+    time = np.array([4.0, 0.0, 1.0, 2.0, 3.0, 0.0, 0.5])
+    labels = Labels(member, time, time % 1)
+    assert independent_count(labels, years=1.5) == 3 + 1  # years 0, 2 and 4
+    assert independent_count(labels, years=0.0) == 7
+    assert independent_count(labels, years=float("nan")) == 2
+    assert independent_count(labels, years=float("inf")) == 2
