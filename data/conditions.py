@@ -135,9 +135,11 @@ class ConditionSpace:
         for name in [SEASON] * settings.season + [AGE] * settings.age:
             _check_varies(name, conditions.values[name])
         scaled = {name: _scaled(points[name], settings.parameters[name]) for name in points}
+        # In the order of their names, which JSON files keep: columns of numbers must agree with it.
+        scales = {name: settings.parameters[name] for name in sorted(settings.parameters)}
         approach = _approach(conditions.values[AGE]).mean() if settings.age else 0.0
         return cls(
-            scales=dict(settings.parameters),
+            scales=scales,
             low={name: float(values.min()) for name, values in points.items()},
             high={name: float(values.max()) for name, values in points.items()},
             centre={name: float(values.mean()) for name, values in scaled.items()},

@@ -55,6 +55,26 @@ def test_it_interpolates_between_members_season_and_age_included():
     torch.testing.assert_close(expectation().mean(conditions)[0], expected, atol=0.02, rtol=0)
 
 
+def test_a_saved_expectation_does_not_confuse_its_parameters(tmp_path):
+    """Their names are not in the order of the alphabet, in which JSON files keep them."""
+    wind = np.random.default_rng(0).permutation(np.geomspace(0.5, 2.0, len(GM)))
+    values = {"wind": wind, "gm": GM}
+    settings = ConditionSettings(parameters={"wind": "log", "gm": "log"})
+    found = ConditionSpace.of(Conditions(values), np.arange(len(GM)), settings)
+    response = torch.from_numpy(np.log(GM)).float()[:, None, None, None, None]
+    model = Expectation.of(
+        response.expand(-1, 1, *SHAPE),
+        found.point(Conditions(values)),
+        space=found,
+        scale=torch.ones(2, 1, 1),
+    )
+    model.save_pretrained(tmp_path)
+    conditions = Conditions({"wind": np.array([0.6]), "gm": np.array([1800.0])})
+    again = Expectation.from_pretrained(tmp_path).mean(conditions)
+    torch.testing.assert_close(again, model.mean(conditions))
+    torch.testing.assert_close(again, torch.full_like(again, np.log(1800.0)), atol=0.05, rtol=0)
+
+
 def test_draws_have_the_predicted_mean_and_the_spread_of_a_new_member():
     model, conditions = expectation(noise=0.5), at().at([0] * 2000)
     drawn = model.draw(conditions, [member_generator(0, m) for m in range(2000)])
