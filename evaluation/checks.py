@@ -96,12 +96,17 @@ _VARIANCES = [
     for of, low in (("mean", 0.75), ("smallest", 0.5), ("largest", 0.5))
     for field in ("temperature", "salinity")
 ]
+# Members of other climates tell nothing about the variance between those that are drawn.
+_VARIANCES_WITHIN = [
+    Criterion(f"variance_within_members_{of}_{field}", low, 1 / low, far=4.0)
+    for of, low in (("mean", 0.5), ("largest", 0.25))
+    for field in ("temperature", "salinity")
+]
 # docs/guide/judging.md gives the reason for each tolerance.
 CRITERIA = (
     Criterion("mixed_layer_depth_mean_m", 0.8, 1.2, far=1.25),
     Criterion("mixed_layer_depth_p90_m", 0.8, 1.2, far=1.25),
     Criterion("near_neutral_pairs_percent", 0.75, 1.25, far=4 / 3, least=0.2),
-    *_VARIANCES,
     Criterion("spectra_ratio_small_scales", 0.5, 2.0, far=2.0),
     Criterion("novelty", 0.5, 1.5, far=3.0, training=1.0),
     Criterion("copies_percent", 0.0, 1.5, far=1.0, least=10.0),
@@ -111,10 +116,14 @@ CRITERIA = (
 STABLE = "density_error_percent"
 
 
-def checks_of_rows(rows: Rows, *, name: str) -> Iterator[Check]:
-    """The checks of row `name`, of all metrics that the truth has."""
+def checks_of_rows(rows: Rows, *, name: str, given: bool = False) -> Iterator[Check]:
+    """The checks of row `name`, of all metrics that the truth has.
+
+    given: the states are drawn at the conditions of the test states, which differ from those of the
+        training states, so that only the variance within members is compared
+    """
     yield _stable(rows, name)
-    for criterion in CRITERIA:
+    for criterion in (*CRITERIA, *(_VARIANCES_WITHIN if given else _VARIANCES)):
         truth, training = _references(rows, criterion)
         if truth is not None:
             yield _check(rows, criterion, name, truth, training)

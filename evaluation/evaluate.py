@@ -67,7 +67,12 @@ def evaluate(
     rows = gather_rows(run, context)
     row_metrics = evaluate_rows(run, rows, context)
     profiles = _variance_profiles(rows, context)
-    verdict = judge_product(row_metrics, sizes=_sizes(run, context), integration=integration)
+    verdict = judge_product(
+        row_metrics,
+        sizes=_sizes(run, context),
+        integration=integration,
+        given=run.settings.conditions is not None,
+    )
     metrics: dict[str, object] = {
         "kind": "run",
         # With the model that it is about: a later one may not have been evaluated.

@@ -272,3 +272,15 @@ def test_the_guide_has_every_check():
     section = guide.partition("## The verdict")[2].partition("\n## ")[0]
     keys = [STABLE, *(criterion.key for criterion in CRITERIA if "salinity" not in criterion.key)]
     assert [key for key in keys if f"`{key}`" not in section] == []
+
+
+@pytest.mark.parametrize(("within", "fit"), [(1.0, True), (0.1, False), (9.0, False)])
+def test_states_at_given_conditions_vary_within_members_as_the_truth_does(within, fit):
+    """Between members they need not: those that are drawn may lie closer together."""
+    keys = [f"variance_within_members_{of}_{field}" for of in ("mean", "largest")
+            for field in ("temperature", "salinity")]  # fmt: skip
+    rows = {name: dict(row) for name, row in rows_of(product={"variance_mean": 0.1}).items()}
+    for name, row in rows.items():
+        row.update(dict.fromkeys(keys, within if name == "guided_adjusted" else 1.0))
+    assert judge_product(rows, sizes=ENOUGH, given=True).fit is fit
+    assert not judge_product(rows, sizes=ENOUGH).fit
