@@ -49,7 +49,7 @@ RATES = (*STAGES.values(), "states_per_second")
 def measure(experiment: Experiment, *, steps: int) -> dict[str, float | str]:
     """Combined throughput of all current processes; equal in each process."""
     processes = launched_processes()
-    archive = synthetic_archive(experiment)
+    archive = synthetic_archive(experiment, held_out=processes.num_processes)
     training = training_cost(experiment, archive, steps=steps)
     own = {
         name: float(training[stage]["samples_per_second"])

@@ -22,7 +22,7 @@ NOISE = 0.25  # K; a third of the columns is unstable, as in unguided samples of
 class SyntheticArchive:
     """A `data.archive.protocol.Archive` of random stratified states on an all-wet grid, in memory.
 
-    samples: number of states; the last is for validation, the others for training
+    samples: number of states; the last `held_out` are for validation, the others for training
     noise: standard deviation of the temperature around its profile [K]
     """
 
@@ -30,6 +30,7 @@ class SyntheticArchive:
     _: KW_ONLY
     has_sea_level: bool
     samples: int = 3
+    held_out: int = 1
     noise: float = 1.0
     path: Path = Path("synthetic")
     equation_of_state: str = "nemo-seos"
@@ -42,8 +43,8 @@ class SyntheticArchive:
 
     def indices(self, split: str) -> NDArray[np.int64]:
         """Indices of the split "train" or "validation"."""
-        last = self.samples - 1
-        return {"train": np.arange(last), "validation": np.array([last])}[split]
+        training, validation = np.split(np.arange(self.samples), [self.samples - self.held_out])
+        return {"train": training, "validation": validation}[split]
 
     def read(self, indices: Sequence[int] | np.ndarray) -> State:
         """Stratified states with noise that depends on the index only."""

@@ -103,8 +103,10 @@ def one_at_a_time(experiment: Experiment) -> Experiment:
     )
 
 
-def synthetic_archive(experiment: Experiment) -> SyntheticArchive:
+def synthetic_archive(experiment: Experiment, *, held_out: int = 1) -> SyntheticArchive:
     """Synthetic states on the grid of the section `benchmark`, or else of the archive.
+
+    Two for training, and `held_out` for validation.
 
     Raises `UserError` if the experiment has neither.
     """
@@ -122,4 +124,6 @@ def synthetic_archive(experiment: Experiment) -> SyntheticArchive:
             "add a grid in the section benchmark, as in configs/dino_quarter.yaml"
         )
     grid = synthetic_grid(*shape, periodic_x=periodic_x)
-    return SyntheticArchive(grid, has_sea_level=sea_level, noise=NOISE)
+    return SyntheticArchive(
+        grid, has_sea_level=sea_level, samples=2 + held_out, held_out=held_out, noise=NOISE
+    )

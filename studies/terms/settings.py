@@ -139,8 +139,7 @@ class TermsStudy:
     def run(self, *, seed: int, autoencoder: int, diffusion: int) -> Run:
         """The base experiment with a seed and numbers of training samples, for one short training.
 
-        Without checkpoints and validation in between, which would not be equal in time, and without
-        conditions: then the network makes the whole state, on which the terms act.
+        Without checkpoints and validation in between, which would not be equal in time.
         """
         stages = {"autoencoder": autoencoder, "diffusion": diffusion}
         changed = {}
@@ -153,7 +152,7 @@ class TermsStudy:
             changed[name] = section.model_copy(update={"training": training})
         members = {"members": self.settings.members, "seed": seed}
         sampling = self.base.sampling.model_copy(update=members)
-        return Run(self.base).with_settings(**changed, sampling=sampling, conditions=None)
+        return Run(self.base).with_settings(**changed, sampling=sampling)
 
 
 def load_terms_study(path: Path, overrides: Sequence[str] = ()) -> TermsStudy:

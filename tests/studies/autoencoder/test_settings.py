@@ -12,7 +12,7 @@ from data.errors import UserError
 from studies.autoencoder.settings import load_study
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-OTHERS = ("guidance_", "compression_")
+OTHERS = ("guidance_", "compression_", "terms_")
 SHIPPED = sorted(
     path for path in (CONFIGS / "studies").glob("*.yaml") if not path.stem.startswith(OTHERS)
 )

@@ -79,7 +79,7 @@ def test_a_study_runs_resumes_and_reports(study_path, monkeypatch):
     content = json.loads(summary.read_text())
     assert list(content["variants"]) == ["plain", "pixels"]
     assert content["variants"]["plain"] == plain
-    assert content["variants"]["pixels"]["cost"]["autoencoder_minutes"] == 0
+    assert content["variants"]["pixels"]["cost"]["autoencoder_minutes"] < 0.1
     assert list(content["yardsticks"]) == [
         "truth", "training", "eof_gaussian", "eof_gaussian_adjusted",
     ]  # fmt: skip
