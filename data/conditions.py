@@ -135,11 +135,9 @@ class ConditionSpace:
         for name in [SEASON] * settings.season + [AGE] * settings.age:
             _check_varies(name, conditions.values[name])
         scaled = {name: _scaled(points[name], settings.parameters[name]) for name in points}
-        # In the order of their names, which JSON files keep: columns of numbers must agree with it.
-        scales = {name: settings.parameters[name] for name in sorted(settings.parameters)}
         approach = _approach(conditions.values[AGE]).mean() if settings.age else 0.0
         return cls(
-            scales=scales,
+            scales=dict(settings.parameters),
             low={name: float(values.min()) for name, values in points.items()},
             high={name: float(values.max()) for name, values in points.items()},
             centre={name: float(values.mean()) for name, values in scaled.items()},
@@ -165,18 +163,26 @@ class ConditionSpace:
         """Number of `features`."""
         return len(self.scales) + 1 + self.age + 2 * HARMONICS * self.season
 
+    @property
+    def _columns(self) -> list[tuple[str, Scale]]:
+        """Name and scale of the parameter of each column of `point`.
+
+        Not in the order of `scales`, which files do not keep.
+        """
+        return sorted(self.scales.items())
+
     def point(self, conditions: Conditions) -> FloatArray:
-        """Standardised parameters `b p`."""
+        """Standardised parameters `b p`, in the order of their names."""
         columns = [
             (_scaled(conditions.values[name], scale) - self.centre[name]) / self.spread[name]
-            for name, scale in self.scales.items()
+            for name, scale in self._columns
         ]
         return np.stack(columns, axis=1)
 
     def parameters(self, point: FloatArray) -> dict[str, FloatArray]:
         """Parameters by name, each `b`, at standardised points `b p`: the inverse of `point`."""
         parameters = {}
-        for column, (name, scale) in zip(point.T, self.scales.items(), strict=True):
+        for column, (name, scale) in zip(point.T, self._columns, strict=True):
             value = self.centre[name] + self.spread[name] * column
             parameters[name] = np.exp(value) if scale == "log" else value
         return parameters

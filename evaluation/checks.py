@@ -91,28 +91,26 @@ def _share(value: float, start: float, end: float) -> float:
     return (value - start) / (end - start) if end != start else math.inf
 
 
-_VARIANCES = [
-    Criterion(f"variance_ratio_{of}_{field}_training", low, 1 / low, far=2.0)
-    for of, low in (("mean", 0.75), ("smallest", 0.5), ("largest", 0.5))
-    for field in ("temperature", "salinity")
-]
-_SMALL_SCALES = "spectra_ratio_small_scales"
-_OF_ONE_CLIMATE = [*_VARIANCES, Criterion(_SMALL_SCALES, 0.5, 2.0, far=2.0)]
-# Members of other climates tell nothing about the variance between those that are drawn, and differ
-# in small scales, as their eddy diffusivity does.
-_AT_GIVEN_CONDITIONS = [
-    Criterion(_SMALL_SCALES, 0.5, 2.0, far=4.0),
-    *(
-        Criterion(f"variance_within_members_{of}_{field}", low, 1 / low, far=4.0)
-        for of, low in (("mean", 0.5), ("largest", 0.25))
+def _variances(key: str, **least: float) -> list[Criterion]:
+    """Criteria of T and S; key: metric with places for `of` and `field`; least: by `of`."""
+    return [
+        Criterion(key.format(of=of, field=field), low, 1 / low, far=2.0)
+        for of, low in least.items()
         for field in ("temperature", "salinity")
-    ),
-]
+    ]
+
+
+OF_ONE_CLIMATE = _variances(
+    "variance_ratio_{of}_{field}_training", mean=0.75, smallest=0.5, largest=0.5
+)
+# Members of other climates tell nothing about the variance between those that are drawn.
+AT_CONDITIONS = _variances("variance_within_members_{of}_{field}", mean=0.75, largest=0.5)
 # docs/guide/judging.md gives the reason for each tolerance.
 CRITERIA = (
     Criterion("mixed_layer_depth_mean_m", 0.8, 1.2, far=1.25),
     Criterion("mixed_layer_depth_p90_m", 0.8, 1.2, far=1.25),
     Criterion("near_neutral_pairs_percent", 0.75, 1.25, far=4 / 3, least=0.2),
+    Criterion("spectra_ratio_small_scales", 0.5, 2.0, far=2.0),
     Criterion("novelty", 0.5, 1.5, far=3.0, training=1.0),
     Criterion("copies_percent", 0.0, 1.5, far=1.0, least=10.0),
     Criterion("w1_temperature_K", 0.0, 1.5, far=10.0, least=0.05, truth=HALVES),
@@ -121,14 +119,14 @@ CRITERIA = (
 STABLE = "density_error_percent"
 
 
-def checks_of_rows(rows: Rows, *, name: str, given: bool = False) -> Iterator[Check]:
+def checks_of_rows(rows: Rows, *, name: str, at_conditions: bool = False) -> Iterator[Check]:
     """The checks of row `name`, of all metrics that the truth has.
 
-    given: the states are drawn at the conditions of the test states, which differ from those of the
-        training states: only the variance within members is compared
+    at_conditions: the states are drawn at the conditions of the test states, which differ from
+        those of the training states: only the variance within members is compared
     """
     yield _stable(rows, name)
-    for criterion in (*CRITERIA, *(_AT_GIVEN_CONDITIONS if given else _OF_ONE_CLIMATE)):
+    for criterion in (*CRITERIA, *(AT_CONDITIONS if at_conditions else OF_ONE_CLIMATE)):
         truth, training = _references(rows, criterion)
         if truth is not None:
             yield _check(rows, criterion, name, truth, training)

@@ -29,7 +29,7 @@ from evaluation.provenance import provenance
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report
 from evaluation.rows import evaluation_context, floor, gather_rows, halves, held_out, subset
-from evaluation.verdict import judge_product
+from evaluation.verdict import Verdict, judge_product
 from evaluation.yardsticks import (
     BASELINE,
     FLOOR,
@@ -56,7 +56,7 @@ def evaluate(
     cost: dict[str, float],
     integration: dict[str, Any] | None = None,
     integration_figure: Path | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Evaluate a run: write metrics.json, figures/ and report.html; returns the metrics.
 
     cost: seconds of each stage; integration: result of `integration.study.summary`;
@@ -71,9 +71,9 @@ def evaluate(
         row_metrics,
         sizes=_sizes(run, context),
         integration=integration,
-        given=run.settings.conditions is not None,
+        at_conditions=run.settings.conditions is not None,
     )
-    metrics: dict[str, object] = {
+    metrics: dict[str, Any] = {
         "kind": "run",
         # With the model that it is about: a later one may not have been evaluated.
         "verdict": verdict.as_dict() | {"weights": run.weights},
@@ -86,24 +86,36 @@ def evaluate(
         "cost": cost | _model_size(run),
         "provenance": provenance(seeds=_seeds(run)),
     }
-    directory = run.directory
-    write_json(directory / "metrics.json", metrics)
+    write_json(run.directory / "metrics.json", metrics)
     figures = [integration_figure] if integration_figure else []
     figures += draw_figures(run, rows, context, profiles=profiles)
+    _report(run, metrics, verdict=verdict, figures=figures, introduction=_introduction(run, rows))
+    return metrics
+
+
+def _report(
+    run: Run,
+    metrics: dict[str, Any],
+    *,
+    verdict: Verdict,
+    figures: list[Path],
+    introduction: str,
+) -> None:
+    """Write report.html."""
+    rows, integration = metrics["rows"], metrics["integration"]
     write_report(
-        directory / "report.html",
+        run.directory / "report.html",
         title=run.settings.title or run.settings.name,
-        metrics={ROW_NAMES[name]: values for name, values in row_metrics.items()},
+        metrics={ROW_NAMES[name]: values for name, values in rows.items()},
         columns=COLUMNS,
         figures=[(path, path.stem.replace("_", " ")) for path in figures],
         config_text=yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False),
         verdict=verdict,
-        notes=[_introduction(run, rows)],
-        findings=findings(row_metrics),
+        notes=[introduction],
+        findings=findings(rows),
         integration=integration["by_start"] if integration else None,
-        cost={"this run": cost | _model_size(run)},
+        cost={"this run": metrics["cost"]},
     )
-    return metrics
 
 
 def evaluate_rows(

@@ -74,19 +74,19 @@ def judge_product(
     *,
     sizes: Mapping[str, int] | None = None,
     integration: Mapping[str, Any] | None = None,
-    given: bool = False,
+    at_conditions: bool = False,
     name: str = PRODUCT,
 ) -> Verdict:
     """The verdict on row `name` of a run's metrics.
 
     sizes: numbers of states by the names of `FEWEST`; unknown ones are not checked
     integration: summary of `integration.study.summary`
-    given: the states are drawn at given conditions, see `checks_of_rows`
+    at_conditions: the states are drawn at given conditions, see `checks_of_rows`
     """
     return Verdict(
         [
             *(at_least(of, count, FEWEST[of]) for of, count in (sizes or {}).items()),
-            *checks_of_rows(rows, name=name, given=given),
+            *checks_of_rows(rows, name=name, at_conditions=at_conditions),
             *_of_integration(integration or {}),
         ]
     )

@@ -220,8 +220,8 @@ def test_integrations_count_where_there_are_any(generated, expected):
     ("name", "fit"),
     [
         ("quickstart", True),
-        ("quickstart_seed1", True),
-        ("quickstart_seed2", True),
+        ("quickstart_seed1", False),
+        ("quickstart_seed2", False),
         ("global4deg", True),
         ("quickstart_tenth", False),
     ],
@@ -243,8 +243,10 @@ def test_the_eddying_channel_fails_in_its_small_scales_only():
 
 def judge(name: str):
     content = json.loads((RESULTS / f"{name}.json").read_text())
-    given = name.startswith("quickstart")  # the only ones drawn at the test states' conditions
-    return judge_product(content["rows"], integration=content["integration"], given=given)
+    conditional = name.startswith("quickstart")  # drawn at the test states' conditions
+    return judge_product(
+        content["rows"], integration=content["integration"], at_conditions=conditional
+    )
 
 
 def test_the_verdict_is_kept_with_its_numbers_and_read_again(tmp_path):
@@ -275,7 +277,7 @@ def test_the_guide_has_every_check():
     assert [key for key in keys if f"`{key}`" not in section] == []
 
 
-@pytest.mark.parametrize(("within", "fit"), [(1.0, True), (0.1, False), (9.0, False)])
+@pytest.mark.parametrize(("within", "fit"), [(1.0, True), (1.4, False), (0.6, False)])
 def test_states_at_given_conditions_vary_within_members_as_the_truth_does(within, fit):
     """Between members they need not: those that are drawn may lie closer together."""
     keys = [f"variance_within_members_{of}_{field}" for of in ("mean", "largest")
@@ -283,5 +285,5 @@ def test_states_at_given_conditions_vary_within_members_as_the_truth_does(within
     rows = {name: dict(row) for name, row in rows_of(product={"variance_mean": 0.1}).items()}
     for name, row in rows.items():
         row.update(dict.fromkeys(keys, within if name == "guided_adjusted" else 1.0))
-    assert judge_product(rows, sizes=ENOUGH, given=True).fit is fit
+    assert judge_product(rows, sizes=ENOUGH, at_conditions=True).fit is fit
     assert not judge_product(rows, sizes=ENOUGH).fit
