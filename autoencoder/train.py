@@ -108,17 +108,9 @@ def build_trainer(
     diffusion_stages: int,
 ) -> Trainer:
     """The trainer of the autoencoder."""
-    objective = AutoencoderObjective(
-        codec,
-        eos=equation_of_state(archive.equation_of_state),
-        losses=settings.losses.weights,
-        latent_jitter=settings.losses.latent_jitter,
-    )
-    training, validation = (
-        StateDataset(archive, archive.indices(split)) for split in ("train", "validation")
-    )
+    training, validation = state_datasets(archive)
     return Trainer(
-        objective,
+        AutoencoderObjective(codec, **objective_options(settings, archive)),
         plan=settings.training,
         training=training,
         validation=validation,
@@ -130,6 +122,23 @@ def build_trainer(
             "diffusion_stages": diffusion_stages,
             **_design(settings),
         },
+    )
+
+
+def objective_options(settings: AutoencoderSettings, archive: Archive) -> dict[str, Any]:
+    """Keywords of an `AutoencoderObjective` for these settings and states."""
+    return {
+        "eos": equation_of_state(archive.equation_of_state),
+        "losses": settings.losses.weights,
+        "latent_jitter": settings.losses.latent_jitter,
+    }
+
+
+def state_datasets(archive: Archive) -> tuple[StateDataset, StateDataset]:
+    """Training and validation states."""
+    return (
+        StateDataset(archive, archive.indices("train")),
+        StateDataset(archive, archive.indices("validation")),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,6 +140,15 @@ def build_network(
     return unet
 
 
+def objective_options(settings: DiffusionSettings, codec: Codec) -> dict[str, Any]:
+    """Keywords of a `DenoisingObjective` for these settings and latents."""
+    return {
+        "schedule": build_schedule(settings.train_timesteps),
+        "weight": codec.latent_weight,
+        "noise_emphasis": settings.noise_emphasis,
+    }
+
+
 def build_trainer(
     settings: DiffusionSettings,
     codec: Codec,
@@ -152,11 +162,7 @@ def build_trainer(
     """The trainer of the denoiser."""
     given = {"conditions": conditions.model_dump()} if conditions else {}
     objective = DenoisingObjective(
-        denoiser,
-        schedule=build_schedule(settings.train_timesteps),
-        weight=codec.latent_weight,
-        noise_emphasis=settings.noise_emphasis,
-        condition_dropout=UNKNOWN_CONDITIONS,
+        denoiser, condition_dropout=UNKNOWN_CONDITIONS, **objective_options(settings, codec)
     )
     return Trainer(
         objective,

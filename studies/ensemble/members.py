@@ -12,9 +12,12 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from configs.schema import Experiment
 from data.basin.design import EnsembleSettings, PlannedMember
 from data.basin.ensemble import finished_file, unfinished
+from data.basin.ensemble_archive import basin_grid
 from data.basin.member_files import read_end, read_member, tracer_step_days
+from data.basin.workers import require_veros
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.state import State
@@ -22,6 +25,18 @@ from data.state import State
 FloatArray = NDArray[np.float64]
 REPLICATE = "replicate"
 PARTS = ("train", "validation", "test", REPLICATE, "outside")
+
+
+def settings_and_grid(experiment: Experiment) -> tuple[EnsembleSettings, OceanGrid]:
+    """The experiment's ensemble and the grid of its basin.
+
+    Raises `UserError` if the experiment has no ensemble or Veros is not installed.
+    """
+    settings = experiment.data.ensemble
+    if settings is None:
+        raise UserError("the configuration has no section data.ensemble; see configs/ensemble.yaml")
+    require_veros()
+    return settings, basin_grid(settings.basin)
 
 
 @dataclass(frozen=True)

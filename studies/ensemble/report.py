@@ -17,16 +17,13 @@ import numpy as np
 
 from configs.schema import Experiment
 from data.basin.certificate import Certificate
-from data.basin.design import EnsembleSettings
 from data.basin.ensemble import finished_file
-from data.basin.ensemble_archive import archived, basin_grid
-from data.basin.workers import require_veros
-from data.errors import UserError
+from data.basin.ensemble_archive import archived
 from evaluation.provenance import provenance
 from studies.ensemble.approach import SEED, approach_rows
 from studies.ensemble.continuation import ContinuedMember, continued_members, worth_rows
 from studies.ensemble.distances import Distances
-from studies.ensemble.members import PARTS, FinishedEnsemble
+from studies.ensemble.members import PARTS, FinishedEnsemble, settings_and_grid
 from studies.ensemble.rounding import rounding_rows
 from training.log import write_json
 
@@ -47,9 +44,7 @@ def run(
     """
     from studies.ensemble.figures import save_ensemble_figures
 
-    settings = _settings(experiment)
-    require_veros()
-    ensemble = FinishedEnsemble.read(settings, basin_grid(settings.basin))
+    ensemble = FinishedEnsemble.read(*settings_and_grid(experiment))
     continued = continued_members(ensemble)
     content = report(ensemble, continued, archive=experiment.data.archive)
     save_ensemble_figures(ensemble, continued, figures)
@@ -127,12 +122,6 @@ def size_rows(ensemble: FinishedEnsemble, *, archive: Path) -> dict[str, dict[st
     size = _megabytes(archive) if archive.is_file() else None
     planned = {part: row for part, row in rows.items() if row["planned_members"]}
     return {**planned, "all": {**total, "archive_MB": size}}
-
-
-def _settings(experiment: Experiment) -> EnsembleSettings:
-    if experiment.data.ensemble is None:
-        raise UserError("the configuration has no section data.ensemble; see configs/ensemble.yaml")
-    return experiment.data.ensemble
 
 
 def _trends(certificate: Certificate, depth: np.ndarray) -> dict[str, Any]:

@@ -19,11 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import Experiment
-from data.basin.ensemble_archive import basin_grid
-from data.basin.workers import require_veros
-from data.errors import UserError
 from evaluation.provenance import provenance
 from studies.ensemble.depth_ranges import ALL_DEPTHS, rms_by_range
+from studies.ensemble.members import settings_and_grid
 from studies.partial.forms import Prediction, left_out
 from studies.partial.members import Courses, StandardSpace
 from studies.partial.records import Records, span
@@ -52,11 +50,7 @@ def run(
     """
     from studies.partial.figures import save_partial_figures
 
-    settings = experiment.data.ensemble
-    if settings is None:
-        raise UserError("the configuration has no section data.ensemble; see configs/ensemble.yaml")
-    require_veros()
-    courses = Courses.read(settings, basin_grid(settings.basin))
+    courses = Courses.read(*settings_and_grid(experiment))
     study = PartialStudy.of(courses)
     content = report(study)
     save_partial_figures(study, content, figures)

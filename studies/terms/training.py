@@ -12,17 +12,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from autoencoder import train as autoencoder_train
 from autoencoder.codec import VolumeCodec
 from autoencoder.objective import AutoencoderObjective
 from configs.run import Run
-from data.batches import Samples, StateDataset
-from guidance.seawater import equation_of_state
+from data.batches import Samples
+from latent_diffusion import train as diffusion_train
 from latent_diffusion.denoiser import Denoiser
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.schedulers import build_schedule
-from latent_diffusion.train import build_network
 from studies.terms.censored import BoundedCodec, CensoredObjective
 from studies.terms.residual import ResidualObjective, stability_residual
 from studies.terms.settings import CensoredSettings, ResidualSettings
@@ -65,19 +64,13 @@ def codec_trainer(
 ) -> TimedTrainer:
     """The trainer of an autoencoder; with a term its codec is a `BoundedCodec`."""
     archive, settings = run.archive, run.settings.autoencoder
-    options: dict[str, Any] = {
-        "eos": equation_of_state(archive.equation_of_state),
-        "losses": settings.losses.weights,
-        "latent_jitter": settings.losses.latent_jitter,
-    }
+    options = autoencoder_train.objective_options(settings, archive)
     if term is not None:
         assert isinstance(codec, BoundedCodec), "the term needs a bound"
         objective: AutoencoderObjective = CensoredObjective(codec, settings=term, **options)
     else:
         objective = AutoencoderObjective(codec, **options)
-    training, validation = (
-        StateDataset(archive, archive.indices(split)) for split in ("train", "validation")
-    )
+    training, validation = autoencoder_train.state_datasets(archive)
     return TimedTrainer(
         objective,
         plan=settings.training,
@@ -101,11 +94,7 @@ def denoiser_trainer(
 ) -> TimedTrainer:
     """The trainer of the denoiser of an untrained pipeline."""
     codec, settings = pipeline.codec, run.settings.diffusion
-    options: dict[str, Any] = {
-        "schedule": build_schedule(settings.train_timesteps),
-        "weight": codec.latent_weight,
-        "noise_emphasis": settings.noise_emphasis,
-    }
+    options = diffusion_train.objective_options(settings, codec)
     # It trains the pipeline's network: both hold the same one.
     denoiser = Denoiser(pipeline.unet, pipeline.gaussian, codec.static_maps)
     if term is not None:
@@ -135,7 +124,7 @@ def untrained_pipeline(
     gaussian = MemberGaussians.of(
         datasets["train"], archive.member[archive.indices("train")], patterns=settings.patterns
     )
-    unet = build_network(settings, codec)
+    unet = diffusion_train.build_network(settings, codec)
     steps = run.settings.sampling.steps
     pipeline = StatePipeline(unet, gaussian, run.scheduler(), codec, steps=steps)
     pipeline.set_progress_bar_config(disable=True)

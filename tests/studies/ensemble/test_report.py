@@ -22,8 +22,8 @@ def command(settings, tiny_grid, tiny_run, tmp_path, monkeypatch):
     )
     experiment = found.model_copy(update={"data": data})
     monkeypatch.setattr("configs.load_experiment", lambda *_: experiment)
-    monkeypatch.setattr("studies.ensemble.report.basin_grid", lambda _: tiny_grid())
-    monkeypatch.setattr("studies.ensemble.report.require_veros", lambda: None)
+    monkeypatch.setattr("studies.ensemble.members.basin_grid", lambda _: tiny_grid())
+    monkeypatch.setattr("studies.ensemble.members.require_veros", lambda: None)
 
     def run() -> dict:
         output = tmp_path / "out.json"

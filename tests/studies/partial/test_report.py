@@ -32,8 +32,8 @@ def command(settings, tiny_grid, tiny_run, tmp_path, monkeypatch):
     data = found.data.model_copy(update={"ensemble": settings})
     experiment = found.model_copy(update={"data": data})
     monkeypatch.setattr("configs.load_experiment", lambda *_: experiment)
-    monkeypatch.setattr("studies.partial.report.basin_grid", lambda _: tiny_grid())
-    monkeypatch.setattr("studies.partial.report.require_veros", lambda: None)
+    monkeypatch.setattr("studies.ensemble.members.basin_grid", lambda _: tiny_grid())
+    monkeypatch.setattr("studies.ensemble.members.require_veros", lambda: None)
 
     def run() -> dict:
         output, figures = tmp_path / "out.json", tmp_path / "figures"
