@@ -15,7 +15,7 @@ EXTRAS = ("basin", "dev", "docs")
 # hashes no index states, so that build has its own file: for Python 3.11 on Linux x86-64.
 TORCH = ("torch==", "cuda-", "nvidia-", "triton==")
 CPU_BUILD = "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
-SOURCES = ("veros==",)  # have no wheels; they are built with the locked setuptools
+SOURCES = ("veros==",)  # have no wheels; they are built with the locked setuptools and Cython
 HEADER = "# Made by `make lock` from pyproject.toml and constraints.txt. Do not edit.\n"
 
 
