@@ -52,8 +52,11 @@ def campaign(name: str, subject: Subject, numbers: range | list[int], folder: Pa
     """Outcomes of the trials of one subject."""
     whole = folder / name.replace(" ", "_")
     whole.mkdir()
-    _in_a_process(lambda: (whole / "path").write_text(str(subject.make(whole).relative_to(whole))))
-    relative = (whole / "path").read_text()
+    note = whole / "path"
+    ended = _in_a_process(lambda: note.write_text(str(subject.make(whole).relative_to(whole))))
+    if not note.is_file():
+        sys.exit(f"{name}: it could not be made ({ended}); run the tests of tests/faults")
+    relative = note.read_text()
     _, sound = trial(subject, whole, relative, damaged=None)
     if not sound.startswith("accepted"):
         sys.exit(f"{name}: a whole one is not accepted: {sound}")

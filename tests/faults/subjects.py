@@ -24,6 +24,7 @@ from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
 from tests.conftest import _tiny_grid, _tiny_settings, _tiny_states
 from tests.data.test_read_mitgcm import write_mds
+from training.checkpoints import latest_checkpoint
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def make_checkpoint(folder: Path) -> Path:
     """The last checkpoint of a training whose product is missing."""
     make_run(folder)
     shutil.rmtree(folder / "run" / "autoencoder" / "codec")
-    (checkpoint,) = (folder / "run" / "autoencoder").glob("checkpoint-*")
+    checkpoint = latest_checkpoint(folder / "run" / "autoencoder")
+    assert checkpoint is not None, "a training leaves checkpoints"
     return checkpoint
 
 
