@@ -36,10 +36,10 @@ docs-serve: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 # Every distribution is pinned with the hashes of its files. The CPU build of PyTorch is taken where
-# pip knows of one, otherwise that of the package index.
+# pip knows of one, otherwise that of the package index. Sources are built without
+# pip's cache: a wheel that another environment built would hide that this one cannot build it.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKED := $(PIP) install --quiet --no-deps --require-hashes
-# A wheel that an earlier environment built does not hide that this one cannot build it.
 REQUIREMENTS := $(wildcard requirements/*.txt)
 
 $(VENV)/.installed: pyproject.toml $(REQUIREMENTS)
@@ -49,7 +49,7 @@ $(VENV)/.installed: pyproject.toml $(REQUIREMENTS)
 	$(LOCKED) --only-binary :all: --requirement requirements/torch-cpu.txt 2>/dev/null \
 		|| $(LOCKED) --only-binary :all: --requirement requirements/torch.txt
 	$(LOCKED) --only-binary :all: --requirement requirements/locked.txt
-	$(LOCKED) --no-build-isolation --no-cache-dir --requirement requirements/sources.txt
+	$(LOCKED) --no-cache-dir --no-build-isolation --requirement requirements/sources.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
