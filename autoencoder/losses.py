@@ -52,6 +52,23 @@ def created_instability(
     return (excess * wet_pairs).sum() / (len(steps) * wet_pairs.sum())
 
 
+def error_outside_range(
+    steps: Tensor, one: Tensor, other: Tensor, wet_pairs: Tensor, *, neutral: float = NEUTRAL
+) -> Tensor:
+    """Error of density steps outside the range between those of two states.
+
+    The measure is that of `stratification_error`. A pair that is stratified in both states must be
+    stratified, one that is mixed in both must be mixed, and anything between theirs is allowed.
+
+    steps, one, other: `b z-1 y x` [kg/m3], positive when stable; wet_pairs: `z-1 y x`
+    """
+    compressed = torch.asinh(steps / neutral)
+    low = torch.asinh(torch.minimum(one, other) / neutral)
+    high = torch.asinh(torch.maximum(one, other) / neutral)
+    excess = torch.relu(low - compressed) + torch.relu(compressed - high)
+    return (excess * wet_pairs).sum() / (len(steps) * wet_pairs.sum())
+
+
 def censored_error(
     reconstruction: Tensor,
     target: Tensor,

@@ -60,6 +60,7 @@ class Comparison:
 
     decoded: the network's output, padded; mean, log_variance: of the latents, `b l h w`
     jitter: noise on `mean` for a second decode, in units of its spread, `b l h w`
+    share: how far from each state's latents to the next state's a third decode lies, `b 1 1 1`
     boxes: the boxes in which spectra are compared
     """
 
@@ -70,6 +71,7 @@ class Comparison:
     mean: Tensor
     log_variance: Tensor
     jitter: Tensor | None = None
+    share: Tensor | None = None
     boxes: SpectralBoxes = ()
 
     @property
@@ -113,7 +115,17 @@ class Comparison:
         if self.jitter is None:
             raise ValueError("this comparison has no latent jitter")
         spread = self.mean.detach().std(dim=(0, 2, 3), correction=0)[:, None, None]
-        latents = self.mean + spread * self.jitter
+        return self._steps_of(self.mean + spread * self.jitter)
+
+    @cached_property
+    def steps_between(self) -> Tensor:
+        """Density steps `b z-1 y x` [kg/m3] of states decoded between the states' latents."""
+        if self.share is None:
+            raise ValueError("this comparison has no share of the next state")
+        return self._steps_of(torch.lerp(self.mean, self.mean.roll(1, dims=0), self.share))
+
+    def _steps_of(self, latents: Tensor) -> Tensor:
+        """Density steps `b z-1 y x` [kg/m3] of the states decoded from latents `b l h w`."""
         return self.stratification.steps(self.codec.reconstruct(self.codec.vae.decode(latents)))
 
 
@@ -142,6 +154,11 @@ def _jittered_stratification(c: Comparison) -> Tensor:
 
 def _jittered_created_instability(c: Comparison) -> Tensor:
     return losses.created_instability(c.jittered_steps, c.true_steps, c.wet_pairs)
+
+
+def _between_states(c: Comparison) -> Tensor:
+    neighbours = c.true_steps, c.true_steps.roll(1, dims=0)
+    return losses.error_outside_range(c.steps_between, *neighbours, c.wet_pairs)
 
 
 def _censored(c: Comparison) -> Tensor:
@@ -173,6 +190,7 @@ TERMS: dict[str, Term] = {
     "created_instability": _created_instability,
     "spectral": _spectral,
     "censored": _censored,
+    "between_states": _between_states,
     "jittered_stratification": _jittered_stratification,
     "jittered_created_instability": _jittered_created_instability,
 }
@@ -231,9 +249,20 @@ class AutoencoderObjective(nn.Module):
             jitter = self._latent_jitter * torch.randn(shape, generator=generator)
             jitter = jitter.to(batch.device)
         decoded, mean, log_variance = codec.vae(codec.network_input(state), noise)
+        share = None
+        if "between_states" in self._weights:
+            share = torch.rand(len(batch), 1, 1, 1, generator=generator).to(batch.device)
         steps = Stratification(self._eos, self._interface_depth, self._wet_pairs)
         return Comparison(
-            codec, steps, state, decoded, mean, log_variance, jitter=jitter, boxes=self._boxes
+            codec,
+            steps,
+            state,
+            decoded,
+            mean,
+            log_variance,
+            jitter=jitter,
+            share=share,
+            boxes=self._boxes,
         )
 
 

@@ -49,6 +49,12 @@ class LossSettings(Section):
         ge=0,
         description="error with temperature censored at the freezing point and salinity at 0",
     )
+    between_states: float = Field(
+        0.0,
+        ge=0,
+        description="density steps of what is decoded between the latents of two states, where they "
+        "lie outside the range of these states'",
+    )
     latent_jitter: float = Field(
         0.0,
         ge=0,

@@ -9,6 +9,7 @@ from autoencoder.losses import (
     band_energies,
     censored_error,
     created_instability,
+    error_outside_range,
     kl_divergence,
     reconstruction_error,
     spectral_error,
@@ -107,6 +108,17 @@ def test_only_unstable_pairs_are_pulled_and_towards_stable():
     created_instability(steps, torch.full_like(steps, 0.1), torch.ones(2, 1, 1)).backward()
     assert steps.grad.flatten()[0] == 0
     assert steps.grad.flatten()[1] < 0
+
+
+def _outside(step: float, one: float, other: float) -> float:
+    steps = (torch.full((1, 1, 1, 1), x) for x in (step, one, other))
+    return float(error_outside_range(*steps, torch.ones(1, 1, 1)))
+
+
+def test_between_two_states_density_steps_are_free_within_the_range_of_theirs():
+    assert _outside(0.05, 0.0, 0.3) == _outside(0.05, 0.3, 0.0) == 0
+    assert _outside(1e-3, 0.0, 0.0) == pytest.approx(0.881, abs=1e-3), "both are mixed"
+    assert _outside(0.0, 1e-3, 0.3) == pytest.approx(0.881, abs=1e-3), "both are stratified"
 
 
 def _censored_at(value: float, *, truth: float, bound: float = 0.0) -> torch.Tensor:

@@ -22,6 +22,7 @@ ALL = {
     "created_instability": 0.2,
     "spectral": 0.05,
     "censored": 0.5,
+    "between_states": 0.3,
 }
 EVERY_LOSS = [
     word for name, weight in ALL.items() for word in (f"--autoencoder.losses.{name}", str(weight))
@@ -111,6 +112,7 @@ def test_a_term_without_weight_does_not_exist(build):
         ({"kl": 1.0}, 0.0, 0),
         ({"stratification": 1.0, "created_instability": 1.0}, 0.0, 2),
         ({"stratification": 1.0, "created_instability": 1.0}, 0.1, 3),
+        ({"stratification": 1.0, "between_states": 1.0}, 0.1, 4),
     ],
 )
 def test_density_steps_are_computed_once_and_only_if_wanted(
@@ -138,10 +140,37 @@ def test_jitter_is_counted_in_the_spread_of_the_latents_about_their_mean(build):
 
 
 @torch.no_grad()
+def test_a_mixed_column_between_two_stratified_states_costs_something(build):
+    objective, batch = build({"between_states": 1.0})
+    comparison = objective.compare(batch, _noise())
+    stratified = torch.full_like(comparison.true_steps, 0.5)
+    vars(comparison)["true_steps"] = stratified
+    vars(comparison)["steps_between"] = stratified
+    assert TERMS["between_states"](comparison) == 0
+    vars(comparison)["steps_between"] = torch.zeros_like(stratified)
+    assert TERMS["between_states"](comparison) > 5
+
+
+@torch.no_grad()
+def test_what_is_decoded_between_states_lies_between_their_latents(build):
+    objective, batch = build({"between_states": 1.0})
+    comparison = objective.compare(batch, _noise())
+    seen = []
+    decode = objective.codec.vae.decode
+    objective.codec.vae.decode = lambda latents: seen.append(latents) or decode(latents)
+    _ = comparison.steps_between
+    distance = (comparison.mean[1] - comparison.mean[0]).norm()
+    torch.testing.assert_close(
+        sum((seen[0][0] - mean).norm() for mean in comparison.mean), distance
+    )
+
+
+@torch.no_grad()
 def test_the_loss_of_a_perfect_codec_comes_only_from_instability_of_the_truth(build):
     objective, batch = build(ALL)
     comparison = objective.eval().compare(batch, _noise())
     vars(comparison)["reconstruction"] = comparison.truth
+    vars(comparison)["steps_between"] = comparison.true_steps
     costs = {name: float(TERMS[name](comparison)) for name in ("reconstruction", *ALL)}
     del costs["kl"]  # of latents that are not the truth's
     assert costs == pytest.approx(dict.fromkeys(costs, 0.0), abs=1e-6)
