@@ -52,8 +52,8 @@ class LossSettings(Section):
     between_states: float = Field(
         0.0,
         ge=0,
-        description="density steps of what is decoded between the latents of two states, where they "
-        "lie outside the range of these states'",
+        description="density steps of what is decoded between the latents of two states, where "
+        "they lie outside the range of these states'",
     )
     latent_jitter: float = Field(
         0.0,

@@ -208,8 +208,9 @@ def _training(experiment: Experiment, pipeline: StatePipeline) -> dict[str, floa
     codec = pipeline.codec
     result = _named("diffusion", counted(lambda: _denoise_and_learn(experiment, pipeline)))
     if isinstance(codec, VolumeCodec):
-        jittered = experiment.autoencoder.losses.latent_jitter > 0
-        learnt = counted(lambda: _reconstruct_and_learn(codec, decodings=1 + jittered))
+        losses = experiment.autoencoder.losses
+        decodings = 1 + (losses.latent_jitter > 0) + (losses.between_states > 0)
+        learnt = counted(lambda: _reconstruct_and_learn(codec, decodings=decodings))
         result |= _named("autoencoder", learnt)
     return result
 
