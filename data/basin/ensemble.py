@@ -3,7 +3,7 @@
 The whole adjustment of a member is recorded: snapshots at its record times, the mean of each
 year on each level, and the mean fields of the years that end at early records. An interrupted
 member continues from its last checkpoint; a finished one is never run again. A member that diverges
-is integrated again from its start with half the tracer step.
+or oscillates at the grid scale is integrated again from its start with half the tracer step.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from data.basin.design import REFERENCE, EnsembleSettings, PlannedMember
 from data.basin.forcing import BasinParameters
 from data.basin.member_files import MemberRecord, read_end, stored_plan, write_member
+from data.basin.oscillation import STATES, oscillates
 from data.basin.workers import Report, require_veros, run_side_by_side
 from data.errors import UserError
 
@@ -144,7 +145,7 @@ def _task(settings: EnsembleSettings, member: PlannedMember, directory: Path) ->
 
 
 def _integrate(task: _Task, report: Report) -> None:
-    """Run one task to its end, with half the tracer step if it diverges."""
+    """Run one task to its end, with half the tracer step if it diverges or oscillates."""
     from data.basin.run import BlowUp  # Veros must be imported in the worker only
 
     _wait_for(task.start, report)
@@ -161,7 +162,7 @@ def _integrate(task: _Task, report: Report) -> None:
 def _integrate_once(task: _Task, report: Report) -> None:
     """Run one task to its end from its last checkpoint, keeping its records.
 
-    Raises `BlowUp` if it diverges.
+    Raises `BlowUp` if it diverges or oscillates.
     """
     from data.basin.run import BasinRun
 
@@ -211,6 +212,7 @@ def _advance(
             run.advance_to(start_year + stop, after_step=means.add)
             if np.isclose(task.record_times, stop).any():
                 record.keep_snapshot(stop, *run.state())
+                _refuse_oscillation(record, run)
         record.keep_year(
             year,
             *means.fields(),
@@ -220,6 +222,17 @@ def _advance(
         if year % task.checkpoint_years == 0 or year == task.years:
             run.save(task.directory / CHECKPOINT)
         report(year)
+
+
+def _refuse_oscillation(record: MemberRecord, run: BasinRun) -> None:
+    """Raise `BlowUp` if the last snapshots oscillate."""
+    from data.basin.run import BlowUp
+
+    if oscillates(record.last_temperatures(STATES), record.grid):
+        raise BlowUp(
+            f"the basin oscillates from cell to cell in model year {run.year:.2f}, as it does with "
+            "tracer steps that are too long"
+        )
 
 
 def _stops(record_times: Sequence[float], year: int) -> list[float]:

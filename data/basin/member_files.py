@@ -73,6 +73,11 @@ class MemberRecord:
         """The snapshots, in time order."""
         return [_load(path) for path in sorted(self._snapshots.glob("*.npz"))]
 
+    def last_temperatures(self, count: int) -> list[NDArray[np.float32]]:
+        """T `z y x` [degC] of the last snapshots, at most `count`, in time order."""
+        paths = sorted(self._snapshots.glob("*.npz"))[-count:]
+        return [_load(path, "thetao")["thetao"] for path in paths]
+
     def years(self) -> list[dict[str, NDArray[Any]]]:
         """The records of each year, in time order."""
         return [_load(path) for path in sorted(self._years.glob("*.npz"))]

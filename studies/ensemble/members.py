@@ -17,6 +17,7 @@ from data.basin.design import EnsembleSettings, PlannedMember
 from data.basin.ensemble import finished_file, unfinished
 from data.basin.ensemble_archive import basin_grid
 from data.basin.member_files import read_end, read_member, tracer_step_days
+from data.basin.oscillation import grid_scale_oscillation
 from data.basin.workers import require_veros
 from data.errors import UserError
 from data.grid import OceanGrid
@@ -45,12 +46,13 @@ class Summary:
 
     yearly: see `FinishedMember`; mean, first_third, last_third: T `z y x` [degC], means over the
     regular records and over a third of them; end: the exact state at its end; records: number of
-    snapshots
+    snapshots; oscillation: see `grid_scale_oscillation` [K]
     """
 
     yearly: Mapping[str, NDArray[Any]]
     tracer_step_days: float
     records: int
+    oscillation: float
     mean: FloatArray
     first_third: FloatArray
     last_third: FloatArray
@@ -66,6 +68,7 @@ class Summary:
             yearly=record.yearly,
             tracer_step_days=tracer_step_days(path),
             records=len(record.age),
+            oscillation=grid_scale_oscillation(list(regular), grid),
             mean=regular.mean(axis=0),
             first_third=regular[:third].mean(axis=0),
             last_third=regular[len(regular) - third :].mean(axis=0),

@@ -82,12 +82,13 @@ def report(
 
 
 def member_rows(ensemble: FinishedEnsemble) -> dict[str, dict[str, Any]]:
-    """Part, parent, tracer step and parameters of each member."""
+    """Part, parent, tracer step, grid-scale oscillation and parameters of each member."""
     return {
         member.name: {
             "part": ensemble.part(member),
             "parent": member.parent,
             "tracer_step_days": ensemble.members[member.name].tracer_step_days,
+            "oscillation_K": ensemble.members[member.name].oscillation,
             **{name: getattr(member.parameters, name) for name in ensemble.settings.ranges},
         }
         for member in ensemble.planned

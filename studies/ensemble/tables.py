@@ -21,6 +21,7 @@ MEMBERS = (
     Column("parent", "parent"),
     *PARAMETERS,
     Column("tracer_step_days", "tracer step", "days"),
+    Column("oscillation_K", "grid-scale oscillation", "K"),
 )
 TRENDS = (
     Column("part", "part"),

@@ -92,6 +92,22 @@ def test_a_member_that_diverges_is_run_again_with_half_the_tracer_step(
 
 
 @pytest.mark.slow
+def test_a_member_that_oscillates_is_run_again_with_half_the_tracer_step(
+    settings, tmp_path, monkeypatch
+):
+    judged = []
+
+    def once(temperatures, grid) -> bool:
+        judged.append(len(temperatures))
+        return len(judged) == 1
+
+    monkeypatch.setattr("data.basin.ensemble.oscillates", once)
+    _integrate(_task(settings, settings.reference, tmp_path), lambda years: None)
+    assert float(np.load(finished_file(settings, "reference"))["tracer_step_days"]) == 2.0
+    assert judged == [1] * (1 + len(settings.reference.record_times)), "only states of one step"
+
+
+@pytest.mark.slow
 def test_a_member_that_diverges_twice_is_named(settings, tmp_path, monkeypatch):
     from data.basin.run import BasinRun, BlowUp
 
