@@ -35,6 +35,7 @@ PART_COLOURS = {
     REPLICATE: ROW_COLOURS[3],
 }
 TRENDS = {"temperature": "trend of T [K/century]", "salinity": "trend of S [g/kg per century]"}
+OSCILLATION_DEPTH = 350.0  # m
 LABELS = {column.key: f"{column.name}\n[{column.unit}]" for column in PARAMETERS}
 
 
@@ -45,6 +46,7 @@ def save_ensemble_figures(
     save_figure(design(ensemble), directory / "ensemble_design.png")
     save_figure(approach(ensemble, continued), directory / "ensemble_approach.png")
     save_figure(trends_by_level(ensemble), directory / "ensemble_trends.png")
+    save_figure(last_steps(ensemble), directory / "ensemble_oscillation.png")
 
 
 @styled
@@ -106,6 +108,27 @@ def trends_by_level(ensemble: FinishedEnsemble) -> Figure:
     axes[0, 0].set_ylabel("depth [m]")
     parts = [ensemble.part(member) for member in ensemble.planned]
     _legend(figure, parts, other=Line2D([], [], color="0.6", linewidth=3, label="± rms"))
+    return figure
+
+
+@styled
+def last_steps(ensemble: FinishedEnsemble) -> Figure:
+    """Change of T in the thermocline between the last two records, of the two extreme members."""
+    grid, members = ensemble.grid, ensemble.members
+    level = int(np.abs(grid.depth - OSCILLATION_DEPTH).argmin())
+    extremes = [pick(members, key=lambda name: members[name].oscillation) for pick in (min, max)]
+    limit = max(float(np.abs(members[name].last_step[level]).max()) for name in extremes)
+    figure, axes = new_figure(1, len(extremes), panel=(2.6, 4.0))
+    for ax, name in zip(axes[0], extremes, strict=True):
+        step = np.where(grid.wet[level], members[name].last_step[level], np.nan)
+        mesh = ax.pcolormesh(
+            grid.longitude, grid.latitude, step, cmap="RdBu_r", vmin=-limit, vmax=limit
+        )
+        ax.set_title(f"{name}: {members[name].oscillation:.2f} K")
+        ax.set_xlabel("longitude")
+    axes[0, 0].set_ylabel("latitude")
+    label = f"change of T at {grid.depth[level]:.0f} m [K]"
+    figure.colorbar(mesh, ax=list(axes[0]), label=label)
     return figure
 
 

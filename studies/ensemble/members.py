@@ -46,13 +46,15 @@ class Summary:
 
     yearly: see `FinishedMember`; mean, first_third, last_third: T `z y x` [degC], means over the
     regular records and over a third of them; end: the exact state at its end; records: number of
-    snapshots; oscillation: see `grid_scale_oscillation` [K]
+    snapshots; oscillation: see `grid_scale_oscillation` [K]; last_step: T of the last regular
+    record minus that of the one before
     """
 
     yearly: Mapping[str, NDArray[Any]]
     tracer_step_days: float
     records: int
     oscillation: float
+    last_step: FloatArray
     mean: FloatArray
     first_third: FloatArray
     last_third: FloatArray
@@ -69,6 +71,7 @@ class Summary:
             tracer_step_days=tracer_step_days(path),
             records=len(record.age),
             oscillation=grid_scale_oscillation(list(regular), grid),
+            last_step=regular[-1] - regular[-2],
             mean=regular.mean(axis=0),
             first_third=regular[:third].mean(axis=0),
             last_third=regular[len(regular) - third :].mean(axis=0),
