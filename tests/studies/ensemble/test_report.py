@@ -12,6 +12,8 @@ from studies.ensemble.tables import OTHERS, ROWS, ensemble_table
 
 COMMAND = ["study", "ensemble", "some.yaml"]
 
+FIGURES = ("design", "approach", "trends", "oscillation")
+
 
 @pytest.fixture
 def command(settings, tiny_grid, tiny_run, tmp_path, monkeypatch):
@@ -46,7 +48,7 @@ def test_unfinished_members_are_left_out_and_named(command, finish, tmp_path, ca
     assert "| m00 | train | reference |" in ensemble_table(result, "members")
     assert result["sizes"]["all"]["members"] == 2
     figures = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert figures == {f"ensemble_{name}.png" for name in ("design", "approach", "trends")}
+    assert figures == {f"ensemble_{name}.png" for name in FIGURES}
 
 
 @pytest.mark.slow
