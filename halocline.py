@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import UserError, user_errors_in_one_sentence
 from data.locks import exclusive
 from integration.commands import add_export_options, drift_of_run, export, integrate
-from studies.command_line import OVERRIDES, add_command, add_studies
+from studies.command_line import OVERRIDES, add_command, add_studies, load_run
 from studies.parser import Parser, installed_version
 from training.cost import read_cost, timed
 from training.stopping import stopping_on_signals
@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     def command(
         name: str, function: Callable[..., object], text: str, *, stages: Sequence[str] = ()
     ) -> Callable[..., Any]:
-        sub = add_command(commands, name, function, text, load=load, epilog=OVERRIDES)
+        sub = add_command(commands, name, function, text, load=load_run, epilog=OVERRIDES)
         if stages:
             sub.add_argument("stage", choices=stages, help="training stage")
         sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment")
@@ -110,13 +110,6 @@ def add_condition_options(add: Callable[..., Any], *, at: str) -> None:
     add("--at", action="append", metavar="NAME=VALUE", help=f"{at}; may be repeated")
     text = "allow conditions outside the range of the training members"
     add("--extrapolate", action="store_true", help=text)
-
-
-def load(path: Path, overrides: Sequence[str]) -> Run:
-    """The run of the experiment in a YAML file, with `overrides` of its settings."""
-    from configs.run import load_run
-
-    return load_run(path, overrides)
 
 
 def run_all(run: Run) -> None:

@@ -28,6 +28,11 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     return checked(read_experiment(path, overrides), Experiment, source=str(path))
 
 
+def load_experiments(paths: Sequence[Path], overrides: Sequence[str] = ()) -> list[Experiment]:
+    """Several experiments with the same overrides."""
+    return [load_experiment(path, overrides) for path in paths]
+
+
 def read_experiment(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The unchecked settings of an experiment's YAML, merged into those of its `base`, if any.
 

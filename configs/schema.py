@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 from autoencoder.settings import AutoencoderSettings
 from data.basin.design import EnsembleSettings
 from data.conditions import ConditionSettings
-from data.ingest import IngestSettings
+from data.ingest_settings import IngestSettings
 from data.settings import Section, UserPath
-from guidance.profiles import MeanSettings
 from guidance.settings import GuidanceSettings
+from guidance.term_settings import MeanSettings
 from integration.settings import IntegrationSettings
 from latent_diffusion.settings import DiffusionSettings, DistillationSettings, SamplingSettings
 

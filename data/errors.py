@@ -41,7 +41,7 @@ def shown(value: object) -> str:
 
 def meant(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: what it nearly is, empty if it is nothing."""
-    similar = get_close_matches(word, known, n=1, cutoff=0.85)
+    similar = get_close_matches(word, known, n=1, cutoff=0.8)
     return f"; did you mean {similar[0]}?" if similar else ""
 
 

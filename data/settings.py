@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -13,6 +13,7 @@ Widths = Annotated[
     Field(min_length=1, description="width of each stage; each halves rows and columns"),
 ]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]  # `~` is the home folder
+Per = Literal["sample", "ensemble"]  # means of each sample, or over a batch too
 Label = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")]
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from data.equations import EQUATIONS
 from data.errors import UserError, file_errors
-from data.readers.base import ModelOutput, Reader
+from data.readers.base import ModelOutput
 from data.readers.nemo_pieces import whole_name
+from data.readers.settings import Reader
 from data.state import State
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,11 +15,10 @@ from data.checksums import check_file
 from data.documents import read_object, reason
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
+from data.settings import Per
 from data.state import State
 from guidance.seawater import EquationOfState, equation_of_state
 from guidance.stratification import density_steps, wet_pairs
-
-Per = Literal["sample", "ensemble"]
 
 CLIMATOLOGY = "climatology.json"  # file in a model's folder
 CLIMATOLOGY_STATES = 64

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from guidance.seawater import EquationOfState, freezing_temperature
 from guidance.stratification import adjust, density_steps, wet_pairs
+from guidance.term_settings import (
+    NearestStableStateSettings,
+    PhysicalBoundsSettings,
+    UnstablePairsSettings,
+)
 from guidance.terms import (
     Ocean,
     Scales,
-    TermSettings,
     cell_weights,
     check_levels,
     half_squares,
@@ -91,18 +94,6 @@ class NearestStableState(ProjectionTerm):
         )
 
 
-class NearestStableStateSettings(TermSettings):
-    """Options of `nearest_stable_state`: the target is the exactly adjusted state."""
-
-    name: ClassVar = "nearest_stable_state"
-
-    tolerance: float = Field(0.0, ge=0, description="accepted inversions [kg/m3]")
-
-    def build(self, ocean: Ocean) -> NearestStableState:
-        """The constraint for states of an ocean."""
-        return NearestStableState(ocean.grid, ocean.eos, ocean.scales, tolerance=self.tolerance)
-
-
 class UnstablePairs(ColumnTerm):
     """Half the mean squared inversion above a tolerance (a hinge on density steps).
 
@@ -142,19 +133,6 @@ class UnstablePairs(ColumnTerm):
         return half_squares([inversion], self._weights)
 
 
-class UnstablePairsSettings(TermSettings):
-    """Options of `unstable_pairs`, which stratifies mixed layers if used early or alone."""
-
-    name: ClassVar = "unstable_pairs"
-
-    def build(self, ocean: Ocean) -> UnstablePairs:
-        """The constraint, with the inversions of the training states as tolerance."""
-        statistics = ocean.climatology()
-        return UnstablePairs(
-            ocean.grid, ocean.eos, statistics.step_std, tolerance=statistics.tolerance
-        )
-
-
 class PhysicalBounds(ProjectionTerm):
     """Half the mean squared distance to the physical bounds: freezing point and salinity 0.
 
@@ -174,11 +152,17 @@ class PhysicalBounds(ProjectionTerm):
         return State(torch.where(wet, warm, state.temperature), salinity, state.sea_level)
 
 
-class PhysicalBoundsSettings(TermSettings):
-    """Options of `physical_bounds`."""
+def nearest_stable_state(settings: NearestStableStateSettings, ocean: Ocean) -> NearestStableState:
+    """The constraint for states of an ocean."""
+    return NearestStableState(ocean.grid, ocean.eos, ocean.scales, tolerance=settings.tolerance)
 
-    name: ClassVar = "physical_bounds"
 
-    def build(self, ocean: Ocean) -> PhysicalBounds:
-        """The constraint for states of an ocean."""
-        return PhysicalBounds(ocean.grid, ocean.scales)
+def unstable_pairs(settings: UnstablePairsSettings, ocean: Ocean) -> UnstablePairs:
+    """The constraint, with the inversions of the training states as tolerance."""
+    statistics = ocean.climatology()
+    return UnstablePairs(ocean.grid, ocean.eos, statistics.step_std, tolerance=statistics.tolerance)
+
+
+def physical_bounds(settings: PhysicalBoundsSettings, ocean: Ocean) -> PhysicalBounds:
+    """The constraint for states of an ocean."""
+    return PhysicalBounds(ocean.grid, ocean.scales)

@@ -6,20 +6,18 @@ ensemble mean (`per="ensemble"`) they shift all samples equally and preserve the
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from pydantic import Field
 from torch import Tensor
 
 from data.grid import OceanGrid, wet_tensor
+from data.settings import Per
 from data.state import State
-from guidance.climatology import HorizontalMean, Per
+from guidance.climatology import HorizontalMean
 from guidance.seawater import EquationOfState
 from guidance.stratification import wet_pairs
+from guidance.term_settings import DensityProfileSettings, MeanProfileSettings
 from guidance.terms import (
     Ocean,
     Scales,
-    TermSettings,
     check_levels,
     half_squares,
     inverse_square,
@@ -95,49 +93,20 @@ class MeanDensityProfile:
         return half_squares([error.diff(dim=1) if self._steps else error], [self._weights])
 
 
-class MeanSettings(TermSettings):
-    """Options of constraints on horizontal means."""
-
-    per: Per = Field("sample", description="apply to the means of each sample or of the batch")
-
-    @property
-    def couples_samples(self) -> bool:
-        """Whether means are over the batch."""
-        return self.per == "ensemble"
+def mean_profile(settings: MeanProfileSettings, ocean: Ocean) -> MeanProfile:
+    """The constraint for states of an ocean."""
+    mean = HorizontalMean(ocean.grid, per="sample")
+    temperature, salinity = mean(ocean.mean.temperature)[0], mean(ocean.mean.salinity)[0]
+    return MeanProfile(ocean.grid, temperature, salinity, ocean.scales, per=settings.per)
 
 
-class MeanProfileSettings(MeanSettings):
-    """Options of `mean_profile`: the training states' horizontal means of T and S."""
-
-    name: ClassVar = "mean_profile"
-
-    def build(self, ocean: Ocean) -> MeanProfile:
-        """The constraint for states of an ocean."""
-        mean = HorizontalMean(ocean.grid, per="sample")
-        temperature, salinity = mean(ocean.mean.temperature)[0], mean(ocean.mean.salinity)[0]
-        return MeanProfile(ocean.grid, temperature, salinity, ocean.scales, per=self.per)
-
-
-class DensityProfileSettings(MeanSettings):
-    """Options of `density_profile`: the training states' horizontal means of density."""
-
-    name: ClassVar = "density_profile"
-    steps: ClassVar[bool] = False
-
-    def build(self, ocean: Ocean) -> MeanDensityProfile:
-        """The constraint for states of an ocean."""
-        statistics = ocean.climatology()
-        std = statistics.step_std if self.steps else statistics.density_std
-        return MeanDensityProfile(
-            ocean.grid, ocean.eos, statistics.density, std, steps=self.steps, per=self.per
-        )
-
-
-class DensityStepsSettings(DensityProfileSettings):
-    """Options of `density_steps`: the training states' differences between mean densities."""
-
-    name: ClassVar = "density_steps"
-    steps: ClassVar[bool] = True
+def density_profile(settings: DensityProfileSettings, ocean: Ocean) -> MeanDensityProfile:
+    """The constraint for states of an ocean."""
+    statistics = ocean.climatology()
+    std = statistics.step_std if settings.steps else statistics.density_std
+    return MeanDensityProfile(
+        ocean.grid, ocean.eos, statistics.density, std, steps=settings.steps, per=settings.per
+    )
 
 
 def _level_weights(grid: OceanGrid, scale: Tensor) -> Tensor:

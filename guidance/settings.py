@@ -6,11 +6,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-import guidance.profiles  # noqa: F401  (registers its constraints)
 from data.settings import Section
-from guidance.constraints import NearestStableStateSettings, UnstablePairsSettings
 from guidance.steps import LAST_STEP
-from guidance.terms import TermSettings
+from guidance.term_settings import (
+    NearestStableStateSettings,
+    TermSettings,
+    UnstablePairsSettings,
+)
 
 # Mix unstable layers first; the last step restratifies the remaining inversions.
 DEFAULT_TERMS = (

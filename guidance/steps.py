@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, Self
 
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from data.settings import Section
+
+if TYPE_CHECKING:  # settings are read without PyTorch
+    from torch import Tensor
 
 HALF_PI = math.pi / 2
 LAST_STEP: Literal["last_step"] = "last_step"

@@ -1,22 +1,16 @@
-"""The interface of constraints: energies, options, and statistics of the ocean.
+"""The interface of constraints: energies, and statistics of the ocean.
 
-To add a constraint, write a `Term` and a subclass of `TermSettings` with its name in YAML files.
+To add a constraint, write a `Term`, a function that builds it, and its options in
+`guidance.term_settings`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from pydantic import (
-    Field,
-    ModelWrapValidatorHandler,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
 from torch import Tensor
 
 from data.errors import UserError
@@ -24,7 +18,6 @@ from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from guidance.climatology import Climatology
 from guidance.seawater import EquationOfState
-from guidance.steps import Window
 
 
 class Term(Protocol):
@@ -74,54 +67,6 @@ class Ocean:
     scales: Scales
     mean: State
     climatology: Callable[[], Climatology]
-
-
-class TermSettings(Window):
-    """Options of a constraint. A YAML file gives its name, or `{name: {option: value, ...}}`.
-
-    known: all imported constraints; name: the constraint's name in YAML files
-    """
-
-    known: ClassVar[dict[str, type[TermSettings]]] = {}
-    name: ClassVar[str]
-
-    weight: float = Field(1.0, gt=0, description="weight of its energy in the sum")
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **options: Any) -> None:
-        """Register a constraint by its name; shared base classes have no name."""
-        super().__pydantic_init_subclass__(**options)
-        if "name" in vars(cls):
-            TermSettings.known[cls.name] = cls
-
-    @property
-    def couples_samples(self) -> bool:
-        """Whether a sample's energy depends on its batch."""
-        return False
-
-    def build(self, ocean: Ocean) -> Term:
-        """The constraint for states of an ocean."""
-        raise NotImplementedError
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _by_name(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
-        if cls is not TermSettings or isinstance(given, TermSettings):
-            return handler(given)
-        entry = {given: None} if isinstance(given, str) else given
-        if not isinstance(entry, dict) or len(entry) != 1:
-            raise ValueError(
-                "a constraint is a name, optionally with options: {unstable_pairs: {weight: 2}}; "
-                f"found {given!r}"
-            )
-        ((name, options),) = entry.items()
-        if name not in cls.known:
-            raise ValueError(f"there is no constraint {name}; the names are {', '.join(cls.known)}")
-        return cls.known[name].model_validate({} if options is None else options)
-
-    @model_serializer(mode="wrap")
-    def _with_name(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {self.name: handler(self)}
 
 
 def half_squares(distances: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.lazily import lazily
+
 if TYPE_CHECKING:
+    from configs.run import Run
     from studies.autoencoder.settings import CodecStudy
     from studies.compression.settings import CompressionStudy
     from studies.guidance.settings import GuidanceStudy
@@ -22,11 +24,20 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 Command = Callable[..., object]
-LOAD_EXPERIMENT = "configs:load_experiment"
-LOAD_RUN = "configs.run:load_run"
 EXPERIMENT = "YAML of the experiment"
 OVERRIDES = "Override any setting of the CONFIG with --section.key value."
+load_experiment = lazily("configs:load_experiment")
 SHAPE = "levels x rows x columns, as in 36x800x256"
+
+
+def load_run(path: Path, overrides: Sequence[str]) -> Run:
+    """The run of the experiment in a YAML, with `overrides` of its settings.
+
+    A mistake in the settings is found before PyTorch is imported.
+    """
+    settings = load_experiment(path, overrides)
+    run: Run = lazily("configs.run:Run")(settings)
+    return run
 
 
 def add_command(
@@ -68,16 +79,6 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     _add_gaussian_mixture(kinds)
     text = "fill the tables in README.md and docs/ from docs/results"
     add_command(kinds, "tables", lazily("studies.tables:main"), text)
-
-
-def lazily(name: str) -> Command:
-    """The function MODULE:FUNCTION; its module is imported when it is called."""
-    module, _, function = name.partition(":")
-
-    def call(*arguments: object, **keywords: object) -> object:
-        return getattr(import_module(module), function)(*arguments, **keywords)
-
-    return call
 
 
 def compare_autoencoders(
@@ -152,12 +153,14 @@ def _of_config(
     function: Command,
     text: str,
     *,
-    load: str = LOAD_EXPERIMENT,
+    load: Command | None = None,
     config: str = EXPERIMENT,
     nargs: str | None = None,
 ) -> Callable[..., Any]:
     """Add a command that takes a CONFIG; returns the method that adds its options."""
-    parser = add_command(commands, name, function, text, load=lazily(load), epilog=OVERRIDES)
+    parser = add_command(
+        commands, name, function, text, load=load or load_experiment, epilog=OVERRIDES
+    )
     parser.add_argument("config", type=Path, nargs=nargs, metavar="CONFIG", help=config)
     return parser.add_argument
 
@@ -168,7 +171,7 @@ def _add_autoencoder(kinds: Commands, make_archive: Command) -> None:
         "autoencoder",
         partial(compare_autoencoders, make_archive=make_archive),
         "compare autoencoders trained at equal cost",
-        load="studies.autoencoder.settings:load_study",
+        load=lazily("studies.autoencoder.settings:load_study"),
         config="YAML of the study",
     )
     _add_selection(add, of="VARIANT")
@@ -180,7 +183,7 @@ def _add_compression(kinds: Commands, make_archive: Command) -> None:
         "compression",
         partial(compare_designs, make_archive=make_archive),
         "accuracy against cost: compare designs trained as a whole, on test states",
-        load="studies.compression.settings:load_compression_study",
+        load=lazily("studies.compression.settings:load_compression_study"),
         config="YAML of the study",
     )
     add("--only", nargs="+", metavar="VARIANT", help="variants to run (default: all)")
@@ -189,7 +192,7 @@ def _add_compression(kinds: Commands, make_archive: Command) -> None:
 
 def _add_chain(kinds: Commands) -> None:
     text = "variance of samples by number of steps, and errors of the denoiser"
-    add = _of_config(kinds, "chain", lazily("studies.chain:run"), text, load=LOAD_RUN)
+    add = _of_config(kinds, "chain", lazily("studies.chain:run"), text, load=load_run)
     add("--members", type=int, help="number of samples (default: 256)")
     add("--steps", type=int, nargs="+", help="numbers of steps (default: 30 60 120)")
     _add_output(add)
@@ -198,7 +201,7 @@ def _add_chain(kinds: Commands) -> None:
 def _add_conditional(kinds: Commands) -> None:
     text = "states at the conditions of unseen members, beside statistical emulators"
     add = _of_config(
-        kinds, "conditional", lazily("studies.conditional.study:run"), text, load=LOAD_RUN
+        kinds, "conditional", lazily("studies.conditional.study:run"), text, load=load_run
     )
     add(
         "--output",
@@ -232,7 +235,7 @@ def _add_guidance(kinds: Commands) -> None:
         "guidance",
         compare_guidance_methods,
         "compare guidance methods on trained models",
-        load="studies.guidance.settings:load_guidance_study",
+        load=lazily("studies.guidance.settings:load_guidance_study"),
         config="YAML of the study",
     )
     _add_selection(add, of="METHOD")
@@ -254,7 +257,7 @@ def _add_terms(kinds: Commands, make_archive: Command) -> None:
         "terms",
         partial(compare_training_terms, make_archive=make_archive),
         "compare training terms at equal training time",
-        load="studies.terms.settings:load_terms_study",
+        load=lazily("studies.terms.settings:load_terms_study"),
         config="YAML of the study",
     )
     _add_selection(add, of="VARIANT")
@@ -264,19 +267,19 @@ def _add_terms(kinds: Commands, make_archive: Command) -> None:
 
 def _add_spinup(studies: Commands) -> None:
     text = "report the finished runs of an integration study as JSON and figures"
-    add = _of_config(studies, "report", lazily("studies.spinup.report:run"), text, load=LOAD_RUN)
+    add = _of_config(studies, "report", lazily("studies.spinup.report:run"), text, load=load_run)
     add("--output", type=Path, help="JSON file to write (default: docs/results/spinup.json)")
     add("--figures", type=Path, help="folder of the figures (default: docs/figures)")
     text = "kinetic energy in the days after a start at rest and a balanced start"
     add = _of_config(
-        studies, "cold_start", lazily("studies.spinup.cold_start:run"), text, load=LOAD_RUN
+        studies, "cold_start", lazily("studies.spinup.cold_start:run"), text, load=load_run
     )
     add("--states", type=int, help="number of held-out states (default: 2)")
     add("--days", type=float, help="days after the start (default: 60)")
     _add_output(add)
     text = "strength of the balanced flow of held-out and generated states, by reference"
     add = _of_config(
-        studies, "flow_reference", lazily("studies.spinup.flow_reference:run"), text, load=LOAD_RUN
+        studies, "flow_reference", lazily("studies.spinup.flow_reference:run"), text, load=load_run
     )
     add("--states", type=int, help="number of states of each kind (default: 16)")
     _add_output(add)
@@ -316,7 +319,7 @@ def _add_benchmark(studies: Commands) -> None:
         "benchmark",
         lazily("studies.cost.benchmark:run"),
         "cost of a state in latent and in data space",
-        load="studies.cost.systems:load_experiments",
+        load=lazily("configs.loading:load_experiments"),
         config="YAML of each experiment",
         nargs="+",
     )
@@ -372,7 +375,7 @@ def _add_output(add: Callable[..., Any]) -> None:
 
 def _add_gallery(kinds: Commands) -> None:
     text = "true and generated states side by side, chosen at random"
-    add = _of_config(kinds, "gallery", lazily("studies.gallery:run"), text, load=LOAD_RUN)
+    add = _of_config(kinds, "gallery", lazily("studies.gallery:run"), text, load=load_run)
     add("--count", type=int, help="states of each kind (default: 10)")
     add("--field", choices=("temperature", "salinity", "sea_level"), help="default: temperature")
     add("--output", type=Path, required=True, help="figure to write")

@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from data.grid import OceanGrid
+from data.settings import Per
 from data.state import State
 from evaluation.canvas import ROW_COLOURS, new_figure, save_figure, styled
-from guidance.climatology import Per
 from guidance.energy import WeightedTerm, WholeDecoder
 from guidance.guide import EstimateGuide, Guide
 from guidance.profiles import MeanProfile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from html import escape
@@ -82,11 +83,56 @@ def test_the_help_of_export_names_what_can_be_chosen(capsys):
     assert get_args(VelocityChoice) == VELOCITIES
 
 
-def test_help_imports_no_tensors():
-    source = "import sys, halocline; halocline.build_parser(); print(*sys.modules)"
-    modules = subprocess.check_output([sys.executable, "-c", source], text=True).split()
+# Packages that take long to import: a mistake must be found without them.
+HEAVY = {
+    *("torch", "xarray", "zarr", "matplotlib", "scipy", "numba", "diffusers", "accelerate"),
+    *("netCDF4", "pandas", "safetensors.torch"),
+}
+LONGEST = 5.0  # seconds of processor time; 0.1 for help and 0.5 for a mistake on a quiet machine
+QUICKSTART = Path(__file__).resolve().parents[1] / "configs" / "quickstart.yaml"
+TERMS = QUICKSTART.parent / "studies" / "terms_quickstart.yaml"
+
+
+def _in_a_process(words: list[str]) -> tuple[set[str], str]:
+    """Modules that a command imports until it ends, and what it prints to standard error."""
+    source = (
+        "import atexit, sys, halocline\n"
+        "atexit.register(lambda: print('\\nMODULES', *sys.modules))\n"
+        f"halocline.main({words!r})"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = subprocess.run([sys.executable, "-c", source], text=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    assert seconds < LONGEST
+    return set(ended.stdout.partition("MODULES")[2].split()), ended.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["study", "cost", "benchmark"]])
+def test_help_imports_no_settings(words):
+    modules, _ = _in_a_process([*words, "--help"])
     assert "halocline" in modules
-    assert not {"torch", "numpy", "pydantic", "matplotlib"} & set(modules)
+    assert not {*HEAVY, "numpy", "pydantic"} & modules
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["rn", str(QUICKSTART)], "did you mean run?"),
+        (["export", str(QUICKSTART), "--ouput=start.nc"], "did you mean --output?"),
+        (["train", "autoencoder", "absent.yaml"], "no configuration absent.yaml"),
+        (["run", str(QUICKSTART), "--sampling.membrs", "3"], "did you mean sampling.members?"),
+        (["run", str(QUICKSTART), "--guidance.terms", "[hinge]"], "no constraint hinge"),
+        (["study", "terms", str(TERMS), "--membrs", "3"], "did you mean members?"),
+        (["study", "cost", "benchmark", str(QUICKSTART), "--nme", "a"], "did you mean name?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_found_without_tensors(words, expected):
+    modules, error = _in_a_process(words)
+    assert expected in error
+    assert "halocline" in modules
+    assert not HEAVY & modules
 
 
 def test_a_command_without_configuration_refuses_settings(capsys):

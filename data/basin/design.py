@@ -17,7 +17,6 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.stats import qmc
 
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
 from data.settings import Section
@@ -154,11 +153,28 @@ class EnsembleSettings(Section):
                     f"{name} gives {min({*given} - {*self.ranges})}, which has no range; the "
                     f"ranges are {', '.join(self.ranges)}"
                 )
-        names = [REFERENCE, *(member.name for member in self.planned)]
-        repeated = [name for name in names if names.count(name) > 1]
+        repeated = [name for name in self._names if self._names.count(name) > 1]
         if repeated:
             raise ValueError(f"two members are named {repeated[0]}: give each its own name")
         return self
+
+    @model_validator(mode="after")
+    def _check_parameters(self) -> Self:
+        corners = (np.full(len(self.ranges), end) for end in (0.0, 1.0))
+        for position in (*corners, *map(self._position, self.outside.values())):
+            self._parameters(position)  # raises what the basin refuses
+        return self
+
+    @property
+    def _names(self) -> list[str]:
+        """Names of the reference and of all planned members, without their parameters."""
+        return [
+            REFERENCE,
+            *map(self.name, range(self.members)),
+            *self.outside,
+            *(f"{self.name(point)}_replicate" for point in self.replicates),
+            *(self._continuation(self.name(point)) for point in {*self.continued}),
+        ]
 
     @property
     def reference(self) -> PlannedMember:
@@ -196,6 +212,8 @@ class EnsembleSettings(Section):
     @cached_property
     def positions(self) -> FloatArray:
         """Positions of the points in the ranges, `point parameter`, in 0 to 1."""
+        from scipy.stats import qmc  # settings are read without SciPy
+
         sequence = qmc.Sobol(len(self.ranges), scramble=True, rng=self.sequence_seed)
         return sequence.random_base2(int(np.ceil(np.log2(self.members))))[: self.members]
 
@@ -230,6 +248,10 @@ class EnsembleSettings(Section):
             for point, name in zip(self.replicates, self.originals, strict=True)
         ]
 
+    @staticmethod
+    def _continuation(name: str) -> str:
+        return f"{name}_continued"
+
     @property
     def continuations(self) -> list[PlannedMember]:
         """Members that go on, to show how near the others are to equilibrium."""
@@ -239,7 +261,7 @@ class EnsembleSettings(Section):
         return [
             replace(
                 member,
-                name=f"{member.name}_continued",
+                name=self._continuation(member.name),
                 parent=member.name,
                 record_times=times,
                 mean_years=(),

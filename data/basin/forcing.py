@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.interpolate import PchipInterpolator
 
 from data.settings import Section
 
@@ -54,6 +53,8 @@ class BasinParameters(Section):
 
     def wind_stress(self, latitude: Array) -> Array:
         """Zonal wind stress [N/m2] at `latitude` [degrees north]."""
+        from scipy.interpolate import PchipInterpolator  # settings are read without SciPy
+
         clipped = np.clip(latitude, WIND_LATITUDES[0], WIND_LATITUDES[-1])
         return self.wind_stress_scale * PchipInterpolator(WIND_LATITUDES, WIND_NODES)(clipped)
 

@@ -1,103 +1,27 @@
-"""What all readers share: conventions of files, the settings of a reader, an opened output."""
+"""What all readers make: an opened output."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr, model_validator
 
 from data.grid import OceanGrid
 from data.plausibility import Door, check_state
 from data.readers.clock import Clock
 from data.readers.land import check_constant_land
-from data.settings import Section
 from data.state import State
 
-NONE = "none"  # instead of a name: the file's variable is not read
 _SLAB_SAMPLES, _SLAB_BYTES = 16, 2**26
 _ADVICE = (
     "leave out a state that blew up, declare the missing value (_FillValue) or correct the mask"
 )
-
-
-class Variables(Section):
-    """Names of variables in the files.
-
-    Needed only where they are not found by standard or customary names. "none" leaves sea level,
-    mask, area or thickness of the file out.
-    """
-
-    temperature: str | None = None
-    salinity: str | None = None
-    sea_level: str | None = None
-    depth: str | None = None
-    longitude: str | None = None
-    latitude: str | None = None
-    mask: str | None = None
-    area: str | None = None
-    thickness: str | None = None
-
-    @model_validator(mode="after")
-    def _check_needed(self) -> Self:
-        for name in ("temperature", "salinity", "depth", "longitude", "latitude"):
-            if getattr(self, name) == NONE:
-                raise ValueError(f"{name} is needed and cannot be {NONE}: give a variable's name")
-        return self
-
-
-class Conventions(Section):
-    """Conventions that a file does not state."""
-
-    variables: Variables = Field(default_factory=Variables)
-    temperature_units: Literal["degC", "K"] = Field("degC", description="K is converted to degC")
-    depth_positive: Literal["down", "up"] = Field("down", description="up changes the sign")
-    periodic_x: bool = Field(False, description="the last column of x adjoins the first")
-    calendar: Literal["360_day", "365_day"] | None = Field(
-        None,
-        description="length of the year where the files do not state it; default 365.25 d",
-    )
-
-    _equation: str | None = PrivateAttr(default=None)
-
-    @property
-    def equation(self) -> str | None:
-        """Name of the equation of state that the states are for; None if it is not known."""
-        return self._equation
-
-    def for_equation(self, name: str) -> Self:
-        """A copy that holds the kinds of temperature and salinity against an equation of state."""
-        copy = self.model_copy()
-        copy._equation = name
-        return copy
-
-    def with_names(self, names: Mapping[str, str], **changes: Any) -> Self:
-        """A copy with default `names` of variables, which the settings override, and `changes`."""
-        given = self.variables.model_dump(exclude_none=True)
-        return self.model_copy(update={"variables": Variables(**{**names, **given}), **changes})
-
-
-class Reader(Conventions):
-    """The settings of one model's reader: conventions, and options that only this model needs.
-
-    A subclass has a field `name: Literal["..."]`, the value of `reader` in a YAML, and implements
-    `open`. It is registered in `data.ingest.AnyReader`.
-    """
-
-    def outputs(self, paths: Sequence[Path]) -> list[list[Path]]:
-        """`paths` grouped by output; by default each path is an output of its own."""
-        return [[path] for path in paths]
-
-    def open(self, *paths: Path) -> ModelOutput:
-        """Open one output. Raises UserError for files that are unreadable or ambiguous."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,7 +20,7 @@ from data.geometry import cell_area, layer_thickness
 from data.grid import OceanGrid
 from data.kinds import check_kind, of_right_kind
 from data.plausibility import check_grid
-from data.readers.base import Conventions, ModelOutput, Reader
+from data.readers.base import ModelOutput
 from data.readers.clock import sample_times
 from data.readers.conversion import celsius_offset, field_factor, horizontal_positions
 from data.readers.dimensions import Axes, constant
@@ -32,6 +31,7 @@ from data.readers.levels import metres_of_depth, refuse_other_levels
 from data.readers.merging import grouped_by_output, merged
 from data.readers.raw import decoded
 from data.readers.repeats import check_repeats
+from data.readers.settings import CfReader, Conventions
 from data.readers.variables import find_variables
 from data.units import AREAS, LENGTHS, factor
 
@@ -39,26 +39,18 @@ _TRACERS = ("temperature", "salinity")
 _VOLUME = ("z", "y", "x")
 
 
-class CfReader(Reader):
-    """CF files of any model: NetCDF or zarr.
+def group(reader: CfReader, paths: Sequence[Path]) -> list[list[Path]]:
+    """Files that hold different variables of one output together, others alone."""
+    return grouped_by_output([[path] for path in paths], open_together, reader.variables)
 
-    Variables are found by the names in `variables`, else by standard name, else by customary name.
-    The wet mask is the file's mask variable, else where the first temperature is a number.
+
+def open_output(reader: CfReader, *paths: Path) -> ModelOutput:
+    """Open one file or zarr store, or the files that hold one output by variable.
+
+    Raises UserError for a file that cannot be read, lacks a variable (the message lists those
+    found), or is ambiguous about units, signs or land.
     """
-
-    name: Literal["cf"] = "cf"
-
-    def outputs(self, paths: Sequence[Path]) -> list[list[Path]]:
-        """Files that hold different variables of one output together, others alone."""
-        return grouped_by_output([[path] for path in paths], open_together, self.variables)
-
-    def open(self, *paths: Path) -> ModelOutput:
-        """Open one file or zarr store, or the files that hold one output by variable.
-
-        Raises UserError for a file that cannot be read, lacks a variable (the message lists those
-        found), or is ambiguous about units, signs or land.
-        """
-        return from_dataset(open_together(paths), path=paths[0], conventions=self)
+    return from_dataset(open_together(paths), path=paths[0], conventions=reader)
 
 
 def open_together(paths: Sequence[Path]) -> xr.Dataset:

@@ -10,7 +10,7 @@ import zarr
 
 from data.archive.format import open_store
 from data.errors import UserError
-from data.readers.base import Variables
+from data.readers.settings import Variables
 from data.readers.variables import main_quantities
 
 

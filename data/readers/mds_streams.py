@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from data.errors import UserError
-from data.readers.base import NONE, Variables
 from data.readers.mds import MdsField, MdsFolder
+from data.readers.settings import NONE, Variables
 
 Series = dict[int, MdsField]
 

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from data.errors import UserError
-from data.readers.base import Variables
 from data.readers.dimensions import is_time, same_values
 from data.readers.quantities import QUANTITIES
+from data.readers.settings import Variables
 from data.readers.variables import find_temperature, main_quantities
 
 _TRACERS = {"temperature", "salinity"}

@@ -3,76 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import Field
 
 from data.errors import UserError
-from data.readers.base import ModelOutput, Reader, Variables
-from data.readers.cf import CfReader, from_dataset, open_together
+from data.readers.base import ModelOutput
+from data.readers.cf import from_dataset, open_together
 from data.readers.lazy import lazy_variable
 from data.readers.mds import MdsField, MdsFolder
 from data.readers.mds_streams import choose_streams
 from data.readers.positions import filled
+from data.readers.settings import MdsReader, MitgcmReader, Variables
 from data.readers.variables import find_variables
-from data.settings import UserPath
 
 _GRID = ("hFacC", "XC", "YC", "RC", "DRF", "RAC")
 _VARIABLES_OF_GRID = ("mask", "area", "thickness", "depth", "longitude", "latitude")
 _VOLUME = ("z", "y", "x")
 
 
-class MitgcmReader(CfReader):
-    """MITgcm's output as NetCDF or zarr, in the names of MITgcm (mnc) or of xmitgcm.
+def open_output(reader: MitgcmReader, *paths: Path) -> ModelOutput:
+    """Open one output. Raises UserError as `CfReader.open` does."""
+    dataset = open_together(paths)
+    depth = find_variables(dataset, paths[0], reader.variables).variables["depth"]
+    upward = bool((depth.values <= 0).all())
+    changes = {"depth_positive": "up"} if upward else {}
+    conventions = reader.model_copy(update=changes)
+    return from_dataset(dataset, path=paths[0], conventions=conventions)
 
-    Cells are `drF * hFacC` thick [m] as in every reader; depths may be negative.
+
+def open_folder(reader: MdsReader, *paths: Path) -> ModelOutput:
+    """Open the folder of a run.
+
+    Raises UserError for missing fields, grid files, tiles or times, and as `CfReader.open`
+    does.
     """
-
-    name: Literal["mitgcm"] = "mitgcm"  # type: ignore[assignment]
-
-    def open(self, *paths: Path) -> ModelOutput:
-        """Open one output. Raises UserError as `CfReader.open` does."""
-        dataset = open_together(paths)
-        depth = find_variables(dataset, paths[0], self.variables).variables["depth"]
-        upward = bool((depth.values <= 0).all())
-        changes = {"depth_positive": "up"} if upward else {}
-        conventions = self.model_copy(update=changes)
-        return from_dataset(dataset, path=paths[0], conventions=conventions)
-
-
-class MdsReader(Reader):
-    """MITgcm's binary files, `.data` and `.meta` (`data.readers.mds`)."""
-
-    name: Literal["mitgcm-mds"] = "mitgcm-mds"
-    grid_files: UserPath | None = Field(
-        None, description="folder of hFacC, XC, YC, RC, DRF and RAC; default: the run's own"
-    )
-    time_step: float | None = Field(
-        None, gt=0, description="time step of the tracers [s], for .meta files without time"
-    )
-
-    def open(self, *paths: Path) -> ModelOutput:
-        """Open the folder of a run.
-
-        Raises UserError for missing fields, grid files, tiles or times, and as `CfReader.open`
-        does.
-        """
-        (folder,) = paths
-        run = MdsFolder(folder)
-        grid, wet, covered = _grid(MdsFolder(self.grid_files) if self.grid_files else run)
-        series = choose_streams(run, self.variables, shape=wet.shape)
-        temperature = series["temperature"]
-        dataset = grid
-        for quantity, fields in series.items():
-            dataset[quantity] = _lazy(run, list(fields.values()), wet, covered)
-        seconds = [_seconds(field, step, self.time_step) for step, field in temperature.items()]
-        dataset = dataset.assign_coords(time=("time", seconds, {"units": "seconds"}))
-        names = Variables(**{name: name for name in (*series, *_VARIABLES_OF_GRID)})
-        conventions = self.model_copy(update={"variables": names, "depth_positive": "down"})
-        return from_dataset(dataset, path=folder, conventions=conventions)
+    (folder,) = paths
+    run = MdsFolder(folder)
+    grid, wet, covered = _grid(MdsFolder(reader.grid_files) if reader.grid_files else run)
+    series = choose_streams(run, reader.variables, shape=wet.shape)
+    temperature = series["temperature"]
+    dataset = grid
+    for quantity, fields in series.items():
+        dataset[quantity] = _lazy(run, list(fields.values()), wet, covered)
+    seconds = [_seconds(field, step, reader.time_step) for step, field in temperature.items()]
+    dataset = dataset.assign_coords(time=("time", seconds, {"units": "seconds"}))
+    names = Variables(**{name: name for name in (*series, *_VARIABLES_OF_GRID)})
+    conventions = reader.model_copy(update={"variables": names, "depth_positive": "down"})
+    return from_dataset(dataset, path=folder, conventions=conventions)
 
 
 def _grid(folder: MdsFolder) -> tuple[xr.Dataset, NDArray[np.bool_], NDArray[np.bool_]]:

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import xarray as xr
-from pydantic import Field
 
 from data.errors import UserError
 from data.kinds import of_right_kind
-from data.readers.base import ModelOutput, Reader
+from data.readers.base import ModelOutput
 from data.readers.cf import from_dataset, open_dataset
 from data.readers.dimensions import is_time
 from data.readers.merging import grouped_by_output, merged
 from data.readers.nemo_mesh import Mesh, read_mesh
 from data.readers.nemo_pieces import by_domain, open_pieces, whole_name
+from data.readers.settings import NemoReader
 from data.readers.variables import find_temperature
 
 _OF_RESTART = {"tn": "thetao", "sn": "so", "sshn": "zos"}
@@ -34,47 +33,35 @@ _FROM_MESH = {
 }
 
 
-class NemoReader(Reader):
-    """NEMO's output and restarts, whole or in pieces.
+def group(reader: NemoReader, paths: Sequence[Path]) -> list[list[Path]]:
+    """Pieces of one domain and files of one output together, whole files alone."""
+    return grouped_by_output(by_domain(paths), _first_piece, reader.variables)
 
-    Mask, area, thickness and depth come from the mesh mask if there is one.
+
+def open_output(reader: NemoReader, *paths: Path) -> ModelOutput:
+    """Open a whole file, all pieces of one, or the files that hold one output by variable.
+
+    Raises UserError as `CfReader.open`, `data.readers.nemo_pieces.open_pieces` and
+    `data.readers.nemo_mesh.read_mesh` do, or for a mesh mask of another grid.
     """
-
-    name: Literal["nemo"] = "nemo"
-    mesh_mask: Path | list[Path] | None = Field(
-        None,
-        description="file with the grid, where the output lacks it; pieces by a pattern, mask and "
-        "mesh in several files as a list",
-    )
-
-    def outputs(self, paths: Sequence[Path]) -> list[list[Path]]:
-        """Pieces of one domain and files of one output together, whole files alone."""
-        return grouped_by_output(by_domain(paths), _first_piece, self.variables)
-
-    def open(self, *paths: Path) -> ModelOutput:
-        """Open a whole file, all pieces of one, or the files that hold one output by variable.
-
-        Raises UserError as `CfReader.open`, `data.readers.nemo_pieces.open_pieces` and
-        `data.readers.nemo_mesh.read_mesh` do, or for a mesh mask of another grid.
-        """
-        path = whole_name(paths[0])
-        groups = by_domain(paths)
-        dataset = merged([open_pieces(group) for group in groups], [group[0] for group in groups])
-        if _RESTART.issubset(dataset.variables):
-            if self.mesh_mask is None:
-                raise UserError(
-                    f"{path} is a restart, which has no land mask: give the mesh mask of the same "
-                    "run as mesh_mask."
-                )
-            dataset = _as_output(dataset)
-        if self.mesh_mask is None:
-            return from_dataset(dataset, path=path, conventions=self)
-        named = self.variables.model_dump().values()
-        suitable = of_right_kind(dataset, self.equation, named=named)
-        temperature = find_temperature(suitable, path, self.variables)
-        dataset = _with_mesh(dataset, temperature, read_mesh(self.mesh_mask), path)
-        names = {k: name for k, name in _FROM_MESH.items() if name in dataset}
-        return from_dataset(dataset, path=path, conventions=self.with_names(names))
+    path = whole_name(paths[0])
+    groups = by_domain(paths)
+    dataset = merged([open_pieces(group) for group in groups], [group[0] for group in groups])
+    if _RESTART.issubset(dataset.variables):
+        if reader.mesh_mask is None:
+            raise UserError(
+                f"{path} is a restart, which has no land mask: give the mesh mask of the same "
+                "run as mesh_mask."
+            )
+        dataset = _as_output(dataset)
+    if reader.mesh_mask is None:
+        return from_dataset(dataset, path=path, conventions=reader)
+    named = reader.variables.model_dump().values()
+    suitable = of_right_kind(dataset, reader.equation, named=named)
+    temperature = find_temperature(suitable, path, reader.variables)
+    dataset = _with_mesh(dataset, temperature, read_mesh(reader.mesh_mask), path)
+    names = {k: name for k, name in _FROM_MESH.items() if name in dataset}
+    return from_dataset(dataset, path=path, conventions=reader.with_names(names))
 
 
 def _first_piece(paths: Sequence[Path]) -> xr.Dataset:

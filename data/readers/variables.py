@@ -16,9 +16,9 @@ import numpy as np
 import xarray as xr
 
 from data.errors import UserError
-from data.readers.base import NONE, Variables
 from data.readers.dimensions import Axes, axes_of, constant, is_time, on_axes
 from data.readers.quantities import QUANTITIES
+from data.readers.settings import NONE, Variables
 from data.units import METRES
 
 _EASTWARD = {"degrees_east", "degree_east", "degree_e", "degrees_e"}

@@ -9,18 +9,16 @@ and three time levels (`core/tau` is the current one) but no grid (`data.veros_l
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import Field
 
 from data.checks import require
 from data.errors import UserError
-from data.readers.base import ModelOutput, Reader
+from data.readers.base import ModelOutput
 from data.readers.cf import from_dataset, open_dataset
-from data.settings import UserPath
+from data.readers.settings import VerosReader
 from data.units import SECONDS_PER_DAY
 from data.veros_layout import INTERIOR, h5py
 
@@ -40,25 +38,17 @@ _FILL_BELOW = -1e17  # the fill value is -1e18
 _CALENDAR = "360_day"
 
 
-class VerosReader(Reader):
-    """Veros' snapshots and restarts."""
+def open_output(reader: VerosReader, *paths: Path) -> ModelOutput:
+    """Open a snapshot file, or a restart with the grid of `grid_files`.
 
-    name: Literal["veros"] = "veros"
-    grid_files: UserPath | None = Field(
-        None, description="a snapshot file with the grid, for restarts"
-    )
-
-    def open(self, *paths: Path) -> ModelOutput:
-        """Open a snapshot file, or a restart with the grid of `grid_files`.
-
-        Raises UserError for any other file, a restart without its grid or of another one, and as
-        `CfReader.open` does.
-        """
-        (path,) = paths
-        dataset = _restart(path, self.grid_files) if _is_restart(path) else _snapshot(path)
-        dataset["Time"].attrs.setdefault("calendar", _CALENDAR)
-        conventions = self.with_names(_NAMES, depth_positive="up")
-        return from_dataset(dataset, path=path, conventions=conventions)
+    Raises UserError for any other file, a restart without its grid or of another one, and as
+    `CfReader.open` does.
+    """
+    (path,) = paths
+    dataset = _restart(path, reader.grid_files) if _is_restart(path) else _snapshot(path)
+    dataset["Time"].attrs.setdefault("calendar", _CALENDAR)
+    conventions = reader.with_names(_NAMES, depth_positive="up")
+    return from_dataset(dataset, path=path, conventions=conventions)
 
 
 def _snapshot(path: Path) -> xr.Dataset:

@@ -7,12 +7,11 @@ of the noisy sample.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import configs
 from autoencoder.settings import AutoencoderSettings
-from configs import Experiment, load_experiment
+from configs import Experiment
 from configs.loading import checked, merged, read_settings
 from data.archive.reader import StateArchive
 from data.errors import UserError
@@ -25,11 +24,6 @@ DATA_SPACE_BLOCKS = 1  # residual blocks per stage; more would favour the codec
 SEED_PAPER_BLOCKS = 2
 SEED_PAPER_STEPS = 1000
 SEED_PAPER_GUIDANCE = Path(configs.__file__).parent / "guidance" / "seed_paper.yaml"
-
-
-def load_experiments(paths: Sequence[Path], overrides: Sequence[str]) -> list[Experiment]:
-    """Several experiments with the same overrides."""
-    return [load_experiment(path, overrides) for path in paths]
 
 
 def systems_of(experiment: Experiment) -> dict[str, Experiment]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from configs.loading import checked, read_experiment, read_settings
-from configs.run import Run
 from configs.schema import Experiment
 from data.errors import UserError
+from data.lazily import lazily
 from data.settings import Section
+
+if TYPE_CHECKING:
+    from configs.run import Run
 
 EXAMPLE = "configs/studies/terms_quickstart.yaml"
 WARM_UP = 0.2  # maximum warm-up as a fraction of the training samples
@@ -152,7 +155,8 @@ class TermsStudy:
             changed[name] = section.model_copy(update={"training": training})
         members = {"members": self.settings.members, "seed": seed}
         sampling = self.base.sampling.model_copy(update=members)
-        return Run(self.base).with_settings(**changed, sampling=sampling)
+        run: Run = lazily("configs.run:Run")(self.base)
+        return run.with_settings(**changed, sampling=sampling)
 
 
 def load_terms_study(path: Path, overrides: Sequence[str] = ()) -> TermsStudy:

@@ -13,7 +13,7 @@ import xarray as xr
 from data.archive.writer import ArchiveWriter
 from data.grid import OceanGrid
 from data.readers.base import ModelOutput
-from data.readers.nemo import NemoReader
+from data.readers.settings import NemoReader
 from data.state import State
 
 LEVELS, ROWS, COLUMNS = 4, 6, 5

@@ -11,7 +11,7 @@ import xarray as xr
 
 from data.archive.format import field_attributes
 from data.errors import UserError
-from data.readers.cf import CfReader
+from data.readers.settings import CfReader
 from data.restarts import cf
 from data.restarts.cf import CfFile
 from data.restarts.initial_condition import InitialCondition

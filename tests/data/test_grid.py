@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 
 from data.grid import OceanGrid
-from data.readers.mitgcm import MitgcmReader
-from data.readers.nemo import NemoReader
+from data.readers.settings import MitgcmReader, NemoReader
 
 
 def column_grid(depth: list[float], thickness: list[list[float]]) -> OceanGrid:

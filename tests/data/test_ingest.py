@@ -15,11 +15,9 @@ from data.archive.reader import StateArchive
 from data.archive.splits import apart, split_by_time_blocks
 from data.errors import UserError
 from data.geometry import EARTH_RADIUS, cell_area, centre_distances, layer_thickness
-from data.ingest import IngestSettings, ingest
-from data.readers.base import Variables
-from data.readers.cf import CfReader
-from data.readers.mitgcm import MitgcmReader
-from data.readers.nemo import NemoReader
+from data.ingest import ingest
+from data.ingest_settings import IngestSettings
+from data.readers.settings import CfReader, MitgcmReader, NemoReader, Variables
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 DEPTH = [5.0, 20.0, 60.0]

@@ -13,7 +13,7 @@ from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
 from data.errors import UserError
 from data.plausibility import Door, check_grid, check_state
-from data.readers.mitgcm import MitgcmReader
+from data.readers.settings import MitgcmReader
 from data.state import State
 
 

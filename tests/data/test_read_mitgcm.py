@@ -12,9 +12,8 @@ import yaml
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid
-from data.readers.base import Variables
 from data.readers.mds import MdsFolder
-from data.readers.mitgcm import MdsReader, MitgcmReader
+from data.readers.settings import MdsReader, MitgcmReader, Variables
 from halocline import main
 
 LEVELS, ROWS, COLUMNS = 4, 6, 8

@@ -13,8 +13,9 @@ import yaml
 from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid
-from data.ingest import IngestSettings, ingest
-from data.readers.nemo import NemoReader
+from data.ingest import ingest
+from data.ingest_settings import IngestSettings
+from data.readers.settings import NemoReader
 from halocline import main
 
 LEVELS, ROWS, COLUMNS, TIMES = 4, 6, 5, 3

@@ -8,7 +8,8 @@ import xarray as xr
 
 from data.archive.reader import StateArchive
 from data.errors import UserError
-from data.ingest import IngestSettings, ingest
+from data.ingest import ingest
+from data.ingest_settings import IngestSettings
 from data.paths import matching
 
 SPLIT = {"train": 0.4, "validation": 0.3, "gap_years": 0.0}

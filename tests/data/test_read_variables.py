@@ -7,10 +7,7 @@ import pytest
 import xarray as xr
 
 from data.errors import UserError
-from data.readers.base import Variables
-from data.readers.cf import CfReader
-from data.readers.mitgcm import MitgcmReader
-from data.readers.nemo import NemoReader
+from data.readers.settings import CfReader, MitgcmReader, NemoReader, Variables
 
 THICKNESS = np.array([30.0, 95.0, 475.0])
 

@@ -14,7 +14,7 @@ import yaml
 from data.archive.reader import StateArchive
 from data.basin.forcing import BasinParameters
 from data.errors import UserError
-from data.readers.veros import VerosReader
+from data.readers.settings import VerosReader
 from data.state import State
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust

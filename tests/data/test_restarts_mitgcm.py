@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from data.errors import UserError
-from data.readers.mitgcm import MitgcmReader
+from data.readers.settings import MitgcmReader
 from data.restarts import initial_condition
 from data.restarts.initial_condition import InitialCondition, Velocities
 from data.restarts.mitgcm import MitgcmFiles

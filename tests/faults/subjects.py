@@ -19,7 +19,8 @@ from configs.stages import train_codec, train_denoiser
 from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
 from data.checksums import CHECKSUMS
-from data.ingest import IngestSettings, ingest
+from data.ingest import ingest
+from data.ingest_settings import IngestSettings
 from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
 from tests.conftest import _tiny_grid, _tiny_settings, _tiny_states

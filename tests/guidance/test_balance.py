@@ -264,7 +264,7 @@ def test_the_flow_of_nemo_is_found_again(shared_data: Path) -> None:
     there, which no balance has; smoothing takes them out of the truth.
     """
     xarray = pytest.importorskip("xarray")
-    from data.readers.nemo import NemoReader
+    from data.readers.settings import NemoReader
 
     folder = shared_data / "nemo_dino4deg"
     grid = (
@@ -294,7 +294,7 @@ def test_the_flow_of_nemo_is_found_again(shared_data: Path) -> None:
 )
 def test_the_sea_level_of_mitgcm_is_found_again(shared_data: Path, name: str) -> None:
     xarray = pytest.importorskip("xarray")
-    from data.readers.mitgcm import MitgcmReader
+    from data.readers.settings import MitgcmReader
 
     grid = MitgcmReader(periodic_x=True).open(shared_data / name).grid
     with xarray.open_dataset(shared_data / name, decode_times=False) as raw:

@@ -19,7 +19,8 @@ from guidance.guide import EstimateGuide, SampleGuide
 from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
 from guidance.steps import DualAscent
-from guidance.terms import Ocean, Scales, TermSettings
+from guidance.term_settings import TermSettings
+from guidance.terms import Ocean, Scales
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 KNOWN = {

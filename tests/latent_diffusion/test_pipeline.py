@@ -17,8 +17,8 @@ from data.checksums import CHECKSUMS
 from data.errors import UserError
 from guidance.energy import energy_of
 from guidance.guide import EstimateGuide, Guide
-from guidance.profiles import MeanProfileSettings
 from guidance.settings import GuidanceSettings
+from guidance.term_settings import MeanProfileSettings
 from latent_diffusion.denoiser import build_unet
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.noise import member_generator

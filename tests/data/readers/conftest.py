@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 
 from data.archive.reader import StateArchive
-from data.ingest import IngestSettings, ingest
+from data.ingest import ingest
+from data.ingest_settings import IngestSettings
 
 VOLUME = ("time", "depth", "lat", "lon")
 FLAT = ("time", "lat", "lon")
