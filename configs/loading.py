@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from configs.keys import suggestion
 from configs.schema import Experiment
 from configs.yaml_text import parse
 from data.documents import read_text, reason
-from data.errors import UserError, meant, shown
+from data.errors import UserError, shown
 
 Settings = TypeVar("Settings", bound=BaseModel)
 INGEST_EXAMPLE = "configs/global4deg.yaml"
@@ -159,28 +160,14 @@ def _sentence(source: str, error: ValidationError, example: str, model: type[Bas
     own_example = Path(source).resolve() == Path(example).resolve()
     advice = "see docs/guide/configuration.md" if own_example else f"compare with {example}"
     if first["type"] == "extra_forbidden":
-        return f"{source}: unknown key '{where}'{more}; {advice}{meant(where, _keys(model))}"
+        meant = suggestion(where, model) or f"; {advice}"
+        return f"{source}: {where}: no such key{more}{meant}"
     if first["type"] == "missing":
         return f"{source}: the setting '{where}' is missing{more}; {advice}"
     if first["type"] == "value_error":  # raised by a validator of ours about inconsistent settings
         own = str(first["ctx"]["error"])
         return f"{source}: {where}: {own}{more}" if where else f"{source}: {own}{more}"
     return f"{source}: {where}: expected {_expected(first)}, found {shown(first['input'])}{more}"
-
-
-def _keys(model: type[BaseModel], above: str = "") -> Iterator[str]:
-    """The dotted keys of all settings of a model, sections included, but not those within lists."""
-    for name, field in model.model_fields.items():
-        yield above + name
-        for section in _sections(field.annotation):
-            yield from _keys(section, f"{above}{name}.")
-
-
-def _sections(annotation: object) -> Iterator[type[BaseModel]]:
-    """The sections that a type such as `Section | None` allows."""
-    for one in (annotation, *get_args(annotation)):
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            yield one
 
 
 # What pydantic's kinds of errors about a value expect; others say so in their message.

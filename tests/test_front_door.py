@@ -193,7 +193,7 @@ def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
     [
         (["run", "{config}", "--sampling.membrs", "3"], "did you mean sampling.members?"),
         (["run", "{config}", "--samplng.members", "3"], "did you mean sampling?"),
-        (["run", "{config}", "--workers", "3"], "unknown key 'workers'"),
+        (["run", "{config}", "--workers", "3"], "workers: no such key"),
         (["run", "absent.yaml"], "no configuration absent.yaml"),
         (["run", "{config}", "--data.archive", "absent.zarr"], "absent.zarr does not exist"),
         (["simulate", "{config}"], "no section data.ensemble"),

@@ -76,7 +76,7 @@ def test_texts_are_refused_in_one_sentence(tiny_config, text, words):
         ("autoencoder.mixing", "maybe", "expected true or false"),
         ("guidance.terms", "[nearest_stable_state: {weight: .inf}]", "finite"),
         ("data.archive", "[" * 90, "not valid YAML"),
-        ("x" * 5000, "1", "unknown key"),
+        ("x" * 5000, "1", "no such key"),
         ("sampling.scheduler_options", "{a: [1]}", "scheduler_options"),
     ],
 )

@@ -185,7 +185,7 @@ def test_what_is_no_mapping_in_yaml_is_refused(tmp_path, content):
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("roundin", "true", "unknown key 'data.ingest.roundin'; see docs"),
+        ("roundin", "true", "data.ingest.roundin: no such key; did you mean data.ingest.rounding?"),
         ("depth_positive", "sideways", "data.ingest.depth_positive: expected 'down' or"),
         ("reader", "roms", "data.ingest: there is no reader roms; the readers are cf, mitgcm, "),
         ("reader", "[nemo]", "data.ingest: there is no reader"),
@@ -205,11 +205,40 @@ def test_an_archive_has_one_source():
 
 
 def test_a_mistake_in_the_example_itself_refers_to_the_guide(tmp_path):
-    with pytest.raises(
-        UserError, match=r"'guidance\.inner_step'; see docs/guide/configuration\.md"
-    ):
-        load_experiment(CONFIGS / "quickstart.yaml", ["--guidance.inner_step", "3"])
+    with pytest.raises(UserError, match=r"colour: no such key; see docs/guide/configuration\.md"):
+        load_experiment(CONFIGS / "quickstart.yaml", ["--colour", "3"])
     own = tmp_path / "own.yaml"
     own.write_text((CONFIGS / "quickstart.yaml").read_text())
-    with pytest.raises(UserError, match=r"compare with configs/quickstart\.yaml"):
-        load_experiment(own, ["--guidance.inner_step", "3"])
+    with pytest.raises(UserError, match=r"no such key; compare with configs/quickstart\.yaml"):
+        load_experiment(own, ["--colour", "3"])
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "meant"),
+    [
+        ("diffusion.training.sampels", "", "diffusion.training.samples"),
+        ("diffusion.trainig.samples", "diffusion.trainig", "diffusion.training"),
+        ("sampling.scheduler_option.a", "sampling.scheduler_option", "sampling.scheduler_options"),
+        ("diffusion.members", "", "sampling.members"),
+        ("autoencoder.samples", "", "autoencoder.training.samples"),
+        ("diffusion.step_cap", "", "guidance.step_cap"),
+        ("guidance.inner_step", "", "guidance.inner_steps"),
+        ("data.ensemble.ranges.warming.hihg", "", "data.ensemble.ranges.warming.high"),
+        ("data.ingest.mesh_msk", "", "data.ingest.mesh_mask"),
+        ("data.ingest.split.gap_year", "", "data.ingest.split.gap_years"),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_path_and_what_it_may_mean(given, found, meant):
+    config = CONFIGS / ("nemo_dino.yaml" if "ingest" in given else "ensemble.yaml")
+    with pytest.raises(UserError) as caught:
+        load_experiment(config, [f"--{given}", "3"])
+    assert f"{config}: {found or given}: no such key" in str(caught.value)
+    assert str(caught.value).endswith(f"; did you mean {meant}?")
+
+
+def test_an_unknown_key_in_a_list_is_named_with_its_number(tiny_config):
+    terms = "[unstable_pairs, {nearest_stable_state: {tolerence: 1}}]"
+    with pytest.raises(
+        UserError, match=r"terms\.1\.tolerence: no .* guidance\.terms\.1\.tolerance\?"
+    ):
+        load_experiment(tiny_config, ["--guidance.terms", terms])

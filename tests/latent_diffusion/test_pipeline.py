@@ -265,7 +265,9 @@ def test_a_released_model_is_guided_whatever_its_other_sections_are(trained, tmp
     assert guide_of_model(folder, codec).steering == trained.guide(codec).steering
     released["guidance"]["stepcap"] = 1
     path.write_text(yaml.safe_dump(released))
-    with pytest.raises(UserError, match=r"experiment\.yaml, guidance: unknown key 'stepcap'"):
+    with pytest.raises(
+        UserError, match=r"experiment\.yaml, guidance: stepcap: no such key; .* step_cap"
+    ):
         guide_of_model(folder, codec)
 
 

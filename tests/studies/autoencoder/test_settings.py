@@ -74,9 +74,13 @@ def test_overrides_are_of_the_study(study):
 @pytest.mark.parametrize(
     ("variants", "settings", "message"),
     [
-        ({"plain": {"autoencoder": {"chanels": [8]}}}, {}, "variant plain.*'autoencoder.chanels'"),
+        (
+            {"plain": {"autoencoder": {"chanels": [8]}}},
+            {},
+            "variant plain: autoencoder.chanels: no such key; .* autoencoder.channels",
+        ),
         ({"plain": {"autoencoder": {"blocks": 0}}}, {}, "variant plain.*autoencoder.blocks"),
-        ({"plain": {}}, {"training_minutes": 3}, "unknown key 'training_minutes'"),
+        ({"plain": {}}, {"training_minutes": 3}, "training_minutes: no such key"),
         ({"plain": {}}, {"training_seconds": 0}, "training_seconds"),
         ({"plain": {}}, {"cost_grid": [36, 800]}, "cost_grid"),
         ({"plain": {}}, {"base": "absent.yaml"}, "no configuration .*absent.yaml"),

@@ -84,11 +84,19 @@ def test_a_first_pass_is_shorter_and_elsewhere(write_study):
 @pytest.mark.parametrize(
     ("variants", "settings", "message"),
     [
-        ({"plain": {"autoencoder": {"chanels": [8]}}}, {}, "variant plain.*'autoencoder.chanels'"),
+        (
+            {"plain": {"autoencoder": {"chanels": [8]}}},
+            {},
+            "variant plain: autoencoder.chanels: no such key; .* autoencoder.channels",
+        ),
         ({"plain": {"base": "absent.yaml"}}, {}, "no configuration .*absent.yaml"),
         ({"plain": {"data": {"archive": "else.zarr"}}}, {}, "plain: its section data differs"),
         ({"plain": {}}, {"training_share": 2}, "training_share"),
-        ({"plain": {}}, {"common": {"diffusion": {"depth": 3}}}, "'diffusion.depth'"),
+        (
+            {"plain": {}},
+            {"common": {"diffusion": {"depth": 3}}},
+            "diffusion.depth: no such key; compare",
+        ),
         ({}, {}, "variants"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -98,7 +98,10 @@ def test_inconsistent_settings_give_one_sentence(write):
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        ({"ours": {"guidance": {"strat": 1}}}, "method ours: unknown key 'guidance.strat'"),
+        (
+            {"ours": {"guidance": {"strat": 1}}},
+            "method ours: guidance.strat: no such key",
+        ),
         ({"ours": {"sweep": {"a": [1], "b": [2]}}}, "a sweep has exactly one setting"),
         ({"ours": {"sweep": {"step_cap": [-1]}}}, "method ours step_cap=-1: guidance.step_cap"),
         ({"no way": {}}, "expected text of the form"),

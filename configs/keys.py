@@ -1,0 +1,55 @@
+"""Dotted keys of settings, and which of them a mistyped key may have meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import get_args, get_origin
+
+from pydantic import BaseModel
+
+from guidance.term_settings import TermSettings
+
+ENTRY = "*"  # instead of the number or name of an entry of a list or of sections by name
+
+
+def suggestion(key: str, model: type[BaseModel]) -> str:
+    """The end of a message about an unknown key: which setting it may mean, empty if none.
+
+    A similar name in the same section is preferred to the same name in a section below it, and
+    that to the same name in another section of the experiment.
+    """
+    known = list(dict.fromkeys(_generic(known, key) for known in keys(model)))
+    section, dot, name = key.rpartition(".")
+    beside = [path.rpartition(".")[2] for path in known if path.rpartition(".")[0] == section]
+    similar = [section + dot + path for path in get_close_matches(name, beside, n=1, cutoff=0.7)]
+    elsewhere = [path for path in known if section and path.rpartition(".")[2] == name]
+    within = [path for path in elsewhere if path.startswith(key.split(".")[0] + ".")]
+    found = similar or within or [path for path in elsewhere if path.count(".") == 1]
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def keys(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """The dotted keys of all settings of a model, sections included; `*` is any entry."""
+    for name, field in model.model_fields.items():
+        beside_its_name = above == "data.ingest." and name == "reader"
+        yield above + name
+        for entry, section in _sections(field.annotation):
+            yield from keys(section, above if beside_its_name else f"{above}{name}.{entry}")
+
+
+def _sections(annotation: object, entry: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """The sections that a type such as `Section | None` or `list[Section]` allows."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        kinds = TermSettings.known.values() if annotation is TermSettings else [annotation]
+        yield from ((entry, kind) for kind in kinds)
+    within = f"{entry}{ENTRY}." if get_origin(annotation) in (list, tuple, dict) else entry
+    for part in get_args(annotation):
+        yield from _sections(part, within)
+
+
+def _generic(known: str, key: str) -> str:
+    """`known` with the entries of `key` instead of `*`, as far as they have the same sections."""
+    parts = known.split(".")
+    given = key.split(".") + [ENTRY] * len(parts)
+    return ".".join(own if part == ENTRY else part for part, own in zip(parts, given, strict=False))
