@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError, user_errors_in_one_sentence
+from data.lazily import lazily
 from data.locks import exclusive
 from integration.commands import add_export_options, drift_of_run, export, integrate
 from studies.command_line import OVERRIDES, add_command, add_studies, load_run
@@ -101,6 +102,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add_command(commands, "verify", verify, "compare products with their checksums")
     text = "state archive, folder of a codec or a model, or run directory"
     sub.add_argument("path", type=Path, metavar="PATH", help=text)
+    complete = partial(lazily("studies.completion:print_completion"), parser=parser)
+    text = "print a script that completes commands, options and paths in a shell"
+    sub = add_command(commands, "completion", complete, text)
+    sub.add_argument("shell", choices=("bash", "zsh"), help="the shell")
     add_studies(commands, make_archive=make_archive)
     return parser
 
