@@ -99,6 +99,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_export_options(
         command("export", export, "write a state as an initial condition of an ocean model")
     )
+    text = "show which stages of a run are done, under way and to do"
+    status = lazily("configs.status:print_status")
+    find = lazily("configs.status:layout_of")
+    sub = add_command(commands, "status", status, text, load=find, epilog=OVERRIDES)
+    text = "run directory with a model, or YAML of the experiment"
+    sub.add_argument("config", type=Path, metavar="RUN_OR_CONFIG", help=text)
     sub = add_command(commands, "verify", verify, "compare products with their checksums")
     text = "state archive, folder of a codec or a model, or run directory"
     sub.add_argument("path", type=Path, metavar="PATH", help=text)

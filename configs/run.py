@@ -14,6 +14,7 @@ from diffusers import SchedulerMixin, UNet2DModel
 from autoencoder.codec import Codec
 from autoencoder.stored import load_network
 from autoencoder.train import build_codec, load_codec
+from configs.layout import Layout
 from configs.loading import checked, load_experiment, read_settings
 from configs.schema import Experiment
 from data.archive.protocol import Archive
@@ -39,17 +40,15 @@ from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
 from latent_diffusion.schedulers import build_schedule, build_scheduler
 from training.launch import launched_processes, require_shared_folder
-from training.stage import Record, Stage, differing_settings, unknown_settings
+from training.records import Record
+from training.stage import Stage, differing_settings, unknown_settings
 
 
-class Run:
+class Run(Layout):
     """An experiment on disk: paths of its products, what they depend on, and how to open them.
 
     settings: the experiment
     """
-
-    def __init__(self, settings: Experiment) -> None:
-        self.settings = settings
 
     def with_settings(self, **changes: object) -> Run:
         """The same run with some sections of its settings replaced, which are not checked again."""
@@ -57,11 +56,6 @@ class Run:
         if unknown:
             raise TypeError(f"an experiment has no section {min(unknown)}")
         return Run(self.settings.model_copy(update=changes))
-
-    @property
-    def directory(self) -> Path:
-        """The run directory."""
-        return self.settings.run_directory
 
     @cached_property
     def archive(self) -> StateArchive:
@@ -77,11 +71,6 @@ class Run:
         require_shared_folder(self.directory)
         with launched_processes().main_process_first():
             verify_once(self.archive, self.directory / "archive.json")
-
-    @property
-    def diffusion_stages(self) -> int:
-        """Stages of the denoiser: the latent grid is halved between two of them."""
-        return len(self.settings.diffusion.channels)
 
     @property
     def codec_stage(self) -> Stage:
@@ -102,41 +91,9 @@ class Run:
         return Stage(self.directory / "distillation", product=self.model_folder, record=record)
 
     @property
-    def codec_folder(self) -> Path:
-        """Folder of the trained codec."""
-        return self.directory / "autoencoder" / "codec"
-
-    @property
-    def model_folder(self) -> Path:
-        """Folder of the trained model."""
-        return self.directory / "model"
-
-    @property
     def weights(self) -> str | None:
         """Digest of the trained denoiser; None if there is none."""
         return weights_digest(self.model_folder)
-
-    @property
-    def codec_settings(self) -> Record:
-        """The settings that the codec depends on."""
-        return {
-            "autoencoder": self.settings.autoencoder.record,
-            "diffusion_stages": self.diffusion_stages,
-        }
-
-    @property
-    def model_settings(self) -> Record:
-        """The settings of codec and denoiser, without their training data."""
-        settings = self.codec_settings | {"diffusion": self.settings.diffusion.record}
-        if self.settings.conditions:
-            settings |= {"conditions": self.settings.conditions.model_dump(mode="json")}
-        if self.settings.distillation is None:
-            return settings
-        sampling = self.settings.sampling.model_dump(
-            mode="json", include={"steps", "scheduler", "scheduler_options"}
-        )
-        distillation = self.settings.distillation.record | {"sampling": sampling}
-        return settings | {"distillation": distillation}
 
     @property
     def teacher(self) -> Run:
@@ -237,10 +194,6 @@ class Run:
             climatology=climatology,
             teacher=settings.distillation.teacher if settings.distillation else None,
         )
-
-    def samples(self, row: str) -> Path:
-        """Path of the samples of a row of `configs.stages.ROWS`."""
-        return self.directory / "samples" / f"{row}.zarr"
 
     def expectation(self) -> Expectation:
         """The expectation of a conditional model. Raises `UserError` if there is none."""

@@ -17,8 +17,6 @@ from latent_diffusion.sample import adjust_archive, draw, draw_adjusted
 from training.launch import require_shared_folder
 from training.stage import differing_settings
 
-ROWS = ("unguided", "guided", "guided_adjusted")
-
 
 def train_codec(run: Run) -> None:
     """The autoencoder stage."""

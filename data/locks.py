@@ -50,6 +50,18 @@ def exclusive(path: Path, *, archive: bool = False) -> Iterator[None]:
         file.close()
 
 
+def holder(path: Path) -> str | None:
+    """Which process holds the lock of the folder `path`; None if none does."""
+    try:
+        with (path / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _described(_holder(path / LOCK))
+    except OSError:  # no lock file, or a file system without locks
+        return None
+    return None
+
+
 def _opened(path: Path, lock: Path) -> tuple[TextIOWrapper, bool]:
     """The lock file, and whether it is locked. Raises `UserError` if another process holds it."""
     while True:

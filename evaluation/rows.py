@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from autoencoder.codec import Codec
+from configs.layout import ROWS
 from configs.run import Run
-from configs.stages import ROWS, sample_rows
+from configs.stages import sample_rows
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.state import State

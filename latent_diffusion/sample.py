@@ -34,7 +34,7 @@ from latent_diffusion.parts import Parts
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.settings import SamplingSettings
 from training.launch import end_if_stopped, launched_processes, require_shared_folder
-from training.stage import differences
+from training.records import differences
 from training.stopping import stop_requested, stops_deferred
 
 # Components of a model that determine its latents; the last two of a conditional one.

@@ -27,7 +27,7 @@ def print_completion(*, shell: str, parser: argparse.ArgumentParser) -> None:
             action.complete = CONFIG  # type: ignore[attr-defined]  # shtab's own attribute
         elif action.type is Path:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
-    print(shtab.complete(parser, shell=shell, preamble=PREAMBLE))
+    print(shtab.complete(parser, shell=shell, preamble=PREAMBLE.get(shell, "")))
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

@@ -8,7 +8,6 @@ such as copies by the user, are never touched.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import torch
@@ -22,26 +21,9 @@ from data.checks import are_finite
 from data.checksums import check_folder, write_checksums
 from data.errors import UserError
 from training.environment import ENVIRONMENT, warn_of_other_environment, write_environment
+from training.records import PREFIX, checkpoints_in, counter_of
 
-PREFIX = "checkpoint-"
-NAME = re.compile(rf"{PREFIX}\d{{9,}}")
 FILES = ("network", "ema", "optimizer")
-
-
-def checkpoints_in(directory: Path) -> list[Path]:
-    """The checkpoints in `directory`, by sample counter."""
-    found = [path for path in directory.glob(f"{PREFIX}*") if NAME.fullmatch(path.name)]
-    return sorted(found, key=counter_of)
-
-
-def latest_checkpoint(directory: Path) -> Path | None:
-    """The checkpoint with the highest sample counter, None if there is none."""
-    return max(checkpoints_in(directory), key=counter_of, default=None)
-
-
-def counter_of(checkpoint: Path) -> int:
-    """The sample counter at which a checkpoint was written."""
-    return int(checkpoint.name[len(PREFIX) :])
 
 
 def save_checkpoint(

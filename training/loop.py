@@ -18,10 +18,11 @@ from data.batches import Samples
 from data.checks import are_finite
 from data.errors import Stopped, UserError
 from training.batches import check_shares, training_batches, validation_batches
-from training.checkpoints import counter_of, latest_checkpoint, load_checkpoint, save_checkpoint
+from training.checkpoints import load_checkpoint, save_checkpoint
 from training.launch import in_any_process
 from training.log import MetricsLog
 from training.plan import TrainingPlan
+from training.records import counter_of, latest_checkpoint
 from training.stopping import stop_requested, stops_deferred
 
 

@@ -17,9 +17,7 @@ from data.checksums import check_file, write_checksums
 from data.documents import read_object
 from data.errors import UserError
 from training.environment import write_environment
-
-RECORD = "stage.json"
-Record = dict[str, object]
+from training.records import RECORD, Record, as_json, differences
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Stage:
 
         Raises `UserError` if the record is damaged.
         """
-        return _record_of(self.product) == _plain(self.record)
+        return _record_of(self.product) == as_json(self.record)
 
     def publish(self, write: Callable[[Path], object], *, accelerator: Accelerator) -> None:
         """Let the main process `write` the product atomically; checksums are added.
@@ -52,7 +50,7 @@ class Stage:
             with atomic_folder(self.product) as partial:
                 write(partial)
                 self._check_finite(partial)
-                record = json.dumps(_plain(self.record), indent=2, sort_keys=True)
+                record = json.dumps(as_json(self.record), indent=2, sort_keys=True)
                 (partial / RECORD).write_text(record)
                 write_environment(partial)
                 write_checksums(partial)
@@ -73,28 +71,15 @@ def differing_settings(product: Path, record: Record) -> list[str]:
     stored = _record_of(product) or {}
     return [
         name
-        for key, value in _plain(record).items()
+        for key, value in as_json(record).items()
         for name in differences(value, stored.get(key), name=key)
     ]
-
-
-def differences(value: object, other: object, *, name: str = "") -> list[str]:
-    """Dotted names below `name` of what differs between two values as JSON holds them."""
-    if isinstance(value, dict) and isinstance(other, dict):
-        return [
-            found
-            for key in value | other
-            for found in differences(
-                value.get(key), other.get(key), name=f"{name}.{key}" if name else key
-            )
-        ]
-    return [] if value == other else [name]
 
 
 def unknown_settings(product: Path, record: Record) -> list[str]:
     """Settings within the sections of `record` that `product` was made with, and that it lacks."""
     stored = _record_of(product) or {}
-    current = _plain(record)
+    current = as_json(record)
     return [
         key
         for section, values in current.items()
@@ -111,8 +96,3 @@ def _record_of(product: Path) -> dict[str, Any] | None:
         return None
     check_file(path)
     return read_object(path, advice=f"make {product} again")
-
-
-def _plain(record: Record) -> Record:
-    """The record after a round trip through JSON."""
-    return json.loads(json.dumps(record, default=str))

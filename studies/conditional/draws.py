@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.layout import ROWS
 from configs.run import Run
-from configs.stages import ROWS
 from data.archive.reader import StateArchive
 from data.conditions import Conditions
 from data.state import State
@@ -38,7 +38,7 @@ def draw_all(run: Run, conditions: Mapping[str, Conditions]) -> Draws:
     """Draw states at conditions by name: without and with guidance, and adjusted.
 
     All names are one ensemble, so that the noise of each is its own. All rows share the noise. The
-    spread of the rows of `configs.stages.ROWS` contains the uncertainty of the mean, which is drawn
+    spread of the rows of `configs.layout.ROWS` contains the uncertainty of the mean, which is drawn
     from its predictive distribution; that of the expected mean's rows does not.
     """
     joined = join(list(conditions.values()))

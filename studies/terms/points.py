@@ -35,7 +35,8 @@ from studies.terms.training import (
 )
 from training.launch import build_accelerator, launched_processes
 from training.log import write_json
-from training.stage import Record, Stage
+from training.records import Record
+from training.stage import Stage
 
 StageName = Literal["autoencoder", "diffusion"]
 STAGES: tuple[StageName, ...] = ("autoencoder", "diffusion")

@@ -12,7 +12,7 @@ from configs.stages import sample_rows, train_codec, train_denoiser
 from data.checksums import CHECKSUMS
 from data.errors import UserError
 from halocline import main
-from training.stage import RECORD
+from training.records import RECORD
 
 
 @pytest.fixture

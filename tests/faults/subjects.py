@@ -25,7 +25,7 @@ from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
 from tests.conftest import _tiny_grid, _tiny_settings, _tiny_states
 from tests.data.test_read_mitgcm import write_mds
-from training.checkpoints import latest_checkpoint
+from training.records import latest_checkpoint
 
 
 @dataclass(frozen=True)

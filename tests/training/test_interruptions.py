@@ -14,8 +14,8 @@ import torch
 
 from configs.stages import train_codec, train_denoiser
 from data.errors import Stopped, UserError
-from training.checkpoints import checkpoints_in
 from training.loop import Trainer
+from training.records import checkpoints_in
 from training.stopping import stopping_on_signals
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from data.errors import UserError
 from training.launch import build_accelerator
-from training.stage import Record, Stage, differing_settings, unknown_settings
+from training.records import Record
+from training.stage import Stage, differing_settings, unknown_settings
 
 RECORD: Record = {"channels": (8, 16), "archive": Path("states.zarr")}
 

@@ -14,7 +14,7 @@ import pytest
 
 import halocline
 from data.locks import LOCK
-from training.checkpoints import checkpoints_in
+from training.records import checkpoints_in
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,66 @@
+"""Where a run keeps its products, and the settings that they depend on; read without PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from configs.schema import Experiment
+from training.records import Record
+
+ROWS = ("unguided", "guided", "guided_adjusted")  # the ensembles that are evaluated
+
+
+class Layout:
+    """Paths of the products of an experiment, and what they depend on.
+
+    settings: the experiment
+    """
+
+    def __init__(self, settings: Experiment) -> None:
+        self.settings = settings
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+        return self.settings.run_directory
+
+    @property
+    def diffusion_stages(self) -> int:
+        """Stages of the denoiser: the latent grid is halved between two of them."""
+        return len(self.settings.diffusion.channels)
+
+    @property
+    def codec_folder(self) -> Path:
+        """Folder of the trained codec."""
+        return self.directory / "autoencoder" / "codec"
+
+    @property
+    def model_folder(self) -> Path:
+        """Folder of the trained model."""
+        return self.directory / "model"
+
+    @property
+    def codec_settings(self) -> Record:
+        """The settings that the codec depends on."""
+        return {
+            "autoencoder": self.settings.autoencoder.record,
+            "diffusion_stages": self.diffusion_stages,
+        }
+
+    @property
+    def model_settings(self) -> Record:
+        """The settings of codec and denoiser, without their training data."""
+        settings = self.codec_settings | {"diffusion": self.settings.diffusion.record}
+        if self.settings.conditions:
+            settings |= {"conditions": self.settings.conditions.model_dump(mode="json")}
+        if self.settings.distillation is None:
+            return settings
+        sampling = self.settings.sampling.model_dump(
+            mode="json", include={"steps", "scheduler", "scheduler_options"}
+        )
+        distillation = self.settings.distillation.record | {"sampling": sampling}
+        return settings | {"distillation": distillation}
+
+    def samples(self, row: str) -> Path:
+        """Path of the samples of one of `ROWS`."""
+        return self.directory / "samples" / f"{row}.zarr"
