@@ -108,6 +108,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add_command(commands, "verify", verify, "compare products with their checksums")
     text = "state archive, folder of a codec or a model, or run directory"
     sub.add_argument("path", type=Path, metavar="PATH", help=text)
+    text = "print the JSON schema of an experiment's YAML, for editors"
+    add_command(commands, "schema", lazily("configs.json_schema:print_schema"), text)
     complete = partial(lazily("studies.completion:print_completion"), parser=parser)
     text = "print a script that completes commands, options and paths in a shell"
     sub = add_command(commands, "completion", complete, text)

@@ -46,7 +46,9 @@ def test_every_room_of_python_files_is_a_package():
 
 
 def test_every_configuration_is_installed():
-    on_disk = {path for path in (ROOT / "configs").rglob("*") if path.suffix in {".yaml", ".sh"}}
+    on_disk = {
+        path for path in (ROOT / "configs").rglob("*") if path.suffix in {".yaml", ".json", ".sh"}
+    }
     assert on_disk
     assert on_disk - packaged_data("configs") == set()
 
