@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,8 @@ class Trainer:
         """
         self._resume()
         log = self._open_log()
+        if self.accelerator.is_main_process:
+            print(self._announcement, flush=True)
         bar = tqdm(
             total=self.plan.samples,
             initial=self.counter,
@@ -91,6 +94,18 @@ class Trainer:
         # `end_training` would also destroy the process group, which later stages need.
         for tracker in self.accelerator.trackers:
             tracker.finish()
+
+    @property
+    def _announcement(self) -> str:
+        """What the training is about to do, in a line."""
+        plan, processes = self.plan, self.accelerator.num_processes
+        steps = math.ceil(plan.samples / plan.batch_size)
+        shared = f"; {processes} processes share each batch" if processes > 1 else ""
+        begun = f"; continues at sample {self.counter}" if self.counter else ""
+        return (
+            f"{self._label}: {plan.samples} samples in {steps} steps of {plan.batch_size}"
+            f"{shared}{begun}"
+        )
 
     def batches(self, start: int) -> Iterator[Any]:
         """This process's share of the training batches, from sample number `start` on."""

@@ -12,12 +12,8 @@ from torch import nn
 
 import training.checkpoints as checkpoints
 from data.errors import UserError
-from training.checkpoints import (
-    counter_of,
-    latest_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-)
+from training.checkpoints import load_checkpoint, save_checkpoint
+from training.records import counter_of, latest_checkpoint
 
 IDENTITY: dict[str, object] = {"seed": 1, "parameter_shapes": [[3, 2], [3]]}
 

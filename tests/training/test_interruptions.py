@@ -59,6 +59,16 @@ def test_a_signal_saves_a_checkpoint_at_once(run_in, monkeypatch, number):
     assert _counters(run.directory / "autoencoder") == [8, 12]
 
 
+def test_a_training_says_what_is_to_come(run_in, monkeypatch, capsys):
+    run = run_in("run")
+    _at(monkeypatch, 8, lambda _: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Stopped), stopping_on_signals():
+        train_codec(run)
+    assert "autoencoder: 24 samples in 6 steps of 4\n" in capsys.readouterr().out
+    train_codec(run)
+    assert "in 6 steps of 4; continues at sample 12\n" in capsys.readouterr().out
+
+
 def test_signals_at_random_times_change_nothing(run_in, assert_same_training):
     whole, parted = run_in("whole"), run_in("parted")
     draw = random.Random(0)
