@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -24,6 +24,7 @@ from data.archive.splits import apart, split_by_member, split_by_time_blocks
 from data.archive.writer import ArchiveWriter
 from data.equations import EquationName
 from data.errors import UserError, file_errors
+from data.grid import OceanGrid
 from data.paths import matching
 from data.readers.base import ModelOutput, Reader
 from data.readers.cf import CfReader
@@ -164,15 +165,28 @@ class IngestSettings(Section):
         return described | {"reader": options.pop("name")} | options
 
 
-def ingest(settings: IngestSettings, *, output: Path) -> Summary:
+def ingest(
+    settings: IngestSettings, *, output: Path, summary: Callable[[OceanGrid], Summary] | None = None
+) -> Summary:
     """Read the files of `settings` and write the archive `output`, whole or not at all.
+
+    summary: makes what describes the states, for their grid; by default without stability
 
     Raises UserError for files that are missing, unreadable, ambiguous or of different grids, and
     for files of one member that do not continue each other in time.
     """
+    with open_sources(settings) as sources:
+        grid = sources[0].output.grid
+        described = summary(grid) if summary else Summary(grid, settings.salinity_units)
+        return _write(settings, _thinned(sources, settings.interval_years), described, output)
+
+
+@contextmanager
+def open_sources(settings: IngestSettings) -> Iterator[list[Source]]:
+    """The opened outputs of `settings`, with all their samples. Raises UserError as `ingest`."""
     with ExitStack() as stack:
         sources: list[Source] = []
-        for group, paths in _outputs(settings):
+        for group, paths in outputs(settings):
             source = open_source(
                 settings.reader.for_equation(settings.equation_of_state),
                 paths,
@@ -187,13 +201,14 @@ def ingest(settings: IngestSettings, *, output: Path) -> Summary:
                 _check_same_grid(sources[0].output, source.output)
                 source = continued(sources[-1], source)
             sources.append(source)
-        return _write(settings, _thinned(sources, settings.interval_years), output)
+        yield sources
 
 
-def _write(settings: IngestSettings, sources: list[Source], output: Path) -> Summary:
+def _write(
+    settings: IngestSettings, sources: list[Source], summary: Summary, output: Path
+) -> Summary:
     splits = _splits(settings, sources)
     first = sources[0].output
-    summary = Summary(first.grid, settings.salinity_units)
     writer = ArchiveWriter(
         output,
         grid=first.grid,
@@ -216,12 +231,13 @@ def _write(settings: IngestSettings, sources: list[Source], output: Path) -> Sum
                     split=int(part),
                     parameters={k: float(v[sample]) for k, v in source.parameters.items()},
                 )
-                summary.add(state, member=member, split=int(part))
+                summary.add(state, member=member, split=int(part), year=float(year))
                 bar.update()
+    summary.clock = first.clock
     return summary
 
 
-def _outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:
+def outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:
     """Number of the member, and paths, of each model output."""
     lists = [entry for entry in settings.files if isinstance(entry, list)]
     single = [entry for entry in settings.files if isinstance(entry, str)]
