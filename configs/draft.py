@@ -21,6 +21,10 @@ _NAME = re.compile(r"[A-Za-z0-9]\w*(?:[.-]\w+)*")
 _COMPRESSION = 33  # numbers of a state for each of its latent, as in the shipped configurations
 _MANY_COLUMNS, _MANY_CELLS = 100_000, 1_000_000
 _LONGEST_TITLE = 70
+_LOSSES = (
+    "{kl: 1.0e-3, stratification: 0.2, created_instability: 1.0, latent_jitter: 0.2, "
+    "spectral: 0.02}"
+)
 _FEWEST_CELLS = 12  # along a side, so that patches of 4 leave more than two latent cells
 _ORDER = (
     *("reader", "files", "mesh_mask", "grid_files", "time_step", "variables"),
@@ -130,32 +134,23 @@ def _networks(found: Inspection) -> Iterator[str]:
     worth = max(found.independent.values())
     width = 128 if rows * columns > _MANY_COLUMNS else 192
     batch = 4 if found.grid.wet.size > _MANY_CELLS else 8
-    steps = f"for about {worth:.0f} independent states; more states: more samples"
+    wide = "[96, 192]" if worth > 150 else "[64, 128]"
     yield "autoencoder:"
     yield f"  patch: {patch}  # columns along a side of what the first layer joins"
     yield f"  latent_channels: {latents}  # maps of latents"
     yield f"  channels: [{width}]  # width of the network; less memory: fewer"
     yield "  linear_path: true  # principal components; the network learns the rest"
-    yield "  losses:  # relative to the reconstruction error; see docs/guide/method.md"
+    yield f"  losses: {_LOSSES}  # weights"
     yield (
-        "    {kl: 1.0e-3, stratification: 0.2, created_instability: 1.0, latent_jitter: 0.2, "
-        "spectral: 0.02}"
+        f"  training: {{samples: {_samples(worth, 4000, 80, 20000)}, batch_size: {batch}, "
+        f"warmup_samples: 500}}  # for about {worth:.0f} independent states; for more, more"
     )
-    yield f"  training:  # {steps}"
-    yield (
-        f"    {{samples: {_samples(worth, 4000, 80, 20000)}, batch_size: {batch}, "
-        "learning_rate: 1.0e-3, warmup_samples: 500}"
-    )
-    wide = "[96, 192]" if worth > 150 else "[64, 128]"
     yield "diffusion:"
     yield f"  channels: {wide}  # width of each stage of the denoiser"
     yield "  dropout: 0.1  # against learning few states by heart"
     yield "  noise_emphasis: 2.0  # large scales are settled at high noise"
-    yield "  training:  # likewise"
-    yield (
-        f"    {{samples: {_samples(worth, 8000, 120, 30000)}, batch_size: 16, "
-        "learning_rate: 1.0e-3, warmup_samples: 1000}"
-    )
+    samples = _samples(worth, 8000, 120, 30000)
+    yield f"  training: {{samples: {samples}, batch_size: 16}}  # likewise"
     yield "sampling: {members: 64, batch_size: 8, steps: 30}  # states to draw"
 
 

@@ -6,7 +6,7 @@ The readers open the files, as `halocline ingest` does, so that what is found is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from data.archive.splits import split_by_time_blocks, spread_out
 from data.errors import UserError
 from data.grid import OceanGrid
-from data.ingest import IngestSettings, open_sources, outputs
+from data.ingest import READERS, IngestSettings, open_sources, outputs
 from data.paths import matching
 from data.periodicity import periodic_x
 from data.readers.base import NONE, ModelOutput, Variables
@@ -124,8 +124,14 @@ def _validated(settings: Settings) -> IngestSettings:
         return IngestSettings.model_validate({key: one.value for key, one in settings.items()})
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"][-2:]))
-        raise UserError(f"data.ingest: {where}: {first['msg']}; correct --set.") from error
+        where = ".".join(str(part) for part in first["loc"] if part not in READERS)
+        where = where.removeprefix("reader.")
+        wrong = first["msg"]
+        if first["type"] == "extra_forbidden":
+            wrong = f"the reader {settings['reader'].value} takes no setting {where}"
+        elif first["type"] != "value_error":
+            wrong = f"{where}: {wrong}"
+        raise UserError(f"{wrong.removeprefix('Value error, ')}; correct --set.") from error
 
 
 def _conventions(settings: Settings, given: Mapping[str, Any]) -> tuple[Settings, ModelOutput]:
@@ -225,11 +231,10 @@ def _joined(sources: list[Source], settings: Settings) -> _Joined:
 
 def _runs(sources: list[Source]) -> _Joined:
     """Runs of several files, told by folders and by names without dates and counters."""
-    runs: dict[tuple[str, str], list[Source]] = {}
+    names = {_without_dates(source.paths[0]) for source in sources}
+    runs: dict[str, list[Source]] = {}
     for source in sources:
-        path = source.paths[0]
-        key = (str(path.parent), re.sub(r"\d{4,}", "", path.stem))
-        runs.setdefault(key, []).append(source)
+        runs.setdefault(_continued_name(_without_dates(source.paths[0]), names), []).append(source)
     if len(runs) == len(sources) or not all(map(_disjoint, runs.values())):
         return _Joined(sources, {})
     files, joined = [], []
@@ -238,6 +243,16 @@ def _runs(sources: list[Source]) -> _Joined:
         files.append(pattern_of([path for source in ordered for path in source.paths], []))
         joined += _as_member(ordered, member)
     return _Joined(joined, {"files": Finding(files, f"{len(files)} runs, each a member")})
+
+
+def _without_dates(path: Path) -> str:
+    return str(path.with_name(re.sub(r"[_.-]*\d{4,}", "", path.stem)))
+
+
+def _continued_name(name: str, names: Set[str]) -> str:
+    """The shortest name that this one lengthens by a word, as in `weak_wind_continued`."""
+    shorter = (one for one in names if re.match(rf"{re.escape(one)}(?![^\W_])", name))
+    return min(shorter, key=len)
 
 
 def _on_one_clock(sources: list[Source]) -> list[Source] | None:

@@ -1,6 +1,9 @@
 """Which model wrote files, which of them hold states, and which equation of state they name.
 
 Only headers are read. How the files are read, and whether they are sound, is the readers' matter.
+
+Why not cf_xarray (0.11): of the six conventions in the tests it finds temperature and salinity in
+one, by standard name, and no sea level, land or thickness; the readers' own names find all of them.
 """
 
 from __future__ import annotations
@@ -184,7 +187,7 @@ def _kind_of(name: object, variable: xr.Variable) -> str | None:
 
 
 # Global attributes that name an equation, and what their text means; the first match counts.
-_NAMING = re.compile(r"eos|equation[_ ]?of[_ ]?state|eq_of_state", re.I)
+_NAMING = re.compile(r"(?<![a-z])eos(?![a-z])|equation[_ ]?of[_ ]?state|eq_of_state", re.I)
 _MEANING = {
     r"jmd[- ]?95|jackett": "jmd95",
     r"s-?eos|simplified": "nemo-seos",
@@ -256,7 +259,7 @@ def pattern_of(paths: Sequence[Path], patterns: Sequence[str]) -> list[str]:
     left = [path for path in paths if path in wanted]
     if len(left) > 1:
         common = _common_pattern(left)
-        if common and {*matching(common)} == {*left}:
+        if common and matching(common) == left:  # the order of files is that of time
             return [*kept, common]
     return [*kept, *map(str, left)]
 

@@ -64,7 +64,7 @@ class Clock:
         """The date `years` after the reference date, YYYY-MM-DD; None where that is not known."""
         days = np.array([round(years * self.days_per_year, 3)])
         try:
-            found = netCDF4.num2date(
+            found: Any = netCDF4.num2date(
                 days, f"days since {self.reference}", self.calendar, has_year_zero=True
             )
         except (ValueError, TypeError, OverflowError):

@@ -11,6 +11,7 @@ import xarray as xr
 
 from configs.loading import load_experiment
 from data.archive.reader import StateArchive
+from data.paths import matching
 from halocline import main
 
 TIMES, LEVELS, ROWS, COLUMNS = 48, 5, 10, 12
@@ -209,3 +210,84 @@ def test_output_of_a_model_is_ingested_as_drafted(write, folder, capsys):
     assert summary["states"]["train"] == len(archive.indices("train"))
     assert 1 < summary["independent_states"]["surface, 10 m"] < len(archive)
     assert summary["overturning_percent"] == {"pairs": 0, "columns": 0}
+
+
+def test_real_output_of_nemo(shared_data, folder):
+    """DINO's files name their equation of state; the restart beside them is no further member."""
+    main(["init", "dino", "--files", f"{shared_data / 'nemo_dino4deg'}/*.nc"])
+    settings = load_experiment(Path("dino.yaml")).data.ingest
+    assert settings.files == [str(shared_data / "nemo_dino4deg" / "nemo_dino_4deg.nc")]
+    assert settings.reader.mesh_mask == shared_data / "nemo_dino4deg" / "mesh_mask.nc"
+    assert settings.equation_of_state == "nemo-seos"
+    assert settings.reader.periodic_x
+
+
+@pytest.mark.slow
+def test_real_output_of_nemo_and_mitgcm_is_ingested(shared_data, folder, capsys):
+    channel = shared_data / "mitgcm_eddying_channel"
+    main(["init", "channel", "--files", f"{channel}/channel_tau*.nc"])
+    settings = load_experiment(Path("channel.yaml")).data.ingest
+    runs = [[channel / f"channel_tau{n}{end}.nc" for end in ("", "_long")] for n in ("012", "020")]
+    assert [[path for one in run for path in matching(one)] for run in settings.files] == runs
+    assert (settings.reader.name, settings.equation_of_state) == ("mitgcm", "jmd95")
+    assert settings.split == "from_file"
+    assert settings.reader.periodic_x
+
+    main(["init", "dino", "--files", f"{shared_data / 'nemo_dino4deg'}/nemo*.nc"])
+    for name in ("channel", "dino"):
+        main(["ingest", f"{name}.yaml", "--data.ingest.interval_years", "0.2"])
+        summary = json.loads(Path(f"runs/{name}/ingest.json").read_text())
+        assert min(summary["independent_states"].values()) > 1
+        assert summary["overturning_percent"]["pairs"] < 0.1
+        assert len(StateArchive.open(f"runs/{name}/states.zarr").indices("train")) > 20
+
+
+@pytest.mark.slow
+def test_a_drafted_experiment_trains_and_starts_a_model(folder):
+    """Init, ingest, training for a few samples, states, an initial condition."""
+    cmip(folder)
+    main(["init", "mine", "--files", "*.nc"])
+    few = {"samples": 8, "batch_size": 4, "warmup_samples": 4}
+    overrides = {
+        **{f"autoencoder.training.{key}": value for key, value in few.items()},
+        **{f"diffusion.training.{key}": value for key, value in few.items()},
+        "autoencoder.channels": "[8]",
+        "diffusion.channels": "[8, 32]",
+        "sampling.members": 2,
+        "sampling.steps": 3,
+    }
+    words = [word for key, value in overrides.items() for word in (f"--{key}", str(value))]
+    for command in (["ingest"], ["train", "autoencoder"], ["train", "diffusion"], ["sample"]):
+        main([*command, "mine.yaml", *words])
+    main(["export", "mine.yaml", "--output", "start.nc"])
+    with xr.open_dataset("start.nc") as state:
+        assert np.isfinite(state.thetao.values[WET]).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mine", "--files", "none*.nc"], "no file matches none*.nc"),
+        (["a/b", "--files", "*.nc"], "'a/b' is no name of an experiment"),
+        (["old", "--files", "*.nc"], "old.yaml exists; choose another name"),
+        (["other", "--files", "*.nc"], "runs/other exists and may hold another experiment"),
+        (["mine", "--files", "*.nc", "--set", "time_step"], "expected KEY=VALUE"),
+        (["mine", "--files", "*.nc", "--set", "reader=roms"], "there is no reader roms"),
+        (
+            ["mine", "--files", "*.nc", "--set", "colour=red"],
+            "the reader mitgcm takes no setting colour",
+        ),
+        (["mine", "--files", "*.nc", "--set", "variables.temperature=uo"], "no variable uo"),
+        (["mine", "--files", "*.txt"], "notes.txt cannot be read"),
+    ],
+)
+def test_what_cannot_be_drafted_is_said_and_nothing_written(folder, words, message):
+    mitgcm(folder)
+    (folder / "notes.txt").write_text("hello")
+    (folder / "old.yaml").write_text("name: old")
+    (folder / "runs" / "other").mkdir(parents=True)
+    with pytest.raises(SystemExit) as caught:
+        main(["init", *words])
+    assert message in str(caught.value.code)
+    assert len(str(caught.value.code).splitlines()) == 1
+    assert [*folder.glob("*.yaml")] == [folder / "old.yaml"]
