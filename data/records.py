@@ -32,10 +32,12 @@ class LevelRecord:
         self._weights = {name: grid.area.ravel()[found] for name, found in self._columns.items()}
         self._years: dict[int, list[float]] = defaultdict(list)
         self._values: dict[tuple[int, str], list[NDArray[np.float32]]] = defaultdict(list)
+        self._counted: dict[tuple[int, str], float] = {}
 
     def add(self, maps: Sequence[NDArray[np.floating]], *, member: int, year: float) -> None:
         """Keep one state: `maps` has temperature `y x` of each of `levels`."""
         self._years[member].append(year)
+        self._counted.clear()
         for (name, columns), values in zip(self._columns.items(), maps, strict=True):
             self._values[member, name].append(values.ravel()[columns].astype(np.float32))
 
@@ -60,6 +62,11 @@ class LevelRecord:
         return longest
 
     def _independent(self, member: int, name: str) -> float:
+        if (member, name) not in self._counted:
+            self._counted[member, name] = self._count(member, name)
+        return self._counted[member, name]
+
+    def _count(self, member: int, name: str) -> float:
         years = np.asarray(self._years[member])
         if len(years) < _FEWEST:
             return 1.0

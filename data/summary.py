@@ -19,7 +19,7 @@ _PARTS = {**{number: name for name, number in SPLITS.items()}, UNUSED: "unused"}
 _MOST_MEMBERS = 12  # shown one by one
 _JULIAN_YEAR = 365.25  # days, where the files state no calendar
 _FEW_STATES, _FEW_INDEPENDENT, _FEW_VALIDATION = 100, 20, 10
-_CELLS_JUDGED = 200_000  # of larger grids not every state is: a look at some suffices
+_CELLS_JUDGED = 20_000  # of larger grids not every state is: a look at some suffices
 _MUCH_OVERTURNING = 5.0  # % of the pairs; in states of the models that ship it is below 1
 
 
