@@ -28,6 +28,7 @@ from data.grid import OceanGrid
 from data.paths import matching
 from data.readers.base import ModelOutput, Reader
 from data.readers.cf import CfReader
+from data.readers.clock import Clock
 from data.readers.mitgcm import MdsReader, MitgcmReader
 from data.readers.nemo import NemoReader
 from data.readers.veros import VerosReader
@@ -233,8 +234,15 @@ def _write(
                 )
                 summary.add(state, member=member, split=int(part), year=float(year))
                 bar.update()
-    summary.clock = first.clock
+    summary.clock = _common_clock(sources)
     return summary
+
+
+def _common_clock(sources: list[Source]) -> Clock | None:
+    """What the years of all members count from; None if they count from several dates."""
+    starts = [source.output.clock for source in sources if source.shift == 0]
+    dates = {(clock.reference, clock.calendar) if clock else None for clock in starts}
+    return starts[0] if len(dates) == 1 else None
 
 
 def outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:
