@@ -209,10 +209,15 @@ def ingest(run: Run) -> None:
     """Read model output into the state archive."""
     from configs.ingestion import ingest_run
 
-    archive = run.settings.data.archive
+    archive, settings = run.settings.data.archive, run.settings.data.ingest
+    if settings is None:
+        raise UserError(
+            "the configuration has no section data.ingest; `halocline init NAME --files PATTERN` "
+            "drafts one"
+        )
     with exclusive(archive, archive=True):
         refuse_to_overwrite(archive)
-        summary = ingest_run(run)
+        summary = ingest_run(run, settings)
     print(f"wrote {archive}\n{summary}")
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 
 from configs.run import Run
-from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
-from data.ingest import ingest
+from data.ingest import IngestSettings, ingest
 from data.state import State
 from data.summary import Stability, Summary
 from guidance.seawater import EquationOfState, equation_of_state
@@ -18,18 +17,11 @@ SUMMARY = "ingest.json"  # in the run directory
 _UNSTABLE_STEP = 1e-3  # kg/m3; smaller steps are rounding errors of stored T and S
 
 
-def ingest_run(run: Run) -> Summary:
+def ingest_run(run: Run, settings: IngestSettings) -> Summary:
     """Write the archive of a run, and its summary to `ingest.json` in the run directory.
 
-    Raises `UserError` if the run has no `data.ingest`, and as `data.ingest.ingest` does.
+    Raises `UserError` as `data.ingest.ingest` does.
     """
-    data = run.settings.data
-    settings = data.ingest
-    if settings is None:
-        raise UserError(
-            "the configuration has no section data.ingest; `halocline init NAME --files PATTERN` "
-            "drafts one"
-        )
 
     def described(grid: OceanGrid) -> Summary:
         eos = equation_of_state(settings.equation_of_state)
@@ -38,7 +30,7 @@ def ingest_run(run: Run) -> Summary:
         )
         return Summary(grid, settings.salinity_units, stability)
 
-    summary = ingest(settings, output=data.archive, summary=described)
+    summary = ingest(settings, output=run.settings.data.archive, summary=described)
     run.directory.mkdir(parents=True, exist_ok=True)
     write_json(run.directory / SUMMARY, summary.as_dict())
     return summary
