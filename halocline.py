@@ -71,6 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment")
         return sub.add_argument
 
+    add_init_options(
+        add_command(commands, "init", lazily("configs.draft:init"), "draft a CONFIG for your files")
+    )
     command("run", run_all, "run all stages in order; finished stages are skipped")
     add = command(
         "simulate", simulate, "simulate the ensemble of the basin and write the state archive"
@@ -116,6 +119,16 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("shell", choices=("bash", "zsh"), help="the shell")
     add_studies(commands, make_archive=make_archive)
     return parser
+
+
+def add_init_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `halocline init`."""
+    text = "name of the experiment; NAME.yaml is written in the present folder"
+    parser.add_argument("name", metavar="NAME", help=text)
+    text = "paths or quoted patterns of model output, such as 'output/*.nc'"
+    parser.add_argument("--files", nargs="+", required=True, metavar="PATTERN", help=text)
+    text = "setting of data.ingest that files do not state, such as time_step=3600; repeatable"
+    parser.add_argument("--set", action="append", dest="settings", metavar="KEY=VALUE", help=text)
 
 
 def add_condition_options(add: Callable[..., Any], *, at: str) -> None:
@@ -200,15 +213,18 @@ def simulate(run: Run, *, workers: int = 2) -> None:
 
 def ingest(run: Run) -> None:
     """Read model output into the state archive."""
-    from data.ingest import ingest as read_into_archive
+    from configs.ingestion import ingest_run
 
-    data = run.settings.data
-    if data.ingest is None:
-        raise UserError("the configuration has no section data.ingest; see configs/global4deg.yaml")
-    with exclusive(data.archive, archive=True):
-        refuse_to_overwrite(data.archive)
-        summary = read_into_archive(data.ingest, output=data.archive)
-    print(f"wrote {data.archive}\n{summary}")
+    archive, settings = run.settings.data.archive, run.settings.data.ingest
+    if settings is None:
+        raise UserError(
+            "the configuration has no section data.ingest; `halocline init NAME --files PATTERN` "
+            "drafts one"
+        )
+    with exclusive(archive, archive=True):
+        refuse_to_overwrite(archive)
+        summary = ingest_run(run, settings)
+    print(f"wrote {archive}\n{summary}")
 
 
 def refuse_to_overwrite(archive: Path) -> None:

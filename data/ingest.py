@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from data.archive.splits import apart, split_by_member, split_by_time_blocks
 from data.archive.writer import ArchiveWriter
 from data.errors import UserError, file_errors
+from data.grid import OceanGrid
 from data.ingest_settings import IngestSettings, Members
 from data.paths import matching
 from data.readers.base import ModelOutput
@@ -25,15 +26,28 @@ from data.summary import Summary
 Value = TypeVar("Value", bound=np.generic)
 
 
-def ingest(settings: IngestSettings, *, output: Path) -> Summary:
+def ingest(
+    settings: IngestSettings, *, output: Path, summary: Callable[[OceanGrid], Summary] | None = None
+) -> Summary:
     """Read the files of `settings` and write the archive `output`, whole or not at all.
+
+    summary: makes what describes the states, for their grid; by default without stability
 
     Raises UserError for files that are missing, unreadable, ambiguous or of different grids, and
     for files of one member that do not continue each other in time.
     """
+    with open_sources(settings) as sources:
+        grid = sources[0].output.grid
+        described = summary(grid) if summary else Summary(grid, settings.salinity_units)
+        return _write(settings, _thinned(sources, settings.interval_years), described, output)
+
+
+@contextmanager
+def open_sources(settings: IngestSettings) -> Iterator[list[Source]]:
+    """The opened outputs of `settings`, with all their samples. Raises UserError as `ingest`."""
     with ExitStack() as stack:
         sources: list[Source] = []
-        for group, paths in _outputs(settings):
+        for group, paths in outputs(settings):
             source = open_source(
                 settings.reader.for_equation(settings.equation_of_state),
                 paths,
@@ -48,13 +62,14 @@ def ingest(settings: IngestSettings, *, output: Path) -> Summary:
                 _check_same_grid(sources[0].output, source.output)
                 source = continued(sources[-1], source)
             sources.append(source)
-        return _write(settings, _thinned(sources, settings.interval_years), output)
+        yield sources
 
 
-def _write(settings: IngestSettings, sources: list[Source], output: Path) -> Summary:
+def _write(
+    settings: IngestSettings, sources: list[Source], summary: Summary, output: Path
+) -> Summary:
     splits = _splits(settings, sources)
     first = sources[0].output
-    summary = Summary(first.grid, settings.salinity_units)
     writer = ArchiveWriter(
         output,
         grid=first.grid,
@@ -77,12 +92,20 @@ def _write(settings: IngestSettings, sources: list[Source], output: Path) -> Sum
                     split=int(part),
                     parameters={k: float(v[sample]) for k, v in source.parameters.items()},
                 )
-                summary.add(state, member=member, split=int(part))
+                summary.add(state, member=member, split=int(part), year=float(year))
                 bar.update()
+    summary.clock = _common_clock(sources)
     return summary
 
 
-def _outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:
+def _common_clock(sources: list[Source]) -> Clock | None:
+    """What the years of all members count from; None if they count from several dates."""
+    starts = [source.output.clock for source in sources if source.shift == 0]
+    dates = {(clock.reference, clock.calendar) if clock else None for clock in starts}
+    return starts[0] if len(dates) == 1 else None
+
+
+def outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:
     """Number of the member, and paths, of each model output."""
     lists = [entry for entry in settings.files if isinstance(entry, list)]
     single = [entry for entry in settings.files if isinstance(entry, str)]

@@ -60,6 +60,18 @@ class Clock:
         except (ValueError, TypeError):
             return None
 
+    def date(self, years: float) -> str | None:
+        """The date `years` after the reference date, YYYY-MM-DD; None where that is not known."""
+        days = np.array([round(years * self.days_per_year, 3)])
+        try:
+            found: Any = netCDF4.num2date(
+                days, f"days since {self.reference}", self.calendar, has_year_zero=True
+            )
+        except (ValueError, TypeError, OverflowError):
+            return None
+        date = np.ravel(found)[0]
+        return f"{date.year:04d}-{date.month:02d}-{date.day:02d}"
+
     def __str__(self) -> str:
         return f"{self.units} {self.calendar}"
 

@@ -1,0 +1,51 @@
+"""Reads model output into the archive of a run, and says what it holds."""
+
+from __future__ import annotations
+
+import torch
+
+from configs.run import Run
+from data.grid import OceanGrid, wet_tensor
+from data.ingest import IngestSettings, ingest
+from data.state import State
+from data.summary import Stability, Summary
+from guidance.seawater import EquationOfState, equation_of_state
+from guidance.stratification import density_steps, wet_pairs
+from training.log import write_json
+
+SUMMARY = "ingest.json"  # in the run directory
+_UNSTABLE_STEP = 1e-3  # kg/m3; smaller steps are rounding errors of stored T and S
+
+
+def ingest_run(run: Run, settings: IngestSettings) -> Summary:
+    """Write the archive of a run, and its summary to `ingest.json` in the run directory.
+
+    Raises `UserError` as `data.ingest.ingest` does.
+    """
+
+    def described(grid: OceanGrid) -> Summary:
+        eos = equation_of_state(settings.equation_of_state)
+        stability = Stability(
+            settings.equation_of_state, lambda state: overturning_percent(state, grid, eos)
+        )
+        return Summary(grid, settings.salinity_units, stability)
+
+    summary = ingest(settings, output=run.settings.data.archive, summary=described)
+    run.directory.mkdir(parents=True, exist_ok=True)
+    write_json(run.directory / SUMMARY, summary.as_dict())
+    return summary
+
+
+def overturning_percent(state: State, grid: OceanGrid, eos: EquationOfState) -> tuple[float, float]:
+    """Shares of a state that overturn by more than 1e-3 kg/m3 [%].
+
+    Of the vertical pairs of wet cells, and of the water columns that have such a pair. Densities
+    are referenced to the interface, in float64.
+    """
+    depth = torch.from_numpy(grid.interface_depth)
+    pairs = wet_pairs(wet_tensor(grid))
+    steps = density_steps(state.map(torch.Tensor.double), eos=eos, interface_depth=depth)
+    unstable = (steps[0] < -_UNSTABLE_STEP) & pairs
+    shares = (unstable.sum() / pairs.sum(), unstable.any(0).sum() / pairs.any(0).sum())
+    of_pairs, of_columns = (100 * float(share.nan_to_num()) for share in shares)
+    return of_pairs, of_columns
