@@ -31,7 +31,14 @@ from data.readers.mitgcm import MdsReader, MitgcmReader
 from data.readers.nemo import NemoReader
 from data.readers.veros import VerosReader
 from data.settings import Section
-from data.sources import Source, check_equation, continued, open_source, per_sample
+from data.sources import (
+    Source,
+    calendar_attributes,
+    check_equation,
+    continued,
+    open_source,
+    per_sample,
+)
 from data.summary import Summary
 
 # Every reader is registered here by its class.
@@ -307,4 +314,5 @@ def _provenance(settings: IngestSettings, sources: list[Source]) -> dict[str, ob
         "title": str(sources[0].output.dataset.attrs.get("title", "ocean states")),
         "source_files": [name for source in sources for name in source.names],
         "ingest_settings": {k: v for k, v in described.items() if k not in local},
+        **calendar_attributes(sources),
     }

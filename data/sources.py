@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from data.archive.format import CALENDAR, DAYS_PER_YEAR, TIME_ORIGIN
 from data.equations import EQUATIONS
 from data.errors import UserError, file_errors
 from data.readers.base import ModelOutput, Reader
@@ -132,6 +133,23 @@ def _parameter(output: ModelOutput, name: str) -> NDArray[np.float64]:
             f'the global attribute {name} of {output.path} is "{attributes[name]}": expected a '
             "number without its unit; correct the attribute or `parameters`."
         ) from error
+
+
+def calendar_attributes(sources: Sequence[Source]) -> dict[str, object]:
+    """What tells the dates of model years in an archive; empty unless all sources agree on it.
+
+    Files that continue a member count from the date of its first, see `continued`.
+    """
+    first = [source for source in sources if source.shift == 0]
+    clocks = {(c.reference, c.calendar) if c else None: c for c in (s.output.clock for s in first)}
+    clock = next(iter(clocks.values()))
+    if len(clocks) > 1 or clock is None or not clock.has_dates:
+        return {}
+    return {
+        CALENDAR: clock.calendar,
+        TIME_ORIGIN: clock.reference,
+        DAYS_PER_YEAR: clock.days_per_year,
+    }
 
 
 def check_equation(output: ModelOutput, equation: str) -> None:

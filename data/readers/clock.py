@@ -60,6 +60,18 @@ class Clock:
         except (ValueError, TypeError):
             return None
 
+    @property
+    def has_dates(self) -> bool:
+        """Whether the reference is a date of the calendar."""
+        if self.reference is None:
+            return False
+        try:
+            unit = f"days since {self.reference}"
+            netCDF4.num2date(np.zeros(1), unit, self.calendar, has_year_zero=True)
+        except (ValueError, TypeError):
+            return False
+        return True
+
     def __str__(self) -> str:
         return f"{self.units} {self.calendar}"
 
