@@ -267,3 +267,42 @@ def test_the_table_for_notebooks_is_escaped(trained):
     table = named._repr_html_()
     assert "&lt;script&gt;" in table and "<script>" not in table
     assert table.count("<tr>") == 8
+
+
+CUSTOM = """
+import socket, sys
+socket.socket.connect = lambda *_: sys.exit("a network connection")
+import torch
+torch.load = lambda *_, **__: sys.exit("a pickle")
+from diffusers import DiffusionPipeline
+folder = sys.argv[1]
+if len(sys.argv) > 2:
+    DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder)
+pipeline = DiffusionPipeline.from_pretrained(
+    folder, custom_pipeline=folder, trust_remote_code=True
+)
+pipeline.set_progress_bar_config(disable=True)
+print(type(pipeline).__name__, float(pipeline(members=1, seed=0, steps=4).thetao.sum()))
+"""
+
+
+def test_diffusers_loads_the_folder_with_its_own_import(
+    trained, states, launch_environment, tmp_path
+):
+    """In a process of its own, which neither imports Halocline first nor asks the network."""
+    assert "pipeline.py" in json.loads((trained.model_folder / CHECKSUMS).read_text())
+    environment = launch_environment | {"HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", CUSTOM, str(trained.model_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    name, total = done.stdout.split()
+    assert name == "StatePipeline"
+    assert float(total) == pytest.approx(float(states.thetao[:1].sum()), rel=1e-6)
+    refused = subprocess.run(
+        [*command, "untrusted"],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
+    assert "trust_remote_code=True" in refused.stderr
