@@ -14,16 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import netCDF4
 import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
 from data.archive.format import ADJUSTED, ADJUSTMENT, UNUSED
+from data.archive.netcdf import write_netcdf
 from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
 from data.conditions import Conditions
-from data.errors import UserError
+from data.errors import UserError, file_errors
 from data.plausibility import Door, check_state
 from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
@@ -89,6 +91,22 @@ def draw(ensemble: Ensemble, *, output: Path) -> None:
     processes.wait_for_everyone()
 
 
+def draw_netcdf(ensemble: Ensemble, *, output: Path, adjusted: bool) -> None:
+    """Draw an ensemble, with or without adjustment, into the CF NetCDF file `output`.
+
+    An archive beside it holds the states until the file is complete.
+    """
+    if holds_in_netcdf(output, ensemble.record, adjusted=adjusted):
+        return
+    archive = output.with_name(output.name + ".zarr")
+    (draw_adjusted if adjusted else draw)(ensemble, output=archive)
+    processes = launched_processes()
+    if processes.is_main_process:
+        write_netcdf(archive, output)
+        shutil.rmtree(archive)
+    processes.wait_for_everyone()
+
+
 def draw_adjusted(ensemble: Ensemble, *, output: Path) -> None:
     """Draw an ensemble, with exact convective adjustment, into the archive `output`."""
     if holds_ensemble(output, ensemble.record, adjusted=True):
@@ -138,6 +156,17 @@ def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
         return False
     check_members(archive)
     return True
+
+
+def holds_in_netcdf(path: Path, record: str, *, adjusted: bool) -> bool:
+    """As `holds_ensemble`, for a NetCDF file."""
+    if not path.exists():
+        return False
+    with file_errors(path), netCDF4.Dataset(path) as file:
+        attributes = {name: file.getncattr(name) for name in file.ncattrs()}
+    if "sampling" not in attributes:
+        raise UserError(f"{path} exists but was not sampled from a model; choose another output")
+    return attributes["sampling"] == record and (ADJUSTMENT in attributes) == adjusted
 
 
 def check_members(archive: StateArchive) -> None:

@@ -306,3 +306,34 @@ def test_diffusers_loads_the_folder_with_its_own_import(
         check=False,
     )
     assert "trust_remote_code=True" in refused.stderr
+
+
+@pytest.mark.parametrize("adjusted", ["true", "false"])
+def test_a_netcdf_file_holds_what_the_archive_holds(trained, tmp_path, adjusted):
+    settings = trained.settings.guidance.model_copy(update={"adjust": adjusted == "true"})
+    run = trained.with_settings(guidance=settings)
+    for name in ("states.zarr", "states.nc"):
+        sample(run, output=tmp_path / name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["states.nc", "states.zarr"]
+    with xr.open_dataset(tmp_path / "states.nc") as written:
+        expected = open_archive(tmp_path / "states.zarr")
+        xr.testing.assert_equal(written.load(), expected)
+        assert written.thetao.attrs == expected.thetao.attrs
+        assert written.attrs["seed"] == 0 and written.attrs["Conventions"] == "CF-1.11"
+        assert ("convective_adjustment" in written.attrs) == (adjusted == "true")
+    before = (tmp_path / "states.nc").stat().st_mtime_ns
+    sample(run, output=tmp_path / "states.nc")
+    assert (tmp_path / "states.nc").stat().st_mtime_ns == before, "it is not drawn again"
+
+
+def test_outputs_of_other_kinds_are_refused_before_anything_is_drawn(trained, tmp_path):
+    for name in ("states.h5", "states", "states.zip"):
+        with pytest.raises(UserError, match=r"must end in \.zarr"):
+            sample(trained, output=tmp_path / name)
+    (tmp_path / "mine.nc").write_bytes(b"not NetCDF")
+    with pytest.raises(UserError, match=r"mine\.nc cannot be read"):
+        sample(trained, output=tmp_path / "mine.nc")
+    xr.Dataset({"a": ("x", [1.0])}).to_netcdf(tmp_path / "other.nc")
+    with pytest.raises(UserError, match="was not sampled from a model"):
+        sample(trained, output=tmp_path / "other.nc")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.nc", "other.nc"]
