@@ -78,8 +78,7 @@ def described(
 
     The fields may be loaded lazily: their values are not read.
     """
-    x_dim, y_dim = horizontal_dimensions(grid)
-    dataset = raw.rename({"x": x_dim, "y": y_dim}).assign_coords(grid_coordinates(grid))
+    dataset = with_grid(raw, grid)
     known = state_attributes(equation_of_state)
     for name, field in dataset.data_vars.items():
         field.attrs = {**known[str(name)], "cell_methods": "area: mean where sea"}
@@ -92,6 +91,12 @@ def described(
             **{name: plain(value) for name, value in attributes.items()},
         }
     )
+
+
+def with_grid(raw: xr.Dataset, grid: OceanGrid) -> xr.Dataset:
+    """Fields with the dimensions depth, y and x, on the coordinates of the grid."""
+    x_dim, y_dim = horizontal_dimensions(grid)
+    return raw.rename({"x": x_dim, "y": y_dim}).assign_coords(grid_coordinates(grid))
 
 
 def state_attributes(equation_of_state: str) -> dict[str, dict[str, str]]:

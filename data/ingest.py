@@ -30,6 +30,7 @@ from data.readers.cf import CfReader
 from data.readers.mitgcm import MdsReader, MitgcmReader
 from data.readers.nemo import NemoReader
 from data.readers.veros import VerosReader
+from data.salinity import salinity_of
 from data.settings import Section
 from data.sources import (
     Source,
@@ -200,7 +201,7 @@ def ingest(settings: IngestSettings, *, output: Path) -> Summary:
 def _write(settings: IngestSettings, sources: list[Source], output: Path) -> Summary:
     splits = _splits(settings, sources)
     first = sources[0].output
-    summary = Summary(first.grid, settings.salinity_units)
+    summary = Summary(first.grid, salinity_of(settings.equation_of_state).shown)
     writer = ArchiveWriter(
         output,
         grid=first.grid,

@@ -14,24 +14,40 @@ from data.kinds import ABSOLUTE, PRACTICAL, taken_kinds
 class Salinity(NamedTuple):
     """How files and people call a kind of salinity.
 
-    standard_name, units: of CF; long_name: for axes of plots; shown: unit in tables and figures
+    standard_name, units: of CF; long_name: for axes of plots; shown, shown_squared: the unit and
+        that of variances in tables and figures
     """
 
     standard_name: str
     long_name: str
     units: str
     shown: str
+    shown_squared: str
 
     def unit_in(self, text: str) -> str:
         """`text`, which has the unit of practical salinity, with the unit of this kind."""
-        return text.replace(SHOWN, self.shown)
+        return text.replace(SALINITY_UNIT, self.shown)
 
 
 _KINDS = {
-    PRACTICAL: Salinity("sea_water_practical_salinity", "practical salinity", "1", "10⁻³"),
-    ABSOLUTE: Salinity("sea_water_absolute_salinity", "absolute salinity", "g kg-1", "g kg⁻¹"),
+    PRACTICAL: Salinity(
+        standard_name="sea_water_practical_salinity",
+        long_name="practical salinity",
+        units="1",
+        shown="10⁻³",
+        shown_squared="10⁻⁶",
+    ),
+    ABSOLUTE: Salinity(
+        standard_name="sea_water_absolute_salinity",
+        long_name="absolute salinity",
+        units="g kg-1",
+        shown="g kg⁻¹",
+        shown_squared="g² kg⁻²",
+    ),
 }
-SHOWN = _KINDS[PRACTICAL].shown  # where the equation of state is unknown or leaves the kind open
+PRACTICAL_SALINITY = _KINDS[PRACTICAL]
+# In tables of studies, whose oceans have practical salinity.
+SALINITY_UNIT = PRACTICAL_SALINITY.shown
 
 
 def salinity_of(equation_of_state: str) -> Salinity:

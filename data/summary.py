@@ -17,9 +17,9 @@ _MOST_MEMBERS = 12  # shown one by one
 class Summary:
     """Counts states by member and part, and keeps the ranges of their fields."""
 
-    def __init__(self, grid: OceanGrid, salinity_units: str) -> None:
+    def __init__(self, grid: OceanGrid, salinity_unit: str) -> None:
         self.grid = grid
-        self.salinity_units = salinity_units
+        self.salinity_unit = salinity_unit
         self._counts: dict[int, Counter[str]] = {}
         self._ranges: dict[str, tuple[float, float]] = {}
 
@@ -61,7 +61,7 @@ class Summary:
         return f"levels: {len(depth)}, from {depth[0]:.4g} to {depth[-1]:.4g} m"
 
     def _fields(self) -> str:
-        units = {"T": "degC", "S": self.salinity_units, "sea level": "m"}
+        units = {"T": "degC", "S": self.salinity_unit, "sea level": "m"}
         ranges = [
             f"{name} {low:.4g} to {high:.4g} {units[name]}"
             for name, (low, high) in self._ranges.items()

@@ -34,7 +34,7 @@ def test_counts_ranges_and_grid(small_grid):
 
 
 def test_many_members_are_counted(small_grid):
-    summary = Summary(small_grid, "g/kg")
+    summary = Summary(small_grid, "g kg⁻¹")
     for member in range(20):
         for _ in range(1 + (member == 3)):
             summary.add(state_of(small_grid, 2.0), member=member, split=0)
