@@ -6,7 +6,9 @@ import torch
 
 from configs.run import Run
 from data.grid import OceanGrid, wet_tensor
-from data.ingest import IngestSettings, ingest
+from data.ingest import ingest
+from data.ingest_settings import IngestSettings
+from data.salinity import salinity_of
 from data.state import State
 from data.summary import Stability, Summary
 from guidance.seawater import EquationOfState, equation_of_state
@@ -28,7 +30,7 @@ def ingest_run(run: Run, settings: IngestSettings) -> Summary:
         stability = Stability(
             settings.equation_of_state, lambda state: overturning_percent(state, grid, eos)
         )
-        return Summary(grid, settings.salinity_units, stability)
+        return Summary(grid, salinity_of(settings.equation_of_state).shown, stability)
 
     summary = ingest(settings, output=run.settings.data.archive, summary=described)
     run.directory.mkdir(parents=True, exist_ok=True)

@@ -15,16 +15,14 @@ from autoencoder.codec import Codec
 from autoencoder.stored import load_network
 from autoencoder.train import build_codec, load_codec
 from configs.layout import Layout
-from configs.loading import checked, load_experiment, read_settings
+from configs.loading import load_experiment
 from configs.schema import Experiment
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.archive.verification import verify_once
-from data.checksums import check_file
 from data.conditions import Conditions
 from data.errors import UserError
-from guidance.build import build_guide
 from guidance.climatology import (
     CLIMATOLOGY,
     Climatology,
@@ -32,10 +30,10 @@ from guidance.climatology import (
     training_climatology,
 )
 from guidance.guide import SteeringGuide
-from guidance.settings import GuidanceSettings
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.gaussian import MemberGaussians
-from latent_diffusion.pipeline import StatePipeline, ocean_of
+from latent_diffusion.origin import Origin
+from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
 from latent_diffusion.schedulers import build_schedule, build_scheduler
@@ -151,6 +149,7 @@ class Run(Layout):
         pipeline.scheduler = self.scheduler()
         pipeline.register_to_config(steps=self.settings.sampling.steps)
         pipeline.set_progress_bar_config(disable=True)
+        pipeline.origin = self.origin
         return pipeline
 
     def refuse_former(self, product: Path) -> None:
@@ -175,8 +174,13 @@ class Run(Layout):
 
     def guide(self, codec: Codec) -> SteeringGuide:
         """The guide of the experiment; the data's statistics are read only if it needs them."""
-        ocean = ocean_of(codec, climatology=cache(self.climatology))
-        return build_guide(self.settings.guidance, ocean)
+        return self.origin.guide(codec)
+
+    @property
+    def origin(self) -> Origin:
+        """Name and guidance of the experiment, for its pipeline."""
+        settings = self.settings
+        return Origin(settings.name, settings.guidance, cache(self.climatology))
 
     def climatology(self) -> Climatology:
         """The climatology saved with the model, or computed from the training states."""
@@ -251,17 +255,3 @@ class Run(Layout):
 def load_run(path: Path, overrides: Sequence[str] = ()) -> Run:
     """The run of the experiment in a YAML, with `overrides` of its settings."""
     return Run(load_experiment(path, overrides))
-
-
-def guide_of_model(folder: Path, codec: Codec) -> SteeringGuide:
-    """The guide of a released model, from its folder alone.
-
-    codec: the model's, as `StatePipeline.from_pretrained(folder).codec`. Raises `UserError` if the
-    folder lacks what the guide needs.
-    """
-    path = folder / "experiment.yaml"
-    check_file(path)
-    given = read_settings(path).get("guidance", {})  # a model's folder needs no file outside it
-    settings = checked(given, GuidanceSettings, source=f"{path}, guidance")
-    climatology = cache(lambda: saved_climatology(folder))
-    return build_guide(settings, ocean_of(codec, climatology=climatology))

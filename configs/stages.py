@@ -7,13 +7,15 @@ from pathlib import Path
 
 from autoencoder import train as autoencoder_stage
 from configs.run import Run
+from data.archive.format import ZIP_SUFFIX
+from data.archive.netcdf import NETCDF_SUFFIX
 from data.conditions import Conditions
 from data.errors import UserError
 from guidance.climatology import Climatology, training_climatology
 from latent_diffusion import distil as distillation_stage
 from latent_diffusion import train as diffusion_stage
 from latent_diffusion.points import conditions_at, read_points
-from latent_diffusion.sample import adjust_archive, draw, draw_adjusted
+from latent_diffusion.sample import adjust_archive, draw, draw_adjusted, draw_netcdf
 from training.launch import require_shared_folder
 from training.stage import differing_settings
 
@@ -104,23 +106,40 @@ def sample(
 ) -> None:
     """Draw an ensemble into `output`, guided and adjusted if configured.
 
+    output: `.zarr` or `.zarr.zip` for an archive, `.nc` for a CF NetCDF file
     at: conditions as `latent_diffusion.points.read_points` takes them; the configured number of
         states is drawn at each point, of the same noise at all points
     extrapolate: whether points may lie outside the range of the training members
     certain: whether all states at a point have the expected mean, see `data.conditions.Conditions`
 
-    Raises `UserError` for conditions that the model does not have.
+    Raises `UserError` for conditions that the model does not have, and for an output of another
+    kind.
     """
+    is_netcdf = _is_netcdf(output)
     guidance = run.settings.guidance
     noises = run.settings.sampling.members
     run, conditions = _at_points(run, at, extrapolate=extrapolate, certain=certain)
     ensemble = run.ensemble(
         guided=guidance.enabled, conditions=conditions, noises=noises if conditions else None
     )
-    if guidance.adjust:
+    if is_netcdf:
+        draw_netcdf(ensemble, output=output, adjusted=guidance.adjust)
+    elif guidance.adjust:
         draw_adjusted(ensemble, output=output)
     else:
         draw(ensemble, output=output)
+
+
+def _is_netcdf(output: Path) -> bool:
+    """Whether `output` is a NetCDF file and no archive, by its suffix."""
+    if output.name.endswith((".zarr", ZIP_SUFFIX)):
+        return False
+    if output.suffix == NETCDF_SUFFIX:
+        return True
+    raise UserError(
+        f"the output {output} is of no known kind: its name must end in .zarr or .zarr.zip, for an "
+        "archive, or in .nc, for a NetCDF file"
+    )
 
 
 def _at_points(

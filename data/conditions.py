@@ -88,8 +88,8 @@ class Conditions:
         values = {name: values.tolist() for name, values in self.values.items()}
         return {**values, "certain": self.certain}
 
-    def with_values(self, **values: float) -> Conditions:
-        """The same with some values replaced for all states."""
+    def with_values(self, **values: float | FloatArray) -> Conditions:
+        """The same with some values replaced, by one for all states or one for each."""
         size = len(self)
         return replace(self, values=self.values | {k: np.full(size, v) for k, v in values.items()})
 

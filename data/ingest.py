@@ -20,7 +20,16 @@ from data.ingest_settings import IngestSettings, Members
 from data.paths import matching
 from data.readers.base import ModelOutput
 from data.readers.settings import Reader
-from data.sources import Source, check_equation, continued, open_source, per_sample
+from data.salinity import salinity_of
+from data.sources import (
+    Source,
+    calendar_attributes,
+    check_equation,
+    common_clock,
+    continued,
+    open_source,
+    per_sample,
+)
 from data.summary import Summary
 
 Value = TypeVar("Value", bound=np.generic)
@@ -38,7 +47,8 @@ def ingest(
     """
     with open_sources(settings) as sources:
         grid = sources[0].output.grid
-        described = summary(grid) if summary else Summary(grid, settings.salinity_units)
+        unit = salinity_of(settings.equation_of_state).shown
+        described = summary(grid) if summary else Summary(grid, unit)
         return _write(settings, _thinned(sources, settings.interval_years), described, output)
 
 
@@ -94,15 +104,8 @@ def _write(
                 )
                 summary.add(state, member=member, split=int(part), year=float(year))
                 bar.update()
-    summary.clock = _common_clock(sources)
+    summary.clock = common_clock(sources)
     return summary
-
-
-def _common_clock(sources: list[Source]) -> Clock | None:
-    """What the years of all members count from; None if they count from several dates."""
-    starts = [source.output.clock for source in sources if source.shift == 0]
-    dates = {(clock.reference, clock.calendar) if clock else None for clock in starts}
-    return starts[0] if len(dates) == 1 else None
 
 
 def outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:
@@ -191,4 +194,5 @@ def _provenance(settings: IngestSettings, sources: list[Source]) -> dict[str, ob
         "title": str(sources[0].output.dataset.attrs.get("title", "ocean states")),
         "source_files": [name for source in sources for name in source.names],
         "ingest_settings": {k: v for k, v in described.items() if k not in local},
+        **calendar_attributes(sources),
     }

@@ -19,10 +19,12 @@ from pydantic import ValidationError
 from data.archive.splits import split_by_time_blocks, spread_out
 from data.errors import UserError
 from data.grid import OceanGrid
-from data.ingest import READERS, IngestSettings, open_sources, outputs
+from data.ingest import open_sources, outputs
+from data.ingest_settings import IngestSettings
 from data.paths import matching
 from data.periodicity import periodic_x
-from data.readers.base import NONE, ModelOutput, Variables
+from data.readers.base import ModelOutput
+from data.readers.settings import NONE, READERS, Variables
 from data.recognition import (
     Finding,
     Recognised,

@@ -22,10 +22,10 @@ from data.equations import EQUATIONS
 from data.errors import UserError
 from data.kinds import ABSOLUTE, CONSERVATIVE, POTENTIAL, PRACTICAL, stated_kind
 from data.paths import matching
-from data.readers.base import Variables
 from data.readers.cf import open_dataset
 from data.readers.dimensions import is_time
 from data.readers.quantities import QUANTITIES
+from data.readers.settings import Variables
 from data.readers.variables import main_quantities
 from data.units import SALINITIES
 

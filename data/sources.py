@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from data.archive.format import CALENDAR, DAYS_PER_YEAR, TIME_ORIGIN
 from data.equations import EQUATIONS
 from data.errors import UserError, file_errors
 from data.readers.base import ModelOutput
+from data.readers.clock import Clock
 from data.readers.nemo_pieces import whole_name
 from data.readers.settings import Reader
 from data.state import State
@@ -133,6 +135,28 @@ def _parameter(output: ModelOutput, name: str) -> NDArray[np.float64]:
             f'the global attribute {name} of {output.path} is "{attributes[name]}": expected a '
             "number without its unit; correct the attribute or `parameters`."
         ) from error
+
+
+def common_clock(sources: Sequence[Source]) -> Clock | None:
+    """What the years of all members count from; None if it is unknown, or not the same for all.
+
+    Files that continue a member count from the date of its first, see `continued`.
+    """
+    clocks = [source.output.clock for source in sources if source.shift == 0]
+    kinds = {(clock.reference, clock.calendar) if clock else None for clock in clocks}
+    return clocks[0] if len(kinds) == 1 else None
+
+
+def calendar_attributes(sources: Sequence[Source]) -> dict[str, object]:
+    """What tells the dates of model years in an archive; empty unless all sources agree on it."""
+    clock = common_clock(sources)
+    if clock is None or not clock.has_dates:
+        return {}
+    return {
+        CALENDAR: clock.calendar,
+        TIME_ORIGIN: clock.reference,
+        DAYS_PER_YEAR: clock.days_per_year,
+    }
 
 
 def check_equation(output: ModelOutput, equation: str) -> None:

@@ -43,7 +43,7 @@ class Summary:
     """
 
     grid: OceanGrid
-    salinity_units: str
+    salinity_unit: str
     stability: Stability | None = None
     clock: Clock | None = None
     _counts: dict[int, Counter[str]] = field(default_factory=dict)
@@ -199,7 +199,7 @@ class Summary:
         return f"levels: {len(depth)}, from {depth[0]:.4g} to {depth[-1]:.4g} m"
 
     def _fields(self) -> list[str]:
-        units = {"T": "degC", "S": self.salinity_units, "sea level": "m"}
+        units = {"T": "degC", "S": self.salinity_unit, "sea level": "m"}
         ranges = [
             f"{name} {low:.4g} to {high:.4g} {units[name]}"
             for name, (low, high) in self._ranges.items()

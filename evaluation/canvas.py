@@ -20,6 +20,7 @@ from torch import Tensor
 
 from data.atomic import atomic_write
 from data.grid import OceanGrid
+from data.salinity import Salinity
 
 try:
     import cmocean
@@ -278,3 +279,12 @@ def save_figure(figure: Figure, path: Path) -> Path:
     with atomic_write(path) as unfinished:
         figure.savefig(unfinished, format="png", dpi=130)
     return path
+
+
+def quantities(salinity: Salinity) -> dict[str, tuple[str, str, str]]:
+    """Title, unit and colours of each field."""
+    return {
+        "temperature": ("temperature", "°C", "temperature"),
+        "salinity": ("salinity", salinity.shown, "salinity"),
+        "density": ("potential density σ₀", "kg/m³", "density"),
+    }

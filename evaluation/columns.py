@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal
 
 import numpy as np
+
+from data.salinity import Salinity
 
 Value = float | int | str | None
 
@@ -28,6 +30,11 @@ class Column:
     unit: str = ""
     meaning: str = ""
     target: Target = None
+
+
+def in_units_of(salinity: Salinity, columns: Sequence[Column]) -> list[Column]:
+    """The columns with the unit of this kind of salinity."""
+    return [replace(column, unit=salinity.unit_in(column.unit)) for column in columns]
 
 
 def format_value(value: Value) -> str:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from configs.run import Run
 from data.archive.format import SPLITS
+from data.salinity import salinity_of
 from data.state import State
 from evaluation.canvas import save_figure
 from evaluation.columns import TRUTH
@@ -42,7 +43,7 @@ from evaluation.yardsticks import (
 )
 from training.log import write_json
 
-SHOWN = {TRUTH: "truth", PRODUCT: "generated"}
+SALINITY_UNIT = {TRUTH: "truth", PRODUCT: "generated"}
 LINES = (TRUTH, FLOOR, BASELINE, "autoencoded", PRODUCT)  # rows in figures of lines
 FEWEST_OF_A_HALF = 2
 # Of the truth, which cannot be told from itself.
@@ -114,6 +115,7 @@ def _report(
         notes=[introduction],
         findings=findings(rows),
         integration=integration["by_start"] if integration else None,
+        salinity=salinity_of(run.archive.equation_of_state),
         cost={"this run": metrics["cost"]},
     )
 
@@ -193,7 +195,7 @@ def draw_figures(
     relative to the training states
     """
     directory = run.directory / "figures"
-    shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
+    shown = {SALINITY_UNIT[name]: state for name, state in rows.items() if name in SALINITY_UNIT}
     paths = save_figures(shown, context.grid, context.eos, directory)
     lines = {ROW_NAMES[name]: rows[name] for name in LINES if name in rows}
     paths.append(save_figure(spectra(lines, context.grid), directory / "spectra.png"))

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from data.grid import OceanGrid
+from data.salinity import Salinity, salinity_of
 from data.state import State
 from evaluation.canvas import (
     Scale,
@@ -30,6 +31,7 @@ from evaluation.canvas import (
     masked,
     meridian_name,
     new_figure,
+    quantities,
     reference_name,
     row_colours,
     save_figure,
@@ -46,11 +48,6 @@ FloatArray = NDArray[np.float64]
 Rows = dict[str, State]
 
 MEMBERS = 3  # states shown per row
-QUANTITIES = {  # field: title, unit, colours
-    "temperature": ("temperature", "°C", "temperature"),
-    "salinity": ("salinity", "10⁻³", "salinity"),
-    "density": ("potential density σ₀", "kg/m³", "density"),
-}
 
 
 def save_figures(rows: Rows, grid: OceanGrid, eos: EquationOfState, directory: Path) -> list[Path]:
@@ -65,11 +62,11 @@ def save_figures(rows: Rows, grid: OceanGrid, eos: EquationOfState, directory: P
 def _catalogue(
     rows: Rows, grid: OceanGrid, eos: EquationOfState
 ) -> dict[str, Callable[[], Figure]]:
-    truth = reference_name(rows)
+    truth, salinity = reference_name(rows), salinity_of(eos.name)
     several = {name: state for name, state in rows.items() if len(state) > 1}
     figures: dict[str, Callable[[], Figure]] = {
-        "surface_temperature": lambda: surface_maps(rows, grid, field="temperature"),
-        "surface_salinity": lambda: surface_maps(rows, grid, field="salinity"),
+        "surface_temperature": lambda: surface_maps(rows, grid, salinity, field="temperature"),
+        "surface_salinity": lambda: surface_maps(rows, grid, salinity, field="salinity"),
         "meridional_sections": lambda: meridional_sections(rows, grid, eos),
         "mean_profiles": lambda: mean_profiles(rows, grid, eos),
         "temperature_salinity_diagram": lambda: temperature_salinity_diagram(rows, grid, eos),
@@ -77,10 +74,10 @@ def _catalogue(
         "mixed_layer_distribution": lambda: mixed_layer_distribution(rows, grid, eos),
     }
     if all(state.sea_level is not None for state in rows.values()):
-        figures["sea_level"] = lambda: surface_maps(rows, grid, field="sea_level")
+        figures["sea_level"] = lambda: surface_maps(rows, grid, salinity, field="sea_level")
     if len(several) == len(rows):
         figures["spectra"] = lambda: spectra(rows, grid)
-        figures["surface_variance"] = lambda: variance_maps(rows, grid)
+        figures["surface_variance"] = lambda: variance_maps(rows, grid, salinity)
     for name in rows:
         if name != truth:
             figures[f"zonal_mean_{_file_name(name)}"] = partial(
@@ -90,7 +87,9 @@ def _catalogue(
 
 
 @styled
-def surface_maps(rows: Rows, grid: OceanGrid, *, field: str, count: int | None = None) -> Figure:
+def surface_maps(
+    rows: Rows, grid: OceanGrid, salinity: Salinity, *, field: str, count: int | None = None
+) -> Figure:
     """Surface maps of single states; `field` is "temperature", "salinity" or "sea_level".
 
     count: states of each row; default: 3, or fewer if maps are tall and rows many
@@ -104,7 +103,7 @@ def surface_maps(rows: Rows, grid: OceanGrid, *, field: str, count: int | None =
     if field == "sea_level":
         title, unit, scale = "sea level", "m", Scale.symmetric(everything)
     else:
-        title, unit, colours = QUANTITIES[field]
+        title, unit, colours = quantities(salinity)[field]
         title = f"surface {title}"
         scale = Scale.spanning(everything, colours)
     figure, axes = map_axes(len(everything), grid, columns=shown)
@@ -118,13 +117,14 @@ def surface_maps(rows: Rows, grid: OceanGrid, *, field: str, count: int | None =
 
 
 @styled
-def variance_maps(rows: Rows, grid: OceanGrid) -> Figure:
+def variance_maps(rows: Rows, grid: OceanGrid, salinity: Salinity) -> Figure:
     """Maps of the variance of surface temperature and salinity over the samples of each row."""
     tall = is_tall(grid)
     shape = (2, len(rows)) if tall else (len(rows), 2)
     figure, axes = new_figure(*shape, panel=map_panel(grid), layout="compressed")
     groups = axes if tall else axes.T
-    for group, field, unit in zip(groups, ("temperature", "salinity"), ("K²", "10⁻⁶"), strict=True):
+    units = {"temperature": "K²", "salinity": salinity.shown_squared}
+    for group, (field, unit) in zip(groups, units.items(), strict=True):
         fields = [masked(getattr(s, field)[:, 0].double().var(dim=0), grid) for s in rows.values()]
         scale = Scale.from_zero(fields, "variance")
         for ax, name, values in zip(group, rows, fields, strict=True):
@@ -185,7 +185,8 @@ def zonal_mean_sections(
     """Zonal and ensemble means of T, S and sigma0: truth, generated states and difference."""
     truth = reference_name(rows)
     figure, axes = new_figure(3, 3, panel=(3.6, 2.5))
-    for line, (field, (title, unit, colours)) in zip(axes, QUANTITIES.items(), strict=True):
+    shown = quantities(salinity_of(eos.name)).items()
+    for line, (field, (title, unit, colours)) in zip(axes, shown, strict=True):
         means = [_zonal_mean(_field(rows[name], field, eos), grid) for name in (truth, generated)]
         scale = Scale.spanning(means, colours)
         for ax, name, mean in zip(line, (truth, generated), means, strict=False):
@@ -205,7 +206,8 @@ def meridional_sections(rows: Rows, grid: OceanGrid, eos: EquationOfState) -> Fi
     """T, S and sigma0 of each row's first state along the meridian with most ocean."""
     column = int(grid.wet.sum(axis=(0, 1)).argmax())
     figure, axes = new_figure(3, len(rows), panel=(3.6, 2.4))
-    for line, (field, (title, unit, colours)) in zip(axes, QUANTITIES.items(), strict=True):
+    shown = quantities(salinity_of(eos.name)).items()
+    for line, (field, (title, unit, colours)) in zip(axes, shown, strict=True):
         sections = [
             np.where(grid.wet, _field(_member(state, 0), field, eos)[0].numpy(), np.nan)[
                 ..., column
@@ -273,7 +275,7 @@ def temperature_salinity_diagram(rows: Rows, grid: OceanGrid, eos: EquationOfSta
         )
         _density_contours(ax, span, eos)
         ax.set_title(name)
-        ax.set_xlabel("salinity [10⁻³]")
+        ax.set_xlabel(f"salinity [{salinity_of(eos.name).shown}]")
         ax.set_ylabel("temperature [°C]")
         ax.label_outer()
     figure.colorbar(mesh, ax=list(axes[0]), label="fraction of volume per bin [%]", extend="both")
@@ -320,7 +322,7 @@ def _profiles(
     """Depths `z` and horizontal means `b z` of each quantity."""
     fields = {
         "temperature [°C]": state.temperature,
-        "salinity [10⁻³]": state.salinity,
+        f"salinity [{salinity_of(eos.name).shown}]": state.salinity,
         "σ₀ [kg/m³]": potential_density(state, eos),
     }
     depth = np.asarray(grid.depth)

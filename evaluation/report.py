@@ -8,7 +8,8 @@ from html import escape
 from pathlib import Path
 
 from data.atomic import atomic_write
-from evaluation.columns import Column, Value, format_value
+from data.salinity import PRACTICAL_SALINITY, SALINITY_UNIT, Salinity
+from evaluation.columns import Column, Value, format_value, in_units_of
 from evaluation.verdict import Verdict
 
 Table = Mapping[str, Mapping[str, Value]]
@@ -24,7 +25,7 @@ INTEGRATION_COLUMNS = (
         "rms over depth of the difference in annual-mean T from the run of the truth, last year",
     ),
     Column("mean_temperature_drift_K", "mean T drift", "K", "change of volume-mean temperature"),
-    Column("mean_salinity_drift", "mean S drift", "10⁻³", "change of volume-mean salinity"),
+    Column("mean_salinity_drift", "mean S drift", SALINITY_UNIT, "change of volume-mean salinity"),
     Column(
         "final_kinetic_energy_m2_s2", "final kinetic energy", "m²/s²",
         "volume mean at the end; target: the value of the truth",
@@ -63,14 +64,18 @@ def write_report(
     findings: Sequence[str] = (),
     integration: Table | None = None,
     cost: Table | None = None,
+    salinity: Salinity = PRACTICAL_SALINITY,
 ) -> Path:
     """Write the page to `path` atomically.
 
     metrics: rows by name; columns: quantities of these rows; verdict: comes first; integration:
     summary of `integration.integrate`; cost: rows of named values, with units in the names;
     figures: PNG files with captions, the most telling first; notes: paragraphs of plain text;
-    findings: sentences on what no check of the verdict decides
+    findings: sentences on what no check of the verdict decides; salinity: its kind
     """
+    columns, of_integration = (
+        in_units_of(salinity, each) for each in (columns, INTEGRATION_COLUMNS)
+    )
     sections = [
         f"<h1>{escape(title)}</h1>",
         _verdict(verdict) if verdict else "",
@@ -79,7 +84,7 @@ def write_report(
         _section("What to look at first", "".join(_figure(*one) for one in figures[:FIRST])),
         _section("Checks of the verdict", _plain_table(verdict.table if verdict else None)),
         _section("Metrics", _table(metrics, columns)),
-        _section("Integration in the ocean model", _table(integration, INTEGRATION_COLUMNS)),
+        _section("Integration in the ocean model", _table(integration, of_integration)),
         _section("Cost", _plain_table(cost)),
         _section("Figures", "".join(_figure(*figure) for figure in figures[FIRST:])),
         _section("Configuration", f"<pre>{escape(config_text)}</pre>" if config_text else ""),

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from configs.run import Run
 from configs.stages import sample
-from data.archive.format import field_attributes, grid_variables
 from data.archive.reader import StateArchive
 from data.atomic import atomic_write
+from data.dataset import CONVENTIONS, state_attributes, with_grid
 from data.errors import UserError
 from data.grid import OceanGrid
+from data.salinity import salinity_of
 from evaluation.canvas import (
     Scale,
     draw_map,
@@ -79,14 +80,9 @@ def sensitivity(
     dataset = output / "difference.nc"
     with atomic_write(dataset) as partial:
         _dataset(result, before, change=f"{' '.join(at)} to {' '.join(to)}").to_netcdf(partial)
-    units = _units(before.salinity_units)
+    units = {"thetao": "K", "so": salinity_of(before.equation_of_state).shown}
     figure = difference_figure(result, before.grid, units=units, title=" ".join([*at, "→", *to]))
     return [dataset, save_figure(figure, output / "difference.png")]
-
-
-def _units(salinity: str) -> dict[str, str]:
-    """Units of the differences, by field."""
-    return {"thetao": "K", "so": salinity}
 
 
 def differences(before: StateArchive, after: StateArchive) -> Sensitivity:
@@ -145,22 +141,19 @@ def _zonal_mean(field: FloatArray, grid: OceanGrid) -> FloatArray:
 
 
 def _dataset(result: Sensitivity, archive: StateArchive, *, change: str) -> xr.Dataset:
-    described = grid_variables(archive.grid)
-    metadata = field_attributes(archive.equation_of_state, archive.salinity_units)
+    metadata = state_attributes(archive.equation_of_state)
+    metadata["thetao"] |= {"units": "K"}  # of differences
     variables = {}
     for name in FIELDS:
-        kind = metadata[name]["standard_name"].replace("_", " ")
+        kind, units = metadata[name]["long_name"], metadata[name]["units"]
         for suffix, values, text in (
             ("difference", result.mean[name], "mean difference of"),
             ("deviation", result.deviation[name], "standard deviation of the difference of"),
         ):
-            units = _units(archive.salinity_units)[name]
             attributes = {"long_name": f"{text} {kind}", "units": units}
             variables[f"{name}_{suffix}"] = (("depth", "y", "x"), values, attributes)
-    dataset = xr.Dataset(variables).assign(described)
-    coordinates = {name for name in described if name not in {"wet", "cell_area", "thickness"}}
-    return dataset.set_coords(coordinates).assign_attrs(
-        Conventions="CF-1.11",
+    return with_grid(xr.Dataset(variables), archive.grid).assign_attrs(
+        Conventions=CONVENTIONS,
         title="effect of a change of conditions, from paired generated states",
         change=change,
         pairs=result.pairs,

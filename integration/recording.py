@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data.basin.forcing import EQUATION_OF_STATE
 from data.grid import OceanGrid
+from data.salinity import SALINITY_UNIT
 from data.state import State
 from evaluation.metrics.stability import (
     density_error_percent,
@@ -39,9 +40,9 @@ SERIES = {  # time series of a record: unit and definition
     "overturning_columns_percent": "%, see `metrics.overturning_columns_percent`",
     "density_error_percent": "%, see `metrics.density_error_percent`",
     "bottom_water_temperature": "degC, see `water_masses`",
-    "bottom_water_salinity": "g/kg",
+    "bottom_water_salinity": SALINITY_UNIT,
     "deep_water_temperature": "degC",
-    "deep_water_salinity": "g/kg",
+    "deep_water_salinity": SALINITY_UNIT,
     "mid_depth_temperature": "degC, at 500 m between 30S and 30N",
     "processor_seconds": "s, processor time of the model since the start",
 }

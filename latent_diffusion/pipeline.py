@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
+import xarray as xr
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
-from diffusers.utils import BaseOutput
 from torch import Tensor
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
 from autoencoder.stored import LOCALLY, loading
 from data.conditions import Conditions
+from data.dataset import states_dataset
 from data.errors import UserError
+from data.plausibility import Door, check_state
 from data.state import State
-from guidance.climatology import Climatology
 from guidance.guide import Guide
 from guidance.seawater import equation_of_state
 from guidance.steps import Step
-from guidance.terms import Ocean, Scales
+from guidance.stratification import adjust
+from latent_diffusion.card import Row, as_html, as_text, card
 from latent_diffusion.convergence import check_chain
 from latent_diffusion.denoiser import (
     ConditionEmbedding,
@@ -32,42 +33,23 @@ from latent_diffusion.denoiser import (
     noise_level,
     velocity,
 )
+from latent_diffusion.drawn import Frame, StatePipelineOutput
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.model_folder import check_loaded, check_model
+from latent_diffusion.origin import Origin, origin_of_model
+from latent_diffusion.request import Value, joined_values, request, steps_of
 
-
-@dataclass
-class StatePipelineOutput(BaseOutput):
-    """States in physical units, and their standardised latents `b c h w`."""
-
-    state: State
-    latents: Tensor
-
-
-class Frame(NamedTuple):
-    """The latents that a conditional model's residuals belong to: mean + scale * residual.
-
-    Noise of amplitude s in a residual is noise of amplitude scale * s in the latents.
-
-    mean: `b c h w`; scale: `c 1 1`; features: of the conditions, `b f`
-    """
-
-    mean: Tensor
-    scale: Tensor
-    features: Tensor
-
-    def latents(self, residual: Tensor, *, signal: float = 1.0) -> Tensor:
-        """Latents `b c h w` of residuals, for noisy ones with the signal's amplitude."""
-        return signal * self.mean + self.scale * residual
-
-    def residual(self, latents: Tensor, *, signal: float = 1.0) -> Tensor:
-        """Inverse of `latents`."""
-        return (latents - signal * self.mean) / self.scale
+ADVICE = (
+    "the chain did not converge or the model is not trained; take more steps or another scheduler"
+)
 
 
 class StatePipeline(DiffusionPipeline):
     """Samples ocean states. Load it with `StatePipeline.from_pretrained(folder)`.
+
+    `pipeline(members=8, seed=0)` returns guided and adjusted states as an `xarray.Dataset`;
+    `pipeline.draw` returns tensors.
 
     unet: adds to the v of standardised latents that `gaussian` predicts
     gaussian: normal distributions of the training latents
@@ -80,6 +62,8 @@ class StatePipeline(DiffusionPipeline):
 
     _optional_components: ClassVar[list[str]] = ["expectation", "embedding"]
     _tested: tuple[SchedulerMixin, int] | None = None  # the chain that was found to converge
+    _origin: Origin | None = None
+    _folder: Path | None = None
 
     def __init__(
         self,
@@ -120,6 +104,7 @@ class StatePipeline(DiffusionPipeline):
         with loading(Path(folder)):
             pipeline = super().from_pretrained(str(folder), **LOCALLY, **options)
         check_loaded(pipeline, Path(folder))
+        pipeline._folder = Path(folder).absolute()
         return pipeline if precision is None else pipeline.to(precision)
 
     @property
@@ -132,8 +117,118 @@ class StatePipeline(DiffusionPipeline):
         """The default number of steps."""
         return int(self.config.steps)
 
+    @property
+    def origin(self) -> Origin:
+        """The model's name and its guidance, as its run or its folder states them.
+
+        Raises `UserError` if the folder does not, or if the pipeline comes from no folder.
+        """
+        if self._origin is None:
+            folder = self._folder or self.name_or_path
+            if not folder:
+                raise UserError(
+                    "the pipeline was not loaded from a model's folder, which states how states "
+                    "are guided: set pipeline.origin, or call pipeline.draw with a guide"
+                )
+            self._origin = origin_of_model(Path(folder))
+        return self._origin
+
+    @origin.setter
+    def origin(self, origin: Origin) -> None:
+        self._origin = origin
+
     @torch.no_grad()
     def __call__(
+        self,
+        *,
+        members: int | None = None,
+        seed: int | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        steps: int | None = None,
+        num_inference_steps: int | None = None,
+        at: Mapping[str, Value] | None = None,
+        certain: bool = False,
+        extrapolate: bool = False,
+        guided: bool | None = None,
+        adjusted: bool | None = None,
+        at_once: int = 16,
+        **others: object,
+    ) -> xr.Dataset:
+        """Draw states, guided and adjusted as the model's configuration says; land is NaN.
+
+        members: number of states; default: one, or as many as there are generators or values
+        seed: states are those of `halocline sample` with this seed; default: a random one, which
+            the dataset states
+        generator: instead of a seed: one for each state, as for `draw`, or one from which these
+            are seeded
+        steps, num_inference_steps: number of steps; default: the model's
+        at, certain, extrapolate: conditions by name, a number or one for each state; whether they
+            have the expected mean; whether they may lie outside the range of the training members
+        guided, adjusted: whether to guide, and to remove what static instability is left; default:
+            as configured
+        at_once: number of states that are drawn together
+
+        Returns fields over member, depth and the horizontal axes, see `data.dataset`. Raises
+        `UserError` for what contradicts itself or does not fit the model, and for states that are
+        no sea water.
+        """
+        steps = steps_of(steps, num_inference_steps, others) or self.steps
+        wanted = request(
+            members=members,
+            seed=seed,
+            generator=generator,
+            at=at or {},
+            expectation=self.expectation,
+            certain=certain,
+            extrapolate=extrapolate,
+        )
+        settings = self.origin.guidance
+        guided = settings.enabled if guided is None else guided
+        adjusted = settings.adjust if adjusted is None else adjusted
+        guide = self.origin.guide(self.codec) if guided else None
+        drawn = [
+            self.draw(generators=part.generators, steps=steps, guide=guide, conditions=part.given)
+            for part in wanted.parts(at_once)
+        ]
+        state = State.cat([output.state for output in drawn]).map(Tensor.cpu)
+        grid = self.codec.grid
+        check_state(state, door=Door(grid, "the ensemble", ADVICE), numbers=range(len(state)))
+        equation = self.codec.config.ocean["equation_of_state"]
+        if adjusted:
+            state = adjust(state, eos=equation_of_state(equation), grid=grid)
+        return states_dataset(
+            state,
+            grid=grid,
+            equation_of_state=equation,
+            conditions=joined_values([output.conditions for output in drawn]),
+            attributes=self.origin.attributes(guided=guided, adjusted=adjusted)
+            | wanted.seeds
+            | {
+                "sampler": type(self.scheduler).__name__,
+                "steps": steps,
+                "precision": str(self.unet.dtype).removeprefix("torch."),
+            },
+        )
+
+    def __repr__(self) -> str:
+        return as_text(self._card())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._card())
+
+    def _card(self) -> list[Row]:
+        """What the pipeline draws, and how, for people."""
+        sampler = f"{type(self.scheduler).__name__}, {self.steps} steps"
+        return card(
+            self.codec,
+            space=None if self.expectation is None else self.expectation.space,
+            origin=lambda: self.origin,
+            sampler=sampler,
+            precision=f"{self.unet.dtype}, on {self.device}".removeprefix("torch."),
+        )
+
+    @torch.no_grad()
+    def draw(
         self,
         *,
         generators: Sequence[torch.Generator],
@@ -161,14 +256,18 @@ class StatePipeline(DiffusionPipeline):
         if not sample.isfinite().all():
             raise self._too_few(steps)
         latents = frame.latents(sample) if frame else sample
-        return StatePipelineOutput(state=self.codec.decode(latents), latents=latents)
+        return StatePipelineOutput(
+            state=self.codec.decode(latents),
+            latents=latents,
+            conditions=frame.conditions if frame else None,
+        )
 
     def frame(
         self, conditions: Conditions | None, generators: Sequence[torch.Generator]
     ) -> Frame | None:
         """Where the residuals of a conditional model belong; None for a model without conditions.
 
-        See `__call__` for the arguments.
+        See `draw` for the arguments.
         """
         if self.expectation is None:
             if conditions is not None:
@@ -183,7 +282,8 @@ class StatePipeline(DiffusionPipeline):
             )
         self.expectation.space.check(conditions, extrapolate=True)
         mean = self.expectation.draw(conditions, generators)
-        return Frame(mean, self.expectation.scale, self.expectation.features(conditions))
+        features = self.expectation.features(conditions)
+        return Frame(mean, self.expectation.scale, features, conditions)
 
     @torch.no_grad()
     def advance(
@@ -295,25 +395,3 @@ class StatePipeline(DiffusionPipeline):
         """The generators as an argument of stochastic schedulers' steps; otherwise nothing."""
         accepts = "generator" in inspect.signature(self.scheduler.step).parameters
         return {"generator": list(generators)} if accepts else {}
-
-
-def ocean_of(codec: Codec, *, climatology: Callable[[], Climatology]) -> Ocean:
-    """The codec's ocean, as constraints need it."""
-    statistics = codec.statistics
-
-    def of_this_ocean() -> Climatology:
-        found = climatology()
-        if found.levels != statistics.levels:
-            raise UserError(
-                f"the climatology has {found.levels} levels, but the codec {statistics.levels}: "
-                "copy or make the model again"
-            )
-        return found
-
-    return Ocean(
-        grid=codec.grid,
-        eos=equation_of_state(codec.config.ocean["equation_of_state"]),
-        scales=Scales.from_channels(statistics.std.cpu(), levels=statistics.levels),
-        mean=State.from_channels(statistics.mean[None].double().cpu(), levels=statistics.levels),
-        climatology=of_this_ocean,
-    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from data.conditions import Conditions
+from data.conditions import Conditions, FloatArray
 from data.errors import UserError
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.noise import member_generator
@@ -45,20 +47,48 @@ def conditions_at(
     same. Raises `UserError` for a name that the model does not know, or a value that makes no sense
     or is outside the range of the training members.
     """
-    space = expectation.space
-    for name in {name for point in points for name in point}:
-        if name not in space.names:
-            raise UserError(
-                f"the model does not know {name}: its conditions are {', '.join(space.names)}"
-            )
-    # Below 0, unlike the members of an ensemble: what is left open does not depend on their noise.
-    generators = [member_generator(seed, -1 - member) for member in range(members)]
-    unknown = expectation.unknown(generators)
+    for point in points:
+        _check_names(point, expectation)
+    unknown = expectation.unknown(open_generators(seed, members))
     parts = [unknown.with_values(**point) for point in points]
     joined = {name: np.concatenate([p.values[name] for p in parts]) for name in unknown.values}
     conditions = Conditions(joined, certain=certain)
-    space.check(conditions, extrapolate=extrapolate)
+    expectation.space.check(conditions, extrapolate=extrapolate)
     return conditions
+
+
+def conditions_of(
+    values: Mapping[str, FloatArray],
+    *,
+    expectation: Expectation,
+    generators: Sequence[torch.Generator],
+    extrapolate: bool = False,
+    certain: bool = False,
+) -> Conditions:
+    """Conditions of states, one per generator, with given values of each state by name.
+
+    What is left open is drawn by the generators. Raises `UserError` as `conditions_at` does.
+    """
+    _check_names(values, expectation)
+    unknown = expectation.unknown(generators)
+    conditions = replace(unknown.with_values(**values), certain=certain)
+    expectation.space.check(conditions, extrapolate=extrapolate)
+    return conditions
+
+
+def open_generators(seed: int, members: int) -> list[torch.Generator]:
+    """What draws the conditions that are left open, of each state of an ensemble."""
+    # Below 0, unlike the members of an ensemble: what is left open does not depend on their noise.
+    return [member_generator(seed, -1 - member) for member in range(members)]
+
+
+def _check_names(names: Iterable[str], expectation: Expectation) -> None:
+    known = expectation.space.names
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"the model does not know {name}: its conditions are {', '.join(known)}"
+            )
 
 
 def _point(texts: Sequence[str]) -> Point:

@@ -14,6 +14,18 @@ from guidance.climatology import CLIMATOLOGY, Climatology
 from latent_diffusion.pipeline import StatePipeline
 from training.log import write_json
 
+CUSTOM_PIPELINE = "pipeline.py"
+# All that `diffusers.DiffusionPipeline` executes of a model's folder, and only with
+# `trust_remote_code`. Within `try`, diffusers does not ask to install packages of these names.
+IMPORT = '''\
+"""Tells diffusers that the class of this model is in Halocline, which must be installed."""
+
+try:
+    from latent_diffusion.pipeline import StatePipeline  # noqa: F401
+except ImportError as error:
+    raise ImportError("this model needs Halocline: install it from its repository") from error
+'''
+
 
 @dataclass(frozen=True)
 class Release:
@@ -34,7 +46,7 @@ class Release:
 
 
 def save_model(pipeline: StatePipeline, release: Release, folder: Path) -> None:
-    """Write pipeline, climatology, training YAML and model card into `folder`."""
+    """Write pipeline, climatology, training YAML, model card and its import into `folder`."""
     for component in pipeline.components.values():
         if isinstance(component, ModelMixin):  # diffusers keeps the path that it was loaded from
             component.register_to_config(_name_or_path="")
@@ -42,6 +54,7 @@ def save_model(pipeline: StatePipeline, release: Release, folder: Path) -> None:
     write_json(folder / CLIMATOLOGY, {**release.climatology().as_dict()})
     settings = yaml.safe_dump(without_places(release.experiment), sort_keys=False)
     (folder / "experiment.yaml").write_text(settings)
+    (folder / CUSTOM_PIPELINE).write_text(IMPORT)
     (folder / "README.md").write_text(model_card(pipeline, release))
 
 
@@ -72,6 +85,7 @@ Sampling takes {pipeline.steps} steps{distilled}.
 {_conditions(pipeline)}
     from latent_diffusion.pipeline import StatePipeline
     pipeline = StatePipeline.from_pretrained("this folder")
+    states = pipeline(members=8, seed=0)  # an xarray.Dataset, guided and adjusted
 
 All weights are safetensors; nothing is pickled.
 """

@@ -132,7 +132,7 @@ def _draw(
 ) -> tuple[Tensor, State]:
     """Latents and states of unguided samples."""
     parts = [
-        pipeline(
+        pipeline.draw(
             generators=[
                 member_generator(seed, m) for m in range(first, min(first + batch, members))
             ],

@@ -8,6 +8,7 @@ import numpy as np
 
 from configs.run import Run
 from data.archive.reader import StateArchive
+from data.salinity import salinity_of
 from data.state import State
 from evaluation.canvas import save_figure
 from evaluation.figures import surface_maps
@@ -25,7 +26,8 @@ def run(run: Run, *, count: int = 10, field: str = "temperature", output: Path) 
         "truth": _random(archive, archive.indices("test"), count),
         "generated": _random(samples, np.arange(len(samples)), count),
     }
-    save_figure(surface_maps(rows, archive.grid, field=field, count=count), output)
+    salinity = salinity_of(archive.equation_of_state)
+    save_figure(surface_maps(rows, archive.grid, salinity, field=field, count=count), output)
     print(f"wrote {output}")
 
 

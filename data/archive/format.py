@@ -24,6 +24,10 @@ UNUSED = -1
 LEVEL_STEP_TEMPERATURE = 1 / 512  # K
 LEVEL_STEP_SALINITY = 1 / 4096  # 1e-3 or g/kg
 HORIZONTAL_NAMES = {"degrees": ("lon", "lat"), "km": ("x", "y")}
+# Attributes of archives whose model years count from a date.
+CALENDAR, TIME_ORIGIN, DAYS_PER_YEAR = "calendar", "time_origin", "days_per_year"
+# Attribute of archives with adjusted states, and its value.
+ADJUSTMENT, ADJUSTED = "convective_adjustment", "exact, conserving column heat and salt"
 SAMPLE_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "member": {"long_name": "ensemble member", "units": "1"},
     # No "since": decoders must leave model years, of whatever length, as they are.
@@ -36,16 +40,38 @@ SAMPLE_ATTRIBUTES: dict[str, dict[str, Any]] = {
     },
 }
 GRID_ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "depth": {"standard_name": "depth", "units": "m", "positive": "down", "axis": "Z"},
-    "wet": {"standard_name": "sea_binary_mask", "units": "1"},
-    "cell_area": {"standard_name": "cell_area", "units": "m2"},
-    "thickness": {"standard_name": "cell_thickness", "units": "m"},
+    "depth": {
+        "standard_name": "depth",
+        "long_name": "depth of the cell centres",
+        "units": "m",
+        "positive": "down",
+        "axis": "Z",
+    },
+    "wet": {
+        "standard_name": "sea_binary_mask",
+        "long_name": "1 in the ocean, 0 on land",
+        "units": "1",
+    },
+    "cell_area": {"standard_name": "cell_area", "long_name": "area of the cells", "units": "m2"},
+    "thickness": {
+        "standard_name": "cell_thickness",
+        "long_name": "thickness of the cells",
+        "units": "m",
+    },
 }
-_HORIZONTAL_ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "lon": {"standard_name": "longitude", "units": "degrees_east"},
-    "lat": {"standard_name": "latitude", "units": "degrees_north"},
-    "x": {"standard_name": "projection_x_coordinate", "units": "km"},
-    "y": {"standard_name": "projection_y_coordinate", "units": "km"},
+HORIZONTAL_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "lon": {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"},
+    "lat": {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"},
+    "x": {
+        "standard_name": "projection_x_coordinate",
+        "long_name": "distance in x",
+        "units": "km",
+    },
+    "y": {
+        "standard_name": "projection_y_coordinate",
+        "long_name": "distance in y",
+        "units": "km",
+    },
 }
 
 
@@ -74,8 +100,8 @@ def grid_variables(
         "wet": (volume, grid.wet.astype(np.int8), GRID_ATTRIBUTES["wet"]),
         "cell_area": (("y", "x"), grid.area, GRID_ATTRIBUTES["cell_area"]),
         "thickness": (volume, grid.thickness, GRID_ATTRIBUTES["thickness"]),
-        x_name: (x_dims, grid.longitude, _HORIZONTAL_ATTRIBUTES[x_name]),
-        y_name: (y_dims, grid.latitude, _HORIZONTAL_ATTRIBUTES[y_name]),
+        x_name: (x_dims, grid.longitude, HORIZONTAL_ATTRIBUTES[x_name]),
+        y_name: (y_dims, grid.latitude, HORIZONTAL_ATTRIBUTES[y_name]),
     }
 
 

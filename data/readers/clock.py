@@ -72,6 +72,11 @@ class Clock:
         date = np.ravel(found)[0]
         return f"{date.year:04d}-{date.month:02d}-{date.day:02d}"
 
+    @property
+    def has_dates(self) -> bool:
+        """Whether the reference is a date of the calendar."""
+        return self.date(0.0) is not None
+
     def __str__(self) -> str:
         return f"{self.units} {self.calendar}"
 

@@ -12,8 +12,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from data.archive.format import field_attributes, grid_variables
+from data.archive.format import grid_variables
 from data.atomic import atomic_write
+from data.dataset import state_attributes
 from data.grid import OceanGrid
 from data.restarts.initial_condition import (
     FLOAT_BYTES,
@@ -46,7 +47,7 @@ class CfFile:
         """
         kind = np.dtype(f"f{FLOAT_BYTES[self.precision]}")
         fields = {name: v.astype(kind) for name, v in initial.fields(land=np.nan).items()}
-        metadata = field_attributes(initial.equation_of_state, initial.salinity_units)
+        metadata = state_attributes(initial.equation_of_state)
         dataset = _dataset(fields, initial.grid, metadata).assign_attrs(
             Conventions="CF-1.11",
             title="initial condition of the ocean",

@@ -47,8 +47,7 @@ class InitialCondition:
     """One state with its units and equation of state.
 
     state: batch 1; degC, 1e-3 or g/kg, m
-    equation_of_state: name of the equation that defines temperature and salinity
-    salinity_units: "1e-3" (practical) or "g/kg" (absolute)
+    equation_of_state: name of the equation that defines temperature and salinity, and the units
     attributes: provenance, for formats with attributes
     velocities: optional, for formats with velocities
     season: fraction of the year to which the state belongs, if known
@@ -57,7 +56,6 @@ class InitialCondition:
     state: State
     grid: OceanGrid
     equation_of_state: str
-    salinity_units: str = "1e-3"
     attributes: Mapping[str, Any] = field(default_factory=dict)
     velocities: Velocities | None = None
     season: float | None = None

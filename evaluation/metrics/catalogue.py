@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data.salinity import SALINITY_UNIT
 from evaluation.columns import TRUTH, Column
 from evaluation.metrics import (
     classifier,
@@ -54,7 +55,7 @@ _BASIC = (
         target=0.0,
     ),
     Column(
-        "w1_salinity", "W₁ of S", "10⁻³",
+        "w1_salinity", "W₁ of S", SALINITY_UNIT,
         "Wasserstein-1 distance of the values at each level, mean over depth; target: 0",
         target=0.0,
     ),
@@ -63,7 +64,7 @@ _BASIC = (
         "rms over depth of the bias of the horizontal and ensemble mean; target: 0", target=0.0,
     ),
     Column(
-        "mean_profile_error_salinity", "mean-profile error of S", "10⁻³",
+        "mean_profile_error_salinity", "mean-profile error of S", SALINITY_UNIT,
         "rms over depth of the bias of the horizontal and ensemble mean; target: 0", target=0.0,
     ),
     Column(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from data.conditions import Conditions, ConditionSpace
 from data.grid import OceanGrid
+from data.salinity import SALINITY_UNIT
 from data.state import State
 from evaluation.baselines import mean_state
 from evaluation.columns import Column
@@ -25,7 +26,7 @@ from evaluation.metrics.variance import (
 from evaluation.metrics.weights import cell_volume, level_thickness, weighted_mean
 from studies.conditional.cells import FloatArray
 
-UNITS = {"temperature": "K", "salinity": "10⁻³"}
+UNITS = {"temperature": "K", "salinity": SALINITY_UNIT}
 BANDS = {"surface": "surface", "thermocline": "100-1000 m", "deep": "below 1000 m"}
 # Errors in percent of the truth, and the metric of `evaluate_row`.
 RELATIVE = {
@@ -48,7 +49,7 @@ VARIANCE = tuple(
 )
 DISTRIBUTION = (
     Column("w1_temperature_K", "W₁ of T", "K", target=0.0),
-    Column("w1_salinity", "W₁ of S", "10⁻³", target=0.0),
+    Column("w1_salinity", "W₁ of S", SALINITY_UNIT, target=0.0),
     Column("density_error_percent", "density error", "%", target=0.0),
     Column("mixed_layer_mean_error_percent", "mixed layer, mean, error", "%", target=0.0),
     Column("mixed_layer_p90_error_percent", "mixed layer, 90th percentile, error", "%", target=0.0),

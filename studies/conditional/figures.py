@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from data.salinity import SALINITY_UNIT
 from evaluation.canvas import ROW_COLOURS, TRUTH_COLOUR, new_figure, stretch_to, styled
 from studies.conditional.cells import FloatArray
 from studies.conditional.draws import EXPECTED_ADJUSTED, PRODUCT
@@ -19,7 +20,7 @@ MARKS = {NEAREST: "x", PROCESS: "+", PRODUCT: "o"}
 DEPTHS = (0.0, 500.0, 2000.0)  # m, of the levels whose means are shown
 PANELS = {
     "error_temperature": "error of mean T [K]",
-    "error_salinity": "error of mean S [10⁻³]",
+    "error_salinity": f"error of mean S [{SALINITY_UNIT}]",
     "variance_temperature": "variance of T / truth",
     "variance_salinity": "variance of S / truth",
 }

@@ -17,7 +17,8 @@ from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust_in_place
 from latent_diffusion.noise import member_generator
-from latent_diffusion.pipeline import StatePipeline, ocean_of
+from latent_diffusion.origin import ocean_of
+from latent_diffusion.pipeline import StatePipeline
 from studies.cost.guidance import synthetic_climatology, untrained_pipeline
 from studies.cost.synthetic import SyntheticArchive
 

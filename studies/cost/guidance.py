@@ -31,7 +31,8 @@ from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust
 from latent_diffusion.noise import member_generator
-from latent_diffusion.pipeline import StatePipeline, ocean_of
+from latent_diffusion.origin import ocean_of
+from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.train import build_network
 from studies.cost.meter import Meter, use_threads
 from studies.cost.synthetic import NOISE, SyntheticArchive, parse_shape, synthetic_grid
@@ -66,7 +67,7 @@ def guidance_cost(
     steps = experiment.sampling.steps
 
     def draw(guide: Guide | None) -> State:
-        return pipeline(generators=[member_generator(0, 0)], steps=steps, guide=guide).state
+        return pipeline.draw(generators=[member_generator(0, 0)], steps=steps, guide=guide).state
 
     unguided = draw(None)
     seconds = {"unguided": meter.median_seconds(lambda: draw(None))}

@@ -75,7 +75,7 @@ def _states_per_second(experiment: Experiment, archive: SyntheticArchive) -> flo
 
     def draw() -> object:
         generators = [member_generator(0, member) for member in range(batch)]
-        return chain.pipeline(generators=generators, steps=chain.steps, guide=chain.guide)
+        return chain.pipeline.draw(generators=generators, steps=chain.steps, guide=chain.guide)
 
     draw()  # warm-up: compiles the constraints
     processes.wait_for_everyone()

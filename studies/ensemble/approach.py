@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.salinity import SALINITY_UNIT
 from studies.ensemble.depth_ranges import ALL_DEPTHS, depth_ranges
 from studies.ensemble.members import FinishedEnsemble
 
@@ -24,7 +25,7 @@ Series = tuple[FloatArray, FloatArray]  # years `t`, and level means `t z`
 TIMES = np.geomspace(2.0, 1000.0, 400)  # years; candidates of tau
 RESAMPLES = 1000
 SEED = 0
-UNITS = {"temperature": "K", "salinity": "g/kg"}
+UNITS = {"temperature": "K", "salinity": SALINITY_UNIT}
 
 
 @dataclass(frozen=True)

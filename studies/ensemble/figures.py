@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from data.basin.certificate import Certificate
 from data.basin.design import ParameterRange, PlannedMember
+from data.salinity import SALINITY_UNIT
 from evaluation.canvas import (
     ROW_COLOURS,
     TRUTH_COLOUR,
@@ -34,7 +35,10 @@ PART_COLOURS = {
     "outside": ROW_COLOURS[0],
     REPLICATE: ROW_COLOURS[3],
 }
-TRENDS = {"temperature": "trend of T [K/century]", "salinity": "trend of S [g/kg per century]"}
+TRENDS = {
+    "temperature": "trend of T [K/century]",
+    "salinity": f"trend of S [{SALINITY_UNIT} per century]",
+}
 OSCILLATION_DEPTH = 350.0  # m
 LABELS = {column.key: f"{column.name}\n[{column.unit}]" for column in PARAMETERS}
 

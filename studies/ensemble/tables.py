@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data.salinity import SALINITY_UNIT
 from evaluation.columns import Column, format_value
 from studies.ensemble.approach import TIMES
 from studies.markdown import Result, Rows, Table, chosen, rows_markdown
@@ -28,15 +29,15 @@ TRENDS = (
     Column("rms_temperature_K_per_century", "T, rms", "K/century"),
     Column("largest_temperature_K_per_century", "T, largest", "K/century"),
     Column("largest_temperature_depth_m", "at", "m"),
-    Column("rms_salinity_per_century", "S, rms", "g/kg per century"),
-    Column("largest_salinity_per_century", "S, largest", "g/kg per century"),
+    Column("rms_salinity_per_century", "S, rms", f"{SALINITY_UNIT} per century"),
+    Column("largest_salinity_per_century", "S, largest", f"{SALINITY_UNIT} per century"),
     Column("largest_salinity_depth_m", "at", "m"),
 )
 APPROACH = (
     Column("e_folding_years", "e-folding time", "years"),
     Column("resampled_years", "5–95 %, members resampled", "years"),
     Column("singly_years", "10–90 % of members singly", "years"),
-    Column("remaining", "left at the end", "K or g/kg"),
+    Column("remaining", "left at the end", f"K or {SALINITY_UNIT}"),
     Column("continued_before_years", "members to be continued, without", "years"),
     Column("continued_years", "with their continuations", "years"),
 )
@@ -99,7 +100,7 @@ def ensemble_table(result: Result, group: str | None) -> str:
 
 
 def _worth_table(result: Result, field: str) -> str:
-    unit = {"temperature": "K", "salinity": "g/kg"}[field]
+    unit = {"temperature": "K", "salinity": SALINITY_UNIT}[field]
     per_century = f"{unit}{'/' if unit == 'K' else ' per '}century"
     columns = (
         Column("change", "change of the mean state", unit),

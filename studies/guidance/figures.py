@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from data.salinity import SALINITY_UNIT
 from evaluation.canvas import new_figure, styled
 from studies.autoencoder.figures import Look, draw_profiles, looks
 
@@ -25,7 +26,7 @@ ACCURACY = {
     "variance_ratio_surface_temperature": "variance of surface T, generated / truth",
 }
 MARKERS = "os^DvPX<>dph*"
-W1_UNITS = {"temperature": "K", "salinity": "10⁻³"}
+W1_UNITS = {"temperature": "K", "salinity": SALINITY_UNIT}
 SMALLEST_ERROR = 1e-4  # %; drawn for an error of 0 on the logarithmic axis
 Points = Sequence[Mapping[str, Any]]
 

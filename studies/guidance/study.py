@@ -150,7 +150,7 @@ def draw_timed(run: Run) -> tuple[State, float]:
         members = range(first, min(first + settings.batch_size, settings.members))
         generators = [member_generator(settings.seed, member) for member in members]
         start = time.process_time()
-        state = pipeline(generators=generators, guide=guide).state
+        state = pipeline.draw(generators=generators, guide=guide).state
         seconds += time.process_time() - start
         states.append(state.map(lambda field: field.cpu()))
     return State.cat(states), seconds

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from data.salinity import SALINITY_UNIT
 from evaluation.canvas import (
     ROW_COLOURS,
     TRUTH_COLOUR,
@@ -43,7 +44,7 @@ COLOURS = {
 }
 DRAWN_YEAR = 10  # after which the members are drawn; the last year if there is none
 MAP_DEPTHS = (500.0, 1500.0)  # m
-FIELDS = {"T [K]": 0, "S [g/kg]": 1}
+FIELDS = {"T [K]": 0, f"S [{SALINITY_UNIT}]": 1}
 
 
 def save_partial_figures(study: PartialStudy, content: Mapping[str, Any], directory: Path) -> None:

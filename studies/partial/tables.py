@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import UserError
+from data.salinity import SALINITY_UNIT
 from evaluation.columns import Column, format_value
 from studies.ensemble.depth_ranges import ALL_DEPTHS
 from studies.markdown import Result, Table, rows_markdown
@@ -95,7 +96,7 @@ def _depths_table(errors: Mapping[str, Mapping[str, Members]], field: str) -> st
         for row, parts in errors.items()
         if TEST in parts
     }
-    unit = "K" if field == "temperature_K" else "g/kg"
+    unit = "K" if field == "temperature_K" else SALINITY_UNIT
     depths = next(iter(rows.values()), {})
     return rows_markdown(rows, [Column(name, name, unit) for name in depths])
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from data.grid import OceanGrid
+from data.salinity import SALINITY_UNIT
 from evaluation.canvas import (
     LAND,
     ROW_COLOURS,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from studies.spinup.analysis import Analysis
 
 FloatArray = NDArray[np.float64]
-UNITS = {"temperature": ("T", "K"), "salinity": ("S", "10⁻³")}
+UNITS = {"temperature": ("T", "K"), "salinity": ("S", SALINITY_UNIT)}
 SECTION_YEARS = 5  # averaging period of the overturning
 MOST_STATES = 1000
 TIME = {  # series: title, factor
@@ -113,7 +114,7 @@ def through_time(analysis: Analysis) -> Figure:
             "volume-mean T − first year [K]": [
                 _since_first(annual(run.time, run.mean_temperature)) for run in runs
             ],
-            "volume-mean S − first year [10⁻³]": [
+            f"volume-mean S − first year [{SALINITY_UNIT}]": [
                 _since_first(annual(run.time, run.mean_salinity)) for run in runs
             ],
             **{

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.errors import UserError
+from data.salinity import SALINITY_UNIT
 from evaluation.columns import Column, format_value, table_head
 from studies.markdown import Result, Rows, Table, readable, table_of
 
@@ -19,17 +20,17 @@ RUNS = (
 )
 CRITERION = (
     Column("temperature_limit", "maximum rate of T", "K/year"),
-    Column("salinity_limit", "maximum rate of S", "10⁻³/year"),
+    Column("salinity_limit", "maximum rate of S", f"{SALINITY_UNIT}/year"),
     Column("runs", "reference runs"),
 )
 DRIFT = (
     Column("members", "members"),
     Column("drift_temperature_K", "drift of T", "K"),
-    Column("drift_salinity", "drift of S", "10⁻³"),
+    Column("drift_salinity", "drift of S", SALINITY_UNIT),
     Column("settled_5_percent", "settled (5 years)", "% of members"),
     Column("distance_second_year_K", "T − truth (rms), year 2", "K"),
     Column("distance_last_year_K", "T − truth (rms), last year", "K"),
-    Column("distance_second_year_salinity", "S − truth (rms), year 2", "10⁻³"),
+    Column("distance_second_year_salinity", "S − truth (rms), year 2", SALINITY_UNIT),
 )
 FIRST_YEAR = (
     Column("start_overturning_columns_percent", "unstable columns at the start", "%"),
@@ -40,7 +41,7 @@ FIRST_YEAR = (
 )
 CIRCULATION = (
     Column("bottom_water_temperature", "bottom water T", "°C"),
-    Column("bottom_water_salinity", "bottom water S", "10⁻³"),
+    Column("bottom_water_salinity", "bottom water S", SALINITY_UNIT),
     Column("channel_transport_Sv", "channel transport", "Sv"),
     Column("northern_overturning_Sv", "northern overturning", "Sv"),
     Column("kinetic_energy_cm2_s2", "kinetic energy", "cm²/s²"),
@@ -48,7 +49,7 @@ CIRCULATION = (
 LONG = (
     Column("years", "years"),
     Column("drift_temperature_K", "drift of T", "K"),
-    Column("drift_salinity", "drift of S", "10⁻³"),
+    Column("drift_salinity", "drift of S", SALINITY_UNIT),
     Column("last_rate_K_per_century", "rate of T, last decade", "K/century"),
     Column("trend_K_per_century", "trend of volume-mean T, second half", "K/century"),
     Column("settled_5", "settled (5 years)", "year"),

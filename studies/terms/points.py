@@ -276,7 +276,7 @@ def draw(pipeline: StatePipeline, settings: SamplingSettings) -> State:
     generators = [member_generator(settings.seed, member) for member in range(settings.members)]
     starts = range(0, settings.members, settings.batch_size)
     parts = (
-        pipeline(generators=generators[start : start + settings.batch_size]).state
+        pipeline.draw(generators=generators[start : start + settings.batch_size]).state
         for start in starts
     )
     return State.cat([part.map(lambda field: field.cpu()) for part in parts])

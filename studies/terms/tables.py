@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from data.salinity import SALINITY_UNIT
 from evaluation.columns import Column, format_value, table_head
 from evaluation.yardsticks import FLOOR, ROW_NAMES
 from studies.markdown import Result, Table, chosen, readable
@@ -30,7 +31,7 @@ GROUPS = {
         Column("variance_ratio_mean_temperature_training", "variance ratio, T, training"),
         Column("variance_ratio_mean_salinity_training", "variance ratio, S, training"),
         Column("w1_temperature_K", "W₁ of T", "K"),
-        Column("w1_salinity", "W₁ of S", "10⁻³"),
+        Column("w1_salinity", "W₁ of S", SALINITY_UNIT),
         SMALL_SCALES,
     ),
     "bound": NEAR_BOUND,

@@ -9,14 +9,14 @@ import pytest
 import torch
 import xarray as xr
 
-from data.archive.format import field_attributes
+from data.dataset import state_attributes
 from data.errors import UserError
 from data.readers.settings import CfReader
 from data.restarts import cf
 from data.restarts.cf import CfFile
 from data.restarts.initial_condition import InitialCondition
 
-TEOS10 = {"salinity_units": "g/kg", "equation_of_state": "nemo-teos10"}
+TEOS10 = {"equation_of_state": "nemo-teos10"}
 
 
 def write(state, grid, *, path, precision="double", **described):
@@ -33,7 +33,7 @@ def test_file_is_cf_and_holds_the_state(precision, dtype, tmp_path, small_grid, 
         assert written.thetao.dims == ("depth", "y", "x")
         assert written.thetao.dtype == dtype
         assert written.thetao.attrs["standard_name"] == "sea_water_conservative_temperature"
-        assert written.so.attrs["units"] == "g/kg"
+        assert written.so.attrs["units"] == "g kg-1"
         assert written.attrs["seed"] == 3
         assert written.depth.attrs["positive"] == "down"
         bounds = written.depth_bnds.values
@@ -49,10 +49,11 @@ def test_file_is_cf_and_holds_the_state(precision, dtype, tmp_path, small_grid, 
     [("nemo-teos10", "conservative"), ("veros-gsw", "conservative"), ("nemo-eos80", "potential")],
 )
 def test_the_equation_of_state_says_which_temperature_it_is(equation, kind):
-    attributes = field_attributes(equation, "1e-3")
+    attributes = state_attributes(equation)
     assert attributes["thetao"]["standard_name"] == f"sea_water_{kind}_temperature"
     absolute = "absolute" in attributes["so"]["standard_name"]
     assert absolute == (kind == "conservative")
+    assert attributes["so"]["units"] == ("g kg-1" if absolute else "1")
 
 
 def test_reader_takes_it_back(tmp_path, small_grid, random_state):

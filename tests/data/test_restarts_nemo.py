@@ -23,7 +23,6 @@ def initial(small_grid, random_state):
         random_state(small_grid, seed=0),
         small_grid,
         "nemo-teos10",
-        salinity_units="g/kg",
         attributes={"member": 3},
     )
 

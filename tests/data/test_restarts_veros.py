@@ -55,7 +55,7 @@ def initial(run) -> InitialCondition:
         torch.from_numpy(temperature + 0.5 * wet)[None],
         torch.from_numpy(salinity + 0.1 * wet)[None],
     )
-    return InitialCondition(state, grid, "veros-vallis", salinity_units="g/kg")
+    return InitialCondition(state, grid, "veros-vallis")
 
 
 def _read(run, path: Path) -> dict[str, np.ndarray]:

@@ -52,7 +52,7 @@ def test_counts_dates_ranges_and_grid(small_grid):
 
 
 def test_many_members_are_counted_and_enough_states_give_no_warning(small_grid):
-    summary = Summary(small_grid, "g/kg")
+    summary = Summary(small_grid, "g kg⁻¹")
     for member in range(120):
         for year in range(1 + (member == 3)):
             summary.add(state_of(small_grid, 2.0), member=member, split=member % 2, year=year)

@@ -14,7 +14,7 @@ import yaml
 from torch import Tensor
 
 from configs.loading import load_experiment
-from configs.run import Run, guide_of_model
+from configs.run import Run
 from configs.stages import train_codec, train_denoiser
 from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
@@ -22,6 +22,7 @@ from data.checksums import CHECKSUMS
 from data.ingest import ingest
 from data.ingest_settings import IngestSettings
 from latent_diffusion.noise import member_generator
+from latent_diffusion.origin import origin_of_model
 from latent_diffusion.pipeline import StatePipeline
 from tests.conftest import _tiny_grid, _tiny_settings, _tiny_states
 from tests.data.test_read_mitgcm import write_mds
@@ -100,8 +101,8 @@ def read_model(path: Path) -> str:
     """Digest of a guided state and of all weights."""
     pipeline = StatePipeline.from_pretrained(path)
     pipeline.set_progress_bar_config(disable=True)
-    guide = guide_of_model(path, pipeline.codec)
-    state = pipeline(generators=[member_generator(0, 0)], steps=4, guide=guide).state
+    guide = origin_of_model(path).guide(pipeline.codec)
+    state = pipeline.draw(generators=[member_generator(0, 0)], steps=4, guide=guide).state
     modules = (pipeline.unet, pipeline.gaussian, pipeline.codec)
     weights = [tensor for module in modules for tensor in module.state_dict().values()]
     return digest(state.to_channels(), *weights)

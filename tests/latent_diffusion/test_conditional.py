@@ -39,7 +39,7 @@ def _at(pipeline: StatePipeline, *, count: int = 8, **values: float) -> Conditio
 
 def _draw(pipeline: StatePipeline, conditions: Conditions) -> State:
     generators = [member_generator(0, m) for m in range(len(conditions))]
-    return pipeline(generators=generators, conditions=conditions).state
+    return pipeline.draw(generators=generators, conditions=conditions).state
 
 
 def test_states_follow_parameter_and_season(conditional):
@@ -71,7 +71,7 @@ def test_a_member_does_not_depend_on_its_batch(conditional):
     pipeline = conditional.pipeline()
     conditions = _at(pipeline, count=3, gm=700.0, season=0.2)
     together = _draw(pipeline, conditions)
-    alone = pipeline(generators=[member_generator(0, 2)], conditions=conditions.at([2])).state
+    alone = pipeline.draw(generators=[member_generator(0, 2)], conditions=conditions.at([2])).state
     torch.testing.assert_close(together.temperature[2], alone.temperature[0])
 
 

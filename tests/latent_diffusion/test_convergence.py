@@ -74,7 +74,7 @@ def test_the_pipeline_tests_its_own_chain(trained):
     pipeline = trained.pipeline()
     pipeline.scheduler = scheduler("HeunDiscreteScheduler")
     with pytest.raises(UserError, match="does not converge in 6 steps"):
-        pipeline(generators=[member_generator(0, 0)], steps=6)
+        pipeline.draw(generators=[member_generator(0, 0)], steps=6)
 
 
 def test_more_steps_than_noise_levels_are_refused_with_the_most_that_are_possible(trained):

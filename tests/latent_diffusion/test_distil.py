@@ -93,7 +93,7 @@ def test_chains_end_where_the_teacher_does(trained, experiment):
     teacher = distilled.teacher.pipeline()
     chains = draw_chains(teacher, [member_generator(-1, m) for m in (0, 1)], every=4)["chains"]
     assert chains.shape[:2] == (2, 3)
-    drawn = teacher(generators=[member_generator(-1, m) for m in (0, 1)]).latents
+    drawn = teacher.draw(generators=[member_generator(-1, m) for m in (0, 1)]).latents
     torch.testing.assert_close(chains[:, -1], drawn)
     levels = levels_of(_student(teacher, distilled).scheduler)
     assert len(levels) == 3
@@ -112,7 +112,7 @@ def test_the_student_comes_nearer_to_the_teacher_than_the_teacher_itself_in_as_f
     teacher = distilled.teacher.pipeline()
     members = range(16)
     truth, hasty, learnt = (
-        pipeline(generators=[member_generator(5, m) for m in members], steps=steps).latents
+        pipeline.draw(generators=[member_generator(5, m) for m in members], steps=steps).latents
         for pipeline, steps in ((teacher, 8), (_student(teacher, distilled), 2), (student, 2))
     )
     assert (learnt - truth).square().mean() < 0.75 * (hasty - truth).square().mean()
@@ -123,7 +123,7 @@ def test_a_released_student_draws_in_its_own_number_of_steps(experiment):
     distil(distilled)
     student = StatePipeline.from_pretrained(distilled.model_folder)
     assert student.steps == 2
-    assert student(generators=[member_generator(0, 0)]).state.temperature.isfinite().all()
+    assert student.draw(generators=[member_generator(0, 0)]).state.temperature.isfinite().all()
 
 
 def test_a_resumed_distillation_equals_an_uninterrupted_one(

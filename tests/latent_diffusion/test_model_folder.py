@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from configs.run import guide_of_model
 from data.checksums import CHECKSUMS
 from data.errors import UserError
 from guidance.climatology import saved_climatology
 from latent_diffusion.noise import member_generator
+from latent_diffusion.origin import origin_of_model
 from latent_diffusion.pipeline import StatePipeline
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -169,7 +169,7 @@ def test_a_climatology_of_another_ocean_is_refused(model):
     terms = "guidance:\n  terms:\n  - density_steps: {}\n"
     (model / "experiment.yaml").write_text(settings.split("guidance:")[0] + terms)
     with pytest.raises(UserError, match="4 levels, but the codec 5"):
-        guide_of_model(model, StatePipeline.from_pretrained(model).codec)
+        origin_of_model(model).guide(StatePipeline.from_pretrained(model).codec)
 
 
 @pytest.mark.parametrize("kind", [Path, str])
@@ -190,7 +190,7 @@ def test_a_released_model_holds_no_path_of_the_disk_it_was_made_on(trained):
 def test_half_precision_rounds_the_network_only(trained, precision):
     def draw(pipeline):
         pipeline.set_progress_bar_config(disable=True)
-        return pipeline(generators=[member_generator(0, 0)], steps=4).state.temperature
+        return pipeline.draw(generators=[member_generator(0, 0)], steps=4).state.temperature
 
     folder = trained.model_folder
     full = draw(StatePipeline.from_pretrained(folder))
@@ -209,5 +209,5 @@ def test_the_expectation_of_a_half_precision_model_is_exact(conditional):
     assert half.expectation.amplitudes.dtype == torch.float64
     conditions = full.expectation.unknown([member_generator(0, 0)])
     assert torch.equal(half.expectation.mean(conditions), full.expectation.mean(conditions))
-    state = half(generators=[member_generator(0, 0)], steps=4).state
+    state = half.draw(generators=[member_generator(0, 0)], steps=4).state
     assert state.temperature.isfinite().all()

@@ -12,7 +12,6 @@ import yaml
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
-from configs.run import guide_of_model
 from data.checksums import CHECKSUMS
 from data.errors import UserError
 from guidance.energy import energy_of
@@ -22,6 +21,7 @@ from guidance.term_settings import MeanProfileSettings
 from latent_diffusion.denoiser import build_unet
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.noise import member_generator
+from latent_diffusion.origin import origin_of_model
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.schedulers import build_schedule, build_scheduler
 
@@ -115,7 +115,7 @@ def _generators(count: int) -> list[torch.Generator]:
 @every_scheduler
 def test_a_perfect_denoiser_ends_at_its_state(make_pipeline, clean, name, options, tolerance):
     pipeline = make_pipeline(name, options, oracle=True)
-    output = pipeline(generators=_generators(2), steps=8)
+    output = pipeline.draw(generators=_generators(2), steps=8)
     torch.testing.assert_close(output.latents, clean.expand(2, -1, -1, -1), atol=tolerance, rtol=0)
     expected = pipeline.codec.decode(output.latents)
     assert torch.equal(output.state.temperature, expected.temperature)
@@ -125,7 +125,7 @@ def test_a_perfect_denoiser_ends_at_its_state(make_pipeline, clean, name, option
 def test_the_guide_sees_the_clean_estimate(make_pipeline, clean, name, options, tolerance):
     watch = Watch()
     pipeline = make_pipeline(name, options, oracle=True)
-    pipeline(generators=_generators(1), steps=8, guide=watch)
+    pipeline.draw(generators=_generators(1), steps=8, guide=watch)
     # Schedulers that interpolate noise levels round the timestep passed to the network.
     errors = [float((seen - clean).abs().max()) for seen in watch.seen]
     assert max(errors) < 0.02
@@ -137,16 +137,16 @@ def test_the_guide_sees_the_clean_estimate(make_pipeline, clean, name, options, 
 @every_scheduler
 def test_guidance_leads_where_the_guide_says(make_pipeline, clean, name, options, tolerance):
     pipeline = make_pipeline(name, options, oracle=False)
-    output = pipeline(generators=_generators(1), steps=8, guide=Watch(target=clean))
+    output = pipeline.draw(generators=_generators(1), steps=8, guide=Watch(target=clean))
     torch.testing.assert_close(output.latents, clean, atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "EulerDiscreteScheduler"])
 def test_a_guide_that_changes_nothing_changes_nothing(make_pipeline, name):
     pipeline = make_pipeline(name, {}, oracle=False)
-    unguided = pipeline(generators=_generators(2), steps=6)
+    unguided = pipeline.draw(generators=_generators(2), steps=6)
     for idle in (Guide(), Watch()):
-        latents = pipeline(generators=_generators(2), steps=6, guide=idle).latents
+        latents = pipeline.draw(generators=_generators(2), steps=6, guide=idle).latents
         assert torch.equal(latents, unguided.latents)
 
 
@@ -165,11 +165,11 @@ class WatchNoisy(Guide):
 def test_noisy_samples_are_guided_at_variance_1(make_pipeline, clean, name, options, tolerance):
     pipeline = make_pipeline(name, options, oracle=True)
     watch = WatchNoisy()
-    guided = pipeline(generators=_generators(4), steps=8, guide=watch).latents
+    guided = pipeline.draw(generators=_generators(4), steps=8, guide=watch).latents
     first, last = watch.seen[0], watch.seen[-1]
     assert 0.8 < first.std() < 1.2
     torch.testing.assert_close(last, clean.expand_as(last), atol=tolerance, rtol=0)
-    unguided = pipeline(generators=_generators(4), steps=8).latents
+    unguided = pipeline.draw(generators=_generators(4), steps=8).latents
     torch.testing.assert_close(guided, unguided, atol=1e-5, rtol=1e-4)
 
 
@@ -178,7 +178,8 @@ def test_gradients_leave_less_to_adjust(trained, make_pipeline):
     settings = GuidanceSettings(terms=["nearest_stable_state"], start=0.0, step_cap=1.0)
     guide = trained.with_settings(guidance=settings).guide(pipeline.codec)
     guided, unguided = (
-        pipeline(generators=_generators(4), steps=6, guide=each).latents for each in (guide, None)
+        pipeline.draw(generators=_generators(4), steps=6, guide=each).latents
+        for each in (guide, None)
     )
     before, after = (energy_of(guide.terms, z, pipeline.codec).mean() for z in (unguided, guided))
     assert after < 0.9 * before
@@ -194,9 +195,9 @@ def test_in_data_space_the_last_estimate_lands_on_a_stable_state(tiny_run):
     pipeline = run.pipeline_around(unet.eval(), codec)
     pipeline.set_progress_bar_config(disable=True)
     guide = run.guide(codec)
-    latents = pipeline(generators=_generators(2), steps=4, guide=guide).latents
+    latents = pipeline.draw(generators=_generators(2), steps=4, guide=guide).latents
     left = energy_of(guide.terms, latents, codec)
-    unguided = pipeline(generators=_generators(2), steps=4).latents
+    unguided = pipeline.draw(generators=_generators(2), steps=4).latents
     assert (left < 1e-6 * energy_of(guide.terms, unguided, codec)).all()
 
 
@@ -230,7 +231,7 @@ def test_a_member_does_not_depend_on_its_batch(trained, make_pipeline, name, gui
     states = []
     for size in (1, 2, 3):
         parts = [_generators(6)[start : start + size] for start in range(0, 6, size)]
-        latents = [pipeline(generators=part, steps=5, guide=guide).latents for part in parts]
+        latents = [pipeline.draw(generators=part, steps=5, guide=guide).latents for part in parts]
         states.append(torch.cat(latents))
     assert (states[0][0] - states[0][1]).abs().max() > 0.1, "members differ from one another"
     # Batched products round differently; guidance and large ancestral steps amplify that.
@@ -243,7 +244,7 @@ def test_a_released_model_is_guided_as_its_configuration_says(trained):
     """From its folder alone, without an archive."""
     folder = trained.model_folder
     codec = StatePipeline.from_pretrained(folder).codec
-    alone = guide_of_model(folder, codec)
+    alone = origin_of_model(folder).guide(codec)
     there = trained.guide(codec)
     assert isinstance(alone, EstimateGuide)
     assert alone.steering == there.steering
@@ -262,13 +263,13 @@ def test_a_released_model_is_guided_whatever_its_other_sections_are(trained, tmp
     path = folder / "experiment.yaml"
     released = yaml.safe_load(path.read_text()) | {"former_section": {"option": 1}}
     path.write_text(yaml.safe_dump(released))
-    assert guide_of_model(folder, codec).steering == trained.guide(codec).steering
+    assert origin_of_model(folder).guide(codec).steering == trained.guide(codec).steering
     released["guidance"]["stepcap"] = 1
     path.write_text(yaml.safe_dump(released))
     with pytest.raises(
         UserError, match=r"experiment\.yaml, guidance: stepcap: no such key; .* step_cap"
     ):
-        guide_of_model(folder, codec)
+        origin_of_model(folder).guide(codec)
 
 
 def test_a_model_without_its_climatology_says_so(trained, tmp_path):
@@ -276,16 +277,16 @@ def test_a_model_without_its_climatology_says_so(trained, tmp_path):
     shutil.copytree(trained.model_folder, folder, ignore=shutil.ignore_patterns(CHECKSUMS))
     (folder / "climatology.json").unlink()
     with pytest.raises(UserError, match=r"has no climatology\.json, which its guide needs"):
-        guide_of_model(folder, StatePipeline.from_pretrained(folder).codec)
+        origin_of_model(folder).guide(StatePipeline.from_pretrained(folder).codec)
 
 
 def test_guidance_works_in_inference_mode(trained, make_pipeline):
     pipeline = make_pipeline("DDIMScheduler", {}, oracle=False)
     settings = GuidanceSettings(start=0.0)
     guide = trained.with_settings(guidance=settings).guide(pipeline.codec)
-    expected = pipeline(generators=_generators(1), steps=3, guide=guide).latents
+    expected = pipeline.draw(generators=_generators(1), steps=3, guide=guide).latents
     with torch.inference_mode():
-        latents = pipeline(generators=_generators(1), steps=3, guide=guide).latents
+        latents = pipeline.draw(generators=_generators(1), steps=3, guide=guide).latents
     torch.testing.assert_close(latents, expected)
 
 
@@ -295,15 +296,15 @@ def test_a_saved_pipeline_samples_the_same_states(make_pipeline, tmp_path):
     loaded = StatePipeline.from_pretrained(tmp_path / "model")
     loaded.set_progress_bar_config(disable=True)
     assert loaded.scheduler.config.solver_order == 3
-    mine = pipeline(generators=_generators(2), steps=4)
-    theirs = loaded(generators=_generators(2), steps=4)
+    mine = pipeline.draw(generators=_generators(2), steps=4)
+    theirs = loaded.draw(generators=_generators(2), steps=4)
     assert torch.equal(mine.latents, theirs.latents)
     assert torch.equal(mine.state.to_channels(), theirs.state.to_channels())
 
 
 def test_sampled_states_are_in_physical_units_with_land_0(trained, make_pipeline):
     pipeline = make_pipeline("DDIMScheduler", {}, oracle=True)
-    state = pipeline(generators=_generators(1), steps=2).state
+    state = pipeline.draw(generators=_generators(1), steps=2).state
     truth = trained.archive.read([3])
     wet = pipeline.codec.statistics.wet
     assert (state.to_channels()[:, ~wet] == 0).all()
@@ -335,4 +336,4 @@ def test_a_scheduler_that_does_not_fit_is_refused(trained, name, options, named)
 def test_a_scheduler_that_comes_to_nothing_in_so_few_steps_says_so(make_pipeline, name):
     pipeline = make_pipeline(name, {}, oracle=False)
     with pytest.raises(UserError, match=f"{name} does not yield finite samples with 4 steps"):
-        pipeline(generators=_generators(1), steps=4)
+        pipeline.draw(generators=_generators(1), steps=4)

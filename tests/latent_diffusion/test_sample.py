@@ -28,7 +28,7 @@ def count_batches(monkeypatch):
     class Batches(list):
         stop_at: int | None = None
 
-    batches, call = Batches(), StatePipeline.__call__
+    batches, call = Batches(), StatePipeline.draw
 
     def counted(self, *, generators, **options):
         if len(batches) == batches.stop_at:
@@ -37,7 +37,7 @@ def count_batches(monkeypatch):
         batches.append(len(generators))
         return call(self, generators=generators, **options)
 
-    monkeypatch.setattr(StatePipeline, "__call__", counted)
+    monkeypatch.setattr(StatePipeline, "draw", counted)
     return batches
 
 
@@ -74,14 +74,14 @@ def test_a_signal_ends_sampling_after_the_current_batch(
     trained, tmp_path, count_batches, monkeypatch, number
 ):
     draw(trained.ensemble(guided=False), output=tmp_path / "whole.zarr")
-    path, counted = tmp_path / "parted.zarr", StatePipeline.__call__
+    path, counted = tmp_path / "parted.zarr", StatePipeline.draw
 
     def signalled(self, **options):
         signal.raise_signal(number)
         return counted(self, **options)
 
     with monkeypatch.context() as patch, pytest.raises(Stopped), stopping_on_signals():
-        patch.setattr(StatePipeline, "__call__", signalled)
+        patch.setattr(StatePipeline, "draw", signalled)
         draw(trained.ensemble(guided=False), output=path)
     assert count_batches == [2, 1, 2]
     assert not path.exists()
@@ -133,7 +133,7 @@ def test_a_damaged_batch_is_drawn_again(trained, tmp_path, count_batches):
 
 def test_a_late_command_leaves_the_finished_ensemble_as_it_is(trained, tmp_path, monkeypatch):
     """One `sample` was suspended in its second batch while another finished."""
-    path, call = tmp_path / "states.zarr", StatePipeline.__call__
+    path, call = tmp_path / "states.zarr", StatePipeline.draw
     sizes = []
 
     def suspended(self, **options):
@@ -142,7 +142,7 @@ def test_a_late_command_leaves_the_finished_ensemble_as_it_is(trained, tmp_path,
             draw(trained.ensemble(guided=False), output=path)
         return call(self, **options)
 
-    monkeypatch.setattr(StatePipeline, "__call__", suspended)
+    monkeypatch.setattr(StatePipeline, "draw", suspended)
     draw(trained.ensemble(guided=False), output=path)
     archive = StateArchive.open(path)
     assert archive.member.tolist() == [0, 1, 2]
@@ -265,14 +265,14 @@ def test_sampling_before_training_is_refused(tiny_run, tmp_path):
 
 
 def test_a_batch_that_is_no_sea_water_is_not_kept(trained, tmp_path, monkeypatch):
-    call = StatePipeline.__call__
+    call = StatePipeline.draw
 
     def diverged(self, **options):
         output = call(self, **options)
         output.state.temperature[0, 1] += 100
         return output
 
-    monkeypatch.setattr(StatePipeline, "__call__", diverged)
+    monkeypatch.setattr(StatePipeline, "draw", diverged)
     sentence = r"state 0 of the ensemble has thetao outside -5 to 50 degC.* the chain did not conv"
     with pytest.raises(UserError, match=sentence):
         draw(trained.ensemble(guided=False), output=tmp_path / "states.zarr")

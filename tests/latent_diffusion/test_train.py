@@ -105,7 +105,7 @@ def test_the_data_space_model_is_the_same_stage_with_the_identity_codec(tiny_run
     train_denoiser(experiment)
     pipeline = experiment.pipeline()
     assert isinstance(pipeline.codec, IdentityCodec)
-    state = pipeline(generators=[member_generator(0, 0)], steps=3).state
+    state = pipeline.draw(generators=[member_generator(0, 0)], steps=3).state
     grid = experiment.archive.grid
     assert state.temperature.shape == (1, *grid.shape)
     assert state.temperature.isfinite().all()

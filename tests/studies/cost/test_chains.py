@@ -23,7 +23,7 @@ def test_the_pieces_of_a_chain_make_up_the_chain(chains, how, gflop):
     chain: Chain = chains[how]
     parts = [(piece.count, gflop(piece.call)) for piece in chain.pieces()]
     whole = gflop(
-        lambda: chain.pipeline(
+        lambda: chain.pipeline.draw(
             generators=[member_generator(0, 0)], steps=chain.steps, guide=chain.guide
         )
     )

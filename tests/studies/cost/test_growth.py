@@ -27,7 +27,7 @@ def experiment(tiny_experiment):
 def test_an_unguided_chain_costs_what_is_counted(experiment, chains, gflop):
     chain = chains[UNGUIDED]
     generators = [torch.Generator().manual_seed(0)]
-    measured = gflop(lambda: chain.pipeline(generators=generators, steps=chain.steps))
+    measured = gflop(lambda: chain.pipeline.draw(generators=generators, steps=chain.steps))
     assert costs_on(experiment, SHAPE)["gflop_unguided"] == pytest.approx(measured)
 
 

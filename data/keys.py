@@ -8,8 +8,6 @@ from typing import get_args, get_origin
 
 from pydantic import BaseModel
 
-from guidance.term_settings import TermSettings
-
 ENTRY = "*"  # instead of the number or name of an entry of a list or of sections by name
 
 
@@ -41,8 +39,8 @@ def keys(model: type[BaseModel], above: str = "") -> Iterator[str]:
 def _sections(annotation: object, entry: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
     """The sections that a type such as `Section | None` or `list[Section]` allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        kinds = TermSettings.known.values() if annotation is TermSettings else [annotation]
-        yield from ((entry, kind) for kind in kinds)
+        kinds = getattr(annotation, "known", {"": annotation})  # a section that a name tells apart
+        yield from ((entry, kind) for kind in kinds.values())
     within = f"{entry}{ENTRY}." if get_origin(annotation) in (list, tuple, dict) else entry
     for part in get_args(annotation):
         yield from _sections(part, within)
