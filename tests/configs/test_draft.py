@@ -259,7 +259,7 @@ def test_a_drafted_experiment_trains_and_starts_a_model(folder):
     words = [word for key, value in overrides.items() for word in (f"--{key}", str(value))]
     for command in (["ingest"], ["train", "autoencoder"], ["train", "diffusion"], ["sample"]):
         main([*command, "mine.yaml", *words])
-    main(["export", "mine.yaml", "--output", "start.nc"])
+    main(["export", "mine.yaml", "--output", "start.nc", *words])
     with xr.open_dataset("start.nc") as state:
         assert np.isfinite(state.thetao.values[WET]).all()
 

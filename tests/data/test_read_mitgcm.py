@@ -250,7 +250,8 @@ def test_from_tiles_to_initial_files(tmp_path, grid, tiny_config, capsys):
     folder = write_run(tmp_path / "run", grid, tiles=(2, 2))
     archive = _to_archive(folder, tiny_config)
     printed = capsys.readouterr().out
-    assert f"wrote {archive}\n3 states: 1 train, 1 validation, 1 test\ngrid: 8 x 6 x 4" in printed
+    assert f"wrote {archive}\n3 states: 1 train, 1 validation, 1 test\n" in printed
+    assert "\ngrid: 8 x 6 x 4 cells" in printed
     assert StateArchive.open(archive).has_sea_level
     words = ["export", str(tiny_config), "--states", str(archive), "--member", "2"]
     main([*words, "--format", "mitgcm", "--output", str(tmp_path / "start.bin")])
