@@ -22,6 +22,10 @@ MEMBERS = (
     Column("parent", "parent"),
     *PARAMETERS,
     Column("tracer_step_days", "tracer step", "days"),
+)
+STEPS = (
+    Column("part", "part"),
+    Column("tracer_step_days", "tracer step", "days"),
     Column("oscillation_K", "grid-scale oscillation", "K"),
 )
 TRENDS = (
@@ -73,6 +77,7 @@ SIZES = (
 )
 ROWS = {  # group: key of its rows, columns
     "members": ("members", MEMBERS),
+    "steps": ("members", STEPS),
     "trends": ("trends", TRENDS),
     "rounding": ("rounding", ROUNDING),
     "distances": ("distances", DISTANCES),
@@ -85,7 +90,7 @@ OTHERS = ("approach", "worth_temperature", "worth_salinity")
 def ensemble_table(result: Result, group: str | None) -> str:
     """One table of the ensemble.
 
-    group: members (default), trends, worth_temperature, worth_salinity, approach, rounding,
+    group: members (default), steps, trends, worth_temperature, worth_salinity, approach, rounding,
     distances, nearest or sizes
     """
     chosen(dict.fromkeys([*ROWS, *OTHERS]), group)

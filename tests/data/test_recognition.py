@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from data.errors import UserError
-from data.readers.base import Variables
+from data.readers.settings import Variables
 from data.recognition import Finding, Recognised, equation_of_state, pattern_of, recognised
 
 
