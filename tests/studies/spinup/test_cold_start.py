@@ -86,7 +86,7 @@ def test_what_cannot_be_compared_is_refused(experiment, integrations, tiny_run):
 
 
 def test_the_command_prints_and_writes(experiment, integrations, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("configs.run.load_run", lambda config, overrides: experiment)
+    monkeypatch.setattr("studies.command_line.load_run", lambda config, overrides: experiment)
     path = tmp_path / "cold_start.json"
     words = ["some.yaml", "--states", "1", "--output", str(path)]
     main(["study", "spinup", "cold_start", *words])

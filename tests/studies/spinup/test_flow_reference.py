@@ -41,7 +41,7 @@ def test_the_command(write_tiny_archive, tiny_run, tmp_path, monkeypatch, capsys
     archive = write_tiny_archive(tmp_path / "sea.zarr", sea_level=True)
     run = tiny_run("--data.archive", str(archive))
     monkeypatch.setattr(Run, "samples", lambda run, row: archive)
-    monkeypatch.setattr("configs.run.load_run", lambda config, overrides: run)
+    monkeypatch.setattr("studies.command_line.load_run", lambda config, overrides: run)
     path = tmp_path / "found.json"
     words = ["some.yaml", "--states", "2", "--output", str(path)]
     main(["study", "spinup", "flow_reference", *words])

@@ -79,7 +79,7 @@ def cost(run):
 def test_the_command_writes_results_and_figures_and_no_page(
     run, cost, result, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("configs.run.load_run", lambda config, overrides: run)
+    monkeypatch.setattr("studies.command_line.load_run", lambda config, overrides: run)
     monkeypatch.setattr(spinup, "finished_study", lambda run: result)
     monkeypatch.chdir(tmp_path)
     main(["study", "spinup", "report", "some.yaml"])
@@ -104,7 +104,7 @@ def test_the_command_writes_results_and_figures_and_no_page(
 
 @pytest.mark.slow
 def test_output_and_figures_options_set_the_paths(run, cost, result, tmp_path, monkeypatch):
-    monkeypatch.setattr("configs.run.load_run", lambda config, overrides: run)
+    monkeypatch.setattr("studies.command_line.load_run", lambda config, overrides: run)
     monkeypatch.setattr(spinup, "finished_study", lambda run: result)
     output, figures = tmp_path / "mine.json", tmp_path / "drawn"
     words = ["some.yaml", "--output", str(output), "--figures", str(figures)]
