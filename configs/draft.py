@@ -11,11 +11,11 @@ import yaml
 
 from configs.loading import checked, merged
 from configs.schema import Experiment
-from configs.yaml_text import parse
 from data.atomic import atomic_write
 from data.errors import UserError, shown
 from data.inspection import Inspection, inspect
 from data.recognition import Finding
+from data.yaml_text import parse
 
 _NAME = re.compile(r"[A-Za-z0-9]\w*(?:[.-]\w+)*")
 _COMPRESSION = 33  # numbers of a state for each of its latent, as in the shipped configurations
