@@ -17,13 +17,21 @@ from data.errors import UserError, user_errors_in_one_sentence
 from data.lazily import lazily
 from data.locks import exclusive
 from integration.commands import add_export_options, drift_of_run, export, integrate
-from studies.command_line import OVERRIDES, add_command, add_studies, load_run
+from studies.command_line import (
+    EXPERIMENT,
+    OVERRIDES,
+    add_command,
+    add_of_config,
+    add_studies,
+    load_run,
+)
 from studies.parser import Parser, installed_version
 from training.cost import read_cost, timed
 from training.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
     from configs.run import Run
+    from studies.command_line import Commands
 
 DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity fields from which an
@@ -61,47 +69,59 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=installed_version())
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    def command(
-        name: str, function: Callable[..., object], text: str, *, stages: Sequence[str] = ()
-    ) -> Callable[..., Any]:
-        sub = add_command(commands, name, function, text, load=load_run, epilog=OVERRIDES)
-        if stages:
-            sub.add_argument("stage", choices=stages, help="training stage")
-        sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML of the experiment")
-        return sub.add_argument
-
     add_init_options(
         add_command(commands, "init", lazily("configs.draft:init"), "draft a CONFIG for your files")
     )
+    add_training(commands)
+    add_states(commands)
+    add_tools(commands, parser)
+    add_studies(commands, make_archive=make_archive)
+    return parser
+
+
+def add_training(commands: Commands) -> None:
+    """Declare the commands from the data to the trained model."""
+    command = partial(add_of_config, commands, load=load_run)
     command("run", run_all, "run all stages in order; finished stages are skipped")
-    add = command(
-        "simulate", simulate, "simulate the ensemble of the basin and write the state archive"
-    )
+    text = "simulate the ensemble of the basin and write the state archive"
+    add = command("simulate", simulate, text)
     add("--workers", type=int, help="number of parallel simulations (default: 2)")
     command("ingest", ingest, "read ocean-model output into a state archive")
     text = "run a single training stage; resumes after an interruption"
-    command("train", train, text, stages=("autoencoder", "diffusion", "distillation"))
+    training = add_command(commands, "train", train, text, load=load_run, epilog=OVERRIDES)
+    stages = ("autoencoder", "diffusion", "distillation")
+    training.add_argument("stage", choices=stages, help="training stage")
+    training.add_argument("config", type=Path, metavar="CONFIG", help=EXPERIMENT)
+
+
+def add_states(commands: Commands) -> None:
+    """Declare the commands that generate, judge, integrate and export states."""
+    command = partial(add_of_config, commands, load=load_run)
     add = command("sample", sample, "generate an ensemble of states with a trained model")
-    add("--output", type=Path, help="archive to write (default: all rows, in samples/)")
+    text = "archive (.zarr, .zarr.zip) or NetCDF file (.nc) (default: all rows, in samples/)"
+    add("--output", type=Path, help=text)
     add_condition_options(add, at="condition of the states, or a CSV file of many; needs --output")
     text = "give all states at a point the expected mean, not each one a drawn mean"
     add("--certain", action="store_true", help=text)
-    add = command(
-        "sensitivity", sensitivity, "show what a change of parameters does, from paired states"
-    )
+
+    text = "show what a change of parameters does, from paired states"
+    add = command("sensitivity", sensitivity, text)
     add_condition_options(add, at="condition before the change")
     text = "condition after the change, where it differs; may be repeated"
     add("--to", action="append", metavar="NAME=VALUE", required=True, help=text)
     add("--output", type=Path, help="folder to write (default: sensitivity/ of the run)")
-    command(
-        "evaluate", evaluate, "evaluate the samples; writes metrics.json, figures and report.html"
-    )
-    add = command("integrate", integrate, "integrate the basin from generated and reference states")
+
+    text = "evaluate the samples; writes metrics.json, figures and report.html"
+    command("evaluate", evaluate, text)
+    text = "integrate the basin from generated and reference states"
+    add = command("integrate", integrate, text)
     add("--only", nargs="+", metavar="LABEL", help="labels to integrate (default: all)")
-    add_export_options(
-        command("export", export, "write a state as an initial condition of an ocean model")
-    )
+    text = "write a state as an initial condition of an ocean model"
+    add_export_options(command("export", export, text))
+
+
+def add_tools(commands: Commands, parser: argparse.ArgumentParser) -> None:
+    """Declare the commands about runs, products and settings; parser: the whole command line."""
     text = "show which stages of a run are done, under way and to do"
     status = lazily("configs.status:print_status")
     find = lazily("configs.status:layout_of")
@@ -117,8 +137,6 @@ def build_parser() -> argparse.ArgumentParser:
     text = "print a script that completes commands, options and paths in a shell"
     sub = add_command(commands, "completion", complete, text)
     sub.add_argument("shell", choices=("bash", "zsh"), help="the shell")
-    add_studies(commands, make_archive=make_archive)
-    return parser
 
 
 def add_init_options(parser: argparse.ArgumentParser) -> None:

@@ -72,7 +72,7 @@ def print_status(layout: Layout) -> None:
 def stages(layout: Layout) -> Iterator[Progress]:
     """The stages of a run in order."""
     settings, directory = layout.settings, layout.directory
-    yield Progress("data", DONE if settings.data.archive.exists() else TO_DO)
+    yield Progress("data", _archive(layout))
     model = layout.model_folder
     if settings.distillation:
         plan = settings.distillation.training
@@ -88,6 +88,15 @@ def stages(layout: Layout) -> Iterator[Progress]:
         yield _integration(layout)
     yield _judged("evaluation", [directory / "metrics.json"], model)
     yield _judged("export", list(directory.glob("initial_condition_*")), model)
+
+
+def _archive(layout: Layout) -> str:
+    """Relative paths of archives belong to the folder that the run was started in."""
+    archive = layout.settings.data.archive
+    if archive.exists():
+        return DONE
+    is_used = any(_record(folder) for folder in (layout.codec_folder, layout.model_folder))
+    return f"{archive} is not here" if is_used else TO_DO
 
 
 def _training(

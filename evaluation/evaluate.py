@@ -43,7 +43,7 @@ from evaluation.yardsticks import (
 )
 from training.log import write_json
 
-SALINITY_UNIT = {TRUTH: "truth", PRODUCT: "generated"}
+SHOWN = {TRUTH: "truth", PRODUCT: "generated"}
 LINES = (TRUTH, FLOOR, BASELINE, "autoencoded", PRODUCT)  # rows in figures of lines
 FEWEST_OF_A_HALF = 2
 # Of the truth, which cannot be told from itself.
@@ -195,7 +195,7 @@ def draw_figures(
     relative to the training states
     """
     directory = run.directory / "figures"
-    shown = {SALINITY_UNIT[name]: state for name, state in rows.items() if name in SALINITY_UNIT}
+    shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
     paths = save_figures(shown, context.grid, context.eos, directory)
     lines = {ROW_NAMES[name]: rows[name] for name in LINES if name in rows}
     paths.append(save_figure(spectra(lines, context.grid), directory / "spectra.png"))

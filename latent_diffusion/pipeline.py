@@ -190,24 +190,32 @@ class StatePipeline(DiffusionPipeline):
             self.draw(generators=part.generators, steps=steps, guide=guide, conditions=part.given)
             for part in wanted.parts(at_once)
         ]
+        attributes = self.origin.attributes(guided=guided, adjusted=adjusted) | wanted.seeds
+        return self._dataset(drawn, adjusted=adjusted, attributes=attributes | {"steps": steps})
+
+    def _dataset(
+        self,
+        drawn: Sequence[StatePipelineOutput],
+        *,
+        adjusted: bool,
+        attributes: dict[str, object],
+    ) -> xr.Dataset:
+        """All states as a dataset, adjusted if wanted. Raises `UserError` for no sea water."""
         state = State.cat([output.state for output in drawn]).map(Tensor.cpu)
-        grid = self.codec.grid
+        grid, equation = self.codec.grid, self.codec.config.ocean["equation_of_state"]
         check_state(state, door=Door(grid, "the ensemble", ADVICE), numbers=range(len(state)))
-        equation = self.codec.config.ocean["equation_of_state"]
         if adjusted:
             state = adjust(state, eos=equation_of_state(equation), grid=grid)
+        chain = {
+            "sampler": type(self.scheduler).__name__,
+            "precision": str(self.unet.dtype).removeprefix("torch."),
+        }
         return states_dataset(
             state,
             grid=grid,
             equation_of_state=equation,
             conditions=joined_values([output.conditions for output in drawn]),
-            attributes=self.origin.attributes(guided=guided, adjusted=adjusted)
-            | wanted.seeds
-            | {
-                "sampler": type(self.scheduler).__name__,
-                "steps": steps,
-                "precision": str(self.unet.dtype).removeprefix("torch."),
-            },
+            attributes=attributes | chain,
         )
 
     def __repr__(self) -> str:

@@ -147,7 +147,7 @@ def _group(commands: Commands, name: str, metavar: str, text: str) -> Commands:
     return parser.add_subparsers(title="studies", required=True, metavar=metavar)
 
 
-def _of_config(
+def add_of_config(
     commands: Commands,
     name: str,
     function: Command,
@@ -166,7 +166,7 @@ def _of_config(
 
 
 def _add_autoencoder(kinds: Commands, make_archive: Command) -> None:
-    add = _of_config(
+    add = add_of_config(
         kinds,
         "autoencoder",
         partial(compare_autoencoders, make_archive=make_archive),
@@ -178,7 +178,7 @@ def _add_autoencoder(kinds: Commands, make_archive: Command) -> None:
 
 
 def _add_compression(kinds: Commands, make_archive: Command) -> None:
-    add = _of_config(
+    add = add_of_config(
         kinds,
         "compression",
         partial(compare_designs, make_archive=make_archive),
@@ -192,7 +192,7 @@ def _add_compression(kinds: Commands, make_archive: Command) -> None:
 
 def _add_chain(kinds: Commands) -> None:
     text = "variance of samples by number of steps, and errors of the denoiser"
-    add = _of_config(kinds, "chain", lazily("studies.chain:run"), text, load=load_run)
+    add = add_of_config(kinds, "chain", lazily("studies.chain:run"), text, load=load_run)
     add("--members", type=int, help="number of samples (default: 256)")
     add("--steps", type=int, nargs="+", help="numbers of steps (default: 30 60 120)")
     _add_output(add)
@@ -200,7 +200,7 @@ def _add_chain(kinds: Commands) -> None:
 
 def _add_conditional(kinds: Commands) -> None:
     text = "states at the conditions of unseen members, beside statistical emulators"
-    add = _of_config(
+    add = add_of_config(
         kinds, "conditional", lazily("studies.conditional.study:run"), text, load=load_run
     )
     add(
@@ -213,13 +213,13 @@ def _add_conditional(kinds: Commands) -> None:
 
 def _add_ensemble(kinds: Commands) -> None:
     text = "equilibrium, rounding and spread of the perturbed-parameter ensemble"
-    add = _of_config(kinds, "ensemble", lazily("studies.ensemble.report:run"), text)
+    add = add_of_config(kinds, "ensemble", lazily("studies.ensemble.report:run"), text)
     _add_report(add, "ensemble")
 
 
 def _add_partial(kinds: Commands) -> None:
     text = "equilibria of the ensemble predicted from the first years after the change"
-    add = _of_config(kinds, "partial", lazily("studies.partial.report:run"), text)
+    add = add_of_config(kinds, "partial", lazily("studies.partial.report:run"), text)
     _add_report(add, "partial")
 
 
@@ -230,7 +230,7 @@ def _add_report(add: Callable[..., Any], name: str) -> None:
 
 
 def _add_guidance(kinds: Commands) -> None:
-    add = _of_config(
+    add = add_of_config(
         kinds,
         "guidance",
         compare_guidance_methods,
@@ -252,7 +252,7 @@ def _add_selection(add: Callable[..., Any], *, of: str) -> None:
 
 
 def _add_terms(kinds: Commands, make_archive: Command) -> None:
-    add = _of_config(
+    add = add_of_config(
         kinds,
         "terms",
         partial(compare_training_terms, make_archive=make_archive),
@@ -267,18 +267,18 @@ def _add_terms(kinds: Commands, make_archive: Command) -> None:
 
 def _add_spinup(studies: Commands) -> None:
     text = "report the finished runs of an integration study as JSON and figures"
-    add = _of_config(studies, "report", lazily("studies.spinup.report:run"), text, load=load_run)
+    add = add_of_config(studies, "report", lazily("studies.spinup.report:run"), text, load=load_run)
     add("--output", type=Path, help="JSON file to write (default: docs/results/spinup.json)")
     add("--figures", type=Path, help="folder of the figures (default: docs/figures)")
     text = "kinetic energy in the days after a start at rest and a balanced start"
-    add = _of_config(
+    add = add_of_config(
         studies, "cold_start", lazily("studies.spinup.cold_start:run"), text, load=load_run
     )
     add("--states", type=int, help="number of held-out states (default: 2)")
     add("--days", type=float, help="days after the start (default: 60)")
     _add_output(add)
     text = "strength of the balanced flow of held-out and generated states, by reference"
-    add = _of_config(
+    add = add_of_config(
         studies, "flow_reference", lazily("studies.spinup.flow_reference:run"), text, load=load_run
     )
     add("--states", type=int, help="number of states of each kind (default: 16)")
@@ -291,12 +291,12 @@ def _add_cost(studies: Commands) -> None:
     _add_adjustment(studies)
     _add_chains(studies)
     text = "throughput, memory and operations of training"
-    add = _of_config(studies, "training", lazily("studies.cost.training:run"), text)
+    add = add_of_config(studies, "training", lazily("studies.cost.training:run"), text)
     add("--grid", help=f"grid of random states, {SHAPE} (default: states of the experiment)")
     add("--steps", type=int, help="number of timed steps of each stage (default: 8)")
     _add_machine(add)
     text = "throughput of training and sampling with several processes"
-    add = _of_config(studies, "processes", lazily("studies.cost.processes:run"), text)
+    add = add_of_config(studies, "processes", lazily("studies.cost.processes:run"), text)
     add(
         "--processes",
         type=int,
@@ -306,7 +306,7 @@ def _add_cost(studies: Commands) -> None:
     add("--steps", type=int, help="number of timed steps of each stage (default: 8)")
     _add_machine(add)
     text = "scaling of operations and memory with the grid, counted without running"
-    add = _of_config(studies, "growth", lazily("studies.cost.growth:run"), text)
+    add = add_of_config(studies, "growth", lazily("studies.cost.growth:run"), text)
     add(
         "--grid", nargs="+", help=f"{SHAPE} (default: DINO at 1 and 1/4 degree, global 1/12 degree)"
     )
@@ -314,7 +314,7 @@ def _add_cost(studies: Commands) -> None:
 
 
 def _add_benchmark(studies: Commands) -> None:
-    add = _of_config(
+    add = add_of_config(
         studies,
         "benchmark",
         lazily("studies.cost.benchmark:run"),
@@ -332,7 +332,7 @@ def _add_benchmark(studies: Commands) -> None:
 
 def _add_codec(studies: Commands) -> None:
     text = "time, memory and operations of an autoencoder"
-    add = _of_config(studies, "codec", lazily("studies.cost.codec:run"), text)
+    add = add_of_config(studies, "codec", lazily("studies.cost.codec:run"), text)
     add("--sea-level", action="store_true", help="include a channel for sea level")
     add("--closed", action="store_true", help="closed boundaries in x (default: periodic)")
     _add_timing(add)
@@ -346,7 +346,7 @@ def _add_adjustment(studies: Commands) -> None:
 
 def _add_chains(studies: Commands) -> None:
     text = "time to sample a state, unguided and with each guidance method"
-    add = _of_config(studies, "guidance", lazily("studies.cost.guidance:run"), text)
+    add = add_of_config(studies, "guidance", lazily("studies.cost.guidance:run"), text)
     add(
         "--noise",
         type=float,
@@ -375,7 +375,7 @@ def _add_output(add: Callable[..., Any]) -> None:
 
 def _add_gallery(kinds: Commands) -> None:
     text = "true and generated states side by side, chosen at random"
-    add = _of_config(kinds, "gallery", lazily("studies.gallery:run"), text, load=load_run)
+    add = add_of_config(kinds, "gallery", lazily("studies.gallery:run"), text, load=load_run)
     add("--count", type=int, help="states of each kind (default: 10)")
     add("--field", choices=("temperature", "salinity", "sea_level"), help="default: temperature")
     add("--output", type=Path, required=True, help="figure to write")

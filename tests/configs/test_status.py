@@ -44,6 +44,14 @@ def test_a_run_that_has_not_begun_has_everything_to_do(layout):
     assert list(states) == ["autoencoder", "diffusion", "sampling", "evaluation", "export"]
 
 
+def test_the_archive_of_a_trained_run_may_be_elsewhere(layout, tmp_path):
+    data = layout.settings.data.model_copy(update={"archive": tmp_path / "elsewhere.zarr"})
+    moved = Layout(layout.settings.model_copy(update={"data": data}))
+    assert _states(moved)["data"] == "to do"
+    _publish(moved, moved.codec_folder, moved.codec_settings)
+    assert _states(moved)["data"] == f"{data.archive} is not here"
+
+
 def test_a_training_under_way_has_its_counter_and_the_pace_of_its_checkpoints(layout):
     total = layout.settings.autoencoder.training.samples
     _checkpoint(layout, "autoencoder", 8, at=1000)
