@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import xarray as xr
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
+from autoencoder.codec import Codec
 from data.conditions import Conditions
+from data.dataset import states_dataset
+from data.plausibility import Door, check_state
 from data.state import State
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
+
+ADVICE = (
+    "the chain did not converge or the model is not trained; take more steps or another scheduler"
+)
 
 
 @dataclass
@@ -44,3 +56,34 @@ class Frame(NamedTuple):
     def residual(self, latents: Tensor, *, signal: float = 1.0) -> Tensor:
         """Inverse of `latents`."""
         return (latents - signal * self.mean) / self.scale
+
+
+def dataset_of(
+    drawn: Sequence[StatePipelineOutput],
+    codec: Codec,
+    *,
+    adjusted: bool,
+    attributes: Mapping[str, object],
+) -> xr.Dataset:
+    """All states as a dataset, see `data.dataset`; adjusted: after convective adjustment.
+
+    attributes: of the dataset. Raises `UserError` for states that are no sea water.
+    """
+    state = State.cat([output.state for output in drawn]).map(Tensor.cpu)
+    grid, equation = codec.grid, codec.config.ocean["equation_of_state"]
+    check_state(state, door=Door(grid, "the ensemble", ADVICE), numbers=range(len(state)))
+    if adjusted:
+        state = adjust(state, eos=equation_of_state(equation), grid=grid)
+    return states_dataset(
+        state,
+        grid=grid,
+        equation_of_state=equation,
+        conditions=_joined_values([output.conditions for output in drawn]),
+        attributes=attributes,
+    )
+
+
+def _joined_values(parts: Sequence[Conditions | None]) -> dict[str, np.ndarray]:
+    """The values of all parts by name, each `b`; empty without conditions."""
+    given = [part.values for part in parts if part is not None]
+    return {name: np.concatenate([v[name] for v in given]) for name in (given or [{}])[0]}

@@ -16,14 +16,9 @@ from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
 from autoencoder.stored import LOCALLY, loading
 from data.conditions import Conditions
-from data.dataset import states_dataset
 from data.errors import UserError
-from data.plausibility import Door, check_state
-from data.state import State
 from guidance.guide import Guide
-from guidance.seawater import equation_of_state
 from guidance.steps import Step
-from guidance.stratification import adjust
 from latent_diffusion.card import Row, as_html, as_text, card
 from latent_diffusion.convergence import check_chain
 from latent_diffusion.denoiser import (
@@ -33,16 +28,12 @@ from latent_diffusion.denoiser import (
     noise_level,
     velocity,
 )
-from latent_diffusion.drawn import Frame, StatePipelineOutput
+from latent_diffusion.drawn import Frame, StatePipelineOutput, dataset_of
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.model_folder import check_loaded, check_model
 from latent_diffusion.origin import Origin, origin_of_model
-from latent_diffusion.request import Value, joined_values, request, steps_of
-
-ADVICE = (
-    "the chain did not converge or the model is not trained; take more steps or another scheduler"
-)
+from latent_diffusion.request import Value, request, steps_of
 
 
 class StatePipeline(DiffusionPipeline):
@@ -190,33 +181,13 @@ class StatePipeline(DiffusionPipeline):
             self.draw(generators=part.generators, steps=steps, guide=guide, conditions=part.given)
             for part in wanted.parts(at_once)
         ]
-        attributes = self.origin.attributes(guided=guided, adjusted=adjusted) | wanted.seeds
-        return self._dataset(drawn, adjusted=adjusted, attributes=attributes | {"steps": steps})
-
-    def _dataset(
-        self,
-        drawn: Sequence[StatePipelineOutput],
-        *,
-        adjusted: bool,
-        attributes: dict[str, object],
-    ) -> xr.Dataset:
-        """All states as a dataset, adjusted if wanted. Raises `UserError` for no sea water."""
-        state = State.cat([output.state for output in drawn]).map(Tensor.cpu)
-        grid, equation = self.codec.grid, self.codec.config.ocean["equation_of_state"]
-        check_state(state, door=Door(grid, "the ensemble", ADVICE), numbers=range(len(state)))
-        if adjusted:
-            state = adjust(state, eos=equation_of_state(equation), grid=grid)
         chain = {
             "sampler": type(self.scheduler).__name__,
+            "steps": steps,
             "precision": str(self.unet.dtype).removeprefix("torch."),
         }
-        return states_dataset(
-            state,
-            grid=grid,
-            equation_of_state=equation,
-            conditions=joined_values([output.conditions for output in drawn]),
-            attributes=attributes | chain,
-        )
+        attributes = self.origin.attributes(guided=guided, adjusted=adjusted) | wanted.seeds
+        return dataset_of(drawn, self.codec, adjusted=adjusted, attributes=attributes | chain)
 
     def __repr__(self) -> str:
         return as_text(self._card())

@@ -181,9 +181,3 @@ def _values(name: str, value: Value, members: int) -> np.ndarray:
         return np.broadcast_to(np.asarray(value, dtype=np.float64), members)
     except (TypeError, ValueError):
         raise UserError(f"{name} is {value!r}: give a number, or one for each state") from None
-
-
-def joined_values(parts: Sequence[Conditions | None]) -> dict[str, np.ndarray]:
-    """The values of all parts by name, each `b`; empty without conditions."""
-    given = [part.values for part in parts if part is not None]
-    return {name: np.concatenate([v[name] for v in given]) for name in (given or [{}])[0]}

@@ -31,10 +31,11 @@ from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
 from guidance.stratification import adjust_in_place
+from latent_diffusion.drawn import ADVICE
 from latent_diffusion.noise import member_generator
 from latent_diffusion.origin import TITLE, source
 from latent_diffusion.parts import Parts
-from latent_diffusion.pipeline import ADVICE, StatePipeline
+from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.settings import SamplingSettings
 from training.launch import end_if_stopped, launched_processes, require_shared_folder
 from training.records import differences
