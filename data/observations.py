@@ -109,9 +109,7 @@ def _check(observations: Observations) -> None:
         raise UserError("there are no observations: give at least one value")
     other = sorted(set(observations.quantity.tolist()) - set(QUANTITIES))
     if other:
-        raise UserError(
-            f"there are observations of {other[0]!r}: expected {', '.join(QUANTITIES)}"
-        )
+        raise UserError(f"there are observations of {other[0]!r}: expected {', '.join(QUANTITIES)}")
     for one in fields(observations):
         column = getattr(observations, one.name)
         if column.shape != observations.value.shape:
