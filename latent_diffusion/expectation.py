@@ -96,6 +96,15 @@ class Expectation(FullPrecision, ModelMixin, ConfigMixin):
         drawn = torch.stack(noise).numpy() * (not conditions.certain)
         return self._latents(conditions, lambda mean, std: mean + std * drawn)
 
+    def deviations(self, conditions: Conditions) -> Tensor:
+        """Standard deviations `b t k` of the mean's amplitudes along the patterns, see `along`."""
+        course = self.space.course(conditions)
+        return torch.from_numpy(course[:, :, None] * self._predicted(conditions)[1])
+
+    def along(self, amplitudes: Tensor) -> Tensor:
+        """Latents `b c h w` that amplitudes `b t k` add to the expected mean."""
+        return einsum(amplitudes.to(self.patterns), self.patterns, "b t k, t k c h w -> b c h w")
+
     def features(self, conditions: Conditions) -> Tensor:
         """The network's input `b f`."""
         return torch.from_numpy(self.space.features(conditions)).to(self.scale)

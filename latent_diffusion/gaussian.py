@@ -110,15 +110,38 @@ class MemberGaussians(FullPrecision, ModelMixin, ConfigMixin):
             v = self._spectrally(flat - signal * mean, gain)
             return (v - noise * mean).view_as(scaled)
 
-    def _probable_mean(self, flat: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-        """The members' mean `b d`, weighted with their probability given `flat` `b d`.
+    def member_estimates(
+        self, scaled: Tensor, *, signal: Amplitude, noise: Amplitude
+    ) -> tuple[Tensor, Tensor]:
+        """Probability `b m` of each member given `scaled`, and what its mean adds to E[z | x].
 
-        Bayes' rule; relative to the mean over all members, so that large terms cancel exactly.
+        The second is `m d`: noise² / (signal² l + noise²) mean in directions of variance l. It is
+        relative to the mean over all members. Arguments as for `velocity`, the amplitudes numbers.
+        """
+        with _in_full_precision(scaled.device.type):
+            signal, noise = self._columns(scaled, signal, noise)
+            means = self.means.flatten(1)
+
+            def kept(variance: Tensor) -> Tensor:
+                return noise**2 / (signal**2 * variance + noise**2)
+
+            probability = self._probabilities(scaled.float().flatten(1), signal, noise)
+            return probability, self._spectrally(means - self.weights @ means, kept)
+
+    def _probable_mean(self, flat: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+        """The members' mean `b d`, weighted with their probability given `flat` `b d`."""
+        means = self.means.flatten(1)
+        if len(means) == 1:
+            return means.expand_as(flat)
+        return self._probabilities(flat, signal, noise) @ means
+
+    def _probabilities(self, flat: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+        """Probability `b m` of each member given `flat` `b d`, by Bayes' rule.
+
+        Relative to the mean over all members, so that large terms cancel exactly.
         """
         means = self.means.flatten(1)
         centre = self.weights @ means
-        if len(means) == 1:
-            return centre.expand_as(flat)
         offsets = means - centre
 
         def precision(variance: Tensor) -> Tensor:
@@ -128,8 +151,7 @@ class MemberGaussians(FullPrecision, ModelMixin, ConfigMixin):
         along = (offsets @ self.patterns.flatten(1).T).square()
         across = offsets.square().sum(dim=1) - along.sum(dim=1)
         distance = precision(self.variances) @ along.T + precision(self.remainder) * across
-        probability = (self.weights.log() + evidence - 0.5 * signal**2 * distance).softmax(dim=1)
-        return probability @ means
+        return (self.weights.log() + evidence - 0.5 * signal**2 * distance).softmax(dim=1)
 
     def _spectrally(self, anomaly: Tensor, factor: Factor) -> Tensor:
         """Anomalies `b d`, multiplied by a function of the variance in every direction."""

@@ -24,6 +24,7 @@ from latent_diffusion.convergence import check_chain
 from latent_diffusion.denoiser import (
     ConditionEmbedding,
     Denoiser,
+    NoiseLevel,
     clean_estimate,
     noise_level,
     velocity,
@@ -31,8 +32,10 @@ from latent_diffusion.denoiser import (
 from latent_diffusion.drawn import Frame, StatePipelineOutput, dataset_of
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.gaussian import MemberGaussians
+from latent_diffusion.inference import Inference
 from latent_diffusion.model_folder import check_loaded, check_model
 from latent_diffusion.origin import Origin, origin_of_model
+from latent_diffusion.posterior import LatentPosterior
 from latent_diffusion.request import Value, request, steps_of
 
 
@@ -214,6 +217,7 @@ class StatePipeline(DiffusionPipeline):
         steps: int | None = None,
         guide: Guide | None = None,
         conditions: Conditions | None = None,
+        posterior: LatentPosterior | None = None,
     ) -> StatePipelineOutput:
         """Draw one state per CPU generator; it does not depend on the rest of the batch.
 
@@ -221,17 +225,20 @@ class StatePipeline(DiffusionPipeline):
         guide: corrects clean estimates or noisy samples; None samples without guidance
         conditions: of each state; default: those of a random training member at equilibrium, in a
             random season
+        posterior: what was observed of the ocean; it corrects estimates before the guide does
 
         Raises `UserError` if the scheduler does not support this number of steps, or for conditions
         of a model without.
         """
         steps = self.steps if steps is None else steps
         self.set_steps(steps)
-        frame = self.frame(conditions, generators)
+        frame = self.frame(conditions, generators, posterior=posterior)
         sample = self.initial_noise(generators) * self.scheduler.init_noise_sigma
         guide = (guide or Guide()).for_a_chain()
         for index in self.progress_bar(range(len(self.scheduler.timesteps))):
-            sample = self.advance(sample, index, generators=generators, guide=guide, frame=frame)
+            sample = self.advance(
+                sample, index, generators=generators, guide=guide, frame=frame, posterior=posterior
+            )
         if not sample.isfinite().all():
             raise self._too_few(steps)
         latents = frame.latents(sample) if frame else sample
@@ -242,7 +249,11 @@ class StatePipeline(DiffusionPipeline):
         )
 
     def frame(
-        self, conditions: Conditions | None, generators: Sequence[torch.Generator]
+        self,
+        conditions: Conditions | None,
+        generators: Sequence[torch.Generator],
+        *,
+        posterior: LatentPosterior | None = None,
     ) -> Frame | None:
         """Where the residuals of a conditional model belong; None for a model without conditions.
 
@@ -260,6 +271,8 @@ class StatePipeline(DiffusionPipeline):
                 "generators: give one generator for each state"
             )
         self.expectation.space.check(conditions, extrapolate=True)
+        if posterior is not None:
+            return Inference(posterior, self.expectation).frame(conditions, generators)
         mean = self.expectation.draw(conditions, generators)
         features = self.expectation.features(conditions)
         return Frame(mean, self.expectation.scale, features, conditions)
@@ -273,6 +286,7 @@ class StatePipeline(DiffusionPipeline):
         generators: Sequence[torch.Generator],
         guide: Guide | None = None,
         frame: Frame | None = None,
+        posterior: LatentPosterior | None = None,
     ) -> Tensor:
         """The sample `b c h w` after step `index` of the chain; `set_steps` comes first."""
         at, guide = self.place(index), guide or Guide()
@@ -281,6 +295,10 @@ class StatePipeline(DiffusionPipeline):
         signal, noise = noise_level(self.scheduler, index)
         features = frame.features if frame else None
         v = self.denoiser(scaled, timestep, signal=signal, noise=noise, features=features)
+        if posterior is not None:
+            level = NoiseLevel(signal, noise)
+            clean = clean_estimate(v, scaled, level)
+            v = velocity(posterior.update(clean, scaled, level=level, frame=frame), scaled, level)
         v = self._guided_velocity(v, scaled, guide=guide, at=at, frame=frame)
         sample = self.scheduler.step(
             v, timestep, sample, **self._noise_source(generators)

@@ -1,0 +1,137 @@
+"""Sampling given observations: the Kalman update of each clean estimate of a chain.
+
+The estimate of the latents z given a noisy sample moves by C H' (H C H' + R)^-1 (y - h(decode(z))),
+where C is the covariance of the latents given the noisy sample. This is the posterior score of
+Rozet et al. 2024 ("Learning diffusion priors from observations by expectation maximization",
+moment matching), with the covariance from the principal components of the training latents in
+closed form instead of from products with the denoiser's Jacobian. For a normal distribution, a
+linear decoder and a linear h the chain then samples the exact posterior, but for the error of its
+solver. H is the Jacobian of h through the linear path of the decoder, the innovation that of the
+whole decoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from autoencoder.codec import Codec
+from data.state import State
+from guidance.observations import ObservationOperator
+from latent_diffusion.denoiser import NoiseLevel
+from latent_diffusion.drawn import Frame
+from latent_diffusion.gaussian import MemberGaussians
+from latent_diffusion.kalman import Jacobian, Spectral, Spread, kalman_step
+
+ROWS_AT_ONCE = 64  # of the Jacobian; each is the gradient of a state
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was observed of the ocean.
+
+    operator: from states to `n` values; value: `n`; covariance: `n n` of their errors
+    """
+
+    operator: ObservationOperator
+    value: Tensor
+    covariance: Tensor
+
+    def innovation(self, state: State) -> Tensor:
+        """Observed minus modelled values, `b n`."""
+        return self.value.to(state.temperature.device) - self.operator(state)
+
+
+@dataclass(frozen=True)
+class LatentPosterior:
+    """The update of clean estimates by what was observed.
+
+    gaussian: normal distributions of the latents, or of the residuals of a conditional model
+    scale: `c 1 1`, of these residuals; 1 for a model without conditions
+    inflation: factor of the prior's variance; above 1 where the truth may lie off the training
+        states
+    """
+
+    codec: Codec
+    gaussian: MemberGaussians
+    evidence: Evidence
+    scale: Tensor | float = 1.0
+    inflation: float = 1.0
+
+    @torch.no_grad()
+    def update(
+        self, clean: Tensor, scaled: Tensor, *, level: NoiseLevel, frame: Frame | None
+    ) -> Tensor:
+        """The clean estimate `b c h w` given the observations.
+
+        scaled: the noisy sample `b c h w` of variance 1 that it is the estimate of; level: its
+        noise; frame: of a conditional model, whose estimates are residuals
+        """
+        latents = frame.latents(clean) if frame else clean
+        step = kalman_step(
+            self.evidence.innovation(self.codec.decode(latents)),
+            self._jacobian,
+            self._given(level),
+            self.evidence.covariance.to(clean.device),
+            spread=self._between_members(scaled, level),
+        )
+        return clean + step.view_as(clean).to(clean)
+
+    @cached_property
+    def jacobian_of_latents(self) -> Tensor:
+        """The derivative `n d` of the observed values through the decoder's linear path."""
+        return jacobian(self.evidence.operator, self.codec).double()
+
+    def seen_covariance(self) -> Tensor:
+        """Covariance `n n` of observed values: of the latents of one member, and of the errors."""
+        prior = self._given(NoiseLevel(0.0, 1.0))
+        seen = self._jacobian.covariance(prior.along, prior.across)
+        return seen + self.evidence.covariance.to(seen)
+
+    @cached_property
+    def _jacobian(self) -> Jacobian:
+        """The same, with respect to the residuals of a conditional model."""
+        rows = self.jacobian_of_latents
+        scale = torch.as_tensor(self.scale).to(rows).expand(self.codec.latent_shape)
+        return Jacobian.of(rows * scale.flatten(), self.gaussian.patterns.flatten(1))
+
+    def _given(self, level: NoiseLevel) -> Spectral:
+        """Covariance of the latents of one member given a noisy sample."""
+
+        def left(variance: Tensor) -> Tensor:
+            inflated = self.inflation * variance.double()
+            return inflated * level.noise**2 / (level.signal**2 * inflated + level.noise**2)
+
+        return Spectral(left(self.gaussian.variances), left(self.gaussian.remainder))
+
+    def _between_members(self, scaled: Tensor, level: NoiseLevel) -> Spread | None:
+        """What the estimates of the members differ by, given a noisy sample."""
+        if len(self.gaussian.means) == 1:
+            return None
+        probability, means = self.gaussian.member_estimates(
+            scaled, signal=level.signal, noise=level.noise
+        )
+        probability = probability.double()
+        # sqrt(p) (mean - sum of p mean): the sum of its squares is the members' covariance.
+        centred = torch.eye(len(means)).to(probability) - probability[:, :, None]
+        return Spread(centred * probability.sqrt()[:, None, :], means.double())
+
+
+def jacobian(operator: ObservationOperator, codec: Codec) -> Tensor:
+    """The derivative `n d` of observed values with respect to latents, on the linear path."""
+    device = codec.latent_weight.device
+    rows = []
+    with torch.inference_mode(False), torch.enable_grad():
+        for start in range(0, operator.count, ROWS_AT_ONCE):
+            mine = torch.arange(start, min(start + ROWS_AT_ONCE, operator.count), device=device)
+            latents = torch.zeros(len(mine), *codec.latent_shape, device=device, requires_grad=True)
+            # Copies of one latent, because each observation needs a gradient of its own.
+            seen = operator(codec.decode_linearly(latents))
+            (gradient,) = torch.autograd.grad(
+                seen[torch.arange(len(mine), device=device), mine].sum(), latents
+            )
+            rows.append(gradient.flatten(1))
+    return torch.cat(rows)

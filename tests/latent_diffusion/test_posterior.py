@@ -1,0 +1,71 @@
+"""Sampling given observations, against the exact posterior of a normal prior."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from latent_diffusion.denoiser import NoiseLevel
+from latent_diffusion.gaussian import MemberGaussians
+from latent_diffusion.kalman import Jacobian, Spectral, Spread, kalman_step
+from latent_diffusion.posterior import LatentPosterior
+from studies.gaussian_posterior import GaussianOcean, compare
+
+
+@pytest.fixture(scope="module")
+def ocean() -> GaussianOcean:
+    return GaussianOcean.build((8, 8), seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("profiles", "levels"), [(1, 1), (12, 8)])
+def test_chains_sample_the_exact_posterior(ocean, profiles, levels):
+    evidence = ocean.observe(ocean.truth(seed=0), profiles=profiles, levels=levels, seed=5)
+    drawn = ocean.draw(evidence, members=96, steps=60)
+    found = compare(drawn, ocean.posterior(evidence), prior=ocean.prior)
+    assert found.offset < 0.02
+    assert 0.97 < found.spread < 1.03
+
+
+def test_a_step_is_the_textbook_s():
+    """C H' (H C H' + R)^-1 d with dense matrices, also for covariances that differ by sample."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    n, d, k, members = 5, 12, 3, 4
+    patterns = torch.linalg.qr(normal(d, k))[0].T
+    rows, innovation, errors = normal(n, d), normal(2, n), torch.eye(n).double() * 0.1
+    covariance = Spectral(torch.tensor([3.0, 2.0, 1.0]).double(), torch.tensor(0.2).double())
+    spread = Spread(normal(2, members, members), normal(members, d))
+    step = kalman_step(innovation, Jacobian.of(rows, patterns), covariance, errors, spread=spread)
+    for sample in range(2):
+        dense = patterns.T * (covariance.along - 0.2) @ patterns + 0.2 * torch.eye(d)
+        extra = spread.weights[sample].T @ spread.directions
+        dense = dense + extra.T @ extra
+        gain = dense @ rows.T @ torch.linalg.inv(rows @ dense @ rows.T + errors)
+        torch.testing.assert_close(step[sample], gain @ innovation[sample])
+
+
+def test_members_differ_as_their_estimates_given_noise(ocean):
+    """The covariance of a mixture is that within members plus that of their expected latents."""
+    shape = ocean.pipeline.codec.latent_shape
+    mixture = MemberGaussians(shape, members=3)
+    mixture.remainder.fill_(0.5)
+    mixture.means.copy_(0.1 * torch.randn(3, *shape, generator=torch.Generator().manual_seed(2)))
+    scaled = 0.3 * mixture.means[:1]
+    level = NoiseLevel(0.6, 0.8)
+    evidence = ocean.observe(ocean.truth(seed=0), profiles=1, levels=1, seed=0)
+    posterior = LatentPosterior(ocean.pipeline.codec, mixture, evidence)
+    spread = posterior._between_members(scaled, level)
+    probability, _ = mixture.member_estimates(scaled, signal=level.signal, noise=level.noise)
+    gain = level.signal * 0.5 / (level.signal**2 * 0.5 + level.noise**2)
+    estimates = mixture.means.flatten(1) + gain * (
+        scaled.flatten(1) - level.signal * mixture.means.flatten(1)
+    )
+    centred = estimates - probability @ estimates
+    expected = (probability[0, :, None] * centred.square()).sum(0)
+    factor = spread.weights[0].T @ spread.directions
+    assert 0.01 < float(probability.max()) < 0.99
+    torch.testing.assert_close(factor.square().sum(0).float(), expected, atol=1e-5, rtol=1e-4)
