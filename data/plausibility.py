@@ -42,7 +42,7 @@ KILOGRAMS_BELOW = 1.0  # no ocean is this fresh in 1e-3 or g/kg, none this salty
 DEEPEST = 12e3  # m, below the Challenger Deep
 _SHALLOWEST = 1.0  # m; an ocean less deep than this is measured in something else
 _EARTH = 5.2e14  # m2, its surface
-_FURTHEST_EAST = 1080.0  # degrees; models count on from turn to turn
+FURTHEST_EAST = 1080.0  # degrees; models count on from turn to turn
 # Layers from midway to midway between centres, against the thickness that is given. In real files
 # the ratio is 0.9 to 1.2; partial cells make it smaller.
 _THICKER, _THINNER = 4.0, 1 / 3
@@ -274,7 +274,7 @@ def _check_positions(grid: OceanGrid, source: object) -> None:
     bad = ~(np.isfinite(x) & np.isfinite(y))
     what = "no position"
     if grid.horizontal_units == "degrees" and not (bad & column).any():
-        bad = (np.abs(y) > 90) | (np.abs(x) > _FURTHEST_EAST)
+        bad = (np.abs(y) > 90) | (np.abs(x) > FURTHEST_EAST)
         what = "a position beyond the poles or turns of the globe"
     count = int((bad & column).sum())
     if count:

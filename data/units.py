@@ -35,6 +35,17 @@ SALINITIES: dict[str, float] = {  # in 1e-3 or g/kg
     **dict.fromkeys(_NUMBERS | _PRACTICAL | _PER_THOUSAND | _GRAMS, 1.0),
     **dict.fromkeys(_KILOGRAMS, 1e3),
 }
+PRESSURES: dict[str, float] = {  # in dbar
+    **dict.fromkeys(("dbar", "dbars", "decibar", "decibars"), 1.0),
+    **dict.fromkeys(("bar", "bars"), 10.0),
+    **dict.fromkeys(("pa", "pascal", "pascals"), 1e-4),
+    **{"hpa": 1e-2, "kpa": 0.1, "mpa": 100.0},
+}
+
+
+def is_practical(units: str) -> bool:
+    """Whether a unit of salinity states the practical salinity scale."""
+    return _spelling(units) in _PRACTICAL | {"practicalsalinityunits"}
 
 
 def is_kelvin(units: str) -> bool | None:

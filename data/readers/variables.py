@@ -21,8 +21,8 @@ from data.readers.quantities import QUANTITIES
 from data.readers.settings import NONE, Variables
 from data.units import METRES
 
-_EASTWARD = {"degrees_east", "degree_east", "degree_e", "degrees_e"}
-_NORTHWARD = {"degrees_north", "degree_north", "degree_n", "degrees_n"}
+EASTWARD = {"degrees_east", "degree_east", "degree_e", "degrees_e"}
+NORTHWARD = {"degrees_north", "degree_north", "degree_n", "degrees_n"}
 _LENGTHS = METRES | {"cm", "centimeter", "centimeters", "centimetre", "centimetres"}
 
 Fits = Callable[[xr.DataArray], bool]
@@ -193,7 +193,7 @@ class _Search:
 
     def _by_units(self, quantity: str) -> list[str]:
         """Unusual names: coordinates of temperature whose units tell what they are."""
-        units = {"longitude": _EASTWARD, "latitude": _NORTHWARD, "depth": _LENGTHS}[quantity]
+        units = {"longitude": EASTWARD, "latitude": NORTHWARD, "depth": _LENGTHS}[quantity]
         own = self._coordinates() | {str(dim) for dim in self.temperature.dims}
         variables = self.dataset.variables
         return sorted(
