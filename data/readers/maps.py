@@ -9,6 +9,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from data.errors import UserError
 from data.geometry import edges
@@ -114,16 +115,22 @@ def _ends(
     axis: xr.DataArray, is_mean: bool, source: Source
 ) -> tuple[FloatArray, FloatArray] | None:
     """Both ends of each cell along an axis; None for points."""
+    degrees = str(axis.attrs.get("units", "degrees")).lower().startswith("degree")
     bounds = bounds_of(axis, source)
     if bounds is not None:
-        values = np.asarray(bounds.values, dtype=np.float64)
-        if str(axis.attrs.get("units", "")).lower().startswith("degree"):
-            values = np.unwrap(values, period=360, axis=-1)
+        values = _continuous(bounds.values, degrees)
         return values[:, 0], values[:, 1]
     if not is_mean or axis.size < 2:
         return None
-    faces = edges(np.asarray(axis.values, dtype=np.float64))
+    faces = edges(_continuous(axis.values, degrees))
     return faces[:-1], faces[1:]
+
+
+def _continuous(values: NDArray[np.floating], degrees: bool) -> FloatArray:
+    """Values without jumps by 360 degrees along the last axis."""
+    return (
+        np.unwrap(values.astype(np.float64), period=360) if degrees else values.astype(np.float64)
+    )
 
 
 def _scale(axis: xr.DataArray, units: str) -> float:
