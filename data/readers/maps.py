@@ -26,7 +26,7 @@ from data.readers.observed import (
 )
 from data.readers.samples import Samples
 
-_AREA = re.compile(r"\b(?:area|lat|latitude|lon|longitude)\s*:\s*(\w+)")
+_AREA = re.compile(r"\b(?:area|latitude|longitude|lat|lon)\s*:\s*(mean|point)\b")
 
 
 def read_maps(source: Source) -> list[Samples]:
@@ -79,7 +79,7 @@ def _dates(variable: xr.DataArray, dim: str) -> str:
 def _check_map(variable: xr.DataArray, source: Source) -> None:
     pair = [coordinate(what, variable, source) for what in ("longitude", "latitude")]
     dims = {dim for one in pair if one is not None for dim in one.dims}
-    if None in pair or len(dims) != 2 or not dims <= {*variable.dims}:
+    if any(one is None for one in pair) or len(dims) != 2 or not dims <= {*variable.dims}:
         raise UserError(
             f"{variable.name} of {source.path} is on {', '.join(map(str, variable.dims)) or 'none'}"
             ": expected a map on longitude and latitude, or a global attribute featureType (point, "

@@ -303,7 +303,7 @@ def _rank(what: str, name: str, variable: xr.Variable) -> int:
 def _bare(variable: xr.Variable) -> xr.Variable:
     """The variable without units, to judge its name."""
     attributes = {key: value for key, value in variable.attrs.items() if key != "units"}
-    return xr.Variable(variable.dims, variable.values, attributes)
+    return xr.Variable((), 0, attributes)
 
 
 def _horizontal(of: xr.DataArray, source: Source) -> tuple[xr.Variable, xr.Variable, str]:

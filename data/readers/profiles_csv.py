@@ -83,9 +83,9 @@ def _read_table(path: Path) -> _Table:
     rows: list[tuple[int, list[str]]] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, skipinitialspace=True)
+            reader = csv.reader(map(_without_comment, file), skipinitialspace=True)
             for cells in reader:
-                if any(cells) and not cells[0].startswith("#"):
+                if any(cells):
                     rows.append((reader.line_num, [cell.strip() for cell in cells]))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
@@ -110,6 +110,11 @@ def _read_table(path: Path) -> _Table:
     columns = zip(*(cells for _, cells in rows[1:]), strict=True)
     by_name = {name: list(cells) for name, cells in zip(header, columns, strict=True)}
     return _Table(by_name, [line for line, _ in rows[1:]], path)
+
+
+def _without_comment(line: str) -> str:
+    """The line, blank if it is a comment, whose quotes mean nothing."""
+    return "\n" if line.lstrip().startswith("#") else line
 
 
 def _check_columns(table: _Table) -> None:

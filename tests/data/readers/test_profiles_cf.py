@@ -268,8 +268,8 @@ def with_values(name, values):
             "has temp and again, which are each temperature",
         ),
         (
-            contiguous().assign(other=("obs", SALINITY, Z)),
-            "has z and other, which could each be the depth",
+            contiguous().assign(depth=("obs", SALINITY, Z)),
+            "has z and depth, which could each be the depth",
         ),
     ],
 )

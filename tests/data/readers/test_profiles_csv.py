@@ -21,7 +21,7 @@ def read(folder, text, *, errors=DEFAULTS, **options):
 def test_long_form(tmp_path):
     observed, left_out, units = read(
         tmp_path,
-        "# a cruise\n"
+        '# a cruise, "unfinished\n'
         "lon,lat,depth,quantity,value,error\n"
         "10,50,5,temperature,12.5,0.2\n"
         "\n"

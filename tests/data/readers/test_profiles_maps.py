@@ -119,7 +119,7 @@ def test_curvilinear_maps_are_points(tmp_path):
         (sea_surface(long_name="temperature anomaly"), "is an anomaly"),
         (sea_surface().where(False), "has no observed value"),
         (sea_surface(name={"units": "degC"}), "has no temperature, salinity or sea level"),
-        (sea_surface() + 300, "has no temperature, salinity or sea level"),
+        (sea_surface(units="K"), "sst of .* is -262.15 at longitude 0, latitude -2"),
     ],
 )
 def test_refused_in_one_sentence(tmp_path, dataset, message):
