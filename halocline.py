@@ -111,6 +111,14 @@ def add_states(commands: Commands) -> None:
     add("--to", action="append", metavar="NAME=VALUE", required=True, help=text)
     add("--output", type=Path, help="folder to write (default: sensitivity/ of the run)")
 
+    text = "draw states that agree with observations; writes states and a report"
+    add = command("assimilate", assimilate, text)
+    text = "CSV or CF NetCDF files of profiles, points or maps"
+    add("--observations", type=Path, nargs="+", required=True, metavar="FILE", help=text)
+    add("--members", type=int, metavar="N", help="number of states (default: sampling.members)")
+    add_condition_options(add, at="condition that is known; others are inferred")
+    add("--output", type=Path, help="folder to write (default: assimilation/ of the run)")
+
     text = "evaluate the samples; writes metrics.json, figures and report.html"
     command("evaluate", evaluate, text)
     text = "integrate the basin from generated and reference states"
@@ -289,6 +297,29 @@ def sensitivity(
     with one_job(output or run.directory):
         written = compare(run, at=at, to=to, output=folder, extrapolate=extrapolate)
     print(f"wrote {' and '.join(map(str, written))}")
+
+
+def assimilate(
+    run: Run,
+    *,
+    observations: Sequence[Path],
+    members: int | None = None,
+    at: Sequence[str] = (),
+    extrapolate: bool = False,
+    output: Path | None = None,
+) -> None:
+    """Draw states given observations, and report how far they are from these."""
+    from evaluation.assimilation import assimilate as draw_and_report
+    from training.launch import one_job
+
+    folder = output or run.directory / "assimilation"
+    if members is not None:
+        run = run.with_members(members)
+    with one_job(folder):
+        report = draw_and_report(
+            run, files=observations, output=folder, at=at, extrapolate=extrapolate
+        )
+    print(f"wrote {folder / 'states.zarr'} and {report}")
 
 
 def evaluate(run: Run) -> None:

@@ -75,6 +75,11 @@ class Codec(OceanMemory, ModelMixin, ABC):
     def decode_strip(self, cut: Features, strip: Strip) -> State:
         """The rows of the state in `strip`, from the features that `cut` returns."""
 
+    @property
+    @abstractmethod
+    def has_linear_path(self) -> bool:
+        """Whether `decode_linearly` works."""
+
     @abstractmethod
     def decode_linearly(self, latents: Tensor) -> State:
         """A linear approximation of `decode`, cheap to differentiate; latents `b c h w`."""
@@ -152,6 +157,11 @@ class IdentityCodec(Codec):
         cropped = self.padding.crop(cut[0], first=strip.first)
         return self.statistics.denormalise(cropped, rows=strip.rows)
 
+    @property
+    def has_linear_path(self) -> bool:
+        """Always: all of it is linear."""
+        return True
+
     def decode_linearly(self, latents: Tensor) -> State:
         """Same as `decode`, which is linear."""
         return self.decode(latents)
@@ -225,6 +235,11 @@ class VolumeCodec(Codec):
         """The strip's rows in physical units, after mixing."""
         decoded = self.vae.decode_rows(*cut, first=strip.first)
         return self.reconstruct(decoded, first=strip.first * self.design.factor)
+
+    @property
+    def has_linear_path(self) -> bool:
+        """Whether the autoencoder was designed with one."""
+        return self.vae.linear is not None
 
     def decode_linearly(self, latents: Tensor) -> State:
         """The linear path alone, without the network and without mixing.

@@ -55,6 +55,13 @@ class Run(Layout):
             raise TypeError(f"an experiment has no section {min(unknown)}")
         return Run(self.settings.model_copy(update=changes))
 
+    def with_members(self, members: int) -> Run:
+        """The same run, to draw so many states. Raises `UserError` for less than one."""
+        if members < 1:
+            raise UserError(f"{members} states cannot be drawn: give 1 or more")
+        sampling = self.settings.sampling.model_copy(update={"members": members})
+        return self.with_settings(sampling=sampling)
+
     @cached_property
     def archive(self) -> StateArchive:
         """The state archive of the experiment."""
@@ -239,9 +246,14 @@ class Run(Layout):
         )
 
     def sampling_record(
-        self, *, guided: bool, conditions: Conditions | None = None, noises: int | None = None
+        self,
+        *,
+        guided: bool,
+        conditions: Conditions | None = None,
+        noises: int | None = None,
+        observed: dict[str, object] | None = None,
     ) -> str:
-        """The settings and weights that determine the ensemble, as JSON."""
+        """The settings and weights that determine the ensemble, as JSON; see there."""
         return sampling_record(
             model=self.settings.name,
             weights=self.weights,
@@ -249,6 +261,7 @@ class Run(Layout):
             guidance=self.settings.guidance if guided else None,
             conditions=conditions or self.test_conditions,
             noises=noises,
+            observed=observed,
         )
 
 

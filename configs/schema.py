@@ -14,7 +14,12 @@ from data.settings import Section, UserPath
 from guidance.settings import GuidanceSettings
 from guidance.term_settings import MeanSettings
 from integration.settings import IntegrationSettings
-from latent_diffusion.settings import DiffusionSettings, DistillationSettings, SamplingSettings
+from latent_diffusion.settings import (
+    AssimilationSettings,
+    DiffusionSettings,
+    DistillationSettings,
+    SamplingSettings,
+)
 
 SOURCES = ("ensemble", "ingest")
 
@@ -68,6 +73,7 @@ class Experiment(Section):
     distillation: DistillationSettings | None = None
     sampling: SamplingSettings = SamplingSettings()
     guidance: GuidanceSettings = GuidanceSettings()
+    assimilation: AssimilationSettings = AssimilationSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     integration: IntegrationSettings | None = None
     benchmark: BenchmarkSettings | None = None

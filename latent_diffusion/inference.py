@@ -76,10 +76,14 @@ class Inference:
     """Draws means, and conditions where they are unknown, from their posterior.
 
     posterior: of the residuals
+    trust: exponent of the probability of the observations in that of conditions. Errors of the
+        expectation and of the decoder are common to many observations, so that these say less than
+        as many independent ones would
     """
 
     posterior: LatentPosterior
     expectation: Expectation
+    trust: float = 1.0
 
     @torch.no_grad()
     def frame(self, conditions: Conditions, generators: Sequence[torch.Generator]) -> Frame:
@@ -117,7 +121,7 @@ class Inference:
         for number in range(ROUNDS):
             points = box.points(seed=seed + number)
             conditions = box.conditions(points)
-            log_probability = self.log_probability(conditions)
+            log_probability = self.trust * self.log_probability(conditions)
             if not box.free:
                 break
             box = box.about(points, log_probability)

@@ -121,7 +121,11 @@ class LatentPosterior:
 
 
 def jacobian(operator: ObservationOperator, codec: Codec) -> Tensor:
-    """The derivative `n d` of observed values with respect to latents, on the linear path."""
+    """The derivative `n d` of observed values with respect to latents.
+
+    On the decoder's linear path; of a decoder without, at latents of 0.
+    """
+    decode = codec.decode_linearly if codec.has_linear_path else codec.decode
     device = codec.latent_weight.device
     rows = []
     with torch.inference_mode(False), torch.enable_grad():
@@ -129,7 +133,7 @@ def jacobian(operator: ObservationOperator, codec: Codec) -> Tensor:
             mine = torch.arange(start, min(start + ROWS_AT_ONCE, operator.count), device=device)
             latents = torch.zeros(len(mine), *codec.latent_shape, device=device, requires_grad=True)
             # Copies of one latent, because each observation needs a gradient of its own.
-            seen = operator(codec.decode_linearly(latents))
+            seen = operator(decode(latents))
             (gradient,) = torch.autograd.grad(
                 seen[torch.arange(len(mine), device=device), mine].sum(), latents
             )

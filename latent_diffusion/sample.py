@@ -36,6 +36,7 @@ from latent_diffusion.noise import member_generator
 from latent_diffusion.origin import TITLE, source
 from latent_diffusion.parts import Parts
 from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.posterior import LatentPosterior
 from latent_diffusion.settings import SamplingSettings
 from training.launch import end_if_stopped, launched_processes, require_shared_folder
 from training.records import differences
@@ -53,6 +54,7 @@ class Ensemble:
     conditions: of each member, for a conditional model
     pipeline: loads the model
     guide: builds the guide for the codec's ocean; None samples without guidance
+    posterior: builds what was observed of the model's ocean; None draws from the prior
     """
 
     settings: SamplingSettings
@@ -61,6 +63,7 @@ class Ensemble:
     guide: Callable[[Codec], SteeringGuide] | None
     conditions: Conditions | None = None
     noises: int | None = None
+    posterior: Callable[[StatePipeline], LatentPosterior] | None = None
 
     def generator(self, member: int) -> torch.Generator:
         """The noise source of a member."""
@@ -203,12 +206,14 @@ def sampling_record(
     guidance: GuidanceSettings | None,
     conditions: Conditions | None = None,
     noises: int | None = None,
+    observed: dict[str, object] | None = None,
 ) -> str:
     """Everything that determines an ensemble, as JSON.
 
     model: its name; weights: digest of its denoiser; guidance: None for unguided sampling;
     conditions: of each member, for a conditional model
     noises: number of different noises, which the members have in turn; default: one each
+    observed: what was observed, and how it is used; None for draws from the prior
     """
     steering = guidance.model_dump(mode="json", exclude={"adjust", "enabled"}) if guidance else None
     if guidance and steering and guidance.couples_samples:
@@ -221,6 +226,7 @@ def sampling_record(
             "sampling": sampling.model_dump(mode="json", exclude={"batch_size"}),
             "guidance": steering,
             **given,
+            **({"observed": observed} if observed else {}),
         }
     )
 
@@ -250,6 +256,7 @@ def _draw_parts(
 ) -> None:
     """Draw this process's batches, except those already in `parts`, until asked to stop."""
     guide = ensemble.guide(pipeline.codec) if ensemble.guide else None
+    posterior = ensemble.posterior(pipeline) if ensemble.posterior else None
     mine = parts.batches[processes.process_index :: processes.num_processes]
     label = "guided" if guide else "unguided"
     for batch in tqdm(
@@ -261,7 +268,9 @@ def _draw_parts(
             continue
         generators = [ensemble.generator(member) for member in batch]
         conditions = ensemble.conditions.at(batch) if ensemble.conditions else None
-        state = pipeline.draw(generators=generators, guide=guide, conditions=conditions).state
+        state = pipeline.draw(
+            generators=generators, guide=guide, conditions=conditions, posterior=posterior
+        ).state
         check_state(state, door=Door(pipeline.codec.grid, "the ensemble", ADVICE), numbers=batch)
         parts.store(batch, state)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from data.observations import Quantity
 from data.settings import Section, Widths
 from training.plan import TrainingPlan
 
@@ -55,6 +56,54 @@ class SamplingSettings(Section):
     steps: int = Field(25, gt=0)
     scheduler: str = Field("DPMSolverMultistepScheduler", description="any diffusers scheduler")
     scheduler_options: dict[str, bool | int | float | str] = Field({})
+
+
+class AssimilationSettings(Section):
+    """How states are drawn given observations."""
+
+    steps: int = Field(
+        60, gt=0, description="number of steps; with few the spread of the states is wrong"
+    )
+    errors: dict[Quantity, float] = Field(
+        {},
+        description="standard deviation of measurements whose file states none, such as "
+        "{temperature: 0.1, salinity: 0.02, sea_level: 0.03}",
+    )
+    representation: bool = Field(
+        True, description="add the autoencoder's errors on validation states to those of the file"
+    )
+    correlation_depth: float = Field(
+        0.0, ge=0, description="over which errors in a profile are correlated [m]; 0: not at all"
+    )
+    prior_inflation: float = Field(
+        1.0,
+        gt=0,
+        description="factor of the prior's variance; above 1 where the ocean may lie off the "
+        "training states",
+    )
+    trust: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="exponent of the probability of the observations in that of unknown "
+        "conditions; 1: as if errors of the model's mean were independent between observations",
+    )
+    withheld: float = Field(
+        0.0, ge=0, lt=1, description="share of the profiles that are kept back for verification"
+    )
+    misplaced: Literal["refuse", "leave_out"] = Field(
+        "refuse", description="what is done with observations on land, below the floor or outside"
+    )
+    convert: bool = Field(
+        False, description="convert other kinds of temperature and salinity with gsw"
+    )
+
+    @model_validator(mode="after")
+    def _errors_are_positive(self) -> Self:
+        for quantity, error in self.errors.items():
+            if not error > 0:
+                raise ValueError(f"the error of {quantity} is {error}: give a number above 0")
+        return self
 
 
 class DistillationSettings(Section):

@@ -1,0 +1,192 @@
+"""Builds what was observed of an experiment's ocean from files of observations."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from autoencoder.codec import Codec
+from configs.run import Run
+from data.archive.reader import StateArchive
+from data.archive.splits import spread_out
+from data.conditions import Conditions
+from data.errors import UserError
+from data.grid import wet_tensor
+from data.observations import Observations
+from data.readers.profiles import read_observations
+from data.state import State
+from guidance.observation_errors import RepresentationError, error_covariance
+from guidance.observations import ObservationOperator, placed
+from latent_diffusion.inference import Inference, Weighted
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.points import conditions_at, read_points
+from latent_diffusion.posterior import Evidence, LatentPosterior
+from latent_diffusion.sample import Ensemble
+
+STATES = 64  # at most, for the errors of the codec
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Observations of the ocean of a run, and how states are drawn given them.
+
+    left_out: number of values that were missing or that the grid does not represent
+    """
+
+    run: Run
+    observations: Observations
+    left_out: int = 0
+
+    @classmethod
+    def read(cls, run: Run, files: Sequence[Path]) -> Observed:
+        """From files. Raises `UserError` for files that do not fit the model."""
+        settings, archive = run.settings.assimilation, run.archive
+        parts, missing = [], 0
+        for path in files:
+            found, left_out, units = read_observations(
+                path,
+                equation_of_state=archive.equation_of_state,
+                errors=settings.errors,
+                convert=settings.convert,
+            )
+            if units != archive.grid.horizontal_units:
+                raise UserError(
+                    f"{path} has positions in {units}, but the grid of {archive.path} is in "
+                    f"{archive.grid.horizontal_units}: give positions in these units"
+                )
+            parts.append(found)
+            missing += left_out
+        joined = Observations.joined(parts)
+        if settings.misplaced == "refuse":
+            return cls(run, joined, missing)
+        kept = placed(joined, archive.grid, sea_level=archive.has_sea_level)
+        return cls(run, kept, missing + len(joined) - len(kept))
+
+    def without(self, share: float, *, seed: int) -> tuple[Observed, Observations | None]:
+        """Some profiles kept back for verification: the others, and the observations of these.
+
+        Single points of one profile number are kept back one by one.
+        """
+        own = self.observations.profile
+        if len(np.unique(own)) < 2:
+            own = np.arange(len(own))
+        numbers = np.unique(own)
+        count = round(share * len(numbers))
+        if not count:
+            return self, None
+        back = np.isin(own, np.random.default_rng(seed).choice(numbers, count, replace=False))
+        if back.all():
+            raise UserError(
+                f"keeping back {share:g} of {len(numbers)} profiles leaves none: keep less"
+            )
+        return replace(self, observations=self.observations.at(~back)), self.observations.at(back)
+
+    def posterior(self, pipeline: StatePipeline) -> LatentPosterior:
+        """How clean estimates of the pipeline move."""
+        expectation = pipeline.expectation
+        return LatentPosterior(
+            pipeline.codec,
+            pipeline.gaussian,
+            self.evidence(pipeline.codec),
+            scale=1.0 if expectation is None else expectation.scale,
+            inflation=self.run.settings.assimilation.prior_inflation,
+        )
+
+    def evidence(self, codec: Codec) -> Evidence:
+        """The observations with the covariance of their errors."""
+        operator = ObservationOperator(
+            self.observations, codec.grid, sea_level=codec.config.ocean["sea_level"]
+        )
+        covariance = self.error_covariance(codec, self.observations)
+        return Evidence(
+            operator, torch.from_numpy(self.observations.value), torch.from_numpy(covariance)
+        )
+
+    def error_covariance(self, codec: Codec, observations: Observations) -> np.ndarray:
+        """Covariance `n n` of the errors of some observations, as configured."""
+        settings = self.run.settings.assimilation
+        representation = (
+            representation_error(codec, self.run.archive) if settings.representation else None
+        )
+        return error_covariance(
+            observations,
+            representation=representation,
+            correlation_depth=settings.correlation_depth,
+        )
+
+    def conditions(
+        self, pipeline: StatePipeline, at: Sequence[str], *, members: int, extrapolate: bool
+    ) -> tuple[Conditions | None, Weighted | None]:
+        """Conditions of each member, and the candidates that unknown ones were drawn from.
+
+        at: the known ones, as `latent_diffusion.points.read_points` takes them
+        """
+        expectation, seed = pipeline.expectation, self.run.settings.sampling.seed
+        if expectation is None:
+            if at:
+                raise UserError(
+                    f"{self.run.settings.name} has no section conditions, so that --at says nothing"
+                )
+            return None, None
+        points = read_points(at) if at else [{}]
+        if len(points) > 1:
+            raise UserError("observations are of one state: give --at for one point")
+        known = conditions_at(
+            points, expectation=expectation, members=members, seed=seed, extrapolate=extrapolate
+        )
+        if set(expectation.space.names) <= points[0].keys():
+            return known, None
+        inference = Inference(
+            self.posterior(pipeline), expectation, trust=self.run.settings.assimilation.trust
+        )
+        weighted = inference.conditions(points[0], seed=seed)
+        return weighted.drawn(members, seed=seed), weighted
+
+    def ensemble(self, *, guided: bool, conditions: Conditions | None) -> Ensemble:
+        """The ensemble of states given the observations."""
+        settings = self.run.settings
+        sampling = settings.sampling.model_copy(update={"steps": settings.assimilation.steps})
+        run = self.run.with_settings(sampling=sampling)
+        prior = run.ensemble(guided=guided, conditions=conditions)
+        record = run.sampling_record(guided=guided, conditions=conditions, observed=self.record)
+        return replace(prior, posterior=self.posterior, record=record)
+
+    @property
+    def record(self) -> dict[str, object]:
+        """What determines the states beside the model: the observations and their use."""
+        digest = hashlib.sha256()
+        for column in fields(self.observations):
+            digest.update(np.ascontiguousarray(getattr(self.observations, column.name)).tobytes())
+        settings = self.run.settings.assimilation.model_dump(mode="json", exclude={"steps"})
+        return {"observations": digest.hexdigest()[:16], **settings}
+
+
+@torch.no_grad()
+def representation_error(codec: Codec, archive: StateArchive) -> RepresentationError:
+    """Root mean squared errors of a codec on validation states, by level."""
+    rows = spread_out(archive.indices("validation"), STATES)
+    wet, squares = wet_tensor(archive.grid), []
+    for start in range(0, len(rows), BATCH):
+        state = archive.read(rows[start : start + BATCH])
+        decoded = codec.decode(codec.encode(state.map(lambda f: f.to(codec.device))))
+        squares.append(_squares(decoded.map(torch.Tensor.cpu), state))
+    mean = torch.cat(squares).double().mean(dim=0)
+    levels = archive.grid.shape[0]
+    mask = torch.cat([wet, wet, wet[:1]])[: len(mean)]
+    profile = ((mean * mask).sum(dim=(1, 2)) / mask.sum(dim=(1, 2)).clamp(min=1)).sqrt().numpy()
+    return RepresentationError(
+        archive.grid.depth,
+        profile[:levels],
+        profile[levels : 2 * levels],
+        float(profile[2 * levels]) if len(profile) > 2 * levels else 0.0,
+    )
+
+
+def _squares(decoded: State, state: State) -> torch.Tensor:
+    return (decoded.to_channels() - state.to_channels()).square()
