@@ -77,14 +77,14 @@ def increment_figure(
     """Mean, change of the mean, and spread before and after: at the surface and below."""
     levels = [0, int(np.abs(grid.depth - THERMOCLINE).argmin())]
     change = posterior.mean - prior.mean
-    figure, axes = new_figure(2, 4, panel=map_panel(grid, area=5.0))
+    figure, axes = new_figure(2, 4, panel=map_panel(grid, area=6.0), layout="compressed")
     for row, level in zip(axes, levels, strict=True):
         mean = Scale.spanning([posterior.mean[level]], "temperature")
         moved = Scale.symmetric([change[level]])
         spread = Scale.from_zero([prior.deviation[level], posterior.deviation[level]], "variance")
         panels = [
             ("mean", posterior.mean, mean),
-            ("change by the observations", change, moved),
+            ("change", change, moved),
             ("spread before", prior.deviation, spread),
             ("spread after", posterior.deviation, spread),
         ]

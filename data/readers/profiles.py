@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data.documents import reason
 from data.errors import UserError
+from data.observations import Quantity
 from data.readers.cf import open_dataset
 from data.readers.maps import read_maps
 from data.readers.observed import Source
@@ -21,7 +22,7 @@ _TEXT = (".csv", ".txt")
 
 
 def read_observations(
-    path: Path, *, equation_of_state: str, errors: Mapping[str, float], convert: bool = False
+    path: Path, *, equation_of_state: str, errors: Mapping[Quantity, float], convert: bool = False
 ) -> ReadObservations:
     """The observations of a file: `.csv` or `.txt`, else NetCDF or zarr.
 

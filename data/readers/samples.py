@@ -80,7 +80,7 @@ def by_position(longitude: FloatArray, latitude: FloatArray) -> NDArray[np.int64
 
 
 def table_of(
-    parts: Sequence[Samples], *, path: Path, errors: Mapping[str, float]
+    parts: Sequence[Samples], *, path: Path, errors: Mapping[Quantity, float]
 ) -> ReadObservations:
     """The observations of a file, by sample, from samples with depths in m.
 
@@ -98,7 +98,7 @@ def table_of(
     return ReadObservations(Observations.joined(tables), left_out, parts[0].horizontal_units)
 
 
-def _table(samples: Samples, path: Path, errors: Mapping[str, float]) -> Observations | None:
+def _table(samples: Samples, path: Path, errors: Mapping[Quantity, float]) -> Observations | None:
     columns = [
         _columns(quantity, field, samples, path, errors)
         for quantity, field in samples.fields.items()
@@ -114,7 +114,7 @@ def _table(samples: Samples, path: Path, errors: Mapping[str, float]) -> Observa
 
 
 def _columns(
-    quantity: Quantity, field: Field, samples: Samples, path: Path, errors: Mapping[str, float]
+    quantity: Quantity, field: Field, samples: Samples, path: Path, errors: Mapping[Quantity, float]
 ) -> dict[str, NDArray[Any]]:
     """Columns of the table for one quantity, and the `row` of each value in the samples."""
     row = np.flatnonzero(np.isfinite(field.value))
@@ -138,7 +138,7 @@ def _errors(
     field: Field,
     row: NDArray[np.int64],
     path: Path,
-    errors: Mapping[str, float],
+    errors: Mapping[Quantity, float],
 ) -> FloatArray:
     error = field.error[row]
     unknown = np.isnan(error)
