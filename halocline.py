@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 from data.errors import UserError, user_errors_in_one_sentence
 from data.lazily import lazily
 from data.locks import exclusive
+from evaluation.commands import add_pack_options, pack
 from integration.commands import add_export_options, drift_of_run, export, integrate
 from studies.command_line import (
     EXPERIMENT,
+    MODEL,
     OVERRIDES,
     add_command,
     add_of_config,
     add_studies,
+    load_model,
     load_run,
 )
 from studies.parser import Parser, installed_version
@@ -97,7 +100,8 @@ def add_training(commands: Commands) -> None:
 def add_states(commands: Commands) -> None:
     """Declare the commands that generate, judge, integrate and export states."""
     command = partial(add_of_config, commands, load=load_run)
-    add = command("sample", sample, "generate an ensemble of states with a trained model")
+    of_model = partial(add_of_config, commands, load=load_model, config=MODEL)
+    add = of_model("sample", sample, "generate an ensemble of states with a trained model")
     text = "archive (.zarr, .zarr.zip) or NetCDF file (.nc) (default: all rows, in samples/)"
     add("--output", type=Path, help=text)
     add_condition_options(add, at="condition of the states, or a CSV file of many; needs --output")
@@ -125,7 +129,7 @@ def add_states(commands: Commands) -> None:
     add = command("integrate", integrate, text)
     add("--only", nargs="+", metavar="LABEL", help="labels to integrate (default: all)")
     text = "write a state as an initial condition of an ocean model"
-    add_export_options(command("export", export, text))
+    add_export_options(of_model("export", export, text))
 
 
 def add_tools(commands: Commands, parser: argparse.ArgumentParser) -> None:
@@ -139,6 +143,12 @@ def add_tools(commands: Commands, parser: argparse.ArgumentParser) -> None:
     sub = add_command(commands, "verify", verify, "compare products with their checksums")
     text = "state archive, folder of a codec or a model, or run directory"
     sub.add_argument("path", type=Path, metavar="PATH", help=text)
+    text = "make a release folder of a trained and evaluated model"
+    find = lazily("configs.released:run_at")
+    sub = add_command(commands, "pack", pack, text, load=find, epilog=OVERRIDES)
+    text = "run directory with a model, or YAML of the experiment"
+    sub.add_argument("config", type=Path, metavar="RUN_OR_CONFIG", help=text)
+    add_pack_options(sub.add_argument)
     text = "print the JSON schema of an experiment's YAML, for editors"
     add_command(commands, "schema", lazily("configs.json_schema:print_schema"), text)
     complete = partial(lazily("studies.completion:print_completion"), parser=parser)
@@ -273,12 +283,13 @@ def sample(
 
     if (at or extrapolate or certain) and not output:
         raise UserError("--at, --extrapolate and --certain need --output: the archive to write")
+    written = output or run.samples("guided_adjusted").parent
     with one_job(output or run.directory, archive=output is not None):
         if output:
             stages.sample(run, output=output, at=at, extrapolate=extrapolate, certain=certain)
         else:
             stages.sample_rows(run)
-    print(f"wrote {output or run.samples('guided_adjusted').parent}")
+    print(f"wrote {written}")
 
 
 def sensitivity(

@@ -53,7 +53,7 @@ class Run(Layout):
         unknown = changes.keys() - Experiment.model_fields.keys()
         if unknown:
             raise TypeError(f"an experiment has no section {min(unknown)}")
-        return Run(self.settings.model_copy(update=changes))
+        return type(self)(self.settings.model_copy(update=changes))
 
     def with_members(self, members: int) -> Run:
         """The same run, to draw so many states. Raises `UserError` for less than one."""
@@ -99,6 +99,16 @@ class Run(Layout):
     def weights(self) -> str | None:
         """Digest of the trained denoiser; None if there is none."""
         return weights_digest(self.model_folder)
+
+    @property
+    def judged_weights(self) -> str | None:
+        """Digest of the weights that a verdict on this model is about."""
+        return self.weights
+
+    @property
+    def exports(self) -> Path:
+        """Folder of exported states without a name of their own."""
+        return self.directory
 
     @property
     def teacher(self) -> Run:

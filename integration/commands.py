@@ -121,7 +121,7 @@ def export(
     from integration.export import export_state, parse_reference
 
     if states is None:
-        refuse_former_samples(run)
+        refuse_former_samples(run)  # also of a released model, which has none
     writer = build_writer(format, velocities=velocities, **options)
     if output and not overwrite:
         refuse_to_overwrite(writer, output)
@@ -130,7 +130,7 @@ def export(
         archive,
         member,
         writer,
-        path=output or run.directory / default_name(format, member),
+        path=output or run.exports / default_name(format, member),
         target=equation_of_state,
         adjusted=adjust,
         balanced=velocities == "balanced",
@@ -154,7 +154,7 @@ def warn_of_verdict(run: Run) -> None:
     from evaluation.verdict import read_verdict
 
     verdict = read_verdict(run.directory)
-    if verdict is None or verdict.get("weights") != run.weights:
+    if verdict is None or verdict.get("weights") != run.judged_weights:
         found = f"{run.directory} has no verdict on the states of its model; run halocline evaluate"
     elif not verdict["fit"]:
         first, *others = verdict["reasons"]
