@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING, Any
 from data.errors import UserError, user_errors_in_one_sentence
 from data.lazily import lazily
 from data.locks import exclusive
-from evaluation.commands import add_pack_options, pack
-from integration.commands import add_export_options, drift_of_run, export, integrate
+from evaluation.commands import add_pack_options, pack, print_verdict
+from integration.commands import (
+    add_evaluate_options,
+    add_export_options,
+    evaluate,
+    export,
+    integrate,
+    judge,
+)
 from studies.command_line import (
     EXPERIMENT,
     MODEL,
@@ -29,7 +36,7 @@ from studies.command_line import (
     load_run,
 )
 from studies.parser import Parser, installed_version
-from training.cost import read_cost, timed
+from training.cost import timed
 from training.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
@@ -124,7 +131,7 @@ def add_states(commands: Commands) -> None:
     add("--output", type=Path, help="folder to write (default: assimilation/ of the run)")
 
     text = "evaluate the samples; writes metrics.json, figures and report.html"
-    command("evaluate", evaluate, text)
+    add_evaluate_options(command("evaluate", evaluate, text))
     text = "integrate the basin from generated and reference states"
     add = command("integrate", integrate, text)
     add("--only", nargs="+", metavar="LABEL", help="labels to integrate (default: all)")
@@ -331,32 +338,6 @@ def assimilate(
             run, files=observations, output=folder, at=at, extrapolate=extrapolate
         )
     print(f"wrote {folder / 'states.zarr'} and {report}")
-
-
-def evaluate(run: Run) -> None:
-    """Evaluate the samples of a run; writes metrics, figures and report."""
-    from training.launch import one_job
-
-    with one_job(run.directory):
-        judge(run)
-    print(f"wrote {run.directory / 'report.html'}")
-    print_verdict(run)
-
-
-def judge(run: Run) -> None:
-    """Evaluate the samples, and the integrations if there are any."""
-    from evaluation.evaluate import evaluate as judge_samples
-
-    judge_samples(run, cost=read_cost(run.directory), **drift_of_run(run))
-
-
-def print_verdict(run: Run) -> None:
-    """Print whether the run's product is fit to start a model, and why."""
-    from evaluation.verdict import as_text, read_verdict
-
-    verdict = read_verdict(run.directory)
-    if verdict:
-        print(as_text(verdict))
 
 
 def verify(path: Path) -> None:

@@ -41,8 +41,8 @@ def load_network(folder: Path, kind: type[Network]) -> Network:
     check_network(folder, kind)
     with loading(folder):
         network = kind.from_pretrained(folder, **LOCALLY)
-    check_numbers(network, folder)
     in_full_precision([network])
+    check_numbers(network, folder)
     network.register_to_config(_name_or_path="")  # diffusers would save the path with the network
     return network
 

@@ -1,6 +1,6 @@
-"""The command `halocline pack`.
+"""The command `halocline pack`, and the verdict for the terminal.
 
-Imports are inside the command, so that `halocline --help` is fast.
+Imports are inside the functions, so that `halocline --help` is fast.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ def add_pack_options(add: Callable[..., Any]) -> None:
     text = "folder to write (default: NAME_release in the present folder)"
     add("--output", type=Path, metavar="FOLDER", help=text)
     text = "precision of the denoiser's weights (default: float16)"
-    add("--weights", choices=("float16", "bfloat16", "float32"), help=text)
+    add("--weights", choices=("float8", "float16", "bfloat16", "float32"), help=text)
     text = "leave the encoder out, which drawing states does not need"
     add("--without-encoder", action="store_true", help=text)
-    text = "keep the leading N patterns of the Gaussian (default: all); changes states, see the card"
+    text = (
+        "keep the leading N patterns of the Gaussian (default: all); changes states, see the card"
+    )
     add("--patterns", type=int, metavar="N", help=text)
     text = "states drawn to measure what smaller weights change (default: 4; 0: none)"
     add("--compared", type=int, metavar="N", help=text)
@@ -61,10 +63,12 @@ def pack(
     print(f"wrote {folder}, {size_of(folder) / MEGABYTE:.1f} MB")
     change = release["change"]
     if change:
+        rms, largest, spread = (
+            f"{change[f'temperature_{of}_K']:.2g} K" for of in ("rms", "largest", "spread")
+        )
         print(
-            f"{change['states']} states of the same noise differ by {change['temperature_rms_K']:.2g} "
-            f"K (rms; at most {change['temperature_largest_K']:.2g} K) from those of the run, and by "
-            f"{change['temperature_spread_K']:.2g} K from each other"
+            f"{change['states']} states of the same noise differ by {rms} (rms; at most {largest}) "
+            f"from those of the run, and by {spread} from each other"
         )
     if not release["fit"]:
         print(
@@ -72,3 +76,12 @@ def pack(
             "says so and why",
             file=sys.stderr,
         )
+
+
+def print_verdict(run: Run) -> None:
+    """Print whether the run's product is fit to start a model, and why."""
+    from evaluation.verdict import as_text, read_verdict
+
+    verdict = read_verdict(run.results)
+    if verdict:
+        print(as_text(verdict))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ SHOWN = (TRUTH, FLOOR, BASELINE, PRODUCT)
 MOST_POINTS = 64  # training members that are listed
 DIGITS = 4
 NOT_STATED = "not stated"
-USE = '''\
+USE = """\
 ```sh
 halocline sample FOLDER{at} --sampling.members 1 --output state.nc
 halocline verify FOLDER
@@ -30,8 +30,7 @@ from latent_diffusion.pipeline import StatePipeline
 
 pipeline = StatePipeline.from_pretrained("FOLDER")
 states = pipeline(members=8, seed=0)  # an xarray.Dataset, guided and adjusted
-```
-'''
+```"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,11 @@ class Packed:
 def packed_card(pipeline: StatePipeline, packed: Packed, statements: Statements) -> str:
     """The card: YAML between two lines of dashes, then Markdown."""
     header = yaml.safe_dump(
-        card_header(pipeline, packed, statements), sort_keys=False, allow_unicode=True, width=96
+        card_header(pipeline, packed, statements),
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=None,  # lists of numbers in a line
+        width=96,
     )
     sections = [
         f"# {packed.title}",
@@ -87,9 +90,7 @@ def packed_card(pipeline: StatePipeline, packed: Packed, statements: Statements)
     return f"---\n{header}---\n\n" + "\n\n".join(sections).rstrip() + "\n"
 
 
-def card_header(
-    pipeline: StatePipeline, packed: Packed, statements: Statements
-) -> dict[str, Any]:
+def card_header(pipeline: StatePipeline, packed: Packed, statements: Statements) -> dict[str, Any]:
     """The card's front matter: what programs look up."""
     metrics, verdict = packed.metrics, packed.metrics["verdict"]
     return {
@@ -174,7 +175,7 @@ def _content(pipeline: StatePipeline, packed: Packed) -> str:
         f"Generates near-equilibrium ocean states ({fields}) on a grid of {levels} levels, {rows} "
         f"rows and {columns} columns, for the equation of state "
         f"`{codec.config.ocean['equation_of_state']}`, in {pipeline.steps} steps. Latent "
-        f"diffusion, trained and packed by Halocline; all settings are in `experiment.yaml`. All "
+        "diffusion, trained and packed by Halocline; all settings are in `experiment.yaml`. All "
         "weights are safetensors; nothing is pickled."
     )
 
@@ -183,8 +184,11 @@ def _example(pipeline: StatePipeline) -> str:
     """Options of conditions in the middle of their ranges."""
     if pipeline.expectation is None:
         return ""
-    ranges = pipeline.expectation.space.ranges
-    return "".join(f" --at {name}={(low + high) / 2:.3g}" for name, (low, high) in ranges.items())
+    space, words = pipeline.expectation.space, ""
+    for name, (low, high) in space.ranges.items():
+        middle = (low * high) ** 0.5 if space.scales[name] == "log" else (low + high) / 2
+        words += f" --at {name}={float(f'{middle:.2g}'):g}"
+    return words
 
 
 def _data(packed: Packed, statements: Statements) -> str:

@@ -5,6 +5,7 @@ release.json in it says how the weights were made smaller and what this changes 
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from evaluation.model_card import Packed, Statements, packed_card
 from evaluation.verdict import read_verdict
 from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.release import save_model, without_places
+from latent_diffusion.release import save_model
 from latent_diffusion.rounding import PRECISIONS, make_smaller, round_weights
 from training.environment import ENVIRONMENT, package_version
 from training.log import write_json
@@ -33,6 +34,7 @@ from training.records import RECORD
 
 METRICS = "metrics.json"
 COPIED = (RECORD, ENVIRONMENT)
+PLACE = re.compile(r"""(?<![\w.~])/[^\s'"]+""")  # an absolute path, no unit such as m/s
 COMPARED = 4  # states that are drawn from both models
 
 
@@ -83,7 +85,7 @@ def pack(
         for name in COPIED:
             if (run.model_folder / name).is_file():
                 shutil.copyfile(run.model_folder / name, partial / name)
-        write_json(partial / METRICS, without_places(metrics))
+        write_json(partial / METRICS, _nameless(metrics))
         packed = StatePipeline.from_pretrained(partial)
         packed.set_progress_bar_config(disable=True)
         packed.scheduler, packed.origin = run.scheduler(), run.origin
@@ -125,6 +127,17 @@ def _metrics_of(run: Run) -> dict[str, Any]:
             "halocline evaluate first"
         )
     return read_object(run.directory / METRICS, advice="evaluate the run again")
+
+
+def _nameless(content: Any) -> Any:
+    """Results without absolute paths: a command, say, names the files that it was given."""
+    if isinstance(content, dict):
+        return {key: _nameless(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_nameless(value) for value in content]
+    if isinstance(content, str):
+        return PLACE.sub(lambda found: Path(found[0]).name, content)
+    return content
 
 
 def _digest(run: Run) -> str:

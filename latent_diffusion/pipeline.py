@@ -98,8 +98,8 @@ class StatePipeline(DiffusionPipeline):
         check_model(Path(folder))
         with loading(Path(folder)):
             pipeline = super().from_pretrained(str(folder), **LOCALLY, **options)
-        check_loaded(pipeline, Path(folder))
         in_full_precision(pipeline.components.values())
+        check_loaded(pipeline, Path(folder))
         pipeline._folder = Path(folder).absolute()
         return pipeline if precision is None else pipeline.to(precision)
 

@@ -20,7 +20,12 @@ from data.errors import UserError
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.pipeline import StatePipeline
 
-PRECISIONS = ("float16", "bfloat16", "float32")
+PRECISIONS = {
+    "float8": torch.float8_e4m3fn,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+}
 DENOISER = ("unet", "embedding")
 PATTERNS = "patterns"  # the buffers of Gaussian and expectation that are rounded
 
@@ -48,7 +53,7 @@ def round_weights(folder: Path, pipeline: StatePipeline, precision: str) -> None
         return
     for name, component in pipeline.components.items():
         if isinstance(component, ModelMixin):
-            dtype = getattr(torch, precision) if name in DENOISER else torch.float16
+            dtype = PRECISIONS[precision] if name in DENOISER else torch.float16
             names = _rounded_names(component)
             for file in sorted((folder / name).glob("*.safetensors")):
                 _round_file(file, names, dtype, is_required=name in DENOISER)
@@ -63,7 +68,7 @@ def _round_file(file: Path, names: set[str], dtype: torch.dtype, *, is_required:
     tensors = load_file(file)
     for name in names & tensors.keys():
         rounded = tensors[name].to(dtype)
-        if bool(rounded.isfinite().all()):
+        if bool(rounded.float().isfinite().all()):
             tensors[name] = rounded
         elif is_required:
             raise UserError(
