@@ -30,6 +30,7 @@ from evaluation.provenance import provenance
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report
 from evaluation.rows import evaluation_context, floor, gather_rows, halves, judged_with, subset
+from evaluation.spinup_metrics import CSV, write_spinup_csv
 from evaluation.verdict import Verdict, judge_product
 from evaluation.yardsticks import (
     BASELINE,
@@ -57,15 +58,19 @@ def evaluate(
     cost: dict[str, float],
     integration: dict[str, Any] | None = None,
     integration_figure: Path | None = None,
+    csv: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a run: write metrics.json, figures/ and report.html; returns the metrics.
 
     cost: seconds of each stage; integration: result of `integration.study.summary`;
-    integration_figure: its figure, which comes first in the report
+    integration_figure: its figure, which comes first in the report; csv: whether to write the
+    numbers of `evaluation.spinup_metrics`, too
     """
     run.verify_archive()
     context = evaluation_context(run.archive)
     rows = gather_rows(run, context)
+    if csv:
+        write_spinup_csv(run.results / CSV, rows, context.grid)
     row_metrics = evaluate_rows(run, rows, context)
     profiles = _variance_profiles(rows, context)
     verdict = judge_product(

@@ -65,6 +65,8 @@ def add_evaluate_options(add: Callable[..., Any]) -> None:
     add("--split", choices=("train", "validation", "test", "outside", "all"), help=text)
     text = "with --archive: folder to write (default: evaluations/ARCHIVE of the run)"
     add("--output", type=Path, metavar="FOLDER", help=text)
+    text = "also write the numbers of nemo-spinup-evaluation for each state, as CSV"
+    add("--csv", action="store_true", help=text)
 
 
 def evaluate(
@@ -73,6 +75,7 @@ def evaluate(
     archive: Path | None = None,
     split: str | None = None,
     output: Path | None = None,
+    csv: bool = False,
 ) -> None:
     """Evaluate the samples of a run; writes metrics, figures and report."""
     from configs.elsewhere import RunElsewhere
@@ -85,18 +88,18 @@ def evaluate(
     elif split or output:
         raise UserError("--split and --output need --archive: another archive to judge with")
     with one_job(run.results):
-        judge(run)
+        judge(run, csv=csv)
     print(f"wrote {run.results / 'report.html'}")
     print_verdict(run)
 
 
-def judge(run: Run) -> None:
+def judge(run: Run, *, csv: bool = False) -> None:
     """Evaluate the samples, and the integrations if there are any with the run's own archive."""
     from evaluation.evaluate import evaluate as judge_samples
     from training.cost import read_cost
 
     drift = drift_of_run(run) if run.results == run.directory else {}
-    judge_samples(run, cost=read_cost(run.directory), **drift)
+    judge_samples(run, cost=read_cost(run.directory), csv=csv, **drift)
 
 
 def integrate(run: Run, *, only: Sequence[str] = ()) -> None:

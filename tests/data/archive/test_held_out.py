@@ -39,7 +39,7 @@ def test_a_part_or_all_on_request(write):
 
 
 def test_an_archive_without_test_states_says_which_parts_it_has(write):
-    with pytest.raises(UserError, match="no test states.*--split train or outside or all"):
+    with pytest.raises(UserError, match=r"no test states.*--split train or outside or all"):
         HeldOut.of(write(0, 3, 3))
-    with pytest.raises(UserError, match="--split all$"):
+    with pytest.raises(UserError, match=r"--split all$"):
         HeldOut.of(write(-1, -1))
