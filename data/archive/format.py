@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import zarr
@@ -23,7 +23,8 @@ SPLITS = {"train": 0, "validation": 1, "test": 2, "outside": 3}
 UNUSED = -1
 LEVEL_STEP_TEMPERATURE = 1 / 512  # K
 LEVEL_STEP_SALINITY = 1 / 4096  # 1e-3 or g/kg
-COMPRESSOR, SHUFFLE = "zstd", "bitshuffle"
+COMPRESSOR: Final = "zstd"
+SHUFFLE: Final = "bitshuffle"
 # Levels of compression: of archives that are drawn or ingested, and of those that are distributed,
 # where 2 to 3 % of the bytes are worth 20 times the time (`halocline study cost writing`).
 FAST, SMALL = 3, 9
