@@ -27,12 +27,10 @@ from integration.commands import (
 )
 from studies.command_line import (
     EXPERIMENT,
-    MODEL,
     OVERRIDES,
     add_command,
     add_of_config,
     add_studies,
-    load_model,
     load_run,
 )
 from studies.parser import Parser, installed_version
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from configs.run import Run
     from studies.command_line import Commands
 
+MODEL = "YAML of the experiment, or folder of a model that `halocline pack` made"
 DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity fields from which an
 ocean model can start. It learns them from states that the model has simulated.
@@ -179,6 +178,14 @@ def add_condition_options(add: Callable[..., Any], *, at: str) -> None:
     add("--at", action="append", metavar="NAME=VALUE", help=f"{at}; may be repeated")
     text = "allow conditions outside the range of the training members"
     add("--extrapolate", action="store_true", help=text)
+
+
+def load_model(path: Path, overrides: Sequence[str]) -> Run:
+    """The run of a CONFIG, or the released model in a folder."""
+    if path.is_dir():
+        model: Run = lazily("configs.released:released_model")(path, overrides)
+        return model
+    return load_run(path, overrides)
 
 
 def run_all(run: Run) -> None:

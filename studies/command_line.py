@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 Command = Callable[..., object]
 EXPERIMENT = "YAML of the experiment"
-MODEL = "YAML of the experiment, or folder of a model that `halocline pack` made"
 OVERRIDES = "Override any setting of the CONFIG with --section.key value."
 load_experiment = lazily("configs:load_experiment")
 SHAPE = "levels x rows x columns, as in 36x800x256"
@@ -39,14 +38,6 @@ def load_run(path: Path, overrides: Sequence[str]) -> Run:
     settings = load_experiment(path, overrides)
     run: Run = lazily("configs.run:Run")(settings)
     return run
-
-
-def load_model(path: Path, overrides: Sequence[str]) -> Run:
-    """The run of a CONFIG, or the released model in a folder."""
-    if path.is_dir():
-        model: Run = lazily("configs.released:released_model")(path, overrides)
-        return model
-    return load_run(path, overrides)
 
 
 def add_command(
