@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 from data.errors import UserError, user_errors_in_one_sentence
 from data.lazily import lazily
 from data.locks import exclusive
-from integration.commands import add_export_options, drift_of_run, export, integrate
+from evaluation.commands import add_pack_options, pack, print_verdict
+from integration.commands import (
+    add_evaluate_options,
+    add_export_options,
+    evaluate,
+    export,
+    integrate,
+    judge,
+)
 from studies.command_line import (
     EXPERIMENT,
     OVERRIDES,
@@ -26,13 +34,14 @@ from studies.command_line import (
     load_run,
 )
 from studies.parser import Parser, installed_version
-from training.cost import read_cost, timed
+from training.cost import timed
 from training.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
     from configs.run import Run
     from studies.command_line import Commands
 
+MODEL = "YAML of the experiment, or folder of a model that `halocline pack` made"
 DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity fields from which an
 ocean model can start. It learns them from states that the model has simulated.
@@ -97,7 +106,8 @@ def add_training(commands: Commands) -> None:
 def add_states(commands: Commands) -> None:
     """Declare the commands that generate, judge, integrate and export states."""
     command = partial(add_of_config, commands, load=load_run)
-    add = command("sample", sample, "generate an ensemble of states with a trained model")
+    of_model = partial(add_of_config, commands, load=load_model, config=MODEL)
+    add = of_model("sample", sample, "generate an ensemble of states with a trained model")
     text = "archive (.zarr, .zarr.zip) or NetCDF file (.nc) (default: all rows, in samples/)"
     add("--output", type=Path, help=text)
     add_condition_options(add, at="condition of the states, or a CSV file of many; needs --output")
@@ -120,12 +130,12 @@ def add_states(commands: Commands) -> None:
     add("--output", type=Path, help="folder to write (default: assimilation/ of the run)")
 
     text = "evaluate the samples; writes metrics.json, figures and report.html"
-    command("evaluate", evaluate, text)
+    add_evaluate_options(command("evaluate", evaluate, text))
     text = "integrate the basin from generated and reference states"
     add = command("integrate", integrate, text)
     add("--only", nargs="+", metavar="LABEL", help="labels to integrate (default: all)")
     text = "write a state as an initial condition of an ocean model"
-    add_export_options(command("export", export, text))
+    add_export_options(of_model("export", export, text))
 
 
 def add_tools(commands: Commands, parser: argparse.ArgumentParser) -> None:
@@ -139,6 +149,12 @@ def add_tools(commands: Commands, parser: argparse.ArgumentParser) -> None:
     sub = add_command(commands, "verify", verify, "compare products with their checksums")
     text = "state archive, folder of a codec or a model, or run directory"
     sub.add_argument("path", type=Path, metavar="PATH", help=text)
+    text = "make a release folder of a trained and evaluated model"
+    find = lazily("configs.released:run_at")
+    sub = add_command(commands, "pack", pack, text, load=find, epilog=OVERRIDES)
+    text = "run directory with a model, or YAML of the experiment"
+    sub.add_argument("config", type=Path, metavar="RUN_OR_CONFIG", help=text)
+    add_pack_options(sub.add_argument)
     text = "print the JSON schema of an experiment's YAML, for editors"
     add_command(commands, "schema", lazily("configs.json_schema:print_schema"), text)
     complete = partial(lazily("studies.completion:print_completion"), parser=parser)
@@ -162,6 +178,14 @@ def add_condition_options(add: Callable[..., Any], *, at: str) -> None:
     add("--at", action="append", metavar="NAME=VALUE", help=f"{at}; may be repeated")
     text = "allow conditions outside the range of the training members"
     add("--extrapolate", action="store_true", help=text)
+
+
+def load_model(path: Path, overrides: Sequence[str]) -> Run:
+    """The run of a CONFIG, or the released model in a folder."""
+    if path.is_dir():
+        model: Run = lazily("configs.released:released_model")(path, overrides)
+        return model
+    return load_run(path, overrides)
 
 
 def run_all(run: Run) -> None:
@@ -273,12 +297,13 @@ def sample(
 
     if (at or extrapolate or certain) and not output:
         raise UserError("--at, --extrapolate and --certain need --output: the archive to write")
+    written = output or run.samples("guided_adjusted").parent
     with one_job(output or run.directory, archive=output is not None):
         if output:
             stages.sample(run, output=output, at=at, extrapolate=extrapolate, certain=certain)
         else:
             stages.sample_rows(run)
-    print(f"wrote {output or run.samples('guided_adjusted').parent}")
+    print(f"wrote {written}")
 
 
 def sensitivity(
@@ -320,32 +345,6 @@ def assimilate(
             run, files=observations, output=folder, at=at, extrapolate=extrapolate
         )
     print(f"wrote {folder / 'states.zarr'} and {report}")
-
-
-def evaluate(run: Run) -> None:
-    """Evaluate the samples of a run; writes metrics, figures and report."""
-    from training.launch import one_job
-
-    with one_job(run.directory):
-        judge(run)
-    print(f"wrote {run.directory / 'report.html'}")
-    print_verdict(run)
-
-
-def judge(run: Run) -> None:
-    """Evaluate the samples, and the integrations if there are any."""
-    from evaluation.evaluate import evaluate as judge_samples
-
-    judge_samples(run, cost=read_cost(run.directory), **drift_of_run(run))
-
-
-def print_verdict(run: Run) -> None:
-    """Print whether the run's product is fit to start a model, and why."""
-    from evaluation.verdict import as_text, read_verdict
-
-    verdict = read_verdict(run.directory)
-    if verdict:
-        print(as_text(verdict))
 
 
 def verify(path: Path) -> None:

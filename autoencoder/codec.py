@@ -181,10 +181,17 @@ class VolumeCodec(Codec):
     ocean: from `describe_ocean`
     multiple: the padded rows and columns are multiples of this
     design: the fields of `CodecDesign`
+    encodes: whether it has its encoder; a model may be released without
     """
 
     @register_to_config
-    def __init__(self, ocean: dict[str, Any], multiple: int, design: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        ocean: dict[str, Any],
+        multiple: int,
+        design: dict[str, Any],
+        encodes: bool = True,
+    ) -> None:
         super().__init__()
         self.design = CodecDesign(**design)
         self._register_ocean(ocean)
@@ -193,6 +200,7 @@ class VolumeCodec(Codec):
             exchange_channels=self.design.mixing * (ocean["levels"] - 1),
             periodic_x=ocean["periodic_x"],
             design=design,
+            encodes=encodes,
         )
         # raw latent = latent_mean + latent_unit * standardised latent
         self.register_buffer("latent_mean", torch.zeros(self.design.latent_channels))
@@ -216,7 +224,15 @@ class VolumeCodec(Codec):
         return self.design.latent_channels, rows // factor, columns // factor
 
     def encode_distribution(self, state: State) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the posterior, standardised, each `b l h w`."""
+        """Mean and standard deviation of the posterior, standardised, each `b l h w`.
+
+        Raises `UserError` for a codec that was released without its encoder.
+        """
+        if not self.config.encodes:
+            raise UserError(
+                "this model was packed without its encoder: it draws states, but cannot encode "
+                "any; pack it again with the encoder, or use the run that it was made from"
+            )
         mean, log_variance = self.vae.encode(self.network_input(state))
         shift, scale = self._standardisation()
         return (mean - shift) / scale, torch.exp(0.5 * log_variance) / scale

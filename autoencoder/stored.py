@@ -7,7 +7,7 @@ device, where a network takes no memory, and without importing anything that a f
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +41,7 @@ def load_network(folder: Path, kind: type[Network]) -> Network:
     check_network(folder, kind)
     with loading(folder):
         network = kind.from_pretrained(folder, **LOCALLY)
+    in_full_precision([network])
     check_numbers(network, folder)
     network.register_to_config(_name_or_path="")  # diffusers would save the path with the network
     return network
@@ -48,6 +49,13 @@ def load_network(folder: Path, kind: type[Network]) -> Network:
 
 # Never a look on the network, and never a pickle.
 LOCALLY = {"use_safetensors": True, "local_files_only": True}
+
+
+def in_full_precision(components: Iterable[object]) -> None:
+    """Convert networks with rounded weights to single precision; what is better stays so."""
+    for component in components:
+        if isinstance(component, ModelMixin):
+            nn.Module.float(component)  # that of diffusers warns of layers that there are none of
 
 
 def check_network(folder: Path, kind: type[ModelMixin]) -> None:

@@ -33,6 +33,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
     periodic_x: whether the x axis is periodic
     design: the fields of `CodecDesign`; l is its latent_channels. Vertical modes are applied before
         both network and linear path. With a linear path the network learns the residual.
+    encodes: whether there is an encoder; without, only `decode` and its parts can be called
     """
 
     @register_to_config
@@ -42,6 +43,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         exchange_channels: int,
         periodic_x: bool,
         design: dict[str, Any],
+        encodes: bool = True,
     ) -> None:
         super().__init__()
         self.design = d = CodecDesign(**design)
@@ -52,7 +54,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
             self._inputs, exchanges = d.vertical_modes, min(exchange_channels, EXCHANGE_MODES)
             if exchange_channels:
                 self.exchange = nn.Conv2d(exchanges, exchange_channels, 1)
-        self.encoder = _encoder(d, inputs=self._inputs)
+        self.encoder = _encoder(d, inputs=self._inputs) if encodes else None
         self.trunk = _trunk(d)
         self.head = _patches(d, outputs=self._inputs + exchanges)
         if d.linear_path:
@@ -75,6 +77,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the posterior, each `b l h w`."""
+        assert self.encoder is not None, "the codec refuses to encode without an encoder"
         amplitudes = self.amplitudes(x)
         mean, log_variance = self.encoder(amplitudes).float().chunk(2, dim=1)
         if self.linear is not None:
@@ -131,6 +134,8 @@ class VolumeVAE(ModelMixin, ConfigMixin):
     def _start_at_linear_path(self) -> None:
         """Initialise the networks to output 0, and the posterior narrower than the latents."""
         zero(_last_convolution(self.head))
+        if self.encoder is None:
+            return
         last = zero(_last_convolution(self.encoder))
         assert last.bias is not None
         with torch.no_grad():

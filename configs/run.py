@@ -17,9 +17,9 @@ from autoencoder.train import build_codec, load_codec
 from configs.layout import Layout
 from configs.loading import load_experiment
 from configs.schema import Experiment
+from data.archive.held_out import HeldOut
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
-from data.archive.splits import spread_out
 from data.archive.verification import verify_once
 from data.conditions import Conditions
 from data.errors import UserError
@@ -53,7 +53,10 @@ class Run(Layout):
         unknown = changes.keys() - Experiment.model_fields.keys()
         if unknown:
             raise TypeError(f"an experiment has no section {min(unknown)}")
-        return Run(self.settings.model_copy(update=changes))
+        return self._of(self.settings.model_copy(update=changes))
+
+    def _of(self, settings: Experiment) -> Run:
+        return type(self)(settings)
 
     def with_members(self, members: int) -> Run:
         """The same run, to draw so many states. Raises `UserError` for less than one."""
@@ -66,6 +69,16 @@ class Run(Layout):
     def archive(self) -> StateArchive:
         """The state archive of the experiment."""
         return StateArchive.open(self.settings.data.archive)
+
+    @property
+    def held_out(self) -> HeldOut:
+        """The states that the model is judged with: the test states of its archive."""
+        return HeldOut.of(self.archive, "test")
+
+    @property
+    def results(self) -> Path:
+        """Folder of the evaluation."""
+        return self.directory
 
     def verify_archive(self) -> None:
         """Verify the states of the archive, once for this run; archive.json notes the outcome.
@@ -99,6 +112,16 @@ class Run(Layout):
     def weights(self) -> str | None:
         """Digest of the trained denoiser; None if there is none."""
         return weights_digest(self.model_folder)
+
+    @property
+    def judged_weights(self) -> str | None:
+        """Digest of the weights that a verdict on this model is about."""
+        return self.weights
+
+    @property
+    def exports(self) -> Path:
+        """Folder of exported states without a name of their own."""
+        return self.directory
 
     @property
     def teacher(self) -> Run:
@@ -223,9 +246,10 @@ class Run(Layout):
         if self.settings.conditions is None:
             return None
         members = self.settings.sampling.members
-        test = spread_out(self.archive.indices("test"), members)
-        rows = np.resize(test, members)
-        return replace(Conditions.of(self.archive, rows, self.settings.conditions), certain=True)
+        held_out = self.held_out
+        rows = np.resize(held_out.some(members), members)
+        found = Conditions.of(held_out.archive, rows, self.settings.conditions)
+        return replace(found, certain=True)
 
     def ensemble(
         self, *, guided: bool, conditions: Conditions | None = None, noises: int | None = None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data.archive.format import SPLITS
 from data.archive.splits import apart, split_by_member, split_by_time_blocks
 from data.archive.writer import ArchiveWriter
 from data.errors import UserError, file_errors
@@ -164,6 +165,8 @@ def _splits(settings: IngestSettings, sources: list[Source]) -> list[NDArray[np.
             per_sample(source.output, "split")[source.samples].astype(np.int8) for source in sources
         ]
     years, member = _years_and_members(sources)
+    if settings.split == "all_test":  # an archive to judge trained models with
+        return _by_source(np.full(len(member), SPLITS["test"], dtype=np.int8), sources)
     if isinstance(settings.split, Members):
         joined = split_by_member(member, **settings.split.model_dump())
     else:

@@ -20,6 +20,9 @@ from data.settings import Section
 FilesOfMember = Annotated[list[str], Field(min_length=1)]
 
 
+WORDS = ("from_file", "all_test")  # splits without settings of their own
+
+
 class TimeBlocks(Section):
     """Consecutive train, validation and test periods in each member, separated by gaps."""
 
@@ -60,8 +63,8 @@ class Members(Section):
 
 def _kind_of_split(given: Any) -> str | None:
     """Which of the splits a YAML describes; None for none of them."""
-    if given == "from_file":
-        return "from_file"
+    if given in WORDS:
+        return "word"
     if isinstance(given, Section):
         return "members" if isinstance(given, Members) else "time_blocks"
     if not isinstance(given, dict):
@@ -72,13 +75,13 @@ def _kind_of_split(given: Any) -> str | None:
 
 
 Split = Annotated[
-    Annotated[Literal["from_file"], Tag("from_file")]
+    Annotated[Literal["from_file", "all_test"], Tag("word")]
     | Annotated[TimeBlocks, Tag("time_blocks")]
     | Annotated[Members, Tag("members")],
     Discriminator(
         _kind_of_split,
         custom_error_type="kind_of_split",
-        custom_error_message="expected from_file, fractions of time (train, validation, "
+        custom_error_message="expected from_file, all_test, fractions of time (train, validation, "
         "gap_years), or lists of members (validation, test)",
     ),
 ]

@@ -29,7 +29,8 @@ from evaluation.metrics.variance import variance_profiles
 from evaluation.provenance import provenance
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.report import write_report
-from evaluation.rows import evaluation_context, floor, gather_rows, halves, held_out, subset
+from evaluation.rows import evaluation_context, floor, gather_rows, halves, judged_with, subset
+from evaluation.spinup_metrics import CSV, write_spinup_csv
 from evaluation.verdict import Verdict, judge_product
 from evaluation.yardsticks import (
     BASELINE,
@@ -57,15 +58,19 @@ def evaluate(
     cost: dict[str, float],
     integration: dict[str, Any] | None = None,
     integration_figure: Path | None = None,
+    csv: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a run: write metrics.json, figures/ and report.html; returns the metrics.
 
     cost: seconds of each stage; integration: result of `integration.study.summary`;
-    integration_figure: its figure, which comes first in the report
+    integration_figure: its figure, which comes first in the report; csv: whether to write the
+    numbers of `evaluation.spinup_metrics`, too
     """
     run.verify_archive()
     context = evaluation_context(run.archive)
     rows = gather_rows(run, context)
+    if csv:
+        write_spinup_csv(run.results / CSV, rows, context.grid)
     row_metrics = evaluate_rows(run, rows, context)
     profiles = _variance_profiles(rows, context)
     verdict = judge_product(
@@ -85,9 +90,10 @@ def evaluate(
         "autoencoder": judge_codec(run, rows, context),
         "integration": integration,
         "cost": cost | _model_size(run),
+        **_elsewhere(run),
         "provenance": provenance(seeds=_seeds(run)),
     }
-    write_json(run.directory / "metrics.json", metrics)
+    write_json(run.results / "metrics.json", metrics)
     figures = [integration_figure] if integration_figure else []
     figures += draw_figures(run, rows, context, profiles=profiles)
     _report(run, metrics, verdict=verdict, figures=figures, introduction=_introduction(run, rows))
@@ -105,14 +111,14 @@ def _report(
     """Write report.html."""
     rows, integration = metrics["rows"], metrics["integration"]
     write_report(
-        run.directory / "report.html",
-        title=run.settings.title or run.settings.name,
+        run.results / "report.html",
+        title=_title(run),
         metrics={ROW_NAMES[name]: values for name, values in rows.items()},
         columns=COLUMNS,
         figures=[(path, path.stem.replace("_", " ")) for path in figures],
         config_text=yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False),
         verdict=verdict,
-        notes=[introduction],
+        notes=[introduction, *_extrapolated(run)],
         findings=findings(rows),
         integration=integration["by_start"] if integration else None,
         salinity=salinity_of(run.archive.equation_of_state),
@@ -141,7 +147,7 @@ def _between_halves(
     run: Run, truth: State, context: EvaluationContext
 ) -> dict[str, dict[str, float]]:
     """The row of one half of the truth against the other; none if a half has a single state."""
-    earlier, later = halves(truth, Labels.of(run.archive, held_out(run)))
+    earlier, later = halves(truth, Labels.of(run.held_out.archive, judged_with(run)))
     if min(len(earlier), len(later)) < FEWEST_OF_A_HALF:
         return {}
     metrics = evaluate_row(later, earlier, context)
@@ -194,7 +200,7 @@ def draw_figures(
     Those that a modeller looks at first come first. profiles: variance of the rows by level,
     relative to the training states
     """
-    directory = run.directory / "figures"
+    directory = run.results / "figures"
     shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
     paths = save_figures(shown, context.grid, context.eos, directory)
     lines = {ROW_NAMES[name]: rows[name] for name in LINES if name in rows}
@@ -223,24 +229,73 @@ def _variance_profiles(
 def _introduction(run: Run, rows: dict[str, State]) -> str:
     return (
         f"{len(rows[PRODUCT])} generated ocean states compared with {len(rows[TRUTH])} held-out "
-        f"states of {run.settings.data.archive.name}. The product is the row guided, adjusted. "
+        f"states of {run.held_out.archive.path.name}. The product is the row guided, adjusted. "
         "Training states, as many and spread out, show what states of the model itself score "
         "(the floor), and EOF-Gaussian states what classical statistics score: Gaussian "
         "coefficients of all EOFs of the training states."
     )
 
 
+def _title(run: Run) -> str:
+    title = run.settings.title or run.settings.name
+    return f"{title}, judged with {run.held_out.archive.path.name}" if _is_elsewhere(run) else title
+
+
+def _is_elsewhere(run: Run) -> bool:
+    """Whether the truth is that of another archive."""
+    return run.results != run.directory
+
+
+def _elsewhere(run: Run) -> dict[str, object]:
+    """The other archive, if any, and how many states are drawn beyond the known conditions."""
+    if not _is_elsewhere(run):
+        return {}
+    held_out = run.held_out
+    members = sorted(set(held_out.archive.member[held_out.indices].tolist()))
+    found = {
+        "archive": held_out.archive.path.name,
+        "digest": held_out.archive.digest,
+        "states": len(judged_with(run)),
+        "of": len(held_out.indices),
+        "members": members,
+        "extrapolated": _beyond(run),
+    }
+    return {"judged_with": found}
+
+
+def _beyond(run: Run) -> int:
+    """How many states are drawn beyond the range of the training members."""
+    conditions = run.test_conditions
+    if conditions is None:
+        return 0
+    ranges = run.expectation().space.ranges
+    outside = np.zeros(len(conditions), dtype=bool)
+    for name, (low, high) in ranges.items():
+        outside |= (conditions.values[name] < low) | (conditions.values[name] > high)
+    return int(outside.sum())
+
+
+def _extrapolated(run: Run) -> list[str]:
+    """A sentence for the report if states are drawn beyond the range of the training members."""
+    count = _beyond(run) if _is_elsewhere(run) else 0
+    if not count:
+        return []
+    total = run.settings.sampling.members
+    return [
+        f"{count} of the {total} generated states are drawn at conditions beyond the range of the "
+        "training members: these judge an extrapolation."
+    ]
+
+
 def _sizes(run: Run, context: EvaluationContext) -> dict[str, int]:
     """Numbers of states, by the names of `evaluation.verdict.FEWEST`."""
     split, training = run.archive.split, context.training
-    train, validation, test = (
-        int((split == SPLITS[part]).sum()) for part in ("train", "validation", "test")
-    )
+    train, validation = (int((split == SPLITS[part]).sum()) for part in ("train", "validation"))
     return {
         "training states": train,
         "independent training states": training.independent.count if training else 0,
         "validation states": validation,
-        "test states": test,
+        "test states": len(run.held_out.indices),
     }
 
 

@@ -33,10 +33,10 @@ def evaluation_context(archive: StateArchive) -> EvaluationContext:
 
 def gather_rows(run: Run, context: EvaluationContext) -> dict[str, State]:
     """All rows, the held-out truth first; missing samples are generated."""
-    archive, codec = run.archive, run.pipeline().codec
-    codec.check_archive(archive)
+    codec, held_out = run.pipeline().codec, run.held_out
+    codec.check_archive(run.archive)
     sample_rows(run)
-    truth = archive.read(held_out(run))
+    truth = held_out.archive.read(judged_with(run))
     rows = {TRUTH: truth, **yardsticks(context, count=len(truth))}
     rows["autoencoded"] = autoencode(codec, truth)
     for row in ROWS:
@@ -45,9 +45,9 @@ def gather_rows(run: Run, context: EvaluationContext) -> dict[str, State]:
     return rows
 
 
-def held_out(run: Run) -> NDArray[np.int64]:
-    """The test states that a run is evaluated with, spread over the split."""
-    return spread_out(run.archive.indices("test"), run.settings.evaluation.states)
+def judged_with(run: Run) -> NDArray[np.int64]:
+    """The held-out states that a run is evaluated with, spread over all of them."""
+    return run.held_out.some(run.settings.evaluation.states)
 
 
 def yardsticks(context: EvaluationContext, *, count: int) -> dict[str, State]:

@@ -1,4 +1,4 @@
-"""The commands `halocline integrate` and `halocline export`.
+"""The commands `halocline evaluate`, `integrate` and `export`.
 
 Imports are inside the commands, so that `halocline --help` is fast.
 """
@@ -55,6 +55,51 @@ EXPORT_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {  # help and keywords o
     ),
     "--adjust": ("remove static instability by convective adjustment", FLAG),
 }
+
+
+def add_evaluate_options(add: Callable[..., Any]) -> None:
+    """Declare the options of `halocline evaluate`, the keywords of `evaluate`."""
+    text = "judge the model with the states of another archive, in a folder of its own"
+    add("--archive", type=Path, metavar="ARCHIVE", help=text)
+    text = "with --archive: part of it that is the truth, or all (default: test)"
+    add("--split", choices=("train", "validation", "test", "outside", "all"), help=text)
+    text = "with --archive: folder to write (default: evaluations/ARCHIVE of the run)"
+    add("--output", type=Path, metavar="FOLDER", help=text)
+    text = "also write the numbers of nemo-spinup-evaluation for each state, as CSV"
+    add("--csv", action="store_true", help=text)
+
+
+def evaluate(
+    run: Run,
+    *,
+    archive: Path | None = None,
+    split: str | None = None,
+    output: Path | None = None,
+    csv: bool = False,
+) -> None:
+    """Evaluate the samples of a run; writes metrics, figures and report."""
+    from configs.elsewhere import RunElsewhere
+    from evaluation.commands import print_verdict
+    from training.launch import one_job
+
+    if archive is not None:
+        run = RunElsewhere(run.settings, archive, split=split, folder=output)
+        run.held_out  # noqa: B018  # refuses what does not fit before a folder is made
+    elif split or output:
+        raise UserError("--split and --output need --archive: another archive to judge with")
+    with one_job(run.results):
+        judge(run, csv=csv)
+    print(f"wrote {run.results / 'report.html'}")
+    print_verdict(run)
+
+
+def judge(run: Run, *, csv: bool = False) -> None:
+    """Evaluate the samples, and the integrations if there are any with the run's own archive."""
+    from evaluation.evaluate import evaluate as judge_samples
+    from training.cost import read_cost
+
+    drift = drift_of_run(run) if run.results == run.directory else {}
+    judge_samples(run, cost=read_cost(run.directory), csv=csv, **drift)
 
 
 def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
@@ -121,7 +166,7 @@ def export(
     from integration.export import export_state, parse_reference
 
     if states is None:
-        refuse_former_samples(run)
+        refuse_former_samples(run)  # also of a released model, which has none
     writer = build_writer(format, velocities=velocities, **options)
     if output and not overwrite:
         refuse_to_overwrite(writer, output)
@@ -130,7 +175,7 @@ def export(
         archive,
         member,
         writer,
-        path=output or run.directory / default_name(format, member),
+        path=output or run.exports / default_name(format, member),
         target=equation_of_state,
         adjusted=adjust,
         balanced=velocities == "balanced",
@@ -154,7 +199,7 @@ def warn_of_verdict(run: Run) -> None:
     from evaluation.verdict import read_verdict
 
     verdict = read_verdict(run.directory)
-    if verdict is None or verdict.get("weights") != run.weights:
+    if verdict is None or verdict.get("weights") != run.judged_weights:
         found = f"{run.directory} has no verdict on the states of its model; run halocline evaluate"
     elif not verdict["fit"]:
         first, *others = verdict["reasons"]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autoencoder.codec import Codec
 from autoencoder.periodic import make_periodic
-from autoencoder.stored import LOCALLY, loading
+from autoencoder.stored import LOCALLY, in_full_precision, loading
 from data.conditions import Conditions
 from data.errors import UserError
 from guidance.guide import Guide
@@ -88,7 +88,8 @@ class StatePipeline(DiffusionPipeline):
     ) -> Any:
         """As in diffusers, but from a local folder only; nothing is unpickled.
 
-        torch_dtype (or dtype): of the network; all else keeps single precision or better
+        torch_dtype (or dtype): of the network; all else keeps single precision or better. Default:
+            single precision, also if the folder holds rounded weights
 
         Raises `UserError` if a file is missing, damaged, does not match its checksum, names other
         classes, or holds sizes or numbers that make no sense.
@@ -97,6 +98,7 @@ class StatePipeline(DiffusionPipeline):
         check_model(Path(folder))
         with loading(Path(folder)):
             pipeline = super().from_pretrained(str(folder), **LOCALLY, **options)
+        in_full_precision(pipeline.components.values())
         check_loaded(pipeline, Path(folder))
         pipeline._folder = Path(folder).absolute()
         return pipeline if precision is None else pipeline.to(precision)

@@ -47,8 +47,10 @@ class Release:
 
 def save_model(pipeline: StatePipeline, release: Release, folder: Path) -> None:
     """Write pipeline, climatology, training YAML, model card and its import into `folder`."""
+    # diffusers keeps the path that something was loaded from
+    pipeline.register_to_config(_name_or_path="")
     for component in pipeline.components.values():
-        if isinstance(component, ModelMixin):  # diffusers keeps the path that it was loaded from
+        if isinstance(component, ModelMixin):
             component.register_to_config(_name_or_path="")
     pipeline.save_pretrained(folder)
     write_json(folder / CLIMATOLOGY, {**release.climatology().as_dict()})

@@ -290,6 +290,7 @@ def _add_cost(studies: Commands) -> None:
     _add_codec(studies)
     _add_adjustment(studies)
     _add_chains(studies)
+    _add_writing(studies)
     text = "throughput, memory and operations of training"
     add = add_of_config(studies, "training", lazily("studies.cost.training:run"), text)
     add("--grid", help=f"grid of random states, {SHAPE} (default: states of the experiment)")
@@ -311,6 +312,14 @@ def _add_cost(studies: Commands) -> None:
         "--grid", nargs="+", help=f"{SHAPE} (default: DINO at 1 and 1/4 degree, global 1/12 degree)"
     )
     _add_output(add)
+
+
+def _add_writing(studies: Commands) -> None:
+    text = "time and bytes of an archive's fields by level of compression"
+    parser = add_command(studies, "writing", lazily("studies.cost.writing:run"), text)
+    parser.add_argument("archive", type=Path, metavar="ARCHIVE", help="state archive")
+    parser.add_argument("--states", type=int, help="states, spread over it (default: 12)")
+    _add_output(parser.add_argument)
 
 
 def _add_benchmark(studies: Commands) -> None:

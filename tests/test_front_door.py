@@ -28,7 +28,10 @@ STUDIES = {
     "autoencoder": (),
     "guidance": (),
     "spinup": ("report", "cold_start", "flow_reference"),
-    "cost": (*("benchmark", "codec", "adjustment", "guidance", "training", "processes", "growth"),),
+    "cost": (
+        *("benchmark", "codec", "adjustment", "guidance", "training", "processes", "growth"),
+        "writing",
+    ),
     "gaussian_mixture": (),
     "tables": (),
 }

@@ -16,6 +16,7 @@ import zarr
 from numpy.typing import NDArray
 
 from data.archive.format import (
+    FAST,
     FIELD_DIMENSIONS,
     HORIZONTAL_NAMES,
     LEVEL_STEP_SALINITY,
@@ -42,9 +43,10 @@ class ArchiveWriter:
     """Context manager that writes states to `path`, a directory store or a `.zarr.zip`.
 
     The archive has a temporary name beside `path` until a clean exit; after an error nothing is
-    left. `rounding` rounds T to 1/512 K and S to 1/4096, which halves the size. What is written
-    can be opened: UserError is raised if `path` exists, if writing fails, for a grid that no ocean
-    has, and for states that do not fit the grid or are not sea water in every wet cell.
+    left. `rounding` rounds T to 1/512 K and S to 1/4096, which halves the size; `compression` is
+    the level, 1 to 9. What is written can be opened: UserError is raised if `path` exists, if
+    writing fails, for a grid that no ocean has, and for states that do not fit the grid or are not
+    sea water in every wet cell.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class ArchiveWriter:
         sea_level: bool = False,
         attributes: Mapping[str, object] | None = None,
         rounding: bool = False,
+        compression: int = FAST,
     ) -> None:
         self.path = Path(path)
         self.grid = grid
         self.sea_level = sea_level
         self.rounding = rounding
+        self._compressors = compressors(compression)
         self._wet = wet_tensor(grid)
         self._fields = field_attributes(equation_of_state, salinity_units)
         self._attributes: dict[str, Any] = {
@@ -175,7 +179,7 @@ class ArchiveWriter:
                 chunks=(1, *cells),
                 dtype="float32",
                 fill_value=np.nan,
-                compressors=compressors(),
+                compressors=self._compressors,
                 dimension_names=dims,
             )
             array.attrs.update({**self._fields[name], "coordinates": self._coordinates()})
@@ -203,7 +207,7 @@ class ArchiveWriter:
             shape=values.shape,
             chunks=values.shape,
             dtype=values.dtype,
-            compressors=compressors(),
+            compressors=self._compressors,
             dimension_names=dims,
         )
         array[...] = values

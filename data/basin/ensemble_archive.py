@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from data.archive.format import SPLITS, UNUSED
+from data.archive.format import SMALL, SPLITS, UNUSED
 from data.archive.writer import ArchiveWriter
 from data.basin.certificate import Certificate
 from data.basin.design import EnsembleSettings, PlannedMember
@@ -46,6 +46,7 @@ def write_ensemble_archive(settings: EnsembleSettings, *, grid: OceanGrid, outpu
         salinity_units="g/kg",
         attributes=_provenance(settings, grid),
         rounding=True,
+        compression=SMALL,  # it is part of the repository
     )
     with writer:
         bar = tqdm(settings.recorded, desc="archiving", unit="member")

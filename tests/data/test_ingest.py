@@ -462,7 +462,10 @@ def test_files_of_one_state_with_and_without_a_time(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"split": "random"}, r"expected from_file, fractions of time .* or lists of members"),
+        (
+            {"split": "random"},
+            r"expected from_file, all_test, fractions of time .* or lists of members",
+        ),
         ({"split": {"train": 0.9, "validation": 0.2}}, r"leave no test part: give a sum below 1"),
         ({"split": {"validation": [1], "test": [1]}}, r"member 1 is in both validation and test"),
         ({"variables": {"salinity": "none"}}, r"salinity is needed and cannot be none"),

@@ -1,0 +1,87 @@
+"""The command `halocline pack`, and the verdict for the terminal.
+
+Imports are inside the functions, so that `halocline --help` is fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from configs.run import Run
+
+MEGABYTE = 1e6
+
+
+def add_pack_options(add: Callable[..., Any]) -> None:
+    """Declare the options of `halocline pack`, the keywords of `pack`."""
+    text = "folder to write (default: NAME_release in the present folder)"
+    add("--output", type=Path, metavar="FOLDER", help=text)
+    text = "precision of the denoiser's weights (default: float16)"
+    add("--weights", choices=("float8", "float16", "bfloat16", "float32"), help=text)
+    text = "leave the encoder out, which drawing states does not need"
+    add("--without-encoder", action="store_true", help=text)
+    text = (
+        "keep the leading N patterns of the Gaussian (default: all); changes states, see the card"
+    )
+    add("--patterns", type=int, metavar="N", help=text)
+    text = "states drawn to measure what smaller weights change (default: 4; 0: none)"
+    add("--compared", type=int, metavar="N", help=text)
+    text = "licence of the weights, such as apache-2.0 (default: not stated)"
+    add("--licence", metavar="SPDX", help=text)
+    text = "where the training data come from, and their licence (default: not stated)"
+    add("--about-data", metavar="TEXT", help=text)
+    add("--model-version", metavar="TEXT", help="version of the model (default: 1)")
+
+
+def pack(
+    run: Run,
+    *,
+    output: Path | None = None,
+    weights: str = "float16",
+    without_encoder: bool = False,
+    patterns: int | None = None,
+    licence: str | None = None,
+    about_data: str | None = None,
+    model_version: str | None = None,
+    **options: int,
+) -> None:
+    """Make a release folder of a run's model and print its size and what rounding changes."""
+    from data.locks import exclusive
+    from evaluation.model_card import Statements, stated
+    from evaluation.packing import Size, pack, size_of
+
+    folder = output or Path(f"{run.settings.name}_release")
+    size = Size(weights, encoder=not without_encoder, patterns=patterns)
+    given = {"licence": licence, "about_data": about_data, "version": model_version}
+    statements = Statements(**stated(given))
+    with exclusive(folder, archive=True):
+        release = pack(run, output=folder, size=size, statements=statements, **options)
+    print(f"wrote {folder}, {size_of(folder) / MEGABYTE:.1f} MB")
+    change = release["change"]
+    if change:
+        rms, largest, spread = (
+            f"{change[f'temperature_{of}_K']:.2g} K" for of in ("rms", "largest", "spread")
+        )
+        print(
+            f"{change['states']} states of the same noise differ by {rms} (rms; at most {largest}) "
+            f"from those of the run, and by {spread} from each other"
+        )
+    if not release["fit"]:
+        print(
+            f"halocline: warning: the states of {folder} are not fit to start a model; its card "
+            "says so and why",
+            file=sys.stderr,
+        )
+
+
+def print_verdict(run: Run) -> None:
+    """Print whether the run's product is fit to start a model, and why."""
+    from evaluation.verdict import as_text, read_verdict
+
+    verdict = read_verdict(run.results)
+    if verdict:
+        print(as_text(verdict))
