@@ -96,6 +96,7 @@ class Observed:
             self.evidence(pipeline.codec),
             scale=1.0 if expectation is None else expectation.scale,
             inflation=self.run.settings.assimilation.prior_inflation,
+            iterations=self.run.settings.assimilation.denoiser_iterations,
         )
 
     def evidence(self, codec: Codec) -> Evidence:

@@ -6,6 +6,7 @@ All in double precision: observations with small errors make the systems ill-con
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -60,29 +61,47 @@ class Spread:
     directions: Tensor
 
 
-def kalman_step(
-    innovation: Tensor,
-    jacobian: Jacobian,
-    covariance: Spectral,
-    errors: Tensor,
-    *,
-    spread: Spread | None = None,
-) -> Tensor:
-    """C H' (H C H' + R)^-1 d, `b d`, for innovations d `b n` and errors R `n n`.
+@dataclass(frozen=True)
+class SeenPrior:
+    """A prior of latents as observations see it: H C H' + R is solved in their space.
 
-    spread: added to the covariance C of each sample
+    jacobian: H; covariance: C; errors: R, `n n`; spread: added to the covariance of each sample
     """
-    along, across = covariance.along, covariance.across
-    seen = torch.linalg.cholesky(jacobian.covariance(along, across) + errors)
-    weights = torch.cholesky_solve(innovation.T, seen).T
-    if spread is None:
-        return jacobian.increments(weights, along, across)
-    visible = spread.directions @ jacobian.rows.T  # m n
-    solved = torch.cholesky_solve(visible.T, seen).T
-    inner = spread.weights.mT @ (visible @ solved.T) @ spread.weights  # b j j
-    inner = inner + torch.eye(inner.shape[-1]).to(inner)
-    projected = spread.weights.mT @ (visible @ weights.T).T[..., None]  # b j 1
-    amplitude = torch.linalg.solve(inner, projected)  # F H' (H C H' + R)^-1 d, with F'F in C
-    moved = (spread.weights @ amplitude)[..., 0]  # b m
-    weights = weights - moved @ solved
-    return jacobian.increments(weights, along, across) + moved @ spread.directions
+
+    jacobian: Jacobian
+    covariance: Spectral
+    errors: Tensor
+    spread: Spread | None = None
+
+    def step(self, innovation: Tensor) -> Tensor:
+        """C H' (H C H' + R)^-1 d, `b d`, for innovations d `b n`."""
+        weights, moved = self._solved(innovation)
+        along, across = self.covariance.along, self.covariance.across
+        step = self.jacobian.increments(weights, along, across)
+        return step if self.spread is None else step + moved @ self.spread.directions
+
+    def weights(self, innovation: Tensor) -> Tensor:
+        """(H C H' + R)^-1 d, `b n`, for innovations d `b n`."""
+        return self._solved(innovation)[0]
+
+    def _solved(self, innovation: Tensor) -> tuple[Tensor, Tensor]:
+        """The weights `b n`, and the amplitudes `b m` of the spread's directions.
+
+        The spread has few directions, so that it corrects the common solution (Woodbury).
+        """
+        weights = torch.cholesky_solve(innovation.T, self._root).T
+        if self.spread is None:
+            return weights, weights[:, :0]
+        visible = self.spread.directions @ self.jacobian.rows.T  # m n
+        solved = torch.cholesky_solve(visible.T, self._root).T
+        mixing = self.spread.weights  # b m j
+        inner = mixing.mT @ (visible @ solved.T) @ mixing  # b j j
+        inner = inner + torch.eye(inner.shape[-1]).to(inner)
+        projected = mixing.mT @ (visible @ weights.T).T[..., None]  # b j 1
+        moved = (mixing @ torch.linalg.solve(inner, projected))[..., 0]  # b m
+        return weights - moved @ solved, moved
+
+    @cached_property
+    def _root(self) -> Tensor:
+        seen = self.jacobian.covariance(self.covariance.along, self.covariance.across)
+        return torch.linalg.cholesky(seen + self.errors)

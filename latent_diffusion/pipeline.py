@@ -296,11 +296,13 @@ class StatePipeline(DiffusionPipeline):
         scaled = self.scheduler.scale_model_input(sample, timestep)
         signal, noise = noise_level(self.scheduler, index)
         features = frame.features if frame else None
-        v = self.denoiser(scaled, timestep, signal=signal, noise=noise, features=features)
+
+        def denoise(x: Tensor) -> Tensor:
+            return self.denoiser(x, timestep, signal=signal, noise=noise, features=features)
+
+        v, level = denoise(scaled), NoiseLevel(signal, noise)
         if posterior is not None:
-            level = NoiseLevel(signal, noise)
-            clean = clean_estimate(v, scaled, level)
-            v = velocity(posterior.update(clean, scaled, level=level, frame=frame), scaled, level)
+            v = posterior.velocity(v, scaled, level=level, frame=frame, denoise=denoise)
         v = self._guided_velocity(v, scaled, guide=guide, at=at, frame=frame)
         sample = self.scheduler.step(
             v, timestep, sample, **self._noise_source(generators)

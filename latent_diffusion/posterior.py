@@ -21,10 +21,11 @@ from torch import Tensor
 from autoencoder.codec import Codec
 from data.state import State
 from guidance.observations import ObservationOperator
-from latent_diffusion.denoiser import NoiseLevel
+from latent_diffusion.denoiser import NoiseLevel, clean_estimate, velocity
 from latent_diffusion.drawn import Frame
 from latent_diffusion.gaussian import MemberGaussians
-from latent_diffusion.kalman import Jacobian, Spectral, Spread, kalman_step
+from latent_diffusion.kalman import Jacobian, SeenPrior, Spectral, Spread
+from latent_diffusion.moment_matching import Denoise, DenoiserCovariance, through_denoiser
 
 ROWS_AT_ONCE = 64  # of the Jacobian; each is the gradient of a state
 
@@ -53,6 +54,8 @@ class LatentPosterior:
     scale: `c 1 1`, of these residuals; 1 for a model without conditions
     inflation: factor of the prior's variance; above 1 where the truth may lie off the training
         states
+    iterations: of conjugate gradients with the denoiser's own covariance; 0: that of the closed
+        form alone
     """
 
     codec: Codec
@@ -60,25 +63,37 @@ class LatentPosterior:
     evidence: Evidence
     scale: Tensor | float = 1.0
     inflation: float = 1.0
+    iterations: int = 0
 
     @torch.no_grad()
-    def update(
-        self, clean: Tensor, scaled: Tensor, *, level: NoiseLevel, frame: Frame | None
+    def velocity(
+        self,
+        v: Tensor,
+        scaled: Tensor,
+        *,
+        level: NoiseLevel,
+        frame: Frame | None = None,
+        denoise: Denoise | None = None,
     ) -> Tensor:
-        """The clean estimate `b c h w` given the observations.
+        """The v `b c h w` whose clean estimate is that of `v`, given the observations.
 
-        scaled: the noisy sample `b c h w` of variance 1 that it is the estimate of; level: its
-        noise; frame: of a conditional model, whose estimates are residuals
+        scaled: the noisy sample `b c h w` of variance 1; level: its noise; frame: of a conditional
+        model, whose estimates are residuals; denoise: v of noisy samples, differentiable; needed
+        for corrections by the denoiser's own covariance
         """
+        clean = clean_estimate(v, scaled, level)
         latents = frame.latents(clean) if frame else clean
-        step = kalman_step(
-            self.evidence.innovation(self.codec.decode(latents)),
-            self._jacobian,
-            self._given(level),
-            self.evidence.covariance.to(clean.device),
-            spread=self._between_members(scaled, level),
-        )
-        return clean + step.view_as(clean).to(clean)
+        innovation = self.evidence.innovation(self.codec.decode(latents))
+        prior = SeenPrior(
+            self._jacobian, self._given(level), self.evidence.covariance.to(innovation),
+            self._between_members(scaled, level),
+        )  # fmt: skip
+        if self.iterations and denoise is not None:
+            covariance = DenoiserCovariance(denoise, scaled, level)
+            step = through_denoiser(innovation, prior, covariance, iterations=self.iterations)
+        else:
+            step = prior.step(innovation)
+        return velocity(clean + step.view_as(clean).to(clean), scaled, level)
 
     @cached_property
     def jacobian_of_latents(self) -> Tensor:

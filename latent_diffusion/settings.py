@@ -81,6 +81,13 @@ class AssimilationSettings(Section):
         description="factor of the prior's variance; above 1 where the ocean may lie off the "
         "training states",
     )
+    denoiser_iterations: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="of conjugate gradients with the covariance from the denoiser's gradient; 0: "
+        "the covariance in closed form; 3 cost four gradients of the network in each step",
+    )
     trust: float = Field(
         0.1,
         gt=0,

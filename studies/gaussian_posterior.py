@@ -10,11 +10,15 @@ denoiser has a closed form, so no training is needed. The states of a chain with
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from autoencoder.codec import IdentityCodec
@@ -22,6 +26,7 @@ from data.geometry import cell_area, layer_thickness
 from data.grid import OceanGrid
 from data.normalisation import Statistics, channel_mask
 from data.observations import Observations, Quantity
+from evaluation.canvas import Scale, draw_map, new_figure, save_figure, styled
 from guidance.observation_errors import error_covariance
 from guidance.observations import ObservationOperator
 from latent_diffusion.denoiser import build_unet
@@ -36,6 +41,10 @@ SHAPE = (16, 24)  # rows and columns
 PATTERNS = 60
 ERRORS: dict[Quantity, float] = {"temperature": 0.3, "salinity": 0.05}  # K and g/kg
 SCALE = {"temperature": 1.0, "salinity": 0.2}  # K and g/kg, of the prior
+FIGURE = Path("docs/figures/gaussian_posterior.png")
+STEPS = (10, 25, 60, 100)
+CASES = ((1, 1), (12, 8), (100, 10))  # profiles and levels: 2, 192 and 2000 observations
+MEMBERS = 128
 REST = 1e-4  # variance of the standardised latents in all other directions
 
 
@@ -85,7 +94,7 @@ class GaussianOcean:
             {"use_karras_sigmas": True},
             schedule=build_schedule(1000),
         )
-        pipeline = StatePipeline(unet, gaussian, scheduler, codec)
+        pipeline = PairedPipeline(unet, gaussian, scheduler, codec)
         pipeline.set_progress_bar_config(disable=True)
         return cls(pipeline)
 
@@ -133,7 +142,7 @@ class GaussianOcean:
         return Normal(mean + gain @ innovation[0], covariance - gain @ rows @ covariance)
 
     def draw(self, evidence: Evidence, *, members: int, steps: int) -> Tensor:
-        """Latents `b d` of states given the observations."""
+        """Latents `b d` of states given the observations, in pairs of opposite noise."""
         posterior = LatentPosterior(self.pipeline.codec, self.pipeline.gaussian, evidence)
         generators = [member_generator(1, member) for member in range(members)]
         output = self.pipeline.draw(generators=generators, steps=steps, posterior=posterior)
@@ -141,14 +150,24 @@ class GaussianOcean:
 
 
 def compare(drawn: Tensor, exact: Normal, *, prior: Normal) -> Comparison:
-    """Mean and spread of `drawn` latents `b d` against a distribution.
+    """Mean and spread of `drawn` latents `b d`, in pairs of opposite noise, against the exact."""
+    mean = drawn.mean(0)  # exact: that of a pair is the state without noise
+    offset = (mean - exact.mean).square().sum() / prior.covariance.trace()
+    spread = (drawn - mean).square().mean(0).sum() / exact.covariance.trace()
+    return Comparison(float(offset.sqrt()), float(spread.sqrt()))
 
-    The sampling error of the mean of b states, tr(C) / b, is taken out of the offset.
+
+class PairedPipeline(StatePipeline):
+    """Starts the second half of a batch from the opposite of the noise of the first half.
+
+    The chain of a normal prior is affine in its noise, so that the mean of a pair has no sampling
+    error.
     """
-    noise = exact.covariance.trace() / len(drawn)
-    offset = ((drawn.mean(0) - exact.mean).square().sum() - noise).clamp(min=0)
-    spread = drawn.var(dim=0).sum() / exact.covariance.trace()
-    return Comparison(float((offset / prior.covariance.trace()).sqrt()), float(spread.sqrt()))
+
+    def initial_noise(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """White noise `b c h w` of variance 1; b is even."""
+        half = super().initial_noise(generators[: len(generators) // 2])
+        return torch.cat([half, -half])
 
 
 def _grid(rows: int, columns: int) -> OceanGrid:
@@ -232,3 +251,59 @@ def _profiles(grid: OceanGrid, *, profiles: int, levels: int, seed: int) -> Obse
         for quantity, error in ERRORS.items()
     ]
     return Observations.joined(parts)
+
+
+def run(output: Path = FIGURE) -> None:
+    """Compare chains with the exact posterior; print the table and write the figure."""
+    ocean = GaussianOcean.build()
+    print("\n".join(table(ocean)))
+    print(f"wrote {save_figure(draw_figure(ocean), output)}")
+
+
+def table(ocean: GaussianOcean) -> Iterator[str]:
+    """Lines of a Markdown table: offset and spread of chains, by observations and steps."""
+    yield f"| observations | {' | '.join(f'{steps} steps' for steps in STEPS)} |"
+    yield "|---" * (len(STEPS) + 1) + "|"
+    for profiles, levels in CASES:
+        evidence = ocean.observe(ocean.truth(seed=0), profiles=profiles, levels=levels, seed=0)
+        exact = ocean.posterior(evidence)
+        found = [
+            compare(ocean.draw(evidence, members=MEMBERS, steps=n), exact, prior=ocean.prior)
+            for n in STEPS
+        ]
+        cells = " | ".join(f"{100 * one.offset:.1f} %, {one.spread:.2f}" for one in found)
+        yield f"| {evidence.operator.count} | {cells} |"
+
+
+@styled
+def draw_figure(ocean: GaussianOcean) -> Figure:
+    """Surface temperature of a truth, mean of the exact posterior, drawn mean, and spreads."""
+    codec, profiles = ocean.pipeline.codec, 12
+    evidence = ocean.observe(ocean.truth(seed=0), profiles=profiles, levels=8, seed=0)
+    exact, drawn = ocean.posterior(evidence), ocean.draw(evidence, members=MEMBERS, steps=60)
+
+    def surface(latents: Tensor) -> NDArray[np.float64]:
+        state = codec.decode(latents.float().view(1, *codec.latent_shape))
+        return state.temperature[0, 0].double().numpy()
+
+    warm = float(codec.statistics.mean[0, 0, 0])
+    scale = float(codec.statistics.std[0])
+    fields = [surface(ocean.truth(seed=0)) - warm, surface(exact.mean) - warm]
+    fields += [surface(drawn.mean(0)) - warm]
+    first = slice(0, fields[0].size)  # of the latents, which are the cells in data space
+    deviations = [
+        scale * variance[first].sqrt().reshape(fields[0].shape).numpy()
+        for variance in (exact.covariance.diagonal(), drawn.var(dim=0))
+    ]
+    titles = ("truth", "exact mean", "mean of chains", "exact spread", "spread of chains")
+    anomaly, spread = Scale.symmetric(fields), Scale.from_zero(deviations, "variance")
+    figure, axes = new_figure(1, 5, panel=(2.6, 2.0), layout="compressed")
+    for ax, title, field in zip(axes[0], titles, [*fields, *deviations], strict=True):
+        mesh = draw_map(ax, codec.grid, field, spread if "spread" in title else anomaly)
+        ax.set_title(title)
+        if title in ("mean of chains", "spread of chains"):
+            figure.colorbar(mesh, ax=ax, label="K")
+    grid = codec.grid
+    where = _profiles(grid, profiles=profiles, levels=1, seed=0)
+    axes[0, 0].plot(where.longitude, where.latitude, "k.", markersize=4)
+    return figure

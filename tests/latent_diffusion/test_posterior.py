@@ -7,7 +7,8 @@ import torch
 
 from latent_diffusion.denoiser import NoiseLevel
 from latent_diffusion.gaussian import MemberGaussians
-from latent_diffusion.kalman import Jacobian, Spectral, Spread, kalman_step
+from latent_diffusion.kalman import Jacobian, SeenPrior, Spectral, Spread
+from latent_diffusion.moment_matching import DenoiserCovariance, through_denoiser
 from latent_diffusion.posterior import LatentPosterior
 from studies.gaussian_posterior import GaussianOcean, compare
 
@@ -39,13 +40,18 @@ def test_a_step_is_the_textbook_s():
     rows, innovation, errors = normal(n, d), normal(2, n), torch.eye(n).double() * 0.1
     covariance = Spectral(torch.tensor([3.0, 2.0, 1.0]).double(), torch.tensor(0.2).double())
     spread = Spread(normal(2, members, members), normal(members, d))
-    step = kalman_step(innovation, Jacobian.of(rows, patterns), covariance, errors, spread=spread)
+    prior = SeenPrior(Jacobian.of(rows, patterns), covariance, errors, spread)
+    step = prior.step(innovation)
     for sample in range(2):
         dense = patterns.T * (covariance.along - 0.2) @ patterns + 0.2 * torch.eye(d)
         extra = spread.weights[sample].T @ spread.directions
         dense = dense + extra.T @ extra
         gain = dense @ rows.T @ torch.linalg.inv(rows @ dense @ rows.T + errors)
         torch.testing.assert_close(step[sample], gain @ innovation[sample])
+        total = rows @ dense @ rows.T + errors
+        torch.testing.assert_close(
+            total @ prior.weights(innovation)[sample], innovation[sample], atol=1e-9, rtol=1e-9
+        )
 
 
 def test_members_differ_as_their_estimates_given_noise(ocean):
@@ -69,3 +75,31 @@ def test_members_differ_as_their_estimates_given_noise(ocean):
     factor = spread.weights[0].T @ spread.directions
     assert 0.01 < float(probability.max()) < 0.99
     torch.testing.assert_close(factor.square().sum(0).float(), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_denoiser_s_own_covariance_is_that_of_the_closed_form(ocean):
+    """For a normal prior: products, and the step, also from another preconditioner."""
+    gaussian, codec = ocean.pipeline.gaussian, ocean.pipeline.codec
+    level = NoiseLevel(0.6, 0.8)
+    scaled = torch.randn(2, *codec.latent_shape, generator=torch.Generator().manual_seed(1))
+
+    def denoise(x: torch.Tensor) -> torch.Tensor:
+        return gaussian.velocity(x, signal=level.signal, noise=level.noise)
+
+    covariance = DenoiserCovariance(denoise, scaled, level)
+    dense = ocean.prior.covariance
+    noisy = level.signal**2 * dense + level.noise**2 * torch.eye(len(dense))
+    given = level.noise**2 * torch.linalg.solve(noisy, dense)
+    vector = torch.randn(2, len(dense), generator=torch.Generator().manual_seed(2)).double()
+    torch.testing.assert_close(covariance.times(vector), vector @ given, atol=2e-4, rtol=1e-3)
+
+    evidence = ocean.observe(ocean.truth(seed=0), profiles=3, levels=4, seed=0)
+    posterior = LatentPosterior(codec, gaussian, evidence)
+    prior = SeenPrior(posterior._jacobian, posterior._given(level), evidence.covariance)
+    innovation = torch.randn(2, 24, generator=torch.Generator().manual_seed(3)).double()
+    other = SeenPrior(
+        posterior._jacobian, Spectral(2 * prior.covariance.along, prior.covariance.across),
+        evidence.covariance,
+    )  # fmt: skip
+    found = through_denoiser(innovation, other, covariance, iterations=8)
+    torch.testing.assert_close(found, prior.step(innovation), atol=2e-3, rtol=1e-2)
