@@ -13,7 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from halocline_packages import exit_if_hidden
+
+exit_if_hidden()
+
 from data.errors import UserError, user_errors_in_one_sentence
+from data.extras import lacks
 from data.lazily import lazily
 from data.locks import exclusive
 from evaluation.commands import add_pack_options, pack, print_verdict
@@ -46,12 +51,12 @@ DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity fields from which an
 ocean model can start. It learns them from states that the model has simulated.
 
-Start with:   halocline run configs/quickstart.yaml
+Start with:   halocline run quickstart
 """
 EPILOG = """\
-Commands take a CONFIG, a YAML file in configs/ (for `study` in configs/studies/). Override
-any of its settings with --section.key value, for example:
-  halocline sample configs/quickstart.yaml --sampling.members 200 --output states.zarr
+Commands take a CONFIG: your own YAML file, or the name of one that comes with Halocline (for
+`study` one of studies/). Override any of its settings with --section.key value, for example:
+  halocline sample quickstart --sampling.members 200 --output states.zarr
 """
 
 
@@ -189,17 +194,22 @@ def load_model(path: Path, overrides: Sequence[str]) -> Run:
 
 
 def run_all(run: Run) -> None:
-    """Run all stages in order; stages with existing products are skipped."""
+    """Run all stages in order; stages with existing products are skipped.
+
+    What needs a package that is not installed is left out, and said so before the first stage.
+    """
     from configs.stages import sample_rows
     from integration.study import integration_study
     from training.launch import one_job
 
+    for package in ("tensorboard", "matplotlib"):
+        lacks(package)
     stages: list[tuple[str, Callable[[Run], object]]] = [
         ("data", make_archive),
         *training_stages(run),
         ("sampling", sample_rows),
     ]
-    if run.settings.integration and run.settings.conditions:
+    if run.settings.integration and run.settings.conditions and not lacks("veros"):
         stages.append(("integration", integration_study))
     stages += [("evaluation", judge), ("export", export)]
     with one_job(run.directory):
@@ -224,20 +234,31 @@ def train(run: Run, *, stage: str) -> None:
     from configs.stages import distil, train_codec, train_denoiser
     from training.launch import one_job
 
+    lacks("tensorboard")
     stages = {"autoencoder": train_codec, "diffusion": train_denoiser, "distillation": distil}
     with one_job(run.directory):
         stages[stage](run)
 
 
 def make_archive(run: Run) -> None:
-    """Create the state archive if it does not exist."""
+    """Create the state archive from model output if it does not exist.
+
+    Raises `UserError` if it would have to be simulated: that takes hours and has its own command.
+    """
     data = run.settings.data
     if data.archive.exists():
         print(f"{data.archive} exists")
+    elif data.stored.exists():
+        print(f"{data.archive} comes with Halocline")
     elif data.ingest:
         ingest(run)
     elif data.ensemble:
-        simulate(run)
+        from data.basin.ensemble import work_left
+
+        raise UserError(
+            f"{data.archive} does not exist; `halocline simulate CONFIG` makes it "
+            f"({work_left(data.ensemble)})"
+        )
     else:
         raise UserError(
             f"{data.archive} does not exist; correct data.archive, or add data.ingest or "
@@ -247,14 +268,20 @@ def make_archive(run: Run) -> None:
 
 def simulate(run: Run, *, workers: int = 2) -> None:
     """Simulate the ensemble of the basin and write its archive; finished members are kept."""
-    from data.basin.ensemble import run_ensemble
+    from data.basin.ensemble import run_ensemble, work_left
     from data.basin.ensemble_archive import basin_grid, write_ensemble_archive
 
     data, directory = run.settings.data, run.directory / "simulation"
     if data.ensemble is None:
         raise UserError("the configuration has no section data.ensemble; see configs/ensemble.yaml")
+    if data.stored != data.archive:
+        raise UserError(
+            f"{data.archive} comes with Halocline; to simulate it again give another path, as in "
+            "--data.archive states.zarr.zip"
+        )
     with exclusive(data.archive, archive=True), exclusive(directory):
         refuse_to_overwrite(data.archive)
+        print(f"simulating: {work_left(data.ensemble)}", flush=True)
         run_ensemble(data.ensemble, directory=directory, workers=workers)
         grid = basin_grid(data.ensemble.basin)
         write_ensemble_archive(data.ensemble, grid=grid, output=data.archive)

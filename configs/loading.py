@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from configs.schema import Experiment
+from configs.shipped import base_file, config_file
 from data.errors import UserError, shown
 from data.validation import checked, one_line, read_mapping
 from data.yaml_text import parse
@@ -17,11 +18,12 @@ __all__ = ["checked", "load_experiment", "merged", "read_experiment", "read_sett
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read and check an experiment.
+    """Read and check an experiment: a file, or a shipped one by name (`configs.shipped`).
 
     `overrides` alternate between `--section.key` and its value; values are read as YAML. Raises
     `UserError` for a missing file, invalid YAML, unknown keys and wrong values.
     """
+    path = config_file(path)
     return checked(read_experiment(path, overrides), Experiment, source=str(path))
 
 
@@ -34,8 +36,8 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]
     """The unchecked settings of an experiment's YAML, merged into those of its `base`, if any.
 
     A section may have a base, too: a YAML of the settings of that section. The path of a base is
-    relative to the file that names it, and a base may have a base. Raises `UserError` as
-    `read_settings` does, and for circular bases.
+    relative to the file that names it, or it is the name of a shipped YAML; a base may have a base.
+    Raises `UserError` as `read_settings` does, and for circular bases.
     """
     return _overridden(_with_bases(path, above=()), overrides)
 
@@ -57,7 +59,7 @@ def _over_bases(content: dict[str, Any], path: Path, *, above: tuple[Path, ...])
         return own
     if not isinstance(base, str):
         raise UserError(f"{path}: base is {shown(base)}; expected the path of another YAML")
-    return merged(_with_bases(path.parent / base, above=above), own)
+    return merged(_with_bases(base_file(base, of=path), above=above), own)
 
 
 def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -76,9 +78,7 @@ def read_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     Raises `UserError` for a missing file or a file that is not a mapping.
     """
-    if not path.exists():
-        raise UserError(f"there is no configuration {path}; the shipped ones are in configs/")
-    return _overridden(read_mapping(path), overrides)
+    return _overridden(read_mapping(config_file(path)), overrides)
 
 
 def _overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Run(Layout):
     @cached_property
     def archive(self) -> StateArchive:
         """The state archive of the experiment."""
-        return StateArchive.open(self.settings.data.archive)
+        return StateArchive.open(self.settings.data.stored)
 
     @property
     def held_out(self) -> HeldOut:

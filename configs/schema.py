@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from data.basin.design import EnsembleSettings
 from data.conditions import ConditionSettings
 from data.ingest_settings import IngestSettings
 from data.settings import Section, UserPath
+from data.shipped import to_read
 from guidance.settings import GuidanceSettings
 from guidance.term_settings import MeanSettings
 from integration.settings import IntegrationSettings
@@ -30,6 +32,11 @@ class DataSettings(Section):
     archive: UserPath = Field(description="state archive: a zarr folder or a .zarr.zip")
     ensemble: EnsembleSettings | None = Field(None, description="settings of `halocline simulate`")
     ingest: IngestSettings | None = Field(None, description="settings of `halocline ingest`")
+
+    @property
+    def stored(self) -> Path:
+        """The archive to read: at its path, or else the shipped one of that name."""
+        return to_read(self.archive)
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:

@@ -93,7 +93,7 @@ def stages(layout: Layout) -> Iterator[Progress]:
 def _archive(layout: Layout) -> str:
     """Relative paths of archives belong to the folder that the run was started in."""
     archive = layout.settings.data.archive
-    if archive.exists():
+    if layout.settings.data.stored.exists():
         return DONE
     is_used = any(_record(folder) for folder in (layout.codec_folder, layout.model_folder))
     return f"{archive} is not here" if is_used else TO_DO

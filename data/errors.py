@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
 
+from data.extras import EXTRAS, lack_of
+
 _SHORT = Repr()
 _SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist = 2, 4, 4
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
@@ -49,12 +51,18 @@ def meant(word: str, known: Iterable[str]) -> str:
 def user_errors_in_one_sentence() -> Iterator[None]:
     """Context of a command: a `UserError` ends it with its message, without a traceback.
 
-    The exit code is 1, and 75 (EX_TEMPFAIL of sysexits.h) after `Stopped`.
+    So does a package of an extra that is not installed. The exit code is 1, and 75 (EX_TEMPFAIL of
+    sysexits.h) after `Stopped`.
     """
     try:
         yield
     except UserError as error:
         sys.exit(f"halocline: {error}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        sys.exit(f"halocline: {lack_of(package)}")
     except Stopped as stop:
         print(f"halocline: stopped by {stop}; run the same command to continue", file=sys.stderr)
         sys.exit(os.EX_TEMPFAIL)

@@ -15,12 +15,10 @@ from tqdm import tqdm
 
 from configs.run import Run
 from data.archive.format import SPLITS
+from data.extras import lacks
 from data.salinity import salinity_of
 from data.state import State
-from evaluation.canvas import save_figure
 from evaluation.columns import TRUTH
-from evaluation.figures import save_figures, spectra
-from evaluation.level_figures import variance_by_level
 from evaluation.metrics.catalogue import COLUMNS
 from evaluation.metrics.classifier import two_sample_metrics
 from evaluation.metrics.labels import Labels
@@ -62,6 +60,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a run: write metrics.json, figures/ and report.html; returns the metrics.
 
+    Without matplotlib there are no figures.
+
     cost: seconds of each stage; integration: result of `integration.study.summary`;
     integration_figure: its figure, which comes first in the report; csv: whether to write the
     numbers of `evaluation.spinup_metrics`, too
@@ -95,7 +95,8 @@ def evaluate(
     }
     write_json(run.results / "metrics.json", metrics)
     figures = [integration_figure] if integration_figure else []
-    figures += draw_figures(run, rows, context, profiles=profiles)
+    if not lacks("matplotlib"):
+        figures += draw_figures(run, rows, context, profiles=profiles)
     _report(run, metrics, verdict=verdict, figures=figures, introduction=_introduction(run, rows))
     return metrics
 
@@ -200,6 +201,10 @@ def draw_figures(
     Those that a modeller looks at first come first. profiles: variance of the rows by level,
     relative to the training states
     """
+    from evaluation.canvas import save_figure
+    from evaluation.figures import save_figures, spectra
+    from evaluation.level_figures import variance_by_level
+
     directory = run.results / "figures"
     shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
     paths = save_figures(shown, context.grid, context.eos, directory)

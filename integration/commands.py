@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
+from data.extras import lacks
 from training.log import write_json
 
 if TYPE_CHECKING:
@@ -120,8 +121,6 @@ def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
 
 def drift_of_run(run: Run) -> dict[str, Any]:
     """Keywords of `evaluation.evaluate.evaluate`: summary and figure of finished integrations."""
-    from evaluation.canvas import save_figure
-    from integration.figures import integration_drift
     from integration.study import finished_study, summary
 
     if not (run.settings.integration and run.settings.conditions):
@@ -129,9 +128,15 @@ def drift_of_run(run: Run) -> dict[str, Any]:
     result = finished_study(run)
     if not result.runs:
         return {}
+    found: dict[str, Any] = {"integration": summary(result)}
+    if lacks("matplotlib"):
+        return found
+
+    from evaluation.canvas import save_figure
+    from integration.figures import integration_drift
+
     path = run.directory / "figures" / "integration.png"
-    figure = save_figure(integration_drift(result), path)
-    return {"integration": summary(result), "integration_figure": figure}
+    return found | {"integration_figure": save_figure(integration_drift(result), path)}
 
 
 def add_export_options(add: Callable[..., Any]) -> None:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from configs.loading import checked, merged, read_experiment
 from configs.schema import Experiment
+from configs.shipped import base_file
 from data.errors import UserError
 
 VariantName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
@@ -33,7 +34,7 @@ def variant_experiments(
     variants = {}
     for name, own in changes.items():
         settings = dict(own)
-        path = source.parent / settings.pop("base") if "base" in settings else base
+        path = base_file(settings.pop("base"), of=source) if "base" in settings else base
         content = merged(merged(read_experiment(path), common or {}), settings)
         place = {"name": name, "run_directory": directory / name}
         variants[name] = checked(content | place, Experiment, source=f"{source}, variant {name}")

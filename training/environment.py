@@ -63,6 +63,9 @@ def commit() -> str:
     """Commit of the checkout, with "+changes" if files differ; "unknown" outside a checkout."""
     try:
         here = Path(__file__).resolve().parent
+        # An installed package may lie in an environment within somebody else's checkout.
+        if Path(_git(here, "rev-parse", "--show-toplevel")).resolve() != here.parent:
+            return "unknown"
         head = _git(here, "rev-parse", "--short=12", "HEAD")
         return head + ("+changes" if _git(here, "status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):

@@ -22,6 +22,7 @@ from accelerate.utils import (
 )
 
 from data.errors import Stopped, UserError
+from data.extras import is_installed
 from data.locks import exclusive
 from training.stopping import stop_requested
 
@@ -111,7 +112,7 @@ def _appears(path: Path) -> bool:
 
 
 def build_accelerator(directory: Path, *, precision: str) -> Accelerator:
-    """An accelerator that logs to TensorBoard files under `directory`.
+    """An accelerator that logs to TensorBoard files under `directory`, if that is installed.
 
     precision: "auto" is bf16 if the device computes it in hardware, else fp32; or "fp32" or "bf16"
     """
@@ -121,7 +122,7 @@ def build_accelerator(directory: Path, *, precision: str) -> Accelerator:
     mixed = {"auto": "bf16" if has_fast_bf16() else "no", "fp32": "no", "bf16": "bf16"}[precision]
     return Accelerator(
         mixed_precision=mixed,
-        log_with="tensorboard",
+        log_with="tensorboard" if is_installed("tensorboard") else None,
         project_config=ProjectConfiguration(project_dir=str(directory), logging_dir=str(directory)),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )

@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 
 from data.basin.forcing import DAYS_PER_YEAR, BasinParameters
 from data.settings import Section
+from data.shipped import to_read
 
 REFERENCE = "reference"  # the run that the first members branch from
 Part = Literal["train", "validation", "test", "outside"]
@@ -164,6 +165,11 @@ class EnsembleSettings(Section):
         for position in (*corners, *map(self._position, self.outside.values())):
             self._parameters(position)  # raises what the basin refuses
         return self
+
+    @property
+    def stored_start(self) -> Path:
+        """The start state to read: at its path, or else the shipped one of that name."""
+        return to_read(self.start)
 
     @property
     def _names(self) -> list[str]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.npz"
 POLL_SECONDS = 5.0
 ROUNDING = 1e-6  # years
+SECONDS_PER_YEAR = 7.7  # of one core, on the grid of configs/ensemble.yaml
 FloatArray = NDArray[np.float64]
 
 
@@ -84,6 +85,22 @@ def run_ensemble(settings: EnsembleSettings, *, directory: Path, workers: int) -
         run_side_by_side(_integrate, tasks, workers=workers, label="ensemble")
 
 
+def work_left(settings: EnsembleSettings) -> str:
+    """How much of the ensemble is still to be simulated, and about how long it takes.
+
+    Raises `UserError` as `unfinished` does.
+    """
+    members = unfinished(settings, [settings.reference, *settings.planned])
+    if not members:
+        return f"all members are finished in {settings.finished}"
+    years = sum(member.record_times[-1] for member in members)
+    hours = years * SECONDS_PER_YEAR / 3600
+    return (
+        f"{len(members)} integrations of {years:,.0f} model years, at 2.5 degrees about "
+        f"{hours:.2g} hours of one core"
+    )
+
+
 def in_running_order(members: Sequence[PlannedMember], workers: int) -> list[PlannedMember]:
     """`members` so that few of `workers` wait: those whose parent was placed first come first."""
     waiting, order = list(members), list[PlannedMember]()
@@ -123,9 +140,10 @@ def plan_of(settings: EnsembleSettings, member: PlannedMember) -> str:
     """The plan of a member, which its record must share. Raises `UserError` without start state."""
     if member.parent:
         return member.plan()
-    if not settings.start.is_file():
-        raise UserError(f"{settings.start}, the start state of the ensemble, does not exist")
-    return member.plan(start=hashlib.sha256(settings.start.read_bytes()).hexdigest()[:16])
+    start = settings.stored_start
+    if not start.is_file():
+        raise UserError(f"{start}, the start state of the ensemble, does not exist")
+    return member.plan(start=hashlib.sha256(start.read_bytes()).hexdigest()[:16])
 
 
 def _task(settings: EnsembleSettings, member: PlannedMember, directory: Path) -> _Task:
@@ -134,7 +152,7 @@ def _task(settings: EnsembleSettings, member: PlannedMember, directory: Path) ->
         name=member.name,
         parameters=member.parameters,
         seed=member.seed,
-        start=settings.start if is_reference else finished_file(settings, member.parent),
+        start=settings.stored_start if is_reference else finished_file(settings, member.parent),
         record_times=member.record_times,
         mean_years=member.mean_years,
         directory=directory / member.name,

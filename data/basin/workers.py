@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import multiprocessing
 import os
 import sys
@@ -14,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from tqdm import tqdm
 
 from data.errors import UserError
+from data.extras import is_installed, lack_of
 
 POLL_SECONDS = 1.0
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} model years [{elapsed}<{remaining}]"
@@ -21,8 +21,8 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} model years [{elaps
 
 def require_veros() -> None:
     """Raise UserError if Veros is not installed, before any worker starts."""
-    if importlib.util.find_spec("veros") is None:
-        raise UserError("the basin needs Veros, which is not installed: pip install '.[basin]'.")
+    if not is_installed("veros"):
+        raise UserError(f"the basin cannot be simulated: {lack_of('veros')}")
 
 
 class Task(Protocol):

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from configs.loading import checked, read_experiment, read_settings
 from configs.schema import Experiment
+from configs.shipped import base_file, config_file
 from data.settings import Section
 from studies.variants import VariantName, variant_experiments
 
@@ -65,9 +66,10 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> CodecStudy:
     overrides: settings of the study, such as `--training_seconds 60`. Raises `UserError` for
     unknown keys or wrong values in the study or a variant.
     """
+    path = config_file(path)
     own_settings = read_settings(path, overrides)
     settings = checked(own_settings, StudySettings, source=str(path), example=EXAMPLE)
-    base_path = path.parent / settings.base
+    base_path = base_file(settings.base, of=path)
     base = checked(read_experiment(base_path), Experiment, source=str(base_path))
     directory = base.run_directory.parent / "studies" / path.stem
     variants = variant_experiments(base_path, settings.variants, directory=directory, source=path)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from configs.loading import checked, read_experiment, read_settings
 from configs.schema import Experiment
+from configs.shipped import base_file, config_file
 from data.errors import UserError
 from data.settings import Section
 from studies.variants import VariantName, variant_experiments
@@ -60,9 +61,10 @@ def load_compression_study(path: Path, overrides: Sequence[str] = ()) -> Compres
     directory. Raises `UserError` for unknown keys or wrong values in the study or a variant, and
     for a variant with other data than the base.
     """
+    path = config_file(path)
     content = read_settings(path, overrides)
     settings = checked(content, CompressionStudySettings, source=str(path), example=EXAMPLE)
-    base_path = path.parent / settings.base
+    base_path = base_file(settings.base, of=path)
     base = checked(read_experiment(base_path), Experiment, source=str(base_path))
     share = settings.training_share
     folder = path.stem if share == 1 else f"{path.stem}_share_{share:g}"

@@ -104,7 +104,7 @@ def synthetic_archive(experiment: Experiment, *, held_out: int = 1) -> Synthetic
 
     Raises `UserError` if the experiment has neither.
     """
-    settings, path = experiment.benchmark, experiment.data.archive
+    settings, path = experiment.benchmark, experiment.data.stored
     if settings is not None:
         shape, periodic_x, sea_level = settings.grid, settings.periodic_x, settings.sea_level
     elif path.exists():

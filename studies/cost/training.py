@@ -147,7 +147,7 @@ def run(
 
 def _archive(experiment: Experiment, grid: str | None) -> Archive:
     if grid is None:
-        return StateArchive.open(experiment.data.archive)
+        return StateArchive.open(experiment.data.stored)
     samples = experiment.autoencoder.training.batch_size
     return SyntheticArchive(
         synthetic_grid(*parse_shape(grid), periodic_x=True),

@@ -104,7 +104,7 @@ class FinishedEnsemble:
         if not finished:
             raise UserError(
                 f"no member of the ensemble is finished in {settings.finished}; run `halocline "
-                "simulate` first"
+                "simulate` first, or work in a checkout, which has the finished members"
             )
         early = len(settings.early_years)
         members = {

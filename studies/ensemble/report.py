@@ -46,7 +46,7 @@ def run(
 
     ensemble = FinishedEnsemble.read(*settings_and_grid(experiment))
     continued = continued_members(ensemble)
-    content = report(ensemble, continued, archive=experiment.data.archive)
+    content = report(ensemble, continued, archive=experiment.data.stored)
     save_ensemble_figures(ensemble, continued, figures)
     write_json(output, content)
     if unfinished := [*ensemble.missing, *ensemble.missing_continuations]:

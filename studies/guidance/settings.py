@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from configs.loading import checked, merged, read_experiment, read_settings
 from configs.schema import Experiment
+from configs.shipped import base_file, config_file
 from data.errors import UserError
 from data.settings import Section
 
@@ -120,10 +121,11 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
 
     Raises `UserError` for unknown keys or wrong values in any of the files.
     """
+    path = config_file(path)
     settings = checked(
         read_settings(path, overrides), GuidanceStudySettings, source=str(path), example=EXAMPLE
     )
-    methods_path = path.parent / settings.methods
+    methods_path = base_file(settings.methods, of=path)
     methods = checked(
         {"methods": read_experiment(methods_path)},
         Methods,
@@ -138,7 +140,7 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
         _check_shown(shown, methods, source=str(path))
     points: list[Point] = []
     for space, base in settings.spaces.items():
-        content = read_experiment(path.parent / base)
+        content = read_experiment(base_file(base, of=path))
         points.extend(
             Point(space, name, label, seed, _experiment(content, changes, settings, seed, source))
             for name, method in methods.items()

@@ -99,7 +99,7 @@ class Courses:
         if training < FEWEST:
             raise UserError(
                 f"{training} training members are finished in {settings.finished}, but {FEWEST} "
-                "are needed; run `halocline simulate` first"
+                "are needed; run `halocline simulate` first, or work in a checkout, which has them"
             )
         courses = {
             member.name: Course.of(read_member(finished_file(settings, member.name), grid), grid)

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from configs.loading import checked, read_experiment, read_settings
 from configs.schema import Experiment
+from configs.shipped import base_file, config_file
 from data.errors import UserError
 from data.lazily import lazily
 from data.settings import Section
@@ -165,10 +166,11 @@ def load_terms_study(path: Path, overrides: Sequence[str] = ()) -> TermsStudy:
     overrides: settings of the study, such as `--members 16`. Raises `UserError` for unknown keys,
     wrong values, and a base experiment without an autoencoder.
     """
+    path = config_file(path)
     settings = checked(
         read_settings(path, overrides), TermsStudySettings, source=str(path), example=EXAMPLE
     )
-    base_path = path.parent / settings.base
+    base_path = base_file(settings.base, of=path)
     base = checked(read_experiment(base_path), Experiment, source=str(base_path))
     if base.autoencoder.kind != "vae":
         raise UserError(
