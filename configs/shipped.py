@@ -21,7 +21,7 @@ def config_file(path: Path) -> Path:
     A name may begin with `configs/` and end in `.yaml`, as in a checkout. Raises `UserError` if
     there is neither; it lists the nearest names.
     """
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         return path
     known = shipped_configs()
     name = _name(path)

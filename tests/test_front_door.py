@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from html import escape
@@ -17,6 +18,7 @@ import xarray as xr
 import yaml
 
 from data.archive.reader import StateArchive
+from data.extras import lacks
 from data.restarts.formats import FORMATS
 from data.restarts.initial_condition import VelocityChoice
 from evaluation.yardsticks import ROW_NAMES
@@ -60,7 +62,7 @@ def test_there_is_help(capsys, words):
     text = capsys.readouterr().out
     assert "--section.key value" in text
     if not words:
-        assert "halocline run configs/quickstart.yaml" in text
+        assert "halocline run quickstart" in text
         assert all(command in text for command in COMMANDS)
 
 
@@ -224,6 +226,83 @@ def test_a_mistake_ends_in_one_line(
     assert expected in message
 
 
+@pytest.mark.parametrize("words", [["run"], ["study", "terms"]])
+def test_a_missing_ensemble_is_not_simulated_unless_asked_for(words, tmp_path, monkeypatch):
+    def never(*_: object, **__: object) -> None:
+        pytest.fail("a simulation started")
+
+    monkeypatch.setattr("data.basin.ensemble.run_ensemble", never)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.yaml").write_text("base: ensemble\ndata: {archive: absent.zarr.zip}\n")
+    (tmp_path / "study.yaml").write_text(
+        TERMS.read_text().replace("base: ../quickstart.yaml", "base: own.yaml")
+    )
+    config = "own.yaml" if words == ["run"] else "study.yaml"
+    message = _exit([*words, config])
+    assert message == (
+        "halocline: absent.zarr.zip does not exist; `halocline simulate CONFIG` makes it (33 "
+        "integrations of 3,630 model years, at 2.5 degrees about 7.8 hours of one core)"
+    )
+
+
+def test_a_simulation_that_is_asked_for_says_how_long_it_takes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("data.basin.ensemble.run_ensemble", lambda *_, **__: sys.exit("begun"))
+    monkeypatch.chdir(tmp_path)
+    assert _exit(["simulate", "ensemble", "--data.archive", "absent.zarr.zip"]) == "begun"
+    assert "simulating: 33 integrations of 3,630 model years" in capsys.readouterr().out
+
+
+def test_a_shipped_archive_is_not_simulated_again_over_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = _exit(["simulate", "ensemble"])
+    assert "comes with Halocline; to simulate it again give another path" in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_without_the_extras_says_first_what_is_left_out(
+    tiny_config, tmp_path, monkeypatch, capsys
+):
+    lacks.cache_clear()
+    monkeypatch.setattr("data.extras.is_installed", lambda _: False)
+    try:
+        _exit(["run", str(tiny_config), "--data.archive", "absent.zarr"])
+    finally:
+        lacks.cache_clear()
+    curves, figures = capsys.readouterr().err.splitlines()
+    assert "no training curves are written" in curves and "halocline[train]" in curves
+    assert "no figures are drawn" in figures and "halocline[report]" in figures
+
+
+# Without the extras these are imported, and states are drawn and judged.
+CORE_ALONE = """
+import importlib, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("matplotlib", "cmocean", "tensorboard", "veros", "dask"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+for name in (
+    *("configs.stages", "configs.ingestion", "configs.verification", "configs.draft"),
+    *("latent_diffusion.pipeline", "evaluation.evaluate", "integration.export"),
+    *("integration.study", "training.launch", "halocline"),
+):
+    importlib.import_module(name)
+import halocline
+halocline.main(sys.argv[1:])
+"""
+
+
+def test_the_core_needs_no_extra(tiny_config):
+    words = ["sensitivity", str(tiny_config), "--to", "warming=1"]
+    ended = subprocess.run(
+        [sys.executable, "-c", CORE_ALONE, *words], text=True, capture_output=True
+    )
+    expected = "halocline: matplotlib is not installed: pip install 'halocline[report]'\n"
+    assert ended.stderr == expected
+
+
 def test_a_damaged_archive_ends_in_one_line(tiny_config, tmp_path):
     archive = tmp_path / "damaged.zarr"
     archive.mkdir()
@@ -276,6 +355,17 @@ def test_a_run_ends_with_metrics_report_and_initial_condition(finished):
     assert list((run / "figures").glob("*.png"))
     with xr.open_dataset(run / "initial_condition_0.nc") as initial:
         assert {"thetao", "so"} <= set(initial)
+
+
+def test_without_matplotlib_the_report_has_no_figures(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("evaluation.evaluate.lacks", lambda package: package == "matplotlib")
+    run = finished.parent / "run"
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("figures"))
+    main(["evaluate", str(finished), "--run_directory", str(tmp_path / "run")])
+    assert "<img" in (run / "report.html").read_text()
+    assert "<img" not in (tmp_path / "run" / "report.html").read_text()
+    assert (tmp_path / "run" / "metrics.json").exists()
+    assert not (tmp_path / "run" / "figures").exists()
 
 
 def test_running_again_makes_nothing_again(finished, capsys, monkeypatch):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+MOST_BYTES = 50e6  # of data in the wheel
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
@@ -53,9 +55,34 @@ def test_every_configuration_is_installed():
     assert on_disk - packaged_data("configs") == set()
 
 
-@pytest.mark.parametrize("pattern", SETUPTOOLS["package-data"]["configs"])
-def test_every_pattern_finds_a_file(pattern):
-    assert list((ROOT / "configs").glob(pattern))
+PATTERNS = [
+    (package, pattern)
+    for package, patterns in SETUPTOOLS["package-data"].items()
+    for pattern in patterns
+]
+
+
+@pytest.mark.parametrize(("package", "pattern"), PATTERNS)
+def test_every_pattern_finds_a_file(package, pattern):
+    assert list((ROOT / package).glob(pattern))
+
+
+def test_files_that_configurations_read_are_installed_and_finished_members_are_not():
+    paths = {
+        value
+        for config in (ROOT / "configs").rglob("*.yaml")
+        for value in re.findall(r"\bdata/archives/[\w./]+\w", config.read_text())
+    }
+    files = {ROOT / path for path in paths if (ROOT / path).is_file()}
+    assert len(files) == 2
+    assert packaged_data("data") == files
+    assert MOST_BYTES > sum(file.stat().st_size for file in files)
+
+
+def test_what_only_some_commands_need_is_in_extras():
+    groups = PYPROJECT["project"]["optional-dependencies"]
+    assert [*groups] == ["train", "report", "basin", "dev", "docs"]
+    assert all(f'"{group}"' in (ROOT / "requirements" / "lock.py").read_text() for group in groups)
 
 
 def test_the_citation_names_the_version():

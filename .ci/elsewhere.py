@@ -1,0 +1,81 @@
+"""Uses an installed Halocline, in the working directory: called by `.ci/wheel`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+import yaml
+
+TRAINING = {"samples": 16, "batch_size": 4, "warmup_samples": 4, "precision": "fp32"}
+TRAINING |= {"checkpoint_samples": 16, "validation_samples": 16}
+TINY = {
+    "base": "quickstart",
+    "name": "tiny",
+    "run_directory": "runs/tiny",
+    "autoencoder": {"latent_channels": 8, "channels": [8], "blocks": 1, "training": TRAINING},
+    "diffusion": {"channels": [8, 16], "blocks": 1, "attention": False, "training": TRAINING},
+    "sampling": {"members": 1, "steps": 4},
+    "guidance": {"start": 0.5},
+}
+HALOCLINE = sys.argv[1]
+
+
+def main() -> None:
+    """From nothing but the wheel to a NetCDF file with a state, and the sentences on the way."""
+    for package in ("matplotlib", "tensorboard", "veros", "dask"):
+        assert find_spec(package) is None, f"{package} is no core dependency, but it is installed"
+    halocline("--version")
+    assert "quickstart" in halocline("--help")
+    assert "data         done" in halocline("status", "quickstart")
+    Path("tiny.yaml").write_text(yaml.safe_dump(TINY))
+    for stage in ("autoencoder", "diffusion"):
+        halocline("train", stage, "tiny.yaml")
+    halocline("sample", "tiny.yaml", "--output", "state.nc")
+    check_state(Path("state.nc"))
+    refused("sensitivity", "tiny.yaml", "--to", "warming=1", says="halocline[report]")
+    refused("integrate", "tiny.yaml", says="halocline[basin]")
+    refused("simulate", "ensemble", says="--data.archive")
+    Path("data.py").write_text("mine = True\n")
+    refused("--version", says="hides Halocline's package data", command=("-m", "halocline"))
+    halocline("--version")  # the installed script does not look into the working directory
+    print("the wheel works elsewhere")
+
+
+def halocline(*words: str) -> str:
+    """What a command prints; it must succeed."""
+    print("halocline", *words, end=" ", flush=True)
+    began = time.monotonic()
+    ended = subprocess.run([HALOCLINE, *words], capture_output=True, text=True)
+    print(f"({time.monotonic() - began:.1f} s)", flush=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def refused(*words: str, says: str, command: tuple[str, ...] = (HALOCLINE,)) -> None:
+    """A command must end with one sentence that has the words `says`."""
+    program = command if command[0] == HALOCLINE else (sys.executable, *command)
+    ended = subprocess.run([*program, *words], capture_output=True, text=True)
+    assert ended.returncode == 1, ended.stdout
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1 and says in lines[0], ended.stderr
+    print(lines[0])
+
+
+def check_state(path: Path) -> None:
+    """The file holds one state of sea water."""
+    with xr.open_dataset(path) as states:
+        for name, low, high in (("thetao", -10, 50), ("so", 20, 50)):
+            values = states[name].to_numpy()
+            assert values.shape[0] == 1
+            assert np.isfinite(values).any()
+            assert low < np.nanmin(values) and np.nanmax(values) < high
+
+
+if __name__ == "__main__":
+    main()
