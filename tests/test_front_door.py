@@ -235,7 +235,7 @@ def test_a_missing_ensemble_is_not_simulated_unless_asked_for(words, tmp_path, m
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.yaml").write_text("base: ensemble\ndata: {archive: absent.zarr.zip}\n")
     (tmp_path / "study.yaml").write_text(
-        TERMS.read_text().replace("base: ../quickstart.yaml", "base: own.yaml")
+        TERMS.read_text().replace("base: ../one_climate/quickstart.yaml", "base: own.yaml")
     )
     config = "own.yaml" if words == ["run"] else "study.yaml"
     message = _exit([*words, config])

@@ -37,7 +37,7 @@ def test_a_shipped_configuration_is_found_by_its_name(name):
 
 def test_names_of_folders_are_part_of_the_name():
     assert load_experiment(Path("data_space/quickstart")).name == "quickstart_data_space"
-    assert load_terms_study(Path("studies/terms_quickstart")).base.name == "quickstart"
+    assert load_terms_study(Path("studies/terms_quickstart")).base.name.startswith("quickstart")
     assert load_guidance_study(Path("studies/guidance_few_steps")).points
 
 
@@ -57,7 +57,7 @@ def test_a_file_of_the_user_comes_before_a_shipped_one(elsewhere):
 def test_a_wrong_name_lists_the_nearest():
     with pytest.raises(UserError, match=r"such as quickstart\b.*data_space/quickstart"):
         config_file(Path("quikstart"))
-    with pytest.raises(UserError, match="which are dino_1deg, .*ensemble, .*quickstart$"):
+    with pytest.raises(UserError, match=r"which are dino_1deg, .*ensemble, .*quickstart$"):
         config_file(Path("something_else.yaml"))
 
 
