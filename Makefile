@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-fast lint faults format docs docs-serve lock lowest clean
+.PHONY: quickstart test test-fast wheel-test lint faults format docs docs-serve lock lowest clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/halocline run configs/quickstart.yaml
@@ -16,6 +16,9 @@ test: $(VENV)/.installed
 
 test-fast: $(VENV)/.installed  # trains no network; about a minute
 	$(BIN)/python -m pytest -q -m "not slow"
+
+wheel-test: $(VENV)/.installed  # the wheel in a fresh environment elsewhere; about a minute
+	.ci/wheel
 
 faults: $(VENV)/.installed  # damaged products and inputs, 270 of them; about ten minutes
 	$(BIN)/python -W ignore -m tests.faults.campaign
