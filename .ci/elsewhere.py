@@ -15,6 +15,7 @@ import yaml
 from configs import load_experiment
 from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
+from halocline import main
 
 STATES = 16  # of the shipped archive, for a tiny model
 TRAINING = {"samples": 8, "batch_size": 4, "warmup_samples": 4, "precision": "fp32"}
@@ -37,7 +38,7 @@ TINY = {
 HALOCLINE = sys.argv[1]
 
 
-def main() -> None:
+def use() -> None:
     """From nothing but the wheel to a NetCDF file with a state, and the sentences on the way."""
     for package in ("matplotlib", "tensorboard", "veros", "dask"):
         assert find_spec(package) is None, f"{package} is no core dependency, but it is installed"
@@ -47,7 +48,7 @@ def main() -> None:
     Path("tiny.yaml").write_text(yaml.safe_dump(TINY))
     write_tiny_archive(Path("tiny.zarr"))
     for stage in ("autoencoder", "diffusion"):
-        halocline("train", stage, "tiny.yaml")
+        main(["train", stage, "tiny.yaml"])  # in this process: PyTorch is imported only once
     halocline("sample", "tiny.yaml", "--output", "state.nc")
     check_state(Path("state.nc"))
     refused("sensitivity", "tiny.yaml", "--to", "warming=1", says="halocline[report]")
@@ -105,4 +106,4 @@ def check_state(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    use()
