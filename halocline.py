@@ -21,7 +21,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from data.extras import lacks
 from data.lazily import lazily
 from data.locks import exclusive
-from evaluation.commands import add_pack_options, pack, print_verdict
+from evaluation.commands import add_pack_options, assimilate, pack, print_verdict
 from integration.commands import (
     add_evaluate_options,
     add_export_options,
@@ -30,21 +30,15 @@ from integration.commands import (
     integrate,
     judge,
 )
-from studies.command_line import (
-    EXPERIMENT,
-    OVERRIDES,
-    add_command,
-    add_of_config,
-    add_studies,
-    load_run,
-)
+from studies.command_line import add_studies
+from studies.declaring import EXPERIMENT, OVERRIDES, add_command, add_of_config, load_run
 from studies.parser import Parser, installed_version
 from training.cost import timed
 from training.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
     from configs.run import Run
-    from studies.command_line import Commands
+    from studies.declaring import Commands
 
 MODEL = "YAML of the experiment, or folder of a model that `halocline pack` made"
 DESCRIPTION = """\
@@ -132,6 +126,12 @@ def add_states(commands: Commands) -> None:
     add("--observations", type=Path, nargs="+", required=True, metavar="FILE", help=text)
     add("--members", type=int, metavar="N", help="number of states (default: sampling.members)")
     add_condition_options(add, at="condition that is known; others are inferred")
+    text = "share of the profiles that is kept back for verification (default: 0)"
+    add("--withhold", type=float, metavar="SHARE", help=text)
+    text = "convert in-situ temperature, practical salinity and pressure with gsw"
+    add("--convert", action="store_true", help=text)
+    text = "leave out observations on land, below the sea floor or outside the grid"
+    add("--leave-out", action="store_true", help=text)
     add("--output", type=Path, help="folder to write (default: assimilation/ of the run)")
 
     text = "evaluate the samples; writes metrics.json, figures and report.html"
@@ -349,29 +349,6 @@ def sensitivity(
     with one_job(output or run.directory):
         written = compare(run, at=at, to=to, output=folder, extrapolate=extrapolate)
     print(f"wrote {' and '.join(map(str, written))}")
-
-
-def assimilate(
-    run: Run,
-    *,
-    observations: Sequence[Path],
-    members: int | None = None,
-    at: Sequence[str] = (),
-    extrapolate: bool = False,
-    output: Path | None = None,
-) -> None:
-    """Draw states given observations, and report how far they are from these."""
-    from evaluation.assimilation import assimilate as draw_and_report
-    from training.launch import one_job
-
-    folder = output or run.directory / "assimilation"
-    if members is not None:
-        run = run.with_members(members)
-    with one_job(folder):
-        report = draw_and_report(
-            run, files=observations, output=folder, at=at, extrapolate=extrapolate
-        )
-    print(f"wrote {folder / 'states.zarr'} and {report}")
 
 
 def verify(path: Path) -> None:

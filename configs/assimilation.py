@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from autoencoder.codec import Codec
 from configs.run import Run
@@ -28,6 +29,7 @@ from latent_diffusion.points import conditions_at, read_points
 from latent_diffusion.posterior import Evidence, LatentPosterior
 from latent_diffusion.sample import Ensemble
 
+FloatArray = NDArray[np.float64]
 STATES = 64  # at most, for the errors of the codec
 BATCH = 16
 
@@ -44,16 +46,23 @@ class Observed:
     left_out: int = 0
 
     @classmethod
-    def read(cls, run: Run, files: Sequence[Path]) -> Observed:
-        """From files. Raises `UserError` for files that do not fit the model."""
+    def read(
+        cls, run: Run, files: Sequence[Path], *, convert: bool = False, leave_out: bool = False
+    ) -> Observed:
+        """From files; see `data.readers.profiles.read_observations`.
+
+        leave_out: leave out observations that the grid does not represent, instead of refusing
+
+        Raises `UserError` for files that do not fit the model.
+        """
         settings, archive = run.settings.assimilation, run.archive
         parts, missing = [], 0
         for path in files:
-            found, left_out, units = read_observations(
+            found, absent, units = read_observations(
                 path,
                 equation_of_state=archive.equation_of_state,
                 errors=settings.errors,
-                convert=settings.convert,
+                convert=convert,
             )
             if units != archive.grid.horizontal_units:
                 raise UserError(
@@ -61,9 +70,9 @@ class Observed:
                     f"{archive.grid.horizontal_units}: give positions in these units"
                 )
             parts.append(found)
-            missing += left_out
+            missing += absent
         joined = Observations.joined(parts)
-        if settings.misplaced == "refuse":
+        if not leave_out:
             return cls(run, joined, missing)
         kept = placed(joined, archive.grid, sea_level=archive.has_sea_level)
         return cls(run, kept, missing + len(joined) - len(kept))
@@ -73,6 +82,8 @@ class Observed:
 
         Single points of one profile number are kept back one by one.
         """
+        if not 0 <= share < 1:
+            raise UserError(f"the share {share:g} cannot be kept back: give 0 or more, below 1")
         own = self.observations.profile
         if len(np.unique(own)) < 2:
             own = np.arange(len(own))
@@ -109,16 +120,12 @@ class Observed:
             operator, torch.from_numpy(self.observations.value), torch.from_numpy(covariance)
         )
 
-    def error_covariance(self, codec: Codec, observations: Observations) -> np.ndarray:
-        """Covariance `n n` of the errors of some observations, as configured."""
-        settings = self.run.settings.assimilation
-        representation = (
-            representation_error(codec, self.run.archive) if settings.representation else None
-        )
+    def error_covariance(self, codec: Codec, observations: Observations) -> FloatArray:
+        """Covariance `n n` of the errors of some observations, with those of the codec."""
         return error_covariance(
             observations,
-            representation=representation,
-            correlation_depth=settings.correlation_depth,
+            representation=representation_error(codec, self.run.archive),
+            correlation_depth=self.run.settings.assimilation.correlation_depth,
         )
 
     def conditions(

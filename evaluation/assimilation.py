@@ -72,6 +72,9 @@ def assimilate(
     output: Path,
     at: Sequence[str] = (),
     extrapolate: bool = False,
+    withhold: float = 0.0,
+    convert: bool = False,
+    leave_out: bool = False,
 ) -> Path:
     """Draw an ensemble of states given the observations in `files`; returns the report.
 
@@ -79,13 +82,15 @@ def assimilate(
     before; `observations.csv`, `summary.json`, figures and `report.html`. Finished batches are
     kept, so that an interrupted run resumes.
 
-    at: conditions that are known; others are drawn from their posterior. Raises `UserError` for
+    at: conditions that are known; others are drawn from their posterior
+    withhold: share of the profiles that are kept back for verification
+    convert, leave_out: see `configs.assimilation.Observed.read`
+
+    Raises `UserError` for
     files that do not fit the model, and for conditions that it does not have.
     """
-    everything = Observed.read(run, files)
-    observed, withheld = everything.without(
-        run.settings.assimilation.withheld, seed=run.settings.sampling.seed
-    )
+    everything = Observed.read(run, files, convert=convert, leave_out=leave_out)
+    observed, withheld = everything.without(withhold, seed=run.settings.sampling.seed)
     pipeline = run.pipeline()
     drawn = _draw(observed, pipeline, output=output, at=at, extrapolate=extrapolate)
     report = output / "report.html"

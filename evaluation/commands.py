@@ -1,4 +1,4 @@
-"""The command `halocline pack`, and the verdict for the terminal.
+"""The commands `halocline pack` and `halocline assimilate`, and the verdict for the terminal.
 
 Imports are inside the functions, so that `halocline --help` is fast.
 """
@@ -6,7 +6,7 @@ Imports are inside the functions, so that `halocline --help` is fast.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,3 +85,36 @@ def print_verdict(run: Run) -> None:
     verdict = read_verdict(run.results)
     if verdict:
         print(as_text(verdict))
+
+
+def assimilate(
+    run: Run,
+    *,
+    observations: Sequence[Path],
+    members: int | None = None,
+    at: Sequence[str] = (),
+    extrapolate: bool = False,
+    withhold: float = 0.0,
+    convert: bool = False,
+    leave_out: bool = False,
+    output: Path | None = None,
+) -> None:
+    """Draw states given observations, and report how far they are from these."""
+    from evaluation.assimilation import assimilate as draw_and_report
+    from training.launch import one_job
+
+    folder = output or run.directory / "assimilation"
+    if members is not None:
+        run = run.with_members(members)
+    with one_job(folder):
+        report = draw_and_report(
+            run,
+            files=observations,
+            output=folder,
+            at=at,
+            extrapolate=extrapolate,
+            withhold=withhold,
+            convert=convert,
+            leave_out=leave_out,
+        )
+    print(f"wrote {folder / 'states.zarr'} and {report}")

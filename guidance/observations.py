@@ -218,5 +218,5 @@ def _refuse(reasons: dict[str, NDArray[np.bool_]], observations: Observations) -
     )
     raise UserError(
         f"{int(wrong.sum())} of {len(observations)} observations {reason}, the first {place}: "
-        "correct their positions, or leave them out with --assimilation.misplaced leave_out"
+        "correct their positions, or leave them out with --leave-out"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -69,9 +69,6 @@ class AssimilationSettings(Section):
         description="standard deviation of measurements whose file states none, such as "
         "{temperature: 0.1, salinity: 0.02, sea_level: 0.03}",
     )
-    representation: bool = Field(
-        True, description="add the autoencoder's errors on validation states to those of the file"
-    )
     correlation_depth: float = Field(
         0.0, ge=0, description="over which errors in a profile are correlated [m]; 0: not at all"
     )
@@ -94,15 +91,6 @@ class AssimilationSettings(Section):
         le=1,
         description="exponent of the probability of the observations in that of unknown "
         "conditions; 1: as if errors of the model's mean were independent between observations",
-    )
-    withheld: float = Field(
-        0.0, ge=0, lt=1, description="share of the profiles that are kept back for verification"
-    )
-    misplaced: Literal["refuse", "leave_out"] = Field(
-        "refuse", description="what is done with observations on land, below the floor or outside"
-    )
-    convert: bool = Field(
-        False, description="convert other kinds of temperature and salinity with gsw"
     )
 
     @model_validator(mode="after")

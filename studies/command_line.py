@@ -6,65 +6,27 @@ keywords; omitted options keep the function's defaults.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.lazily import lazily
+from studies.cost.command_line import add_cost
+from studies.declaring import add_command, add_group, add_of_config, add_output, load_run
 
 if TYPE_CHECKING:
     from configs.run import Run
     from studies.autoencoder.settings import CodecStudy
     from studies.compression.settings import CompressionStudy
+    from studies.declaring import Command, Commands
     from studies.guidance.settings import GuidanceStudy
     from studies.terms.settings import TermsStudy
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-Command = Callable[..., object]
-EXPERIMENT = "YAML of the experiment"
-OVERRIDES = "Override any setting of the CONFIG with --section.key value."
-load_experiment = lazily("configs:load_experiment")
-SHAPE = "levels x rows x columns, as in 36x800x256"
-
-
-def load_run(path: Path, overrides: Sequence[str]) -> Run:
-    """The run of the experiment in a YAML, with `overrides` of its settings.
-
-    A mistake in the settings is found before PyTorch is imported.
-    """
-    settings = load_experiment(path, overrides)
-    run: Run = lazily("configs.run:Run")(settings)
-    return run
-
-
-def add_command(
-    commands: Commands,
-    name: str,
-    function: Command,
-    text: str,
-    *,
-    load: Command | None = None,
-    epilog: str | None = None,
-) -> argparse.ArgumentParser:
-    """Add a subcommand that calls `function`; `load` reads its CONFIG, if it has one."""
-    parser = commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=epilog,
-        allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
-    )
-    parser.set_defaults(command=function, load=load)
-    return parser
 
 
 def add_studies(commands: Commands, *, make_archive: Command) -> None:
     """Add `halocline study KIND ...`; `make_archive` creates a missing archive of an experiment."""
-    kinds = _group(commands, "study", "KIND", "reproduce the results in the documentation")
+    kinds = add_group(commands, "study", "KIND", "reproduce the results in the documentation")
     _add_autoencoder(kinds, make_archive)
     _add_compression(kinds, make_archive)
     _add_chain(kinds)
@@ -73,10 +35,10 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     _add_guidance(kinds)
     _add_partial(kinds)
     _add_terms(kinds, make_archive)
-    _add_spinup(_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
-    _add_cost(_group(kinds, "cost", "STUDY", "measure time, operations and memory"))
+    _add_spinup(add_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
+    add_cost(add_group(kinds, "cost", "STUDY", "measure time, operations and memory"))
     _add_gallery(kinds)
-    _add_gaussian_mixture(kinds)
+    _add_known_answers(kinds)
     text = "fill the tables in README.md and docs/ from docs/results"
     add_command(kinds, "tables", lazily("studies.tables:main"), text)
 
@@ -89,7 +51,6 @@ def compare_autoencoders(
     only: Sequence[str] = (),
 ) -> None:
     """Train and evaluate the variants of a study; finished variants are not repeated."""
-    from configs.run import Run
     from studies.autoencoder.study import compare
 
     make_archive(Run(study.base))
@@ -104,7 +65,6 @@ def compare_designs(
     finished: bool = False,
 ) -> None:
     """Train and evaluate whole chains; finished variants are not repeated."""
-    from configs.run import Run
     from studies.compression.study import compare
 
     make_archive(Run(study.base))
@@ -134,35 +94,11 @@ def compare_training_terms(
     **options: Path,
 ) -> None:
     """Train and evaluate the points of a study of terms; finished points are not repeated."""
-    from configs.run import Run
     from studies.terms.study import compare_terms
 
     make_archive(Run(study.base))
     written = compare_terms(study, split=split, only=only, train=not finished, **options)
     print(f"wrote {written}")
-
-
-def _group(commands: Commands, name: str, metavar: str, text: str) -> Commands:
-    parser = commands.add_parser(name, help=text, description=text)
-    return parser.add_subparsers(title="studies", required=True, metavar=metavar)
-
-
-def add_of_config(
-    commands: Commands,
-    name: str,
-    function: Command,
-    text: str,
-    *,
-    load: Command | None = None,
-    config: str = EXPERIMENT,
-    nargs: str | None = None,
-) -> Callable[..., Any]:
-    """Add a command that takes a CONFIG; returns the method that adds its options."""
-    parser = add_command(
-        commands, name, function, text, load=load or load_experiment, epilog=OVERRIDES
-    )
-    parser.add_argument("config", type=Path, nargs=nargs, metavar="CONFIG", help=config)
-    return parser.add_argument
 
 
 def _add_autoencoder(kinds: Commands, make_archive: Command) -> None:
@@ -195,7 +131,7 @@ def _add_chain(kinds: Commands) -> None:
     add = add_of_config(kinds, "chain", lazily("studies.chain:run"), text, load=load_run)
     add("--members", type=int, help="number of samples (default: 256)")
     add("--steps", type=int, nargs="+", help="numbers of steps (default: 30 60 120)")
-    _add_output(add)
+    add_output(add)
 
 
 def _add_conditional(kinds: Commands) -> None:
@@ -276,110 +212,13 @@ def _add_spinup(studies: Commands) -> None:
     )
     add("--states", type=int, help="number of held-out states (default: 2)")
     add("--days", type=float, help="days after the start (default: 60)")
-    _add_output(add)
+    add_output(add)
     text = "strength of the balanced flow of held-out and generated states, by reference"
     add = add_of_config(
         studies, "flow_reference", lazily("studies.spinup.flow_reference:run"), text, load=load_run
     )
     add("--states", type=int, help="number of states of each kind (default: 16)")
-    _add_output(add)
-
-
-def _add_cost(studies: Commands) -> None:
-    _add_benchmark(studies)
-    _add_codec(studies)
-    _add_adjustment(studies)
-    _add_chains(studies)
-    _add_writing(studies)
-    text = "throughput, memory and operations of training"
-    add = add_of_config(studies, "training", lazily("studies.cost.training:run"), text)
-    add("--grid", help=f"grid of random states, {SHAPE} (default: states of the experiment)")
-    add("--steps", type=int, help="number of timed steps of each stage (default: 8)")
-    _add_machine(add)
-    text = "throughput of training and sampling with several processes"
-    add = add_of_config(studies, "processes", lazily("studies.cost.processes:run"), text)
-    add(
-        "--processes",
-        type=int,
-        nargs="+",
-        help="numbers of processes to launch (default: the current processes)",
-    )
-    add("--steps", type=int, help="number of timed steps of each stage (default: 8)")
-    _add_machine(add)
-    text = "scaling of operations and memory with the grid, counted without running"
-    add = add_of_config(studies, "growth", lazily("studies.cost.growth:run"), text)
-    add(
-        "--grid", nargs="+", help=f"{SHAPE} (default: DINO at 1 and 1/4 degree, global 1/12 degree)"
-    )
-    _add_output(add)
-
-
-def _add_writing(studies: Commands) -> None:
-    text = "time and bytes of an archive's fields by level of compression"
-    parser = add_command(studies, "writing", lazily("studies.cost.writing:run"), text)
-    parser.add_argument("archive", type=Path, metavar="ARCHIVE", help="state archive")
-    parser.add_argument("--states", type=int, help="states, spread over it (default: 12)")
-    _add_output(parser.add_argument)
-
-
-def _add_benchmark(studies: Commands) -> None:
-    add = add_of_config(
-        studies,
-        "benchmark",
-        lazily("studies.cost.benchmark:run"),
-        "cost of a state in latent and in data space",
-        load=lazily("configs.loading:load_experiments"),
-        config="YAML of each experiment",
-        nargs="+",
-    )
-    add("--repeats", type=int, help="number of timed rounds (default: 3)")
-    add("--training-steps", type=int, help="number of timed training steps, or 0 (default: 3)")
-    add("--device", help="cpu or cuda (default: cpu)")
-    add("--threads", type=int, help="number of torch threads")
-    add("--output", type=Path, help="JSON file to add the result to (default: runs/benchmark.json)")
-
-
-def _add_codec(studies: Commands) -> None:
-    text = "time, memory and operations of an autoencoder"
-    add = add_of_config(studies, "codec", lazily("studies.cost.codec:run"), text)
-    add("--sea-level", action="store_true", help="include a channel for sea level")
-    add("--closed", action="store_true", help="closed boundaries in x (default: periodic)")
-    _add_timing(add)
-
-
-def _add_adjustment(studies: Commands) -> None:
-    text = "time of exact convective adjustment, by equation of state"
-    parser = add_command(studies, "adjustment", lazily("studies.cost.adjustment:run"), text)
-    _add_timing(parser.add_argument)
-
-
-def _add_chains(studies: Commands) -> None:
-    text = "time to sample a state, unguided and with each guidance method"
-    add = add_of_config(studies, "guidance", lazily("studies.cost.guidance:run"), text)
-    add(
-        "--noise",
-        type=float,
-        help="standard deviation of the decoded temperature [K] (default: 0.25)",
-    )
-    add("--only", nargs="+", metavar="METHOD", help="methods to measure (default: all)")
-    _add_timing(add)
-
-
-def _add_timing(add: Callable[..., Any]) -> None:
-    """Options of measurements on a grid."""
-    add("--grid", required=True, help=SHAPE)
-    add("--repeats", type=int, help="number of timed calls (default: 3)")
-    add("--device", help="cpu or cuda (default: cpu)")
-    _add_machine(add)
-
-
-def _add_machine(add: Callable[..., Any]) -> None:
-    add("--threads", type=int, help="number of torch threads")
-    _add_output(add)
-
-
-def _add_output(add: Callable[..., Any]) -> None:
-    add("--output", type=Path, help="JSON file to write in addition")
+    add_output(add)
 
 
 def _add_gallery(kinds: Commands) -> None:
@@ -390,10 +229,11 @@ def _add_gallery(kinds: Commands) -> None:
     add("--output", type=Path, required=True, help="figure to write")
 
 
-def _add_gaussian_mixture(kinds: Commands) -> None:
-    text = "guidance of a Gaussian mixture with a known solution, for the tutorial"
-    parser = add_command(kinds, "gaussian_mixture", lazily("studies.gaussian_mixture:run"), text)
-    parser.add_argument(
-        "--output", type=Path, help="figure to write (default: docs/figures/gaussian_mixture.png)"
-    )
-    parser.add_argument("--points", type=int, help="samples in each experiment (default: 4000)")
+def _add_known_answers(kinds: Commands) -> None:
+    for name, text in (
+        ("gaussian_mixture", "guidance where the exact answer is known"),
+        ("gaussian_posterior", "observations where the exact posterior is known"),
+    ):
+        parser = add_command(kinds, name, lazily(f"studies.{name}:run"), text)
+        figure = f"figure to write (default: docs/figures/{name}.png)"
+        parser.add_argument("--output", type=Path, help=figure)

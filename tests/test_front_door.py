@@ -35,6 +35,7 @@ STUDIES = {
         "writing",
     ),
     "gaussian_mixture": (),
+    "gaussian_posterior": (),
     "tables": (),
 }
 COMMANDS = ("run", "simulate", "ingest", "sample", "evaluate", "integrate", "export")

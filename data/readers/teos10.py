@@ -65,7 +65,7 @@ def _refused(samples: Samples, other: list[str], equation: str, path: Path) -> U
     names = ", ".join(field.name for field in samples.fields.values())
     return UserError(
         f"{path} has {' and '.join(other)} ({names}), but {equation} takes {' and '.join(taken)} "
-        "at depths in m: give convert: true to convert them with gsw, or a file that has them."
+        "at depths in m: give --convert to convert them with gsw, or a file that has them."
     )
 
 

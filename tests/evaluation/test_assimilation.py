@@ -66,7 +66,7 @@ def write_csv(path: Path, observations: Observations) -> Path:
 def prepared(conditional, tmp_path):
     """A run whose assimilation takes 8 steps, and a file of profiles of a test state."""
     settings = conditional.settings.assimilation.model_copy(
-        update={"errors": {"temperature": 0.05}, "steps": 8, "withheld": 0.25}
+        update={"errors": {"temperature": 0.05}, "steps": 8}
     )
     run = conditional.with_settings(assimilation=settings).with_members(3)
     observations = observations_of(run.archive, int(run.archive.indices("test")[3]))
@@ -76,7 +76,8 @@ def prepared(conditional, tmp_path):
 @pytest.mark.slow
 def test_states_are_drawn_near_the_observations(prepared, tmp_path):
     run, file = prepared
-    report = assimilate(run, files=[file], output=tmp_path / "out", at=["age=100"])
+    options = {"files": [file], "output": tmp_path / "out", "at": ["age=100"], "withhold": 0.25}
+    report = assimilate(run, **options)
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     rows = summary["rows"]
     assert list(rows)[:4] == ["prior", "updated", "guided", "guided_adjusted"]
@@ -92,7 +93,7 @@ def test_states_are_drawn_near_the_observations(prepared, tmp_path):
     assert report.stat().st_size > 10_000
 
     before = (tmp_path / "out" / "states.zarr" / "zarr.json").stat().st_mtime_ns
-    assimilate(run, files=[file], output=tmp_path / "out", at=["age=100"])
+    assimilate(run, **options)
     assert (tmp_path / "out" / "states.zarr" / "zarr.json").stat().st_mtime_ns == before
 
 
@@ -131,8 +132,14 @@ def test_what_does_not_fit_is_refused(prepared, trained, tmp_path):
         observed = Observed.read(run, [file])
         plain = Observed(trained, observed.observations)
         plain.conditions(trained.pipeline(), ["gm=500"], members=2, extrapolate=False)
-    with pytest.raises(UserError, match="leaves none"):
-        Observed(run, Observed.read(run, [file]).observations).without(0.99, seed=0)
+    observed = Observed.read(run, [file])
+    for share, message in ((0.99, "leaves none"), (1.5, "give 0 or more, below 1")):
+        with pytest.raises(UserError, match=message):
+            observed.without(share, seed=0)
+    table = file.read_text() + "-170.0,80.0,10.0,5.0,9\n"
+    file.write_text(table)
+    observed = Observed.read(run, [file], leave_out=True)
+    assert (len(observed.observations), observed.left_out) == (12, 1)
 
 
 def test_ranks_of_a_fair_ensemble_are_flat_and_of_a_narrow_one_are_not():

@@ -122,7 +122,7 @@ def test_nothing_is_converted_unasked(tmp_path):
     with pytest.raises(
         UserError,
         match=r"in-situ temperature and practical salinity and pressure .* but nemo-teos10 takes "
-        r"conservative temperature and absolute salinity .* convert: true",
+        r"conservative temperature and absolute salinity .* --convert",
     ):
         read(path, convert=False)
     with pytest.raises(UserError, match="has in-situ temperature and pressure"):

@@ -101,7 +101,7 @@ POINT = "lon,lat,depth,temperature\n"
         ("lon,lat,width,sea_level\n1,2,-3,0.4\n", "line 2 of .* width below 0"),
         ("lon,lat,depth_top,depth_bottom,temperature\n1,2,50,20,4\n", "50 to 20 m"),
         (POINT.replace("\n", ",temperature_error\n") + "1,2,3,4,0\n", "standard deviations above"),
-        ("lon,lat,pressure,temperature\n1,2,3,4\n", "has pressure .*: give convert: true"),
+        ("lon,lat,pressure,temperature\n1,2,3,4\n", "has pressure .*: give --convert"),
         ("lon,lat,depth,in_situ_temperature\n1,2,3,4\n", "in-situ temperature .* but nemo-eos80"),
         ("lon,lat,depth,absolute_salinity\n1,2,3,4\n", "absolute salinity .* takes .* practical"),
     ],
