@@ -46,6 +46,7 @@ class Locator:
         nearest centre. Beside the outermost centres the grid continues by one cell, which has no
         weight.
         """
+        longitude = self._turned(longitude)
         nearest = self._nearest(longitude, latitude)
         best = np.full(len(longitude), np.inf)
         found = np.zeros((len(longitude), 2), dtype=np.int64)
@@ -57,7 +58,8 @@ class Locator:
             better = outside < best
             best[better], found[better] = outside[better], first[better]
             fractions[better] = candidate[better]
-        return self._weighted(found, fractions, known=best < _SLACK)
+        known = (best < _SLACK) & self._within_sector(longitude)
+        return self._weighted(found, fractions, known=known)
 
     def offsets(self, longitude: float, latitude: float) -> tuple[FloatArray, FloatArray]:
         """Distances of all cell centres from a position along both axes, `y x`, in its units."""
@@ -82,6 +84,24 @@ class Locator:
         if self.grid.periodic_x and longitude.ndim == 1 and len(longitude) > 1:
             return float(longitude[-1] - longitude[0] + np.diff(longitude).mean())
         return 360.0 if self.grid.horizontal_units == "degrees" else np.inf
+
+    def _turned(self, longitude: FloatArray) -> FloatArray:
+        """Longitudes within half a turn of the grid's middle; as given on a plane."""
+        if self.grid.horizontal_units != "degrees":
+            return longitude
+        middle = float(self.grid.longitude.mean())
+        return middle + _wrapped(longitude - middle, 360.0)
+
+    def _within_sector(self, longitude: FloatArray) -> NDArray[np.bool_]:
+        """Whether longitudes `n` are no further beyond a periodic sector than the next column.
+
+        A sector stands for its own longitudes, not for all that its period maps there.
+        """
+        if self._period in (360.0, np.inf):
+            return np.ones(len(longitude), dtype=bool)
+        first, last = self.grid.longitude[[0, -1]]
+        step = self._period - (last - first)
+        return np.abs(longitude - 0.5 * (first + last)) <= 0.5 * (last - first) + step
 
     @cached_property
     def _tree(self) -> cKDTree:

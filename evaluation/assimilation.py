@@ -246,7 +246,7 @@ def _estimates(candidates: Weighted | None) -> dict[str, dict[str, float]]:
         return {}
     found = {}
     for name, values in candidates.conditions.values.items():
-        if not np.ptp(values) > 0:
+        if len(np.unique(values)) == 1:
             continue
         order = np.argsort(values)
         share = candidates.probability[order].cumsum()

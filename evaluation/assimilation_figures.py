@@ -125,7 +125,7 @@ def section_figure(prior: Moments, posterior: Moments, grid: OceanGrid) -> Figur
 @styled
 def conditions_figure(weighted: Weighted, ranges: Mapping[str, tuple[float, float]]) -> Figure:
     """Posterior probability of each unknown condition over its range."""
-    names = [n for n, v in weighted.conditions.values.items() if np.ptp(v) > 0]
+    names = [n for n, v in weighted.conditions.values.items() if len(np.unique(v)) > 1]
     figure, axes = new_figure(1, max(len(names), 1), panel=(2.8, 2.2))
     for ax, name in zip(axes[0], names, strict=False):
         low, high = ranges.get(name, (0.0, 1.0))

@@ -145,8 +145,8 @@ def _errors(
     if unknown.any() and quantity not in errors:
         raise UserError(
             f"{path} states no error for {int(unknown.sum())} of {len(row)} values of "
-            f"{field.name}: expected a standard deviation of each; add it to the file, or give the "
-            f"default error of {quantity}."
+            f"{field.name}: expected a standard deviation of each; add it to the file, or give a "
+            f"default, as in --assimilation.errors.{quantity} 0.1"
         )
     error = np.where(unknown, errors.get(quantity, np.nan), error)
     bad = ~(np.isfinite(error) & (error > 0))

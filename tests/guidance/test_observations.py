@@ -90,6 +90,16 @@ def test_the_seam_of_a_periodic_axis_has_no_edge(plain):
     assert turned == pytest.approx(middle)
 
 
+def test_a_periodic_sector_is_not_observed_from_elsewhere(plain):
+    periodic = replace(plain, periodic_x=True)
+    with pytest.raises(UserError, match="1 of 2 observations lie outside the grid"):
+        ObservationOperator(
+            points([8.0, 200.0], [-20.0, -20.0], [10.0, 10.0]), periodic, sea_level=False
+        )
+    turned = points([8.0 - 360.0], [-20.0], [10.0])
+    assert seen(periodic, turned)[0] == pytest.approx(seen(periodic, points(8.0, -20.0, 10.0))[0])
+
+
 def test_means_over_layers_and_boxes_weigh_by_volume(plain):
     layer = replace(points(8.0, -20.0, 0.0), bottom=np.array([100.0]))
     faces = np.concatenate([[0.0], plain.thickness[:, 0, 0].cumsum()])

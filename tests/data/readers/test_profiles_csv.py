@@ -113,7 +113,9 @@ def test_refused_in_one_sentence(tmp_path, text, message):
 
 
 def test_a_value_without_any_error_is_refused(tmp_path):
-    with pytest.raises(UserError, match="give the default error of temperature"):
+    with pytest.raises(
+        UserError, match=r"give a default, as in --assimilation.errors.temperature 0.1"
+    ):
         read(tmp_path, POINT + "1,2,3,4\n", errors={"salinity": 0.1})
 
 
