@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,15 @@ from studies.observations.rows import Methods, representation_error
 from studies.observations.settings import LABELS, NETWORKS, TwinSettings
 from training.log import write_json
 
-Networks = dict[str, dict[str, Scores]]  # scores of one truth by network and row
+
+class Network(TypedDict):
+    """Of one truth and network: number of observations, and scores of each row."""
+
+    observations: int
+    rows: dict[str, Scores]
+
+
+Networks = dict[str, Network]
 
 
 def run(run: Run, *, output: Path | None = None, **options: Any) -> dict[str, Any]:
@@ -119,21 +127,22 @@ def judge_truth(methods: Methods, errors: RepresentationError, index: int) -> Ne
             truth, network, archive.grid, representation=errors, seed=_seed(seed, number)
         )
         rows = [*blind, *methods.given(twin, index, seed=seed)]
-        found[network] = {
+        scores = {
             row.name: judge.scores(row.states, twin) | {"cpu_seconds": row.cpu_seconds}
             for row in rows
-        } | {"": {"observations": len(twin.observations)}}
+        }
+        found[network] = {"observations": len(twin.observations), "rows": scores}
     return found
 
 
 def _summary(network: str, truths: Sequence[Networks]) -> dict[str, Any]:
     """Of one network: number of observations, and mean and deviation of each row over truths."""
     found = [one[network] for one in truths]
-    rows = [name for name in LABELS if name in found[0]]
+    rows = [name for name in LABELS if name in found[0]["rows"]]
     return {
         "title": NETWORKS[network],
-        "observations": float(np.mean([one[""]["observations"] for one in found])),
-        "rows": {name: summarise([one[name] for one in found]) for name in rows},
+        "observations": float(np.mean([one["observations"] for one in found])),
+        "rows": {name: summarise([one["rows"][name] for one in found]) for name in rows},
     }
 
 
