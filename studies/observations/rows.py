@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 from configs.run import Run
 from data.archive.splits import spread_out
 from data.conditions import Conditions
-from data.errors import UserError
-from data.grid import wet_tensor
 from data.locate import Locator
 from data.state import State
 from guidance.guide import Guide
-from guidance.observation_errors import RepresentationError
 from guidance.seawater import EquationOfState, equation_of_state
 from guidance.stratification import adjust
 from latent_diffusion.inference import Inference
@@ -68,20 +65,11 @@ class Methods:
 
     @classmethod
     def of(cls, run: Run, settings: s.TwinSettings) -> Methods:
-        """Load the model and the training states.
-
-        Raises `UserError` for an autoencoder without a linear path, and if a package is missing.
-        """
-        pipeline = run.pipeline()
-        if not pipeline.codec.has_linear_path:
-            raise UserError(
-                "this autoencoder has no linear path, on which states are drawn given "
-                "observations; train one with autoencoder.linear_path"
-            )
+        """Load the model and the training states. Raises `UserError` if a package is missing."""
         if {s.SMOOTHED_FIELDS, s.SMOOTHED_LATENTS} & set(settings.only):
             smoother_class()
         known = spread_out(run.archive.indices("train"), MOST_TRAINING)
-        methods = cls(run, settings, pipeline, run.archive.read(known))
+        methods = cls(run, settings, run.pipeline(), run.archive.read(known))
         methods._prepare()
         return methods
 
@@ -264,7 +252,10 @@ class Methods:
         """Conditions of the members, drawn given the observations."""
         if self.pipeline.expectation is None:
             return None
-        weighted = Inference(posterior, self.pipeline.expectation).conditions({}, seed=seed)
+        inference = Inference(
+            posterior, self.pipeline.expectation, trust=self.run.settings.assimilation.trust
+        )
+        weighted = inference.conditions({}, seed=seed)
         return weighted.drawn(self.settings.members, seed=seed)
 
     def _drawn(
@@ -296,22 +287,6 @@ class Methods:
     def eos(self) -> EquationOfState:
         """The equation of state of the data."""
         return equation_of_state(self.run.archive.equation_of_state)
-
-
-@torch.no_grad()
-def representation_error(run: Run, pipeline: StatePipeline) -> RepresentationError:
-    """Rms error of the codec at each level, on validation states; 0 at levels without ocean."""
-    grid, codec = run.archive.grid, pipeline.codec
-    states = run.archive.read(spread_out(run.archive.indices("validation"), 2 * AT_ONCE))
-    decoded = State.cat([codec.decode(codec.encode(one)) for one in states.split(AT_ONCE)])
-    wet = wet_tensor(grid)
-    counts = wet.sum(dim=(1, 2)).clamp(min=1) * len(states)
-
-    def error(name: str) -> FloatArray:
-        square = (getattr(decoded, name) - getattr(states, name)).double().square() * wet
-        return (square.sum(dim=(0, 2, 3)) / counts).sqrt().numpy()
-
-    return RepresentationError(grid.depth, error("temperature"), error("salinity"))
 
 
 def _at(states: State, rows: NDArray[np.int64]) -> State:

@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from configs.assimilation import representation_error
 from configs.run import Run
 from data.archive.reader import StateArchive
 from evaluation.provenance import provenance
 from guidance.observation_errors import RepresentationError
 from studies.observations.columns import Judge, Scores, summarise
 from studies.observations.networks import Twin
-from studies.observations.rows import Methods, representation_error
+from studies.observations.rows import Methods
 from studies.observations.settings import LABELS, NETWORKS, TwinSettings
 from training.log import write_json
 
@@ -45,8 +46,8 @@ def run(run: Run, *, output: Path | None = None, **options: Any) -> dict[str, An
     """Judge a trained model and classical methods on twins; write the result.
 
     output: JSON file (default: docs/results/observations_NAME.json); options: those of
-    `TwinSettings`. Raises `UserError` for an unknown network or method, for an autoencoder without
-    a linear path, and if the package of ES-MDA is missing.
+    `TwinSettings`. Raises `UserError` for an unknown network or method, and if the package of
+    ES-MDA is missing.
     """
     output = output or Path("docs") / "results" / f"observations_{run.settings.name}.json"
     content = evaluate(run, TwinSettings(**options))
@@ -58,7 +59,7 @@ def run(run: Run, *, output: Path | None = None, **options: Any) -> dict[str, An
 def evaluate(run: Run, settings: TwinSettings) -> dict[str, Any]:
     """All results, ready for JSON."""
     methods = Methods.of(run, settings)
-    errors = representation_error(run, methods.pipeline)
+    errors = representation_error(methods.pipeline.codec, run.archive)
     folder = run.directory / "observations" / _digest(run, settings)
     truths = truths_of(run.archive, settings.split, settings.truths)
     found = [
@@ -158,7 +159,8 @@ def _described(archive: StateArchive, index: int) -> dict[str, Any]:
 def _digest(run: Run, settings: TwinSettings) -> str:
     """Identifies what the scores of a truth depend on."""
     sections = run.settings.model_dump(mode="json", include={"sampling", "guidance", "conditions"})
-    sections["inflation"] = run.settings.assimilation.prior_inflation
+    assimilation = run.settings.assimilation
+    sections["assimilation"] = [assimilation.prior_inflation, assimilation.trust]
     own = {k: v for k, v in settings.as_dict().items() if k not in ("truths", "split")}
     record = [run.weights, run.archive.digest, sections, own]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import UserError
 from data.state import State
 from guidance.seawater import equation_of_state
 from latent_diffusion import inference
@@ -80,10 +79,16 @@ def test_truths_are_spread_over_members(conditional):
     assert len(truths_of(archive, "test", 1000)) == 40
 
 
-def test_an_autoencoder_without_linear_path_is_refused(trained, tmp_path):
-    with pytest.raises(UserError, match="no linear path"):
-        run(trained, output=tmp_path / "result.json")
-    assert not (tmp_path / "result.json").exists()
+def test_a_model_without_conditions_is_judged_too(trained, tmp_path):
+    """Its autoencoder has no linear path either."""
+    found = run(trained, output=tmp_path / "result.json", networks=["profiles_12"], **OPTIONS)
+    rows = found["networks"]["profiles_12"]["rows"]
+    assert set(rows) == set(LABELS) - {"known_conditions"}
+    assert list(found["networks"]) == ["profiles_12"]
+    ours, prior = (
+        rows[name]["mean"]["crps_temperature"] for name in ("unknown_conditions", "prior")
+    )
+    assert ours < prior
 
 
 @pytest.fixture
