@@ -70,7 +70,7 @@ def test_interpolation_of_the_mean_is_the_kalman_mean(normal):
     prior = normal.ensemble(40, seed=1)
     covariance = np.cov(prior.vectors.T)
     moved = interpolated(
-        _at_the_mean(normal, 20_000), normal.evidence, prior, np.random.default_rng(2)
+        _at_the_mean(normal, 2000), normal.evidence, prior, np.random.default_rng(2)
     )
     expected = normal.posterior(covariance)[0]
     noise = moved.std(axis=0) / np.sqrt(len(moved))
@@ -78,12 +78,12 @@ def test_interpolation_of_the_mean_is_the_kalman_mean(normal):
 
 
 def test_interpolated_members_sample_the_posterior(normal):
-    prior = normal.ensemble(20_000, seed=1)
+    prior = normal.ensemble(2000, seed=1)
     moved = interpolated(prior, normal.evidence, prior, np.random.default_rng(2))
     mean, covariance = normal.posterior(normal.root.T @ normal.root)
     scale = np.sqrt(np.diag(covariance))
-    assert np.abs((moved.mean(axis=0) - mean) / scale).max() < 0.05
-    assert np.cov(moved.T) == pytest.approx(covariance, abs=0.05 * scale.max() ** 2)
+    assert np.abs((moved.mean(axis=0) - mean) / scale).max() < 0.1
+    assert np.cov(moved.T) == pytest.approx(covariance, abs=0.1 * scale.max() ** 2)
 
 
 def test_all_components_have_the_covariance_of_the_ensemble_and_few_less(normal):
@@ -109,8 +109,8 @@ def test_the_smoother_converges_to_the_kalman_posterior(normal):
         spread = np.sqrt(np.diag(np.cov(moved.T))) / scale
         return max(np.abs((moved.mean(axis=0) - mean) / scale).max(), np.abs(spread - 1).max())
 
-    assert worst(20_000) < 0.05
-    assert worst(20) > 0.05
+    assert worst(2000) < 0.12
+    assert worst(20) > 0.12
 
 
 def test_the_smoother_says_what_to_install(normal, monkeypatch):

@@ -20,7 +20,7 @@ def test_the_fair_crps_is_that_of_the_normal_distribution(members):
     mean, std, truth = 1.0, 2.0, 2.5
     z = (truth - mean) / std
     expected = std * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
-    ensembles = mean + std * _normal(members, 200_000)
+    ensembles = mean + std * _normal(members, 50_000)
     scores = fair_crps(ensembles, torch.tensor(truth))
     assert float(scores.mean()) == pytest.approx(expected, rel=0.02)
 
@@ -52,7 +52,7 @@ def test_ranks_weigh_cells_by_volume():
 def test_correlated_cells_of_calibrated_ensembles_are_flat():
     """All cells of a truth equal: independent ranks would reject nearly always."""
     calibrated, narrow = [], []
-    for trial in range(60):
+    for trial in range(20):
         for found, factor in ((calibrated, 1.0), (narrow, 0.1)):
             drawn = [_normal(16, 1, seed=100 * trial + t).expand(-1, 50) for t in range(12)]
             truths = [_normal(1, seed=100 * trial + t + 50).expand(50) for t in range(12)]
