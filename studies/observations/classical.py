@@ -147,16 +147,30 @@ def gaspari_cohn(distance: FloatArray) -> FloatArray:
 
 
 def distance_km(a: FloatArray, b: FloatArray, locator: Locator) -> FloatArray:
-    """Distances `i j` of places `2 i` and `2 j`, the shorter way along a periodic axis."""
-    east = a[0][:, None] - b[0]
-    if np.isfinite(locator.period):
-        east = (east + locator.period / 2) % locator.period - locator.period / 2
-    if locator.grid.horizontal_units != "degrees":
-        return np.hypot(east, a[1][:, None] - b[1])
-    rise, turn = np.deg2rad(a[1])[:, None] - np.deg2rad(b[1]), np.deg2rad(east)
-    flat = np.cos(np.deg2rad(a[1]))[:, None] * np.cos(np.deg2rad(b[1]))
-    half = np.sin(rise / 2) ** 2 + flat * np.sin(turn / 2) ** 2
-    return 2 * EARTH_RADIUS * np.arcsin(np.sqrt(half.clip(0, 1)))
+    """Straight distances `i j` of places `2 i` and `2 j`, in the space of `in_space`."""
+    gap = in_space(a, locator)[:, :, None] - in_space(b, locator)[:, None, :]
+    return np.sqrt(np.square(gap).sum(axis=0))
+
+
+def in_space(places: FloatArray, locator: Locator) -> FloatArray:
+    """Places `2 n` as points `3 n` in space [km], across a periodic axis near to each other.
+
+    Factors of straight distances in space make covariances of covariances; those of distances along
+    a circle or a sphere need not, and analyses then explode. A sector that repeats before 360
+    degrees is a tube, as wide as its circles of latitude are long.
+    """
+    x, y = places
+    period = locator.period
+    if np.isinf(period):
+        return np.stack([x, y, np.zeros_like(x)])
+    turn = 2 * np.pi * x / period
+    if locator.grid.horizontal_units == "degrees":
+        rise = np.deg2rad(y)
+        radius = EARTH_RADIUS * period / 360 * np.cos(rise)
+        height = EARTH_RADIUS * (np.sin(rise) if period == 360 else rise)
+    else:
+        radius, height = np.full_like(x, period / (2 * np.pi)), y
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn), height])
 
 
 def column_of_values(grid: OceanGrid, fields: int) -> tuple[FloatArray, NDArray[np.int64]]:
