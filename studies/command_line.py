@@ -159,8 +159,8 @@ def _add_observations(kinds: Commands) -> None:
     add = add_of_config(
         kinds, "observations", lazily("studies.observations.study:run"), text, load=load_run
     )
-    add("--truths", type=int, help="true states, spread over the test members (default: 8)")
-    add("--members", type=int, help="states of each method for one truth (default: 16)")
+    add("--truths", type=int, help="true states, spread over the test members (default: 3)")
+    add("--members", type=int, help="states of each method for one truth (default: 12)")
     add("--steps", type=int, help="steps of chains given observations (default: 60)")
     add("--smoother-members", type=int, help="training states that ES-MDA updates (default: 128)")
     add("--localisation-km", type=float, help="where localised covariances vanish [km]")

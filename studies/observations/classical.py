@@ -40,7 +40,7 @@ class Ensemble:
     def anomalies(self) -> tuple[FloatArray, FloatArray]:
         """Deviations from the mean over sqrt(s - 1), of vectors and values."""
         scale = 1 / np.sqrt(len(self.vectors) - 1)
-        return tuple(scale * (x - x.mean(axis=0)) for x in (self.vectors, self.seen))  # type: ignore[return-value]
+        return tuple(scale * (x - x.mean(axis=0)) for x in (self.vectors, self.seen))
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,8 @@ class TwinSettings:
     observations; only: methods; seed: of all random numbers
     """
 
-    truths: int = 8
-    members: int = 16
+    truths: int = 3
+    members: int = 12
     steps: int = 60
     smoother_members: int = 128
     localisation_km: float = LOCALISATION_KM
