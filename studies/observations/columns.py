@@ -136,8 +136,9 @@ def summarise(truths: list[Scores]) -> dict[str, dict[str, float]]:
     Each truth counts once. The ratio of spread to error is that of their rms over the truths; its
     standard deviation is that of the truths' own ratios.
     """
-    mean = {key: float(np.mean([one[key] for one in truths])) for key in PLAIN}
-    values = {key: [one[key] for one in truths] for key in PLAIN}
+    values = {key: _known([one[key] for one in truths]) for key in PLAIN}
+    values = {key: own for key, own in values.items() if own}
+    mean = {key: float(np.mean(own)) for key, own in values.items()}
     for depth, field in product(DEPTHS, FIELDS):
         spread, error = (
             [one[key] for one in truths if key in one]
@@ -152,3 +153,8 @@ def summarise(truths: list[Scores]) -> dict[str, dict[str, float]]:
         mean[f"flat_{depth}_{field}"] = flat_p(ranks)
     deviation = {key: float(np.std(own, ddof=1)) for key, own in values.items() if len(own) > 1}
     return {"mean": mean, "deviation": deviation}
+
+
+def _known(values: list[float | None]) -> list[float]:
+    """The values that exist: without unseen cells there are none, and JSON has no NaN."""
+    return [one for one in values if one is not None and np.isfinite(one)]

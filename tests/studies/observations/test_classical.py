@@ -78,11 +78,11 @@ def test_interpolation_of_the_mean_is_the_kalman_mean(normal):
 
 
 def test_interpolated_members_sample_the_posterior(normal):
-    prior = normal.ensemble(2000, seed=1)
+    prior = normal.ensemble(4000, seed=1)
     moved = interpolated(prior, normal.evidence, prior, np.random.default_rng(2))
     mean, covariance = normal.posterior(normal.root.T @ normal.root)
     scale = np.sqrt(np.diag(covariance))
-    assert np.abs((moved.mean(axis=0) - mean) / scale).max() < 0.1
+    assert np.abs((moved.mean(axis=0) - mean) / scale).max() < 0.12
     assert np.cov(moved.T) == pytest.approx(covariance, abs=0.1 * scale.max() ** 2)
 
 
@@ -109,8 +109,8 @@ def test_the_smoother_converges_to_the_kalman_posterior(normal):
         spread = np.sqrt(np.diag(np.cov(moved.T))) / scale
         return max(np.abs((moved.mean(axis=0) - mean) / scale).max(), np.abs(spread - 1).max())
 
-    assert worst(2000) < 0.12
-    assert worst(20) > 0.12
+    assert worst(1000) < 0.15
+    assert worst(20) > 0.15
 
 
 def test_the_smoother_says_what_to_install(normal, monkeypatch):
