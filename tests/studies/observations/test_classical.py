@@ -109,8 +109,8 @@ def test_the_smoother_converges_to_the_kalman_posterior(normal):
         spread = np.sqrt(np.diag(np.cov(moved.T))) / scale
         return max(np.abs((moved.mean(axis=0) - mean) / scale).max(), np.abs(spread - 1).max())
 
-    assert worst(1000) < 0.15
-    assert worst(20) > 0.15
+    assert worst(2000) < 0.12
+    assert worst(20) > 0.12
 
 
 def test_the_smoother_says_what_to_install(normal, monkeypatch):
