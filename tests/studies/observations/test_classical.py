@@ -77,8 +77,9 @@ def test_interpolation_of_the_mean_is_the_kalman_mean(normal):
     assert np.abs(moved.mean(axis=0) - expected).max() < 4 * noise.max()
 
 
+@pytest.mark.slow
 def test_interpolated_members_sample_the_posterior(normal):
-    prior = normal.ensemble(4000, seed=1)
+    prior = normal.ensemble(3000, seed=1)
     moved = interpolated(prior, normal.evidence, prior, np.random.default_rng(2))
     mean, covariance = normal.posterior(normal.root.T @ normal.root)
     scale = np.sqrt(np.diag(covariance))
@@ -98,6 +99,7 @@ def test_all_components_have_the_covariance_of_the_ensemble_and_few_less(normal)
     assert np.trace(np.cov(few.vectors.T)) < np.trace(np.cov(prior.vectors.T))
 
 
+@pytest.mark.slow
 def test_the_smoother_converges_to_the_kalman_posterior(normal):
     pytest.importorskip("iterative_ensemble_smoother")
     mean, covariance = normal.posterior(normal.root.T @ normal.root)
