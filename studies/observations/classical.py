@@ -21,12 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import UserError
+from data.extras import is_installed, lack_of
 from data.grid import OceanGrid
 from data.locate import Locator
 
 FloatArray = NDArray[np.float64]
 CELLS_AT_ONCE = 2048  # of localised covariances
 EARTH_RADIUS = 6371.0  # km
+SMOOTHER = "iterative_ensemble_smoother"
 
 
 @dataclass(frozen=True)
@@ -203,11 +205,8 @@ def smoothed(
 
 def smoother_class() -> Callable[..., Any]:
     """The class ESMDA of iterative_ensemble_smoother; raises `UserError` if it is missing."""
-    try:
-        from iterative_ensemble_smoother import ESMDA
-    except ImportError as error:
-        raise UserError(
-            "ES-MDA needs the package iterative_ensemble_smoother: install it with "
-            "pip install 'halocline[smoothers]', or choose other methods with --only"
-        ) from error
+    if not is_installed(SMOOTHER):
+        raise UserError(f"{lack_of(SMOOTHER)}, or choose methods without ES-MDA with --only")
+    from iterative_ensemble_smoother import ESMDA
+
     return ESMDA

@@ -237,8 +237,15 @@ class Methods:
             torch.from_numpy(twin.covariance),
         )
         scale = 1.0 if pipeline.expectation is None else pipeline.expectation.scale
-        inflation = self.run.settings.assimilation.prior_inflation
-        return LatentPosterior(pipeline.codec, pipeline.gaussian, evidence, scale, inflation)
+        assimilation = self.run.settings.assimilation
+        return LatentPosterior(
+            pipeline.codec,
+            pipeline.gaussian,
+            evidence,
+            scale=scale,
+            inflation=assimilation.prior_inflation,
+            iterations=assimilation.denoiser_iterations,
+        )
 
     def _known(self, index: int) -> Conditions | None:
         """The conditions of a state of the archive for each member; None for a model without."""

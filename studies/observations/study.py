@@ -159,8 +159,8 @@ def _described(archive: StateArchive, index: int) -> dict[str, Any]:
 def _digest(run: Run, settings: TwinSettings) -> str:
     """Identifies what the scores of a truth depend on."""
     sections = run.settings.model_dump(mode="json", include={"sampling", "guidance", "conditions"})
-    assimilation = run.settings.assimilation
-    sections["assimilation"] = [assimilation.prior_inflation, assimilation.trust]
+    keys = {"prior_inflation", "trust", "denoiser_iterations"}
+    sections["assimilation"] = run.settings.assimilation.model_dump(include=keys)
     own = {k: v for k, v in settings.as_dict().items() if k not in ("truths", "split")}
     record = [run.weights, run.archive.digest, sections, own]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 from data.errors import UserError
 from data.locate import Locator
+from studies.observations import classical
 from studies.observations.classical import (
     EARTH_RADIUS,
     Ensemble,
@@ -116,15 +116,8 @@ def test_the_smoother_converges_to_the_kalman_posterior(normal):
 
 
 def test_the_smoother_says_what_to_install(normal, monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name == "iterative_ensemble_smoother":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UserError, match=r"halocline\[smoothers\]"):
+    monkeypatch.setattr(classical, "is_installed", lambda _: False)
+    with pytest.raises(UserError, match=r"halocline\[smoothers\].*--only"):
         smoothed(np.zeros((3, 2)), lambda v: v, normal.evidence, passes=1, seed=0)
 
 
