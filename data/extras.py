@@ -7,7 +7,13 @@ import sys
 from functools import cache
 from importlib.util import find_spec
 
-EXTRAS = {"matplotlib": "report", "cmocean": "report", "tensorboard": "train", "veros": "basin"}
+EXTRAS = {
+    "matplotlib": "report",
+    "cmocean": "report",
+    "tensorboard": "train",
+    "veros": "basin",
+    "iterative_ensemble_smoother": "smoothers",
+}
 LEFT_OUT = {  # by commands that go on without the package
     "matplotlib": "no figures are drawn",
     "tensorboard": "no training curves are written for TensorBoard",

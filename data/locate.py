@@ -64,21 +64,21 @@ class Locator:
     def offsets(self, longitude: float, latitude: float) -> tuple[FloatArray, FloatArray]:
         """Distances of all cell centres from a position along both axes, `y x`, in its units."""
         x, y = self.grid.positions
-        return _wrapped(x - longitude, self._period), y - latitude
+        return _wrapped(x - longitude, self.period), y - latitude
 
     @cached_property
     def _continued(self) -> tuple[FloatArray, FloatArray]:
         """Positions of the cells with one more on each side, both `y+2 x+2`."""
         x, y = self.grid.positions
         if self.grid.periodic_x:
-            x = np.hstack([x[:, -1:] - self._period, x, x[:, :1] + self._period])
+            x = np.hstack([x[:, -1:] - self.period, x, x[:, :1] + self.period])
             y = np.hstack([y[:, -1:], y, y[:, :1]])
         else:
             x, y = (_beyond(z, axis=1, step=step) for z, step in ((x, 1.0), (y, 0.0)))
         return _beyond(x, axis=0, step=0.0), _beyond(y, axis=0, step=1.0)
 
     @cached_property
-    def _period(self) -> float:
+    def period(self) -> float:
         """After which longitude repeats; infinite on a plane without a periodic axis."""
         longitude = self.grid.longitude
         if self.grid.periodic_x and longitude.ndim == 1 and len(longitude) > 1:
@@ -114,13 +114,13 @@ class Locator:
 
     def _in_space(self, longitude: FloatArray, latitude: FloatArray) -> FloatArray:
         """Points in which near positions are near, also across a periodic axis."""
-        if self.grid.horizontal_units == "degrees" and self._period == 360.0:
+        if self.grid.horizontal_units == "degrees" and self.period == 360.0:
             turn, rise = np.deg2rad(longitude), np.deg2rad(latitude)
             flat = np.cos(rise)
             return np.stack([flat * np.cos(turn), flat * np.sin(turn), np.sin(rise)], axis=1)
-        if np.isinf(self._period):
+        if np.isinf(self.period):
             return np.stack([longitude, latitude], axis=1)
-        turn, radius = 2 * np.pi * longitude / self._period, self._period / (2 * np.pi)
+        turn, radius = 2 * np.pi * longitude / self.period, self.period / (2 * np.pi)
         return np.stack([radius * np.cos(turn), radius * np.sin(turn), latitude], axis=1)
 
     def _fractions(
@@ -132,7 +132,7 @@ class Locator:
         """
         corner = first[:, None, :] + _CORNERS
         x, y = (z[corner[..., 0], corner[..., 1]] for z in self._continued)
-        east = _wrapped(x - longitude[:, None], self._period)
+        east = _wrapped(x - longitude[:, None], self.period)
         if self.grid.horizontal_units == "degrees":
             east = east * np.cos(np.deg2rad(latitude))[:, None]
         around = np.stack([east, y - latitude[:, None]], axis=-1)  # n corner 2

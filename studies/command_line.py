@@ -33,6 +33,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     _add_conditional(kinds)
     _add_ensemble(kinds)
     _add_guidance(kinds)
+    _add_observations(kinds)
     _add_partial(kinds)
     _add_terms(kinds, make_archive)
     _add_spinup(add_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
@@ -151,6 +152,31 @@ def _add_ensemble(kinds: Commands) -> None:
     text = "equilibrium, rounding and spread of the perturbed-parameter ensemble"
     add = add_of_config(kinds, "ensemble", lazily("studies.ensemble.report:run"), text)
     _add_report(add, "ensemble")
+
+
+def _add_observations(kinds: Commands) -> None:
+    text = "states given observations of a known truth, beside classical methods"
+    add = add_of_config(
+        kinds, "observations", lazily("studies.observations.study:run"), text, load=load_run
+    )
+    add("--truths", type=int, help="true states, spread over the test members (default: 3)")
+    add("--members", type=int, help="states of each method for one truth (default: 12)")
+    add("--steps", type=int, help="steps of chains given observations (default: 60)")
+    add("--smoother-members", type=int, help="training states that ES-MDA updates (default: 128)")
+    add("--localisation-km", type=float, help="where localised covariances vanish [km]")
+    add("--networks", nargs="+", metavar="NETWORK", help="of observations (default: all)")
+    add("--only", nargs="+", metavar="METHOD", help="methods to run (default: all)")
+    add(
+        "--split",
+        choices=("validation", "test"),
+        help="true states: validation to select, test to report (default: test)",
+    )
+    add("--seed", type=int, help="of positions, errors and members (default: 0)")
+    add(
+        "--output",
+        type=Path,
+        help="JSON file to write (default: docs/results/observations_NAME.json)",
+    )
 
 
 def _add_partial(kinds: Commands) -> None:

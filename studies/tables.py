@@ -26,6 +26,7 @@ from studies.cost.tables import TABLES as COST
 from studies.ensemble.tables import TABLES as ENSEMBLE
 from studies.guidance.tables import TABLES as GUIDANCE
 from studies.markdown import Table, only
+from studies.observations.tables import TABLES as OBSERVATIONS
 from studies.partial.tables import TABLES as PARTIAL
 from studies.runs import run_table
 from studies.spinup.tables import TABLES as SPINUP
@@ -48,6 +49,7 @@ TABLES: Mapping[str, Table] = {
     **COST,
     **ENSEMBLE,
     **GUIDANCE,
+    **OBSERVATIONS,
     **PARTIAL,
     **SPINUP,
     **TERMS,

@@ -81,7 +81,10 @@ def test_files_that_configurations_read_are_installed_and_finished_members_are_n
 
 def test_what_only_some_commands_need_is_in_extras():
     groups = PYPROJECT["project"]["optional-dependencies"]
-    assert [*groups] == ["train", "report", "basin", "observations", "dev", "docs"]
+    assert [*groups] == [
+        *("train", "report", "basin", "observations", "smoothers"),
+        *("dev", "docs"),
+    ]
     assert all(f'"{group}"' in (ROOT / "requirements" / "lock.py").read_text() for group in groups)
 
 

@@ -1,0 +1,1 @@
+"""Ocean states given observations, beside classical methods, where the truth is known."""

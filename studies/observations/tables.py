@@ -1,0 +1,50 @@
+"""Tables of the twin study: one for each network of observations and group of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evaluation.columns import Column, format_value
+from studies.markdown import Result, Table, chosen, rows_markdown
+from studies.observations.columns import CALIBRATION, SKILL
+from studies.observations.settings import NETWORKS
+
+COLUMNS: dict[str, Sequence[Column]] = {
+    "skill": SKILL,
+    "calibration": CALIBRATION["temperature"],
+    "calibration_salinity": CALIBRATION["salinity"],
+}
+GROUPS = {
+    f"{network}_{name}": (network, columns)
+    for network in NETWORKS
+    for name, columns in COLUMNS.items()
+}
+DEFAULT = "profiles_40_skill"
+
+
+def observations_table(result: Result, group: str | None) -> str:
+    """Methods on one network: mean over the truths ± standard deviation.
+
+    group: the network and one of `COLUMNS`, as "section_calibration"; default: "profiles_40_skill"
+    """
+    network, columns = chosen(GROUPS, group) or GROUPS[DEFAULT]
+    found = result["networks"].get(network, {"rows": {}})["rows"]
+    rows = {
+        result["labels"][name]: {
+            column.key: _cell(row["mean"].get(column.key), row["deviation"].get(column.key))
+            for column in columns
+        }
+        for name, row in found.items()
+    }
+    return rows_markdown(rows, columns)
+
+
+def _cell(mean: float | None, deviation: float | None) -> str | None:
+    if mean is None:
+        return None
+    if deviation is None:
+        return format_value(mean)
+    return f"{format_value(mean)} ± {format_value(float(f'{deviation:.2g}'))}"
+
+
+TABLES: dict[str, Table] = {"observations": observations_table}
