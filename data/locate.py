@@ -97,10 +97,10 @@ class Locator:
 
         A sector stands for its own longitudes, not for all that its period maps there.
         """
-        if self._period in (360.0, np.inf):
+        if self.period in (360.0, np.inf):
             return np.ones(len(longitude), dtype=bool)
         first, last = self.grid.longitude[[0, -1]]
-        step = self._period - (last - first)
+        step = self.period - (last - first)
         return np.abs(longitude - 0.5 * (first + last)) <= 0.5 * (last - first) + step
 
     @cached_property
