@@ -59,7 +59,10 @@ def normal() -> Normal:
     noise = random.standard_normal((OBSERVED, OBSERVED))
     covariance = 0.3 * np.eye(OBSERVED) + 0.1 * noise @ noise.T
     mean = random.standard_normal(VALUES)
-    return Normal(mean, root, rows, Evidence(random.standard_normal(OBSERVED), covariance))
+    # Values of an unlikely state would magnify the sampling error of the gain.
+    truth = mean + random.standard_normal(len(root)) @ root
+    value = rows @ truth + np.linalg.cholesky(covariance) @ random.standard_normal(OBSERVED)
+    return Normal(mean, root, rows, Evidence(value, covariance))
 
 
 def _at_the_mean(normal: Normal, count: int) -> Ensemble:
