@@ -6,6 +6,7 @@ keywords; omitted options keep the function's defaults.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,6 @@ from studies.cost.command_line import add_cost
 from studies.declaring import add_command, add_group, add_of_config, add_output, load_run
 
 if TYPE_CHECKING:
-    from configs.run import Run
     from studies.autoencoder.settings import CodecStudy
     from studies.compression.settings import CompressionStudy
     from studies.declaring import Command, Commands
@@ -52,6 +52,7 @@ def compare_autoencoders(
     only: Sequence[str] = (),
 ) -> None:
     """Train and evaluate the variants of a study; finished variants are not repeated."""
+    from configs.run import Run
     from studies.autoencoder.study import compare
 
     make_archive(Run(study.base))
@@ -66,6 +67,7 @@ def compare_designs(
     finished: bool = False,
 ) -> None:
     """Train and evaluate whole chains; finished variants are not repeated."""
+    from configs.run import Run
     from studies.compression.study import compare
 
     make_archive(Run(study.base))
@@ -95,6 +97,7 @@ def compare_training_terms(
     **options: Path,
 ) -> None:
     """Train and evaluate the points of a study of terms; finished points are not repeated."""
+    from configs.run import Run
     from studies.terms.study import compare_terms
 
     make_archive(Run(study.base))
@@ -256,10 +259,15 @@ def _add_gallery(kinds: Commands) -> None:
 
 
 def _add_known_answers(kinds: Commands) -> None:
-    for name, text in (
-        ("gaussian_mixture", "guidance where the exact answer is known"),
-        ("gaussian_posterior", "observations where the exact posterior is known"),
-    ):
-        parser = add_command(kinds, name, lazily(f"studies.{name}:run"), text)
-        figure = f"figure to write (default: docs/figures/{name}.png)"
-        parser.add_argument("--output", type=Path, help=figure)
+    text = "guidance of a Gaussian mixture with a known solution, for the tutorial"
+    parser = add_command(kinds, "gaussian_mixture", lazily("studies.gaussian_mixture:run"), text)
+    parser.add_argument("--points", type=int, help="samples in each experiment (default: 4000)")
+    _add_figure(parser, "gaussian_mixture")
+    text = "observations with a known posterior, for the tutorial"
+    posterior = lazily("studies.gaussian_posterior:run")
+    _add_figure(add_command(kinds, "gaussian_posterior", posterior, text), "gaussian_posterior")
+
+
+def _add_figure(parser: ArgumentParser, name: str) -> None:
+    text = f"figure to write (default: docs/figures/{name}.png)"
+    parser.add_argument("--output", type=Path, help=text)

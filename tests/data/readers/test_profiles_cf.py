@@ -210,7 +210,7 @@ def test_the_kind_that_the_equation_takes_is_read(tmp_path):
 def test_pressure_and_kinds_are_converted_on_request(tmp_path):
     dataset = contiguous().rename(z="pressure")
     dataset.pressure.attrs = {"standard_name": "sea_water_pressure", "units": "dbar"}
-    with pytest.raises(UserError, match=r"has pressure .* at depths in m: give convert"):
+    with pytest.raises(UserError, match=r"has pressure .* at depths in m: give --convert"):
         read(tmp_path, dataset)
     observed = read(tmp_path, dataset, convert=True).observations
     np.testing.assert_allclose(of(observed, "temperature").value, TEMPERATURE)
