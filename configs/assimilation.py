@@ -38,20 +38,29 @@ BATCH = 16
 class Observed:
     """Observations of the ocean of a run, and how states are drawn given them.
 
+    representation: what the model's codec does not resolve
     left_out: number of values that were missing or that the grid does not represent
     """
 
     run: Run
     observations: Observations
+    representation: RepresentationError
     left_out: int = 0
 
     @classmethod
     def read(
-        cls, run: Run, files: Sequence[Path], *, convert: bool = False, leave_out: bool = False
+        cls,
+        run: Run,
+        files: Sequence[Path],
+        *,
+        codec: Codec,
+        convert: bool = False,
+        leave_out: bool = False,
     ) -> Observed:
         """From files; see `data.readers.profiles.read_observations`.
 
-        leave_out: leave out observations that the grid does not represent, instead of refusing
+        codec: of the run's model; leave_out: leave out observations that the grid does not
+            represent, instead of refusing
 
         Raises `UserError` for files that do not fit the model.
         """
@@ -72,10 +81,11 @@ class Observed:
             parts.append(found)
             missing += absent
         joined = Observations.joined(parts)
+        error = representation_error(codec, archive)
         if not leave_out:
-            return cls(run, joined, missing)
+            return cls(run, joined, error, missing)
         kept = placed(joined, archive.grid, sea_level=archive.has_sea_level)
-        return cls(run, kept, missing + len(joined) - len(kept))
+        return cls(run, kept, error, missing + len(joined) - len(kept))
 
     def without(self, share: float, *, seed: int) -> tuple[Observed, Observations | None]:
         """Some profiles kept back for verification: the others, and the observations of these.
@@ -115,16 +125,16 @@ class Observed:
         operator = ObservationOperator(
             self.observations, codec.grid, sea_level=codec.config.ocean["sea_level"]
         )
-        covariance = self.error_covariance(codec, self.observations)
+        covariance = self.error_covariance(self.observations)
         return Evidence(
             operator, torch.from_numpy(self.observations.value), torch.from_numpy(covariance)
         )
 
-    def error_covariance(self, codec: Codec, observations: Observations) -> FloatArray:
+    def error_covariance(self, observations: Observations) -> FloatArray:
         """Covariance `n n` of the errors of some observations, with those of the codec."""
         return error_covariance(
             observations,
-            representation=representation_error(codec, self.run.archive),
+            representation=self.representation,
             correlation_depth=self.run.settings.assimilation.correlation_depth,
         )
 

@@ -277,7 +277,7 @@ class Run(Layout):
         noises: int | None = None,
         observed: dict[str, object] | None = None,
     ) -> str:
-        """The settings and weights that determine the ensemble, as JSON; see there."""
+        """What determines the ensemble, see `latent_diffusion.sample.sampling_record`."""
         return sampling_record(
             model=self.settings.name,
             weights=self.weights,

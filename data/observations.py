@@ -20,22 +20,16 @@ QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 
 
 @dataclass(frozen=True)
-class Observations:
-    """`n` observed values.
+class Places:
+    """`n` places in the water.
 
-    quantity: `n`, "temperature" [degC], "salinity" [1e-3 or g/kg] or "sea_level" [m], of the kinds
-        that the model's equation of state takes
-    value, error: `n`, in these units; error is the standard deviation of the measurement
     longitude, latitude: `n`, degrees, or km on a plane; of a mean over a box, its centre
     top, bottom: `n` [m], positive down: equal for a point, different for the mean over a layer; 0
         for sea level
     width, height: `n`, extents along longitude and latitude of a mean over a box; 0 for a point
-    profile: `n`, number of the profile, section or map that the value belongs to
+    profile: `n`, number of the profile, section or map that the place belongs to
     """
 
-    quantity: NDArray[np.str_]
-    value: FloatArray
-    error: FloatArray
     longitude: FloatArray
     latitude: FloatArray
     top: FloatArray
@@ -43,6 +37,20 @@ class Observations:
     width: FloatArray
     height: FloatArray
     profile: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Observations(Places):
+    """`n` observed values, each at its place.
+
+    quantity: `n`, "temperature" [degC], "salinity" [1e-3 or g/kg] or "sea_level" [m], of the kinds
+        that the model's equation of state takes
+    value, error: `n`, in these units; error is the standard deviation of the measurement
+    """
+
+    quantity: NDArray[np.str_]
+    value: FloatArray
+    error: FloatArray
 
     def __post_init__(self) -> None:
         _check(self)

@@ -89,9 +89,11 @@ def assimilate(
     Raises `UserError` for
     files that do not fit the model, and for conditions that it does not have.
     """
-    everything = Observed.read(run, files, convert=convert, leave_out=leave_out)
-    observed, withheld = everything.without(withhold, seed=run.settings.sampling.seed)
     pipeline = run.pipeline()
+    everything = Observed.read(
+        run, files, codec=pipeline.codec, convert=convert, leave_out=leave_out
+    )
+    observed, withheld = everything.without(withhold, seed=run.settings.sampling.seed)
     drawn = _draw(observed, pipeline, output=output, at=at, extrapolate=extrapolate)
     report = output / "report.html"
     if launched_processes().is_main_process:
@@ -148,7 +150,7 @@ def _report(
     run, archives = observed.run, {n: StateArchive.open(p) for n, p in drawn.paths.items()}
 
     def against(observations: Observations) -> dict[str, Innovations]:
-        covariance = observed.error_covariance(pipeline.codec, observations)
+        covariance = observed.error_covariance(observations)
         error = np.sqrt(np.diag(covariance))
         return {
             name: Innovations.of(archive, observations, error) for name, archive in archives.items()

@@ -77,7 +77,9 @@ def increment_figure(
     """Mean, change of the mean, and spread before and after: at the surface and below."""
     levels = [0, int(np.abs(grid.depth - THERMOCLINE).argmin())]
     change = posterior.mean - prior.mean
-    figure, axes = new_figure(2, 4, panel=map_panel(grid, area=6.0), layout="compressed")
+    width, height = map_panel(grid, area=6.0)
+    panel = (width + 1.2, height)  # with a colour bar
+    figure, axes = new_figure(2, 4, panel=panel, layout="compressed")
     for row, level in zip(axes, levels, strict=True):
         mean = Scale.spanning([posterior.mean[level]], "temperature")
         moved = Scale.symmetric([change[level]])

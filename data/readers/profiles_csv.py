@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from dataclasses import dataclass
+from dataclasses import fields as columns_of
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from data.errors import UserError, meant, shown
 from data.kinds import ABSOLUTE, CONSERVATIVE, IN_SITU, POTENTIAL, PRACTICAL
-from data.observations import FloatArray, Quantity
+from data.observations import FloatArray, Places, Quantity
 from data.readers.samples import Field, Samples, by_position, numbered
 
 # What a quantity may be called, and the kind that the name states.
@@ -157,16 +158,9 @@ def _refuse_missing(table: _Table, expected: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Places:
+class _Rows(Places):
     """Where and over what extent each row is."""
 
-    longitude: FloatArray
-    latitude: FloatArray
-    top: FloatArray
-    bottom: FloatArray
-    width: FloatArray
-    height: FloatArray
-    profile: NDArray[np.int64]
     horizontal_units: str
     pressure: bool
 
@@ -174,9 +168,8 @@ class _Places:
         self, rows: NDArray[np.int64], fields: dict[Quantity, Field], left_out: int
     ) -> Samples:
         """Samples at these rows."""
-        names = ("longitude", "latitude", "top", "bottom", "width", "height", "profile")
         return Samples(
-            **{name: getattr(self, name)[rows] for name in names},
+            **{column.name: getattr(self, column.name)[rows] for column in columns_of(Places)},
             fields=fields,
             horizontal_units=self.horizontal_units,
             pressure=self.pressure,
@@ -184,7 +177,7 @@ class _Places:
         )
 
 
-def _places(table: _Table) -> _Places:
+def _places(table: _Table) -> _Rows:
     names, units = _horizontal(table)
     longitude, latitude = (table.numbers(name) for name in names)
     pressure = "pressure" in table.columns
@@ -196,7 +189,7 @@ def _places(table: _Table) -> _Places:
     else:
         profile = by_position(longitude, latitude)
     width, height = (_extent(table, name) for name in ("width", "height"))
-    return _Places(longitude, latitude, top, bottom, width, height, profile, units, pressure)
+    return _Rows(longitude, latitude, top, bottom, width, height, profile, units, pressure)
 
 
 def _horizontal(table: _Table) -> tuple[tuple[str, str], str]:
@@ -220,7 +213,7 @@ def _extent(table: _Table, name: str) -> FloatArray:
     return extent
 
 
-def _wide(table: _Table, places: _Places) -> Samples:
+def _wide(table: _Table, places: _Rows) -> Samples:
     fields: dict[Quantity, Field] = {}
     left_out = 0
     for name in [name for name in _QUANTITIES if name in table.columns]:
@@ -232,7 +225,7 @@ def _wide(table: _Table, places: _Places) -> Samples:
     return places.samples(np.arange(len(table.lines)), fields, left_out)
 
 
-def _long(table: _Table, places: _Places) -> Samples:
+def _long(table: _Table, places: _Rows) -> Samples:
     """Samples that join values of different quantities at one place."""
     values, errors = table.numbers("value"), table.numbers("error")
     known = [_quantity(name, table, line) for line, name in _named(table)]
@@ -271,7 +264,7 @@ def _quantity(name: str, table: _Table, line: int) -> tuple[Quantity, str | None
     return found
 
 
-def _sample_numbers(places: _Places, quantities: list[Quantity]) -> NDArray[np.int64]:
+def _sample_numbers(places: _Rows, quantities: list[Quantity]) -> NDArray[np.int64]:
     """The sample `n` that each value belongs to: repeated measurements are samples of their own."""
     columns = (places.profile, places.longitude, places.latitude, places.top, places.bottom)
     extents = (places.width, places.height)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import UserError
-from data.observations import QUANTITIES, FloatArray, Observations, Quantity
+from data.observations import QUANTITIES, FloatArray, Observations, Places, Quantity
 from data.plausibility import DEEPEST, FURTHEST_EAST, KILOGRAMS_BELOW, LIMITS
 
 _LIMITS = {"temperature": "thetao", "salinity": "so", "sea_level": "zos"}
@@ -34,22 +34,15 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Samples:
+class Samples(Places):
     """`n` places in the water, each with some of the quantities.
 
-    The columns are those of `Observations`. With `pressure`, top and bottom are in dbar. Positions
-    and depths may be NaN where there is no value.
+    With `pressure`, top and bottom are in dbar. Positions and depths may be NaN where there is no
+    value.
 
     left_out: number of values that the file has a place for but that are missing or flagged
     """
 
-    longitude: FloatArray
-    latitude: FloatArray
-    top: FloatArray
-    bottom: FloatArray
-    width: FloatArray
-    height: FloatArray
-    profile: NDArray[np.int64]
     fields: Mapping[Quantity, Field]
     horizontal_units: str = "degrees"
     pressure: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +101,8 @@ def test_states_are_drawn_near_the_observations(prepared, tmp_path):
 @pytest.mark.slow
 def test_other_observations_give_another_ensemble(prepared, tmp_path):
     run, file = prepared
-    observed = Observed.read(run, [file])
-    other = Observed(run, observed.observations.at(np.arange(5)))
+    observed = Observed.read(run, [file], codec=run.codec())
+    other = replace(observed, observations=observed.observations.at(np.arange(5)))
     assert observed.record != other.record
     assert (
         observed.ensemble(guided=False, conditions=None).record != run.ensemble(guided=False).record
@@ -112,10 +113,10 @@ def test_other_observations_give_another_ensemble(prepared, tmp_path):
 def test_errors_include_what_the_codec_does_not_resolve(prepared):
     run, file = prepared
     codec = run.codec()
-    observed = Observed.read(run, [file])
+    observed = Observed.read(run, [file], codec=run.codec())
     error = representation_error(codec, run.archive)
     assert (error.temperature[:2] > 0).all()
-    variance = np.diag(observed.error_covariance(codec, observed.observations))
+    variance = np.diag(observed.error_covariance(observed.observations))
     np.testing.assert_allclose(variance, 0.05**2 + error.at(observed.observations) ** 2)
 
 
@@ -125,20 +126,20 @@ def test_what_does_not_fit_is_refused(prepared, trained, tmp_path):
     with pytest.raises(UserError, match="of one state: give --at for one point"):
         table = tmp_path / "points.csv"
         table.write_text("gm\n500\n900\n")
-        Observed.read(run, [file]).conditions(
+        Observed.read(run, [file], codec=run.codec()).conditions(
             run.pipeline(), [str(table)], members=2, extrapolate=False
         )
     with pytest.raises(UserError, match="--at says nothing"):
-        observed = Observed.read(run, [file])
-        plain = Observed(trained, observed.observations)
+        observed = Observed.read(run, [file], codec=run.codec())
+        plain = replace(observed, run=trained)
         plain.conditions(trained.pipeline(), ["gm=500"], members=2, extrapolate=False)
-    observed = Observed.read(run, [file])
+    observed = Observed.read(run, [file], codec=run.codec())
     for share, message in ((0.99, "leaves none"), (1.5, "give 0 or more, below 1")):
         with pytest.raises(UserError, match=message):
             observed.without(share, seed=0)
     table = file.read_text() + "-170.0,80.0,10.0,5.0,9\n"
     file.write_text(table)
-    observed = Observed.read(run, [file], leave_out=True)
+    observed = Observed.read(run, [file], codec=run.codec(), leave_out=True)
     assert (len(observed.observations), observed.left_out) == (12, 1)
 
 
