@@ -47,7 +47,7 @@ class Locator:
         weight.
         """
         longitude = self._turned(longitude)
-        nearest = self._nearest(longitude, latitude)
+        nearest = self.nearest(longitude, latitude)
         best = np.full(len(longitude), np.inf)
         found = np.zeros((len(longitude), 2), dtype=np.int64)
         fractions = np.zeros((len(longitude), 2))
@@ -105,14 +105,14 @@ class Locator:
 
     @cached_property
     def _tree(self) -> cKDTree:
-        return cKDTree(self._in_space(*(z.ravel() for z in self.grid.positions)))
+        return cKDTree(self.in_space(*(z.ravel() for z in self.grid.positions)))
 
-    def _nearest(self, longitude: FloatArray, latitude: FloatArray) -> IntArray:
-        """Row and column `n 2` of the nearest cell centre."""
-        _, index = self._tree.query(self._in_space(longitude, latitude))
+    def nearest(self, longitude: FloatArray, latitude: FloatArray) -> IntArray:
+        """Row and column `n 2` of the cell centre nearest to each of `n` positions."""
+        _, index = self._tree.query(self.in_space(longitude, latitude))
         return np.stack(np.unravel_index(index, self.grid.shape[1:]), axis=1).astype(np.int64)
 
-    def _in_space(self, longitude: FloatArray, latitude: FloatArray) -> FloatArray:
+    def in_space(self, longitude: FloatArray, latitude: FloatArray) -> FloatArray:
         """Points in which near positions are near, also across a periodic axis."""
         if self.grid.horizontal_units == "degrees" and self.period == 360.0:
             turn, rise = np.deg2rad(longitude), np.deg2rad(latitude)
