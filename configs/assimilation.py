@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from autoencoder.codec import Codec
+from configs.given import Given
 from configs.run import Run
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
-from data.conditions import Conditions
 from data.errors import UserError
 from data.grid import wet_tensor
 from data.observations import Observations
@@ -23,11 +23,8 @@ from data.readers.profiles import read_observations
 from data.state import State
 from guidance.observation_errors import RepresentationError, error_covariance
 from guidance.observations import ObservationOperator, placed
-from latent_diffusion.inference import Inference, Weighted
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.points import conditions_at, read_points
-from latent_diffusion.posterior import Evidence, LatentPosterior
-from latent_diffusion.sample import Ensemble
+from latent_diffusion.posterior import Evidence
 
 FloatArray = NDArray[np.float64]
 STATES = 64  # at most, for the errors of the codec
@@ -35,7 +32,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observed(Given):
     """Observations of the ocean of a run, and how states are drawn given them.
 
     representation: what the model's codec does not resolve
@@ -108,20 +105,9 @@ class Observed:
             )
         return replace(self, observations=self.observations.at(~back)), self.observations.at(back)
 
-    def posterior(self, pipeline: StatePipeline) -> LatentPosterior:
-        """How clean estimates of the pipeline move."""
-        expectation = pipeline.expectation
-        return LatentPosterior(
-            pipeline.codec,
-            pipeline.gaussian,
-            self.evidence(pipeline.codec),
-            scale=1.0 if expectation is None else expectation.scale,
-            inflation=self.run.settings.assimilation.prior_inflation,
-            iterations=self.run.settings.assimilation.denoiser_iterations,
-        )
-
-    def evidence(self, codec: Codec) -> Evidence:
+    def evidence(self, pipeline: StatePipeline) -> Evidence:
         """The observations with the covariance of their errors."""
+        codec = pipeline.codec
         operator = ObservationOperator(
             self.observations, codec.grid, sea_level=codec.config.ocean["sea_level"]
         )
@@ -137,43 +123,6 @@ class Observed:
             representation=self.representation,
             correlation_depth=self.run.settings.assimilation.correlation_depth,
         )
-
-    def conditions(
-        self, pipeline: StatePipeline, at: Sequence[str], *, members: int, extrapolate: bool
-    ) -> tuple[Conditions | None, Weighted | None]:
-        """Conditions of each member, and the candidates that unknown ones were drawn from.
-
-        at: the known ones, as `latent_diffusion.points.read_points` takes them
-        """
-        expectation, seed = pipeline.expectation, self.run.settings.sampling.seed
-        if expectation is None:
-            if at:
-                raise UserError(
-                    f"{self.run.settings.name} has no section conditions, so that --at says nothing"
-                )
-            return None, None
-        points = read_points(at) if at else [{}]
-        if len(points) > 1:
-            raise UserError("observations are of one state: give --at for one point")
-        known = conditions_at(
-            points, expectation=expectation, members=members, seed=seed, extrapolate=extrapolate
-        )
-        if set(expectation.space.names) <= points[0].keys():
-            return known, None
-        inference = Inference(
-            self.posterior(pipeline), expectation, trust=self.run.settings.assimilation.trust
-        )
-        weighted = inference.conditions(points[0], seed=seed)
-        return weighted.drawn(members, seed=seed), weighted
-
-    def ensemble(self, *, guided: bool, conditions: Conditions | None) -> Ensemble:
-        """The ensemble of states given the observations."""
-        settings = self.run.settings
-        sampling = settings.sampling.model_copy(update={"steps": settings.assimilation.steps})
-        run = self.run.with_settings(sampling=sampling)
-        prior = run.ensemble(guided=guided, conditions=conditions)
-        record = run.sampling_record(guided=guided, conditions=conditions, observed=self.record)
-        return replace(prior, posterior=self.posterior, record=record)
 
     @property
     def record(self) -> dict[str, object]:

@@ -44,7 +44,7 @@ def init(*, name: str, files: Sequence[str], settings: Sequence[str] = ()) -> Pa
     name = name.removesuffix(".yaml")
     path = Path(f"{name}.yaml")
     _check_free(name, path)
-    given = _given(settings)
+    given = given_settings(settings)
     found = inspect(files, given=given)
     text = draft(name, found)
     checked(parse(text), Experiment, source=str(path))
@@ -72,7 +72,7 @@ def _run_directory(name: str) -> Path:
     return Path("runs") / name
 
 
-def _given(settings: Sequence[str]) -> dict[str, Any]:
+def given_settings(settings: Sequence[str]) -> dict[str, Any]:
     """Nested settings of `data.ingest` from words such as variables.salinity=salt."""
     given: dict[str, Any] = {}
     for word in settings:

@@ -71,10 +71,14 @@ class BlockMeans:
         number[kept] = np.arange(len(kept))
         inside = number[cell] >= 0
         cell, source, volume = cell[inside], source[inside], volume[inside]
+        entry, weight = number[cell], volume / total[cell]
         return cls(
-            fine, coarse, kept, *map(torch.from_numpy, (number[cell], source, volume / total[cell])),
+            fine,
+            coarse,
+            kept,
+            *map(torch.from_numpy, (entry, source, weight)),
             covered.clip(max=1).reshape(coarse.shape),
-        )  # fmt: skip
+        )
 
     def __call__(self, field: Tensor) -> Tensor:
         """Means `b n`, in double precision, of fields `b z y x`; differentiable."""
@@ -118,7 +122,7 @@ class Regridding:
         return width(self.target) >= COARSER * width(self.source)
 
     def __call__(self, state: State) -> Regridded:
-        """States `b` on the target grid. Raises `UserError` if the grids have no water in common."""
+        """States `b` on the target grid. Raises `UserError` if the grids share no water."""
         known, temperature = self._field(state.temperature)
         _, salinity = self._field(state.salinity)
         if not known.any():
@@ -262,34 +266,29 @@ def check_units(source: OceanGrid, target: OceanGrid) -> None:
 def coarsened(grid: OceanGrid, factor: int) -> OceanGrid:
     """The grid whose cells are `factor` by `factor` cells of another.
 
-    A cell is wet if half of its area is, down to the floor of its deepest column. Raises
-    `UserError` if the sides are no multiples.
+    Fewer at the end of an axis whose length is no multiple. A cell is wet if half of its area is,
+    down to the floor of its deepest column.
     """
-    _, rows, columns = grid.shape
-    if rows % factor or columns % factor:
-        raise UserError(
-            f"{rows} x {columns} cells cannot be joined {factor} by {factor}: expected a factor "
-            "of both"
-        )
 
-    def joined(field: FloatArray) -> FloatArray:
-        shape = *field.shape[:-2], rows // factor, factor, columns // factor, factor
-        return np.moveaxis(field.reshape(shape), -3, -2).reshape(*shape[:-3], shape[-2], -1)
+    def joined(field: FloatArray, join: np.ufunc) -> FloatArray:
+        for axis in {-1, -min(field.ndim, 2)}:
+            starts = np.arange(0, field.shape[axis], factor)
+            field = join.reduceat(field, starts, axis=axis)
+        return field
 
-    area = joined(grid.area).sum(axis=-1)
-    wet = joined(grid.area * grid.wet).sum(axis=-1) >= _HALF * area
-    thickness = joined(np.where(grid.wet, grid.thickness, 0.0)).max(axis=-1)
-    if grid.longitude.ndim == 1:
-        x, y = (z.reshape(-1, factor).mean(axis=1) for z in (grid.longitude, grid.latitude))
-    else:
-        x, y = (joined(z).mean(axis=-1) for z in grid.positions)
+    def mean(field: FloatArray) -> FloatArray:
+        return joined(field, np.add) / joined(np.ones_like(field), np.add)
+
+    area = joined(grid.area, np.add)
+    wet = joined(grid.area * grid.wet, np.add) >= _HALF * area
+    thickness = joined(np.where(grid.wet, grid.thickness, 0.0), np.maximum)
     return replace(
         grid,
         thickness=np.where(wet, thickness, np.diff(grid.faces)[:, None, None]),
         area=area,
         wet=wet,
-        longitude=x,
-        latitude=y,
+        longitude=mean(grid.longitude),
+        latitude=mean(grid.latitude),
         level_faces=grid.faces,
     )
 
@@ -375,9 +374,7 @@ def _sides(centres: FloatArray) -> tuple[FloatArray, FloatArray]:
     if len(centres) == 1:
         return centres - 0.5, centres + 0.5
     middle = 0.5 * (centres[1:] + centres[:-1])
-    edges = np.concatenate(
-        [[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]]
-    )
+    edges = np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
     sides = np.stack([edges[:-1], edges[1:]])
     return sides.min(axis=0), sides.max(axis=0)
 

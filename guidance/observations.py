@@ -52,8 +52,24 @@ class ObservationOperator:
         """
         places = _Places.of(observations, grid, sea_level=sea_level)
         _refuse(places.misplaced, observations)
-        rows, self._observation, self._weight = places.weights()
-        self._cell, self.count = rows, len(observations)
+        self._set(*places.weights(), count=len(observations))
+
+    @classmethod
+    def of_weights(
+        cls, cell: Tensor, observation: Tensor, weight: Tensor, *, count: int
+    ) -> ObservationOperator:
+        """Any weighted sums of cells.
+
+        cell: `k`, index in a state's channels `c y x`; observation: `k`, number of the value that
+        the cell contributes to; weight: `k`; count: number of values n
+        """
+        operator = cls.__new__(cls)
+        operator._set(cell, observation, weight, count=count)
+        return operator
+
+    def _set(self, cell: Tensor, observation: Tensor, weight: Tensor, *, count: int) -> None:
+        self._cell, self._observation, self._weight = cell, observation, weight.double()
+        self.count = count
 
     def __call__(self, state: State) -> Tensor:
         """Observed values `b n` of states; differentiable, in double precision."""

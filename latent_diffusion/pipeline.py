@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +36,8 @@ from latent_diffusion.model_folder import check_loaded, check_model
 from latent_diffusion.origin import Origin, origin_of_model
 from latent_diffusion.posterior import LatentPosterior
 from latent_diffusion.request import Value, request, steps_of
+from latent_diffusion.schedulers import begin_at, noise_source, set_timesteps, too_few, unit_at
+from latent_diffusion.start import Start
 
 
 class StatePipeline(DiffusionPipeline):
@@ -220,6 +221,7 @@ class StatePipeline(DiffusionPipeline):
         guide: Guide | None = None,
         conditions: Conditions | None = None,
         posterior: LatentPosterior | None = None,
+        start: Start | None = None,
     ) -> StatePipelineOutput:
         """Draw one state per CPU generator; it does not depend on the rest of the batch.
 
@@ -228,6 +230,7 @@ class StatePipeline(DiffusionPipeline):
         conditions: of each state; default: those of a random training member at equilibrium, in a
             random season
         posterior: what was observed of the ocean; it corrects estimates before the guide does
+        start: noisy latents of other states, from which chains begin; default: noise alone
 
         Raises `UserError` if the scheduler does not support this number of steps, or for conditions
         of a model without.
@@ -235,14 +238,19 @@ class StatePipeline(DiffusionPipeline):
         steps = self.steps if steps is None else steps
         self.set_steps(steps)
         frame = self.frame(conditions, generators, posterior=posterior)
-        sample = self.initial_noise(generators) * self.scheduler.init_noise_sigma
+        first, sample = 0, self.initial_noise(generators)
+        if start is None:
+            sample = sample * self.scheduler.init_noise_sigma
+        else:
+            first = start.step(self.scheduler)
+            sample = start.sample(self.scheduler, sample, step=first, frame=frame)
         guide = (guide or Guide()).for_a_chain()
-        for index in self.progress_bar(range(len(self.scheduler.timesteps))):
+        for index in self.progress_bar(range(first, len(self.scheduler.timesteps))):
             sample = self.advance(
                 sample, index, generators=generators, guide=guide, frame=frame, posterior=posterior
             )
         if not sample.isfinite().all():
-            raise self._too_few(steps)
+            raise too_few(self.scheduler, steps)
         latents = frame.latents(sample) if frame else sample
         return StatePipelineOutput(
             state=self.codec.decode(latents),
@@ -305,7 +313,7 @@ class StatePipeline(DiffusionPipeline):
             v = posterior.velocity(v, scaled, level=level, frame=frame, denoise=denoise)
         v = self._guided_velocity(v, scaled, guide=guide, at=at, frame=frame)
         sample = self.scheduler.step(
-            v, timestep, sample, **self._noise_source(generators)
+            v, timestep, sample, **noise_source(self.scheduler, generators)
         ).prev_sample
         return self._guided_sample(sample, guide=guide, at=at, frame=frame)
 
@@ -325,7 +333,7 @@ class StatePipeline(DiffusionPipeline):
         self, sample: Tensor, *, guide: Guide, at: Step, frame: Frame | None
     ) -> Tensor:
         """The corrected sample; the scheduler's own without a correction."""
-        unit, signal = self._unit_of_sample(at.number), (1 - at.after**2) ** 0.5
+        unit, signal = unit_at(self.scheduler, at.number + 1), (1 - at.after**2) ** 0.5
         standard = sample * unit
         latents = frame.latents(standard, signal=signal) if frame else standard
         corrected = guide.correct_sample(latents, self.codec, at=at)
@@ -340,34 +348,14 @@ class StatePipeline(DiffusionPipeline):
         after = noise_level(self.scheduler, index + 1).noise if index + 1 < count else 0.0
         return Step(index, count, before, after)
 
-    def _unit_of_sample(self, index: int) -> float:
-        """Factor that scales the sample after a step to variance 1."""
-        if index + 1 == len(self.scheduler.timesteps):
-            return 1.0
-        following = self.scheduler.timesteps[index + 1]
-        return float(self.scheduler.scale_model_input(torch.ones(1), following))
-
     def set_steps(self, steps: int) -> None:
         """Begin a chain of `steps` steps.
 
         Raises `UserError` if the scheduler cannot, or if the chain does not converge.
         """
-        most = self.scheduler.config.num_train_timesteps
-        if steps > most:
-            raise UserError(
-                f"{type(self.scheduler).__name__} does not support {steps} steps: the model was "
-                f"trained with {most} levels of noise; use at most {most} steps"
-            )
-        try:
-            self.scheduler.set_timesteps(steps, device=self.device)
-        except ValueError as error:
-            raise self._too_few(steps) from error
-        if not self.scheduler.timesteps.isfinite().all():
-            raise self._too_few(steps)
+        set_timesteps(self.scheduler, steps, device=self.device)
         self._check_chain(steps)
-        if hasattr(self.scheduler, "set_begin_index"):
-            # Otherwise it looks up its position by timestep, and rounded timesteps can repeat.
-            self.scheduler.set_begin_index(0)
+        begin_at(self.scheduler, 0)
 
     def _check_chain(self, steps: int) -> None:
         """Test the chain on normal distributions, once for each scheduler and number of steps."""
@@ -377,22 +365,7 @@ class StatePipeline(DiffusionPipeline):
         check_chain(self.scheduler, steps=steps, largest_variance=largest)
         self._tested = (self.scheduler, steps)
 
-    def _too_few(self, steps: int) -> UserError:
-        """Ancestral schedulers yield NaN when rounding removes the noise between distant levels."""
-        name = type(self.scheduler).__name__
-        return UserError(
-            f"{name} does not yield finite samples with {steps} steps; use more steps or another "
-            "scheduler (or no guidance, if it samples well without)"
-        )
-
     def initial_noise(self, generators: Sequence[torch.Generator]) -> Tensor:
         """White noise `b c h w` of variance 1, one sample per CPU generator."""
         shape = (1, *self.codec.latent_shape)
         return torch.cat([torch.randn(shape, generator=g) for g in generators]).to(self.device)
-
-    def _noise_source(
-        self, generators: Sequence[torch.Generator]
-    ) -> dict[str, list[torch.Generator]]:
-        """The generators as an argument of stochastic schedulers' steps; otherwise nothing."""
-        accepts = "generator" in inspect.signature(self.scheduler.step).parameters
-        return {"generator": list(generators)} if accepts else {}

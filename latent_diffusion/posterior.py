@@ -28,6 +28,8 @@ from latent_diffusion.kalman import Jacobian, SeenPrior, Spectral, Spread
 from latent_diffusion.moment_matching import Denoise, DenoiserCovariance, through_denoiser
 
 ROWS_AT_ONCE = 64  # of the Jacobian; each is the gradient of a state
+MOST_COMBINATIONS = 1000  # of observed values
+LEAST_SIGHT = 0.05  # singular value: the variance falls by a four-hundredth
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,26 @@ class Evidence:
     """What was observed of the ocean.
 
     operator: from states to `n` values; value: `n`; covariance: `n n` of their errors
+    combinations: `m n`, of the values, where these are too many; the covariance is then of their
+        errors, `m m`; rows: `m d`, their derivative with respect to latents
     """
 
     operator: ObservationOperator
     value: Tensor
     covariance: Tensor
+    combinations: Tensor | None = None
+    rows: Tensor | None = None
 
     def innovation(self, state: State) -> Tensor:
-        """Observed minus modelled values, `b n`."""
-        return self.value.to(state.temperature.device) - self.operator(state)
+        """Observed minus modelled values `b n`, or their combinations `b m`."""
+        misfit = self.value.to(state.temperature.device) - self.operator(state)
+        return misfit if self.combinations is None else misfit @ self.combinations.to(misfit).T
+
+    def jacobian(self, codec: Codec) -> Tensor:
+        """The derivative of these with respect to latents, `n d` or `m d`."""
+        if self.rows is None:
+            return jacobian(self.operator, codec).double()
+        return self.rows.to(codec.latent_weight.device)
 
 
 @dataclass(frozen=True)
@@ -98,7 +111,7 @@ class LatentPosterior:
     @cached_property
     def jacobian_of_latents(self) -> Tensor:
         """The derivative `n d` of the observed values through the decoder's linear path."""
-        return jacobian(self.evidence.operator, self.codec).double()
+        return self.evidence.jacobian(self.codec)
 
     def seen_covariance(self) -> Tensor:
         """Covariance `n n` of observed values: of the latents of one member, and of the errors."""
@@ -133,6 +146,60 @@ class LatentPosterior:
         # sqrt(p) (mean - sum of p mean): the sum of its squares is the members' covariance.
         centred = torch.eye(len(means)).to(probability) - probability[:, :, None]
         return Spread(centred * probability.sqrt()[:, None, :], means.double())
+
+
+def condensed(
+    operator: ObservationOperator,
+    value: Tensor,
+    error: Tensor,
+    *,
+    codec: Codec,
+    gaussian: MemberGaussians,
+    scale: Tensor | float = 1.0,
+    directions: Tensor | None = None,
+    most: int = MOST_COMBINATIONS,
+) -> Evidence:
+    """What so many values say about the latents that the prior allows, in few numbers.
+
+    Values in units of their errors, seen through the prior's covariance, have singular values s;
+    a combination reduces the variance of what it sees by the factor 1 / (1 + s²). Those that do so
+    noticeably are kept (Rodgers 2000, "Inverse methods for atmospheric sounding", section 2.4). The
+    update by all of them is exactly that by the values.
+
+    value, error: `n`, of independent errors; scale: as for `LatentPosterior`
+    directions: `j d`, in which latents vary beside `gaussian`, with their standard deviation
+    most: number of combinations that are kept at most
+    """
+    rows = jacobian(operator, codec).double() / error.double()[:, None]
+    width = torch.as_tensor(scale).to(rows).expand(codec.latent_shape).flatten()
+    patterns = gaussian.patterns.flatten(1).to(rows)
+    across = gaussian.remainder.to(rows).sqrt()
+    residual = rows * width
+    along = (residual @ patterns.T) * (gaussian.variances.to(rows).sqrt() - across)
+    seen = [along @ patterns + across * residual]
+    if directions is not None:
+        seen.append(rows @ directions.to(rows).T)
+    left, size, _ = _leading(torch.cat(seen, dim=1), most)
+    left = left[:, size > LEAST_SIGHT]
+    return Evidence(
+        operator,
+        value,
+        torch.eye(left.shape[1]).to(rows),
+        left.T / error.to(rows),
+        left.T @ rows,
+    )
+
+
+def _leading(matrix: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Singular vectors and values of a matrix `n d`: all, or the leading ones.
+
+    These are found by subspace iteration, from a start that is the same each time.
+    """
+    if min(matrix.shape) <= most:
+        return torch.linalg.svd(matrix, full_matrices=False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return torch.svd_lowrank(matrix, q=most, niter=3)
 
 
 def jacobian(operator: ObservationOperator, codec: Codec) -> Tensor:

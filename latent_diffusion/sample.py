@@ -38,6 +38,7 @@ from latent_diffusion.parts import Parts
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.posterior import LatentPosterior
 from latent_diffusion.settings import SamplingSettings
+from latent_diffusion.start import Start
 from training.launch import end_if_stopped, launched_processes, require_shared_folder
 from training.records import differences
 from training.stopping import stop_requested, stops_deferred
@@ -55,6 +56,7 @@ class Ensemble:
     pipeline: loads the model
     guide: builds the guide for the codec's ocean; None samples without guidance
     posterior: builds what was observed of the model's ocean; None draws from the prior
+    start: builds what chains begin with; None begins with noise alone
     """
 
     settings: SamplingSettings
@@ -64,6 +66,7 @@ class Ensemble:
     conditions: Conditions | None = None
     noises: int | None = None
     posterior: Callable[[StatePipeline], LatentPosterior] | None = None
+    start: Callable[[StatePipeline], Start] | None = None
 
     def generator(self, member: int) -> torch.Generator:
         """The noise source of a member."""
@@ -257,6 +260,7 @@ def _draw_parts(
     """Draw this process's batches, except those already in `parts`, until asked to stop."""
     guide = ensemble.guide(pipeline.codec) if ensemble.guide else None
     posterior = ensemble.posterior(pipeline) if ensemble.posterior else None
+    start = ensemble.start(pipeline) if ensemble.start else None
     mine = parts.batches[processes.process_index :: processes.num_processes]
     label = "guided" if guide else "unguided"
     for batch in tqdm(
@@ -269,7 +273,11 @@ def _draw_parts(
         generators = [ensemble.generator(member) for member in batch]
         conditions = ensemble.conditions.at(batch) if ensemble.conditions else None
         state = pipeline.draw(
-            generators=generators, guide=guide, conditions=conditions, posterior=posterior
+            generators=generators,
+            guide=guide,
+            conditions=conditions,
+            posterior=posterior,
+            start=start,
         ).state
         check_state(state, door=Door(pipeline.codec.grid, "the ensemble", ADVICE), numbers=batch)
         parts.store(batch, state)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from diffusers import DDPMScheduler, SchedulerMixin
 
 from data.documents import read_object, reason
@@ -70,6 +71,52 @@ def usable_schedulers() -> dict[str, type[SchedulerMixin]]:
     """The diffusers schedulers for models with a noise schedule like ours, by name."""
     compatible = build_schedule(TRAIN_TIMESTEPS).compatibles
     return {c.__name__: c for c in compatible if "beta_schedule" in _options(c)}
+
+
+def set_timesteps(scheduler: SchedulerMixin, steps: int, *, device: torch.device) -> None:
+    """Set a chain of `steps` steps. Raises `UserError` if the scheduler cannot."""
+    most = scheduler.config.num_train_timesteps
+    if steps > most:
+        raise UserError(
+            f"{type(scheduler).__name__} does not support {steps} steps: the model was "
+            f"trained with {most} levels of noise; use at most {most} steps"
+        )
+    try:
+        scheduler.set_timesteps(steps, device=device)
+    except ValueError as error:
+        raise too_few(scheduler, steps) from error
+    if not scheduler.timesteps.isfinite().all():
+        raise too_few(scheduler, steps)
+
+
+def begin_at(scheduler: SchedulerMixin, step: int) -> None:
+    """Let the chain begin at a step."""
+    if hasattr(scheduler, "set_begin_index"):
+        # Otherwise it looks up its position by timestep, and rounded timesteps can repeat.
+        scheduler.set_begin_index(step)
+
+
+def too_few(scheduler: SchedulerMixin, steps: int) -> UserError:
+    """Ancestral schedulers yield NaN when rounding removes the noise between distant levels."""
+    return UserError(
+        f"{type(scheduler).__name__} does not yield finite samples with {steps} steps; use more "
+        "steps or another scheduler (or no guidance, if it samples well without)"
+    )
+
+
+def unit_at(scheduler: SchedulerMixin, step: int) -> float:
+    """Factor that scales the sample before a step to variance 1; after the last step it is 1."""
+    if step == len(scheduler.timesteps):
+        return 1.0
+    return float(scheduler.scale_model_input(torch.ones(1), scheduler.timesteps[step]))
+
+
+def noise_source(
+    scheduler: SchedulerMixin, generators: Sequence[torch.Generator]
+) -> dict[str, list[torch.Generator]]:
+    """The generators as an argument of stochastic schedulers' steps; otherwise nothing."""
+    accepts = "generator" in inspect.signature(scheduler.step).parameters
+    return {"generator": list(generators)} if accepts else {}
 
 
 def check_stored_schedule(folder: Path) -> None:

@@ -164,5 +164,10 @@ def test_grids_that_do_not_meet_are_refused() -> None:
         Regridding(FINE, away)(state_of(linear(FINE), FINE))
     with pytest.raises(UserError, match="in degrees"):
         Regridding(FINE, replace(FINE, horizontal_units="degrees"))
-    with pytest.raises(UserError, match="cannot be joined"):
-        coarsened(FINE, 5)
+
+
+def test_the_last_joined_cells_may_be_narrower() -> None:
+    coarse = coarsened(FINE, 5)  # of 8 x 12 cells
+    assert coarse.shape == (3, 2, 3)
+    np.testing.assert_allclose(coarse.longitude, [25.0, 75.0, 110.0])
+    assert coarse.area.sum() == FINE.area.sum()

@@ -9,7 +9,7 @@ from latent_diffusion.denoiser import NoiseLevel
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.kalman import Jacobian, SeenPrior, Spectral, Spread
 from latent_diffusion.moment_matching import DenoiserCovariance, through_denoiser
-from latent_diffusion.posterior import LatentPosterior
+from latent_diffusion.posterior import LatentPosterior, condensed
 from studies.gaussian_posterior import GaussianOcean, compare
 
 
@@ -52,6 +52,28 @@ def test_a_step_is_the_textbook_s():
         torch.testing.assert_close(
             total @ prior.weights(innovation)[sample], innovation[sample], atol=1e-9, rtol=1e-9
         )
+
+
+@pytest.mark.parametrize("most", [1000, 40])
+def test_many_values_say_the_same_in_few_numbers(ocean, most):
+    """All combinations give the values' own update, the leading ones nearly."""
+    codec, gaussian = ocean.pipeline.codec, ocean.pipeline.gaussian
+    evidence = ocean.observe(ocean.truth(seed=0), profiles=12, levels=8, seed=5)
+    error = evidence.covariance.diagonal().sqrt()
+    few = condensed(
+        evidence.operator, evidence.value, error, codec=codec, gaussian=gaussian, most=most
+    )
+    assert len(few.covariance) <= most < len(evidence.value) or most == 1000
+    scaled = torch.randn(2, *codec.latent_shape, generator=torch.Generator().manual_seed(1))
+    level = NoiseLevel(0.6, 0.8)
+    v = gaussian.velocity(scaled, signal=level.signal, noise=level.noise)
+    found, expected = (
+        LatentPosterior(codec, gaussian, one).velocity(v, scaled, level=level)
+        for one in (few, evidence)
+    )
+    change = (expected - v).square().mean().sqrt()
+    assert change > 0.01
+    assert (found - expected).square().mean().sqrt() < (2e-3 if most == 1000 else 0.1) * change
 
 
 def test_members_differ_as_their_estimates_given_noise(ocean):

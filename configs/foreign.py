@@ -1,0 +1,99 @@
+"""States of another model, read with the means of `halocline init` and `ingest`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from configs.draft import given_settings
+from data.archive.reader import StateArchive
+from data.equations import is_conservative
+from data.errors import UserError
+from data.grid import OceanGrid
+from data.ingest import ingest
+from data.ingest_settings import IngestSettings
+from data.inspection import inspect
+from data.kinds import taken_kinds
+from data.state import State
+from data.validation import checked
+
+SPLIT = {"split": "all_test"}
+ARCHIVES = (".zarr", ".zarr.zip")
+
+
+def foreign_archive(
+    files: Sequence[str], *, settings: Sequence[str] = (), output: Path
+) -> StateArchive:
+    """The states in an archive of Halocline, or in files of model output.
+
+    files: the archive, or paths and patterns that `halocline init` could inspect; settings: of
+    `data.ingest` as KEY=VALUE, which files do not state; output: archive to make of files; it is
+    used again
+
+    Raises `UserError` for files that no reader accepts.
+    """
+    if len(files) == 1 and files[0].endswith(ARCHIVES):
+        return StateArchive.open(files[0])
+    if output.exists():
+        return StateArchive.open(output)
+    found = inspect(files, given=given_settings(settings) | SPLIT)
+    known: dict[str, Any] = {key: one.value for key, one in found.settings.items()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    ingest(checked(known | SPLIT, IngestSettings, source=", ".join(files)), output=output)
+    return StateArchive.open(output)
+
+
+def in_kinds_of(state: State, grid: OceanGrid, *, source: str, target: str, convert: bool) -> State:
+    """States with the kinds of temperature and salinity that the equation of state `target` takes.
+
+    source: name of the equation of state that the states are of; convert: convert them with gsw
+
+    Raises `UserError` if they are of another kind and `convert` is not given, or gsw is missing.
+    """
+    if is_conservative(source) == is_conservative(target):
+        return state
+    if not convert:
+        have, want = (" and ".join(taken_kinds(one).values()) for one in (source, target))
+        raise UserError(
+            f"the states are of {source}, with {have} temperature and salinity, the model's "
+            f"equation of state {target} takes {want}: give --convert to convert them with gsw"
+        )
+    if grid.horizontal_units != "degrees":
+        raise UserError(
+            "the states have positions in km: expected degrees to convert salinity, which depends "
+            "on the place; convert the files first"
+        )
+    try:
+        gsw = importlib.import_module("gsw")
+    except ImportError as error:
+        raise UserError(
+            "converting needs gsw, which is not installed: install it with "
+            "pip install 'halocline[observations]'"
+        ) from error
+    return _converted(state, grid, gsw, to_conservative=is_conservative(target))
+
+
+def _converted(state: State, grid: OceanGrid, gsw: Any, *, to_conservative: bool) -> State:
+    longitude, latitude = grid.positions
+    pressure = gsw.p_from_z(-grid.depth[:, None, None], latitude)
+    place = pressure, longitude % 360, latitude
+    temperature, salinity = (x.double().numpy() for x in (state.temperature, state.salinity))
+    if to_conservative:
+        absolute = gsw.SA_from_SP(salinity, *place)
+        fields = gsw.CT_from_pt(absolute, temperature), absolute
+    else:
+        fields = gsw.pt_from_CT(salinity, temperature), gsw.SP_from_SA(salinity, *place)
+    wet = [np.where(grid.wet & np.isfinite(field), field, 0.0) for field in fields]
+    lost = sum(int((grid.wet & ~np.isfinite(field)).any(axis=0).sum()) for field in fields)
+    if lost:
+        raise UserError(
+            f"gsw knows no sea water in {lost} cells of the states: expected positions in the "
+            "ocean; convert the files first"
+        )
+    converted = (torch.from_numpy(field).to(state.temperature) for field in wet)
+    return State(*converted, state.sea_level)

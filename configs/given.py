@@ -1,0 +1,88 @@
+"""States of a run's ocean given what is known of one of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+
+from configs.run import Run
+from data.conditions import Conditions
+from data.errors import UserError
+from latent_diffusion.inference import Inference, Weighted
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.points import conditions_at, read_points
+from latent_diffusion.posterior import Evidence, LatentPosterior
+from latent_diffusion.sample import Ensemble
+
+
+class Given(ABC):
+    """What is known of a state, and the ensemble of states that agree with it.
+
+    run: whose model draws the states
+    """
+
+    run: Run
+
+    @abstractmethod
+    def evidence(self, pipeline: StatePipeline) -> Evidence:
+        """What is known, with its errors."""
+
+    @property
+    @abstractmethod
+    def record(self) -> dict[str, object]:
+        """What determines the states beside the model."""
+
+    def posterior(self, pipeline: StatePipeline) -> LatentPosterior:
+        """How clean estimates of the pipeline move."""
+        expectation, settings = pipeline.expectation, self.run.settings.assimilation
+        return LatentPosterior(
+            pipeline.codec,
+            pipeline.gaussian,
+            self.evidence(pipeline),
+            scale=1.0 if expectation is None else expectation.scale,
+            inflation=settings.prior_inflation,
+            iterations=settings.denoiser_iterations,
+        )
+
+    def conditions(
+        self, pipeline: StatePipeline, at: Sequence[str], *, members: int, extrapolate: bool
+    ) -> tuple[Conditions | None, Weighted | None]:
+        """Conditions of each member, and the candidates that unknown ones were drawn from.
+
+        at: the known ones, as `latent_diffusion.points.read_points` takes them
+        """
+        expectation, seed = pipeline.expectation, self.run.settings.sampling.seed
+        if expectation is None:
+            if at:
+                raise UserError(
+                    f"{self.run.settings.name} has no section conditions, so that --at says nothing"
+                )
+            return None, None
+        points = read_points(at) if at else [{}]
+        if len(points) > 1:
+            raise UserError("observations are of one state: give --at for one point")
+        known = conditions_at(
+            points, expectation=expectation, members=members, seed=seed, extrapolate=extrapolate
+        )
+        if set(expectation.space.names) <= points[0].keys():
+            return known, None
+        inference = Inference(
+            self.posterior(pipeline), expectation, trust=self.run.settings.assimilation.trust
+        )
+        weighted = inference.conditions(points[0], seed=seed)
+        return weighted.drawn(members, seed=seed), weighted
+
+    def ensemble(self, *, guided: bool, conditions: Conditions | None) -> Ensemble:
+        """The ensemble of states given what is known."""
+        return self._ensemble(self.record, guided=guided, conditions=conditions)
+
+    def _ensemble(
+        self, record: dict[str, object], *, guided: bool, conditions: Conditions | None
+    ) -> Ensemble:
+        settings = self.run.settings
+        sampling = settings.sampling.model_copy(update={"steps": settings.assimilation.steps})
+        run = self.run.with_settings(sampling=sampling)
+        prior = run.ensemble(guided=guided, conditions=conditions)
+        whole = run.sampling_record(guided=guided, conditions=conditions, observed=record)
+        return replace(prior, posterior=self.posterior, record=whole)
