@@ -8,6 +8,7 @@ fast.
 from __future__ import annotations
 
 import argparse
+from argparse import BooleanOptionalAction
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from data.extras import lacks
 from data.lazily import lazily
 from data.locks import exclusive
-from evaluation.commands import add_pack_options, assimilate, pack, print_verdict
+from evaluation.commands import add_pack_options, assimilate, pack, print_verdict, translate
 from integration.commands import (
     add_evaluate_options,
     add_export_options,
@@ -133,6 +134,29 @@ def add_states(commands: Commands) -> None:
     text = "leave out observations on land, below the sea floor or outside the grid"
     add("--leave-out", action="store_true", help=text)
     add("--output", type=Path, help="folder to write (default: assimilation/ of the run)")
+
+    text = "draw states that belong to a state of another model, or of a coarser grid"
+    add = command("translate", translate, text)
+    text = "archive of states, or model output that `halocline init` can inspect"
+    add("--from", nargs="+", required=True, dest="source", metavar="FILE", help=text)
+    text = "setting of data.ingest that files do not state; repeatable"
+    add("--set", action="append", dest="settings", metavar="KEY=VALUE", help=text)
+    text = "number of the state in the files (default: -1, the last)"
+    add("--state", type=int, metavar="N", help=text)
+    text = (
+        "means: states whose means over the source's cells are its values; noise: states that a "
+        "chain returns from the noisy source (default: means for cells 1.5 times as wide)"
+    )
+    add("--by", choices=("means", "noise"), help=text)
+    text = "map the source's values to the climate of the training states (default: with noise)"
+    add("--maps", action=BooleanOptionalAction, help=text)
+    text = "amplitude of the noise, 0 to 1 (default: the least that hides the source)"
+    add("--noise", type=float, metavar="AMPLITUDE", help=text)
+    add("--members", type=int, metavar="N", help="number of states (default: sampling.members)")
+    add_condition_options(add, at="condition that is known; others are inferred")
+    text = "convert temperature and salinity of other kinds with gsw"
+    add("--convert", action="store_true", help=text)
+    add("--output", type=Path, help="folder to write (default: translation/ of the run)")
 
     text = "evaluate the samples; writes metrics.json, figures and report.html"
     add_evaluate_options(command("evaluate", evaluate, text))

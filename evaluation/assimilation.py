@@ -32,15 +32,10 @@ from evaluation.assimilation_figures import (
     section_figure,
 )
 from evaluation.canvas import save_figure
-from evaluation.columns import Column, Value
+from evaluation.columns import Value
+from evaluation.drawn import PHYSICS, condition_notes, estimates, physics
 from evaluation.innovations import COLUMNS, Innovations
-from evaluation.metrics.stability import (
-    density_error_percent,
-    mixed_layer_depth,
-    near_neutral_pairs_percent,
-)
 from evaluation.report import write_report
-from guidance.seawater import equation_of_state
 from latent_diffusion.inference import Weighted
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.points import conditions_at, read_points
@@ -49,11 +44,6 @@ from training.launch import launched_processes
 
 PRIOR, UPDATED, GUIDED, ADJUSTED = "prior", "updated", "guided", "guided_adjusted"
 STATES = "states.zarr"  # the product: the last row
-PHYSICS = (
-    Column("density_error_percent", "density error", "%", "volume that is statically unstable"),
-    Column("near_neutral_percent", "near-neutral pairs", "%", "mixed layers and convection"),
-    Column("mixed_layer_m", "mixed layer", "m", "mean depth"),
-)
 FloatArray = np.ndarray
 
 
@@ -166,7 +156,7 @@ def _report(
         "kept_back": len(withheld) if withheld is not None else 0,
         "members": run.settings.sampling.members,
         "rows": table,
-        "conditions": _estimates(drawn.candidates),
+        "conditions": estimates(drawn.candidates),
     }
     _write_text(output / "summary.json", json.dumps(summary, indent=1))
     _write_observations(output / "observations.csv", rows)
@@ -233,31 +223,8 @@ def _save_figures(
 
 
 def _physics(archive: StateArchive) -> dict[str, Value]:
-    """Stability and mixed layers of an ensemble's states."""
-    eos, state = equation_of_state(archive.equation_of_state), archive.read(range(len(archive)))
-    return {
-        "density_error_percent": float(density_error_percent(state, archive.grid, eos).mean()),
-        "near_neutral_percent": float(near_neutral_pairs_percent(state, archive.grid, eos).mean()),
-        "mixed_layer_m": float(mixed_layer_depth(state, archive.grid, eos).nanmean()),
-    }
-
-
-def _estimates(candidates: Weighted | None) -> dict[str, dict[str, float]]:
-    """Median and 90 % range of each condition that was not given."""
-    if candidates is None:
-        return {}
-    found = {}
-    for name, values in candidates.conditions.values.items():
-        if len(np.unique(values)) == 1:
-            continue
-        order = np.argsort(values)
-        share = candidates.probability[order].cumsum()
-        low, median, high = (
-            float(values[order][np.searchsorted(share, level).clip(max=len(values) - 1)])
-            for level in (0.05, 0.5, 0.95)
-        )
-        found[name] = {"median": median, "p05": low, "p95": high}
-    return found
+    states = archive.read(range(len(archive)))
+    return physics(states, archive.grid, equation=archive.equation_of_state)
 
 
 def _notes(summary: Mapping[str, object]) -> list[str]:
@@ -268,12 +235,7 @@ def _notes(summary: Mapping[str, object]) -> list[str]:
     ]
     conditions = summary["conditions"]
     assert isinstance(conditions, dict)
-    for name, at in conditions.items():
-        notes.append(
-            f"{name}: {at['median']:.3g}, 90 % range {at['p05']:.3g} to {at['p95']:.3g}, inferred "
-            "from the observations."
-        )
-    return notes
+    return [*notes, *condition_notes(conditions)]
 
 
 def _write_observations(path: Path, rows: Mapping[str, Innovations]) -> None:

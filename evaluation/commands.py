@@ -1,4 +1,4 @@
-"""The commands `halocline pack` and `halocline assimilate`, and the verdict for the terminal.
+"""The commands `pack`, `assimilate` and `translate`, and the verdict for the terminal.
 
 Imports are inside the functions, so that `halocline --help` is fast.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from configs.run import Run
+    from configs.translation import How
 
 MEGABYTE = 1e6
 
@@ -116,5 +117,38 @@ def assimilate(
             withhold=withhold,
             convert=convert,
             leave_out=leave_out,
+        )
+    print(f"wrote {folder / 'states.zarr'} and {report}")
+
+
+def translate(
+    run: Run,
+    *,
+    source: Sequence[str],
+    settings: Sequence[str] = (),
+    by: How | None = None,
+    state: int = -1,
+    maps: bool | None = None,
+    noise: float | None = None,
+    members: int | None = None,
+    at: Sequence[str] = (),
+    extrapolate: bool = False,
+    convert: bool = False,
+    output: Path | None = None,
+) -> None:
+    """Draw states of the run's model from a state of another, and report what was kept."""
+    from configs.foreign import foreign_archive
+    from configs.translation import Translation
+    from evaluation.translation import translate as draw_and_report
+    from training.launch import one_job
+
+    folder = output or run.directory / "translation"
+    if members is not None:
+        run = run.with_members(members)
+    with one_job(folder):
+        archive = foreign_archive(source, settings=settings, output=folder / "source.zarr")
+        translation = Translation.of(run, archive, state=state, how=by, maps=maps, convert=convert)
+        report = draw_and_report(
+            translation, output=folder, noise=noise, at=at, extrapolate=extrapolate
         )
     print(f"wrote {folder / 'states.zarr'} and {report}")

@@ -16,9 +16,12 @@ import yaml
 
 from configs import Experiment, load_experiment
 from configs.run import Run
+from data.archive.format import UNUSED
+from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
 from data.basin.forcing import BasinParameters
 from data.grid import OceanGrid
+from data.regrid import Regridding, coarsened
 from data.state import State
 
 torch.set_num_threads(1)
@@ -297,6 +300,20 @@ def conditional_archive(
                 parameters={"gm": gm, "season": season, "age": 80.0 + number},
             )
     return path
+
+
+@pytest.fixture
+def coarse(conditional_archive: Path, tmp_path: Path) -> StateArchive:
+    """Means over 2 by 2 cells of three test states of `conditional_archive`."""
+    archive = StateArchive.open(conditional_archive)
+    grid = coarsened(archive.grid, 2)
+    regridding = Regridding(archive.grid, grid)
+    path = tmp_path / "coarse.zarr"
+    with ArchiveWriter(path, grid=grid, equation_of_state=archive.equation_of_state) as writer:
+        for row in archive.indices("test")[[0, 5, 10]]:
+            state = regridding(archive.read([int(row)])).state
+            writer.append(state, member=0, time=0.0, split=UNUSED)
+    return StateArchive.open(path)
 
 
 @pytest.fixture(scope="session")

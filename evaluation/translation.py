@@ -1,0 +1,352 @@
+"""Draws states of a run's ocean from a state of another model or grid, and reports what was kept.
+
+Beside the translated states stand the interpolated one, which is what a modeller starts from today,
+and the same after its values were mapped to the climate of the training states.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from configs.translation import Noise, Translation, both
+from data.archive.format import UNUSED
+from data.archive.reader import StateArchive
+from data.archive.splits import spread_out
+from data.archive.writer import ArchiveWriter
+from data.atomic import atomic_write
+from data.grid import OceanGrid
+from data.salinity import salinity_of
+from data.state import State
+from evaluation.canvas import save_figure
+from evaluation.columns import Column, Value
+from evaluation.drawn import PHYSICS, condition_notes, estimates, physics
+from evaluation.metrics.spectra import band_metrics
+from evaluation.metrics.weights import cell_volume
+from evaluation.report import write_report
+from evaluation.translation_figures import map_figure, noise_figure, section_figure
+from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
+from latent_diffusion.inference import Weighted
+from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.sample import Ensemble, adjust_archive, draw
+from latent_diffusion.start import as_rows
+from training.launch import launched_processes
+
+INTERPOLATED, ADJUSTED_INTERPOLATED = "interpolated", "interpolated, adjusted"
+MAPPED = "mapped"
+TRANSLATED, GUIDED, ADJUSTED = "translated", "guided", "guided_adjusted"
+STATES = "states.zarr"  # the product: the last row
+REFERENCE_STATES = 64  # of the training states
+
+COLUMNS = (
+    Column("misfit", "misfit of means", "", "rms of the means over the source's cells minus its "
+           "values, in standard errors; target: 1 for means, more for translated states"),
+    Column("temperature_K", "T of means", "K", "the same; of temperature"),
+    Column("salinity", "S of means", "1e-3", "the same; of salinity"),
+    Column("correlation", "r of large scales", "", "correlation with the source of the means' "
+           "temperature anomalies from the training states', without level means"),
+    Column("bias_K", "bias of level means", "K", "rms over depth of level-mean T minus that of the "
+           "training states"),
+    Column("bias_salinity", "bias of level means, S", "1e-3", "the same; of salinity"),
+    Column("power_ratio_surface_third_3", "power, surface, short waves, ratio", "",
+           "of T anomalies along rows, over that of the training states"),
+    Column("power_ratio_thermocline_third_3", "power, thermocline, short waves, ratio", "",
+           "of T anomalies along rows, over that of the training states"),
+    *PHYSICS,
+    Column("spread_K", "spread", "K", "rms of the members' standard deviation of T"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Archives of the ensembles by row, the noise that chains began with, and what was inferred."""
+
+    paths: dict[str, Path]
+    noise: Noise | None
+    candidates: Weighted | None
+
+
+def translate(
+    translation: Translation,
+    *,
+    output: Path,
+    noise: float | None = None,
+    at: Sequence[str] = (),
+    extrapolate: bool = False,
+) -> Path:
+    """Draw an ensemble of states that belong to another state; returns the report.
+
+    Writes into the folder `output`: `states.zarr`, the guided and adjusted states; the ensembles
+    before; `interpolated.zarr`; `summary.json`, figures and `report.html`. Finished batches are
+    kept, so that an interrupted run resumes.
+
+    noise: amplitude that chains begin with; default: the least that hides the source
+    at: conditions that are known; others are drawn from their posterior
+
+    Raises `UserError` for states that do not fit the model.
+    """
+    pipeline = translation.run.pipeline()
+    drawn = _draw(
+        translation, pipeline, output=output, amplitude=noise, at=at, extrapolate=extrapolate
+    )
+    if launched_processes().is_main_process:
+        _report(translation, pipeline, drawn, output=output)
+    launched_processes().wait_for_everyone()
+    return output / "report.html"
+
+
+def _draw(
+    translation: Translation,
+    pipeline: StatePipeline,
+    *,
+    output: Path,
+    amplitude: float | None,
+    at: Sequence[str],
+    extrapolate: bool,
+) -> Drawn:
+    members = translation.run.settings.sampling.members
+    paths = {name: output / f"{name}.zarr" for name in (TRANSLATED, GUIDED)}
+    paths[ADJUSTED] = output / STATES
+    conditions, candidates = translation.conditions(
+        pipeline, at, members=members, extrapolate=extrapolate
+    )
+    noise = None
+    if translation.how == "noise":
+        # Chains of residuals begin at the state itself, about the mean that is expected of it.
+        conditions = replace(conditions, certain=True) if conditions else None
+        noise = translation.noise(pipeline, conditions, amplitude=amplitude)
+
+    def ensemble(*, guided: bool) -> Ensemble:
+        if noise is None:
+            return translation.ensemble(guided=guided, conditions=conditions)
+        return translation.starting(noise, guided=guided, conditions=conditions)
+
+    draw(ensemble(guided=False), output=paths[TRANSLATED])
+    draw(ensemble(guided=True), output=paths[GUIDED])
+    adjust_archive(paths[GUIDED], paths[ADJUSTED])
+    if launched_processes().is_main_process:
+        _write_state(translation, translation.regridded.state, output / "interpolated.zarr")
+    return Drawn(paths, noise, candidates)
+
+
+def _write_state(translation: Translation, state: State, path: Path) -> None:
+    """Write one state as an archive, which `halocline export` takes."""
+    archive = translation.run.archive
+    if path.exists():
+        return
+    with ArchiveWriter(
+        path,
+        grid=archive.grid,
+        equation_of_state=archive.equation_of_state,
+        salinity_units=archive.salinity_units,
+        sea_level=state.sea_level is not None,
+        attributes={"title": f"state {translation.index} of {translation.source.path.name}"},
+    ) as writer:
+        writer.append(state, member=0, time=0.0, split=UNUSED)
+
+
+def _rows(translation: Translation, drawn: Drawn) -> dict[str, State]:
+    """The states of each row."""
+    archive = translation.run.archive
+    eos = equation_of_state(archive.equation_of_state)
+    interpolated = replace(translation.regridded.state, sea_level=None)
+    rows = {
+        INTERPOLATED: interpolated,
+        ADJUSTED_INTERPOLATED: adjust(interpolated, eos=eos, grid=archive.grid),
+    }
+    if translation.maps:
+        rows[MAPPED] = replace(translation.given, sea_level=None)
+    for name, path in drawn.paths.items():
+        states = StateArchive.open(path)
+        rows[name] = replace(states.read(range(len(states))), sea_level=None)
+    return rows
+
+
+def _report(
+    translation: Translation, pipeline: StatePipeline, drawn: Drawn, *, output: Path
+) -> None:
+    run, rows = translation.run, _rows(translation, drawn)
+    judge = Judge.of(translation, translation.errors(pipeline.codec))
+    table = {name: judge.row(state) for name, state in rows.items()}
+    summary = {
+        "source": str(translation.source.path.name),
+        "state": translation.index,
+        "how": translation.how,
+        "maps": translation.maps,
+        "members": run.settings.sampling.members,
+        "lost": _lost(translation),
+        "noise": drawn.noise.amplitude if drawn.noise else None,
+        "scales": as_rows(drawn.noise.scales) if drawn.noise else [],
+        "conditions": estimates(drawn.candidates),
+        "rows": table,
+    }
+    with atomic_write(output / "summary.json") as partial:
+        partial.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    write_report(
+        output / "report.html",
+        title=f"{run.settings.title or run.settings.name}: states from {summary['source']}",
+        metrics=table,
+        columns=COLUMNS,
+        figures=_save_figures(output / "figures", rows, run.archive.grid, drawn.noise),
+        notes=notes_of(summary),
+        salinity=salinity_of(run.archive.equation_of_state),
+        config_text=yaml.safe_dump(run.settings.assimilation.model_dump(mode="json")),
+    )
+
+
+def _lost(translation: Translation) -> dict[str, float]:
+    """What regridding could not carry over [%]."""
+    regridded, grid = translation.regridded, translation.run.archive.grid
+    filled = grid.volume[regridded.filled].sum() / grid.volume.sum()
+    means = translation.blocks
+    known = means.coarse.volume.ravel()[means.cells].sum() / means.coarse.volume.sum()
+    return {
+        "filled_percent": 100 * float(filled),
+        "unseen_percent": 100 * regridded.unseen,
+        "without_mean_percent": 100 * float(1 - known),
+    }
+
+
+def notes_of(summary: Mapping[str, Any]) -> list[str]:
+    """Paragraphs of the report."""
+    lost, noise = summary["lost"], summary["noise"]
+    how = (
+        "their means over the source's cells are the source's values"
+        if summary["how"] == "means"
+        else f"chains begin at the source with a noise of amplitude {noise:.2f}"
+    )
+    mapped = ", mapped to the climate of the training states," if summary["maps"] else ""
+    return [
+        f"{summary['members']} states are drawn from state {summary['state']} of "
+        f"{summary['source']}{mapped} such that {how}.",
+        f"{lost['filled_percent']:.2g} % of the model's water has no value in the source and is "
+        f"filled from the nearest; {lost['unseen_percent']:.2g} % of the source's water is land in "
+        "the model.",
+        *condition_notes(summary["conditions"]),
+    ]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Compares states with the source and with the training states.
+
+    value, errors: means over the source's cells and their standard deviation, `n`; training: states
+    """
+
+    translation: Translation
+    value: Tensor
+    errors: Tensor
+    training: State
+
+    @classmethod
+    def of(cls, translation: Translation, errors: Tensor) -> Judge:
+        """Of a translation; errors: of its means."""
+        archive = translation.run.archive
+        rows = spread_out(archive.indices("train"), REFERENCE_STATES)
+        training = replace(archive.read(rows), sea_level=None)
+        return cls(translation, translation.value, errors, training)
+
+    def row(self, states: State) -> dict[str, Value]:
+        """All columns of one row."""
+        grid = self.translation.run.archive.grid
+        climatology = self.training.temperature.mean(dim=0)
+        bands = band_metrics(states, self.training, grid, climatology=climatology)
+        equation = self.translation.run.archive.equation_of_state
+        spread = states.temperature.double().var(dim=0) if len(states) > 1 else None
+        return {
+            **self._of_means(states),
+            **self._bias(states, grid),
+            **{key: bands[key] for key in bands if key in {column.key for column in COLUMNS}},
+            **physics(states, grid, equation=equation),
+            "spread_K": _volume_rms(spread, grid) if spread is not None else None,
+        }
+
+    def _of_means(self, states: State) -> dict[str, Value]:
+        blocks = self.translation.blocks
+        seen = both(blocks, states)
+        innovation = self.value - seen
+        half = len(blocks.cells)
+        normal = both(blocks, self.training).mean(dim=0)
+        level = torch.from_numpy(blocks.cells // blocks.coarse.area.size)
+        volume = torch.from_numpy(blocks.coarse.volume.ravel()[blocks.cells])
+        ours, theirs = (
+            _without_level_means((x - normal)[..., :half], level, volume)
+            for x in (seen.mean(dim=0, keepdim=True), self.value[None])
+        )
+        cross = (ours * theirs * volume).sum()
+        size = (ours.square() * volume).sum() * (theirs.square() * volume).sum()
+        return {
+            "misfit": float((innovation / self.errors).square().mean().sqrt()),
+            "temperature_K": float(innovation[:, :half].square().mean().sqrt()),
+            "salinity": float(innovation[:, half:].square().mean().sqrt()),
+            "correlation": float(cross / size.sqrt()),
+        }
+
+    def _bias(self, states: State, grid: OceanGrid) -> dict[str, Value]:
+        volume = cell_volume(grid)
+        total = volume.sum(dim=(1, 2))
+        fields = (
+            ("bias_K", states.temperature, self.training.temperature),
+            ("bias_salinity", states.salinity, self.training.salinity),
+        )
+        found: dict[str, Value] = {}
+        for key, ours, theirs in fields:
+            difference = (ours.double().mean(dim=0) - theirs.double().mean(dim=0)) * volume
+            level = difference.sum(dim=(1, 2))[total > 0] / total[total > 0]
+            thickness = torch.from_numpy(np.diff(grid.faces))[total > 0]
+            found[key] = float((level.square() * thickness).sum().div(thickness.sum()).sqrt())
+        return found
+
+
+def _without_level_means(values: Tensor, level: Tensor, volume: Tensor) -> Tensor:
+    """Values `1 n` without the means of their levels."""
+    total = level.bincount(volume).clamp(min=1e-30)
+    means = level.bincount(values[0] * volume) / total
+    return values - means[level]
+
+
+def _volume_rms(variance: Tensor, grid: OceanGrid) -> float:
+    volume = cell_volume(grid)
+    return float(((variance * volume).sum() / volume.sum()).sqrt())
+
+
+def _save_figures(
+    folder: Path, rows: Mapping[str, State], grid: OceanGrid, noise: Noise | None
+) -> list[tuple[Path, str]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    before = {name: rows[name] for name in (INTERPOLATED, MAPPED) if name in rows}
+    makers: list[tuple[str, Callable[[], Figure], str]] = [
+        (
+            "maps",
+            lambda: map_figure(before, rows[ADJUSTED], grid),
+            "Temperature at the surface and in the thermocline: the source on the model's grid, "
+            "one of the translated states, its difference from the source, and the members' "
+            "spread.",
+        ),
+        (
+            "sections",
+            lambda: section_figure(before, rows[ADJUSTED], grid),
+            "The same along the middle meridian.",
+        ),
+    ]
+    if noise is not None and noise.scales:
+        makers.append(
+            (
+                "noise",
+                lambda: noise_figure(noise),
+                "Power of the source's latents over that of the training states', both with noise, "
+                "by scale, for the groups of latents that need most noise. Chains begin at the "
+                "line.",
+            )
+        )
+    return [(save_figure(make(), folder / f"{name}.png"), text) for name, make, text in makers]

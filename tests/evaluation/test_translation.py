@@ -1,0 +1,55 @@
+"""The command that draws states from a state of another grid, and its report."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from configs.foreign import foreign_archive
+from configs.translation import Translation
+from data.archive.reader import StateArchive
+from evaluation.translation import ADJUSTED, INTERPOLATED, TRANSLATED, translate
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["means", "noise"])
+def test_states_a_report_and_a_summary_are_written(conditional, coarse, tmp_path, how):
+    output = tmp_path / "out"
+    translation = Translation.of(conditional.with_members(2), coarse, state=0, how=how)
+    report = translate(translation, output=output, at=["gm=2000", "season=0", "age=inf"])
+    text, summary = report.read_text(), json.loads((output / "summary.json").read_text())
+    rows = summary["rows"]
+    assert len(StateArchive.open(output / "states.zarr")) == 2
+    assert len(StateArchive.open(output / "interpolated.zarr")) == 1
+    assert rows[ADJUSTED]["density_error_percent"] == 0
+    assert rows[TRANSLATED]["spread_K"] > 0 and rows[INTERPOLATED]["spread_K"] is None
+    assert summary["lost"]["filled_percent"] < 20
+    assert ("noise" in summary["scales"][0]) if how == "noise" else summary["noise"] is None
+    figures = {path.stem for path in (output / "figures").iterdir()}
+    assert figures == {"maps", "sections"} | ({"noise"} if how == "noise" else set())
+    assert "large scales" in text and "is land in the model" in text.replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_a_second_call_draws_nothing(conditional, coarse, tmp_path):
+    options = {"output": tmp_path / "out", "at": ["gm=2000", "season=0", "age=inf"]}
+    written = []
+    for _ in range(2):
+        translate(Translation.of(conditional.with_members(2), coarse, state=0), **options)
+        written.append((tmp_path / "out" / "states.zarr" / "zarr.json").stat().st_mtime_ns)
+    assert written[0] == written[1]
+
+
+def test_model_output_is_read_and_archives_are_opened(shared_data, tiny_archive, tmp_path):
+    assert len(foreign_archive([str(tiny_archive)], output=tmp_path / "none.zarr"))
+    assert not (tmp_path / "none.zarr").exists()
+    file = shared_data / "nemo_dino4deg" / "nemo_dino_4deg.nc"
+    mesh = shared_data / "nemo_dino4deg" / "mesh_mask.nc"
+    if not file.exists():
+        pytest.skip("the NEMO sample is not here")
+    output = tmp_path / "source.zarr"
+    settings = [f"mesh_mask={mesh}", "equation_of_state=nemo-eos80"]
+    found = foreign_archive([str(file)], settings=settings, output=output)
+    assert found.path == output and len(found) > 0
+    assert len(foreign_archive([str(file)], settings=settings, output=output)) == len(found)
