@@ -12,6 +12,7 @@ whole decoder.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -207,6 +208,13 @@ def jacobian(operator: ObservationOperator, codec: Codec) -> Tensor:
 
     On the decoder's linear path; of a decoder without, at latents of 0.
     """
+    if codec.has_linear_path and operator.count > math.prod(codec.latent_shape):
+        return _by_columns(operator, codec)
+    return _by_rows(operator, codec)
+
+
+def _by_rows(operator: ObservationOperator, codec: Codec) -> Tensor:
+    """A gradient for each observed value."""
     decode = codec.decode_linearly if codec.has_linear_path else codec.decode
     device = codec.latent_weight.device
     rows = []
@@ -221,3 +229,18 @@ def jacobian(operator: ObservationOperator, codec: Codec) -> Tensor:
             )
             rows.append(gradient.flatten(1))
     return torch.cat(rows)
+
+
+@torch.no_grad()
+def _by_columns(operator: ObservationOperator, codec: Codec) -> Tensor:
+    """A decoded unit for each latent value: fewer, and without gradients, for many values."""
+    device, count = codec.latent_weight.device, math.prod(codec.latent_shape)
+    origin = operator(codec.decode_linearly(torch.zeros(1, *codec.latent_shape, device=device)))
+    columns = []
+    for start in range(0, count, ROWS_AT_ONCE):
+        mine = torch.arange(start, min(start + ROWS_AT_ONCE, count), device=device)
+        units = torch.zeros(len(mine), count, device=device)
+        units[torch.arange(len(mine), device=device), mine] = 1.0
+        seen = operator(codec.decode_linearly(units.view(-1, *codec.latent_shape)))
+        columns.append(seen - origin)
+    return torch.cat(columns).T.contiguous()

@@ -31,6 +31,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     _add_compression(kinds, make_archive)
     _add_chain(kinds)
     _add_conditional(kinds)
+    _add_downscaling(kinds)
     _add_ensemble(kinds)
     _add_guidance(kinds)
     _add_observations(kinds)
@@ -151,6 +152,33 @@ def _add_conditional(kinds: Commands) -> None:
     add("--figures", type=Path, help="folder of the figures (default: docs/figures)")
 
 
+def _add_downscaling(kinds: Commands) -> None:
+    text = "fine states from means over coarse cells, beside interpolation and statistics"
+    add = add_of_config(
+        kinds, "downscaling", lazily("studies.downscaling.study:run"), text, load=load_run
+    )
+    add("--factor", type=int, help="sides of coarse cells, in cells (default: 2)")
+    add("--truths", type=int, help="true states, spread over the test members (default: 3)")
+    add("--members", type=int, help="states of each method for one truth (default: 8)")
+    add("--steps", type=int, help="steps of chains (default: 60)")
+    add("--only", nargs="+", metavar="ROW", help="rows to make (default: all)")
+    _add_truths_of(add)
+    add(
+        "--output",
+        type=Path,
+        help="JSON file to write (default: docs/results/downscaling_NAME.json)",
+    )
+
+
+def _add_truths_of(add: Callable[..., Any]) -> None:
+    add(
+        "--split",
+        choices=("validation", "test"),
+        help="true states: validation to select, test to report (default: test)",
+    )
+    add("--seed", type=int, help="of all random numbers (default: 0)")
+
+
 def _add_ensemble(kinds: Commands) -> None:
     text = "equilibrium, rounding and spread of the perturbed-parameter ensemble"
     add = add_of_config(kinds, "ensemble", lazily("studies.ensemble.report:run"), text)
@@ -169,12 +197,7 @@ def _add_observations(kinds: Commands) -> None:
     add("--localisation-km", type=float, help="where localised covariances vanish [km]")
     add("--networks", nargs="+", metavar="NETWORK", help="of observations (default: all)")
     add("--only", nargs="+", metavar="METHOD", help="methods to run (default: all)")
-    add(
-        "--split",
-        choices=("validation", "test"),
-        help="true states: validation to select, test to report (default: test)",
-    )
-    add("--seed", type=int, help="of positions, errors and members (default: 0)")
+    _add_truths_of(add)
     add(
         "--output",
         type=Path,

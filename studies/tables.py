@@ -23,6 +23,7 @@ from studies.chain import TABLES as CHAIN
 from studies.compression.tables import TABLES as COMPRESSION
 from studies.conditional.tables import TABLES as CONDITIONAL
 from studies.cost.tables import TABLES as COST
+from studies.downscaling.tables import TABLES as DOWNSCALING
 from studies.ensemble.tables import TABLES as ENSEMBLE
 from studies.guidance.tables import TABLES as GUIDANCE
 from studies.markdown import Table, only
@@ -47,6 +48,7 @@ TABLES: Mapping[str, Table] = {
     **COMPRESSION,
     **CONDITIONAL,
     **COST,
+    **DOWNSCALING,
     **ENSEMBLE,
     **GUIDANCE,
     **OBSERVATIONS,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from evaluation.columns import Column, format_value
 from studies.markdown import Result, Table, chosen, rows_markdown
@@ -29,8 +30,15 @@ def observations_table(result: Result, group: str | None) -> str:
     """
     network, columns = chosen(GROUPS, group) or GROUPS[DEFAULT]
     found = result["networks"].get(network, {"rows": {}})["rows"]
+    return methods_markdown(found, result["labels"], columns)
+
+
+def methods_markdown(
+    found: Mapping[str, Any], labels: Mapping[str, str], columns: Sequence[Column]
+) -> str:
+    """Methods by name, each with `mean` and `deviation` of its columns over the truths."""
     rows = {
-        result["labels"][name]: {
+        labels[name]: {
             column.key: _cell(row["mean"].get(column.key), row["deviation"].get(column.key))
             for column in columns
         }

@@ -17,7 +17,7 @@ from evaluation.translation import ADJUSTED, INTERPOLATED, TRANSLATED, translate
 def test_states_a_report_and_a_summary_are_written(conditional, coarse, tmp_path, how):
     output = tmp_path / "out"
     translation = Translation.of(conditional.with_members(2), coarse, state=0, how=how)
-    report = translate(translation, output=output, at=["gm=2000", "season=0", "age=inf"])
+    report = translate(translation, output=output, at=["gm=800", "season=0", "age=inf"])
     text, summary = report.read_text(), json.loads((output / "summary.json").read_text())
     rows = summary["rows"]
     assert len(StateArchive.open(output / "states.zarr")) == 2
@@ -33,7 +33,7 @@ def test_states_a_report_and_a_summary_are_written(conditional, coarse, tmp_path
 
 @pytest.mark.slow
 def test_a_second_call_draws_nothing(conditional, coarse, tmp_path):
-    options = {"output": tmp_path / "out", "at": ["gm=2000", "season=0", "age=inf"]}
+    options = {"output": tmp_path / "out", "at": ["gm=800", "season=0", "age=inf"]}
     written = []
     for _ in range(2):
         translate(Translation.of(conditional.with_members(2), coarse, state=0), **options)

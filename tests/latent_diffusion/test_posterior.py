@@ -9,7 +9,7 @@ from latent_diffusion.denoiser import NoiseLevel
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.kalman import Jacobian, SeenPrior, Spectral, Spread
 from latent_diffusion.moment_matching import DenoiserCovariance, through_denoiser
-from latent_diffusion.posterior import LatentPosterior, condensed
+from latent_diffusion.posterior import LatentPosterior, _by_columns, _by_rows, condensed
 from studies.gaussian_posterior import GaussianOcean, compare
 
 
@@ -74,6 +74,18 @@ def test_many_values_say_the_same_in_few_numbers(ocean, most):
     change = (expected - v).square().mean().sqrt()
     assert change > 0.01
     assert (found - expected).square().mean().sqrt() < (2e-3 if most == 1000 else 0.1) * change
+
+
+def test_many_values_have_the_derivative_of_few(ocean):
+    """By decoded units, where there are more values than latents, as by gradients."""
+    evidence = ocean.observe(ocean.truth(seed=0), profiles=12, levels=8, seed=5)
+    codec = ocean.pipeline.codec
+    torch.testing.assert_close(
+        _by_columns(evidence.operator, codec),
+        _by_rows(evidence.operator, codec).double(),
+        atol=1e-4,
+        rtol=1e-4,
+    )
 
 
 def test_members_differ_as_their_estimates_given_noise(ocean):

@@ -1,0 +1,1 @@
+"""Fine states from means over coarse cells, beside interpolation and statistics."""
