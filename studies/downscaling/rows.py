@@ -16,7 +16,7 @@ from configs.run import Run
 from configs.translation import Translation, both
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
-from data.conditions import Conditions
+from data.conditions import AGE, Conditions
 from data.state import State
 from guidance.seawater import EquationOfState, equation_of_state
 from guidance.stratification import adjust
@@ -138,8 +138,12 @@ class Methods:
 
     @cached_property
     def _inferred(self) -> Conditions | None:
+        """Parameters and season from the means; who has the source knows how old it is."""
+        expectation, known = self.pipeline.expectation, []
+        if expectation is not None and expectation.space.age:
+            known = [f"{AGE}={float(self.run.archive.parameters[AGE][self.index])!r}"]
         conditions, _ = self.translation.conditions(
-            self.pipeline, [], members=self.settings.members, extrapolate=False
+            self.pipeline, known, members=self.settings.members, extrapolate=False
         )
         return conditions
 
