@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from configs.draft import given_settings
 from data.archive.reader import StateArchive
+from data.documents import read_object
 from data.equations import is_conservative
 from data.errors import UserError
 from data.grid import OceanGrid
@@ -19,8 +21,10 @@ from data.ingest import ingest
 from data.ingest_settings import IngestSettings
 from data.inspection import inspect
 from data.kinds import taken_kinds
+from data.paths import matching
 from data.state import State
 from data.validation import checked
+from training.log import write_json
 
 SPLIT = {"split": "all_test"}
 ARCHIVES = (".zarr", ".zarr.zip")
@@ -32,20 +36,30 @@ def foreign_archive(
     """The states in an archive of Halocline, or in files of model output.
 
     files: the archive, or paths and patterns that `halocline init` could inspect; settings: of
-    `data.ingest` as KEY=VALUE, which files do not state; output: archive to make of files; it is
-    used again
+    `data.ingest` as KEY=VALUE, which files do not state; output: archive to make of files, which is
+    used again while files and settings are the same
 
     Raises `UserError` for files that no reader accepts.
     """
     if len(files) == 1 and files[0].endswith(ARCHIVES):
         return StateArchive.open(files[0])
-    if output.exists():
+    made_of = output.with_name(output.name + ".json")
+    record = {"files": _described(files), "settings": list(settings)}
+    if output.exists() and made_of.is_file() and read_object(made_of, advice="remove it") == record:
         return StateArchive.open(output)
+    shutil.rmtree(output, ignore_errors=True)
     found = inspect(files, given=given_settings(settings) | SPLIT)
     known: dict[str, Any] = {key: one.value for key, one in found.settings.items()}
     output.parent.mkdir(parents=True, exist_ok=True)
     ingest(checked(known | SPLIT, IngestSettings, source=", ".join(files)), output=output)
+    write_json(made_of, record)
     return StateArchive.open(output)
+
+
+def _described(patterns: Sequence[str]) -> list[list[object]]:
+    """Path, size and time of the last change of each file."""
+    paths = [path.absolute() for pattern in patterns for path in matching(pattern)]
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
 
 
 def in_kinds_of(state: State, grid: OceanGrid, *, source: str, target: str, convert: bool) -> State:
@@ -95,5 +109,5 @@ def _converted(state: State, grid: OceanGrid, gsw: Any, *, to_conservative: bool
             f"gsw knows no sea water in {lost} cells of the states: expected positions in the "
             "ocean; convert the files first"
         )
-    converted = (torch.from_numpy(field).to(state.temperature) for field in wet)
-    return State(*converted, state.sea_level)
+    warm, salt = (torch.from_numpy(field).to(state.temperature) for field in wet)
+    return State(warm, salt, state.sea_level)

@@ -133,6 +133,7 @@ class Translation(Given):
             "state": self.index,
             "how": self.how,
             "maps": self.maps,
+            "convert": self.convert,
             **settings,
         }
 

@@ -79,8 +79,8 @@ def mapped(state: State, *, climate: State, target: State, grid: OceanGrid) -> S
     if sea_level is not None and climate.sea_level is not None and target.sea_level is not None:
         shift = target.sea_level.mean(dim=0) - climate.sea_level.mean(dim=0)
         sea_level = sea_level + shift * torch.from_numpy(grid.wet[0])
-    fields = (torch.from_numpy(x).to(state.temperature) for x in (temperature, salinity))
-    return State(*fields, sea_level)
+    warm, salt = (torch.from_numpy(x).to(state.temperature) for x in (temperature, salinity))
+    return State(warm, salt, sea_level)
 
 
 def _map_level(

@@ -76,7 +76,9 @@ class BlockMeans:
             fine,
             coarse,
             kept,
-            *map(torch.from_numpy, (entry, source, weight)),
+            torch.from_numpy(entry),
+            torch.from_numpy(source),
+            torch.from_numpy(weight),
             covered.clip(max=1).reshape(coarse.shape),
         )
 

@@ -140,13 +140,14 @@ def translate(
     from configs.foreign import foreign_archive
     from configs.translation import Translation
     from evaluation.translation import translate as draw_and_report
-    from training.launch import one_job
+    from training.launch import launched_processes, one_job
 
     folder = output or run.directory / "translation"
     if members is not None:
         run = run.with_members(members)
     with one_job(folder):
-        archive = foreign_archive(source, settings=settings, output=folder / "source.zarr")
+        with launched_processes().main_process_first():
+            archive = foreign_archive(source, settings=settings, output=folder / "source.zarr")
         translation = Translation.of(run, archive, state=state, how=by, maps=maps, convert=convert)
         report = draw_and_report(
             translation, output=folder, noise=noise, at=at, extrapolate=extrapolate

@@ -7,6 +7,7 @@ and the same after its values were mapped to the climate of the training states.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.archive.writer import ArchiveWriter
 from data.atomic import atomic_write
+from data.errors import UserError
 from data.grid import OceanGrid
 from data.salinity import salinity_of
 from data.state import State
@@ -93,8 +95,13 @@ def translate(
     noise: amplitude that chains begin with; default: the least that hides the source
     at: conditions that are known; others are drawn from their posterior
 
-    Raises `UserError` for states that do not fit the model.
+    Raises `UserError` for states that do not fit the model, and for a noise of means.
     """
+    if noise is not None and translation.how == "means":
+        raise UserError(
+            "chains given means begin with noise alone, so that --noise says nothing: leave it "
+            "out, or give --by noise"
+        )
     pipeline = translation.run.pipeline()
     drawn = _draw(
         translation, pipeline, output=output, amplitude=noise, at=at, extrapolate=extrapolate
@@ -140,10 +147,9 @@ def _draw(
 
 
 def _write_state(translation: Translation, state: State, path: Path) -> None:
-    """Write one state as an archive, which `halocline export` takes."""
+    """Write one state as an archive, which `halocline export` takes, in the place of a former."""
     archive = translation.run.archive
-    if path.exists():
-        return
+    shutil.rmtree(path, ignore_errors=True)
     with ArchiveWriter(
         path,
         grid=archive.grid,

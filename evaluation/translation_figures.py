@@ -98,9 +98,10 @@ def noise_figure(noise: Noise) -> Figure:
 def _scales(fields: list[tuple[str, FloatArray]]) -> dict[str, Scale]:
     """The colour scale of each kind of panel."""
     by_kind = {kind: [field for own, field in fields if own == kind] for kind in dict(fields)}
-    makers = {
-        "temperature": lambda own: Scale.spanning(own, "temperature"),
-        "difference": Scale.symmetric,
-        "variance": lambda own: Scale.from_zero(own, "variance"),
-    }
-    return {kind: makers[kind](own) for kind, own in by_kind.items()}
+    return {kind: _scale(own, kind) for kind, own in by_kind.items()}
+
+
+def _scale(fields: list[FloatArray], kind: str) -> Scale:
+    if kind == "difference":
+        return Scale.symmetric(fields)
+    return Scale.from_zero(fields, kind) if kind == "variance" else Scale.spanning(fields, kind)

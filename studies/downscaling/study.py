@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +110,11 @@ def _kept(path: Path, methods: Methods, judge: Judge) -> dict[str, Scores]:
         found: dict[str, Scores] = json.loads(path.read_text())
         return found
     truth = methods.run.archive.read([methods.index])
-    options = {"translation": methods.translation, "errors": methods.errors}
+    judged = partial(
+        judge.scores, truth=truth, translation=methods.translation, errors=methods.errors
+    )
     found = {
-        row.name: judge.scores(row.states, truth, **options) | {"cpu_seconds": row.cpu_seconds}
-        for row in methods.rows()
+        row.name: judged(row.states) | {"cpu_seconds": row.cpu_seconds} for row in methods.rows()
     }
     write_json(path, found)
     return found

@@ -9,6 +9,7 @@ import pytest
 from configs.foreign import foreign_archive
 from configs.translation import Translation
 from data.archive.reader import StateArchive
+from data.errors import UserError
 from evaluation.translation import ADJUSTED, INTERPOLATED, TRANSLATED, translate
 
 
@@ -41,6 +42,27 @@ def test_a_second_call_draws_nothing(conditional, coarse, tmp_path):
     assert written[0] == written[1]
 
 
+@pytest.mark.slow
+def test_another_source_is_not_mistaken_for_the_former(conditional, coarse, tmp_path):
+    """In one folder, the states and the interpolated state are those of the last source."""
+    options = {"output": tmp_path / "out", "at": ["gm=800", "season=0", "age=inf"]}
+    found = []
+    for state in (0, 1):
+        translation = Translation.of(conditional.with_members(2), coarse, state=state)
+        translate(translation, **options)
+        paths = (tmp_path / "out" / f"{name}.zarr" for name in ("interpolated", "states"))
+        found.append([StateArchive.open(path).read([0]).temperature for path in paths])
+    for first, second in zip(*found, strict=True):
+        assert (first - second).abs().max() > 0.1
+
+
+@pytest.mark.slow
+def test_a_noise_of_means_is_refused(conditional, coarse, tmp_path):
+    with pytest.raises(UserError, match="give --by noise"):
+        translate(Translation.of(conditional, coarse), output=tmp_path / "out", noise=0.5)
+    assert not (tmp_path / "out").exists()
+
+
 def test_model_output_is_read_and_archives_are_opened(shared_data, tiny_archive, tmp_path):
     assert len(foreign_archive([str(tiny_archive)], output=tmp_path / "none.zarr"))
     assert not (tmp_path / "none.zarr").exists()
@@ -52,4 +74,10 @@ def test_model_output_is_read_and_archives_are_opened(shared_data, tiny_archive,
     settings = [f"mesh_mask={mesh}", "equation_of_state=nemo-eos80"]
     found = foreign_archive([str(file)], settings=settings, output=output)
     assert found.path == output and len(found) > 0
-    assert len(foreign_archive([str(file)], settings=settings, output=output)) == len(found)
+    written = (output / "zarr.json").stat().st_mtime_ns
+    foreign_archive([str(file)], settings=settings, output=output)
+    assert (output / "zarr.json").stat().st_mtime_ns == written
+    copy = tmp_path / "copy.nc"
+    copy.write_bytes(file.read_bytes())
+    foreign_archive([str(copy)], settings=settings, output=output)
+    assert (output / "zarr.json").stat().st_mtime_ns > written
