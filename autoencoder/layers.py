@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
+from autoencoder.precision import single_or_better, summing
+
 
 class NormalisedActivation(nn.Module):
     """SiLU of each cell's channels `c` divided by their root mean square (Zhang and Sennrich 2019).
@@ -42,7 +44,7 @@ class _NormalisedSiLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        scale = (x.float().square().mean(dim=1, keepdim=True) + eps).rsqrt().to(x)
+        scale = (single_or_better(x).square().mean(dim=1, keepdim=True) + eps).rsqrt().to(x)
         ctx.save_for_backward(x, weight, scale)
         return F.silu((x * scale).mul_(weight.to(x)[:, None, None]), inplace=True)
 
@@ -54,14 +56,20 @@ class _NormalisedSiLU(torch.autograd.Function):
         towards = torch.ops.aten.silu_backward(gradient.contiguous(), normalised * factor)
         to_weight = None
         if ctx.needs_input_grad[1]:
-            to_weight = (towards * normalised).sum(dim=(0, 2, 3), dtype=torch.float32).to(weight)
+            to_weight = (towards * normalised).sum(dim=(0, 2, 3), dtype=summing(x)).to(weight)
         towards.mul_(factor)
-        radial = (towards * normalised).mean(dim=1, keepdim=True, dtype=torch.float32).to(x)
+        radial = (towards * normalised).mean(dim=1, keepdim=True, dtype=summing(x)).to(x)
         return towards.addcmul_(normalised, radial, value=-1).mul_(scale), to_weight, None
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions with a shortcut, initially the identity; `b c h w` to the same."""
+    """Two 3 x 3 convolutions with a shortcut, initially the identity; `b c h w` to the same.
+
+    gradient_checkpointing: whether training recomputes the body, too; set by diffusers'
+        `enable_gradient_checkpointing`
+    """
+
+    gradient_checkpointing = False
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -74,7 +82,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x + body(x)` for `b c h w`."""
-        if self.training or not torch.is_grad_enabled():
+        kept = self.training and not self.gradient_checkpointing
+        if kept or not torch.is_grad_enabled():
             return x + self.body(x)
         # Guidance differentiates the trained network: recomputing the body saves memory.
         return x + checkpoint(self.body, x, use_reentrant=False)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from autoencoder.precision import single_or_better
 from data.errors import UserError
 
 
@@ -50,8 +51,8 @@ class LappedMap(nn.Module):
     Windows are two latent cells wide and one apart. Encoding and decoding both weight them by the
     square root of a Hann window, so decoded fields have no seams at window edges (lapped
     transforms, Malvar and Staelin 1989). Cells near a closed edge lie in fewer windows and are
-    rescaled accordingly. `patch` is the width of a latent cell in grid cells. Computed in float32,
-    independent of the precision of the networks.
+    rescaled accordingly. `patch` is the width of a latent cell in grid cells. Computed in float32
+    or better, independent of the precision of the networks.
     """
 
     def __init__(
@@ -66,13 +67,13 @@ class LappedMap(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Normalised fields `b c (h p) (w p)` to latents `b l h w`."""
         with _full_precision(x.device):
-            wider = self._half_a_window_wider(x.float())
+            wider = self._half_a_window_wider(single_or_better(x))
             return F.conv2d(wider, self.analysis, stride=self.patch)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents `b l h w` to normalised fields `b c (h p) (w p)`."""
         with _full_precision(latents.device):
-            around = self._padded(latents.float(), 1, 1)
+            around = self._padded(single_or_better(latents), 1, 1)
             fields = F.conv_transpose2d(around, self.synthesis, stride=self.patch)
         first = self.patch + self.patch // 2
         rows, columns = (self.patch * size for size in latents.shape[2:])

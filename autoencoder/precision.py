@@ -1,10 +1,11 @@
-"""Numbers that keep their precision when a pipeline is converted to half precision."""
+"""Numbers that need single precision or better, whatever the precision of the networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -23,3 +24,13 @@ class FullPrecision:
 def _not_rounded(changed: Tensor, original: Tensor) -> Tensor:
     rounded = changed.is_floating_point() and changed.itemsize < original.itemsize
     return original.to(changed.device) if rounded else changed
+
+
+def single_or_better(x: Tensor) -> Tensor:
+    """`x` in single precision; in double if it is."""
+    return x.to(summing(x))
+
+
+def summing(x: Tensor) -> torch.dtype:
+    """The precision for sums over `x`: single, or double if `x` is."""
+    return torch.promote_types(x.dtype, torch.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -13,6 +12,8 @@ from torch import Tensor, nn
 from autoencoder.layers import fold_stages, head, unfold_stages, zero
 from autoencoder.linear import ColumnModes, LappedMap
 from autoencoder.periodic import make_periodic
+from autoencoder.precision import single_or_better
+from autoencoder.reach import reach_of
 from autoencoder.settings import CodecDesign
 
 LOG_VARIANCE_RANGE = (-30.0, 10.0)
@@ -35,6 +36,8 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         both network and linear path. With a linear path the network learns the residual.
     encodes: whether there is an encoder; without, only `decode` and its parts can be called
     """
+
+    _supports_gradient_checkpointing = True
 
     @register_to_config
     def __init__(
@@ -69,19 +72,27 @@ class VolumeVAE(ModelMixin, ConfigMixin):
     def reach(self) -> int:
         """Radius, in latent cells, of the latents on which a decoded cell depends.
 
-        The first convolution reaches 1 (as does the linear path); each block adds two cells of its
-        stage, which are half as wide from stage to stage.
+        The linear path reaches 1, never farther than the network.
         """
-        blocks, stages = self.design.blocks, len(self.design.channels)
-        return math.ceil(1 + sum(2 * blocks / 2**stage for stage in range(stages)))
+        cells = reach_of(self.trunk, self.head, width=self.design.factor)
+        return -(-cells // self.design.factor)
+
+    @property
+    def halo(self) -> int:
+        """Radius, in latent cells, of the cells on which a reconstructed cell depends.
+
+        A window with so many latent cells around it is reconstructed as within the whole field.
+        """
+        assert self.encoder is not None, "only a codec with an encoder reconstructs"
+        return self.reach + -(-reach_of(self.encoder) // self.design.factor)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the posterior, each `b l h w`."""
         assert self.encoder is not None, "the codec refuses to encode without an encoder"
         amplitudes = self.amplitudes(x)
-        mean, log_variance = self.encoder(amplitudes).float().chunk(2, dim=1)
+        mean, log_variance = single_or_better(self.encoder(amplitudes)).chunk(2, dim=1)
         if self.linear is not None:
-            mean = mean + self.linear.encode(amplitudes).float()
+            mean = mean + single_or_better(self.linear.encode(amplitudes))
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
     def amplitudes(self, x: Tensor) -> Tensor:
@@ -116,7 +127,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
 
     def decode_rows(self, features: Tensor, latents: Tensor, *, first: int) -> Decoded:
         """The cells of the latent rows from `first` on, from the output of `cut`."""
-        output = self.head(features).float()
+        output = single_or_better(self.head(features))
         fields, exchange = output.split([self._inputs, output.shape[1] - self._inputs], dim=1)
         if self.linear is not None:
             before = min(first, 1) * self.design.factor
@@ -129,7 +140,7 @@ class VolumeVAE(ModelMixin, ConfigMixin):
         """Reconstruction from a posterior sample with `noise` `b l h w`, mean and log variance."""
         mean, log_variance = self.encode(x)
         fields, exchange = self.decode(mean + torch.exp(0.5 * log_variance) * noise)
-        return (fields.float(), exchange.float()), mean, log_variance
+        return (single_or_better(fields), single_or_better(exchange)), mean, log_variance
 
     def _start_at_linear_path(self) -> None:
         """Initialise the networks to output 0, and the posterior narrower than the latents."""
