@@ -31,11 +31,16 @@ class Box(NamedTuple):
 
 def boxes_at_depths(grid: OceanGrid) -> dict[int, Box]:
     """The largest land-free box of each level nearest to one of `DEPTHS`, where there is one."""
-    levels = sorted({int(np.abs(grid.depth - depth).argmin()) for depth in DEPTHS})
     found = {
-        level: largest_wet_box(grid.wet[level], periodic_x=grid.periodic_x) for level in levels
+        level: largest_wet_box(grid.wet[level], periodic_x=grid.periodic_x)
+        for level in levels_at_depths(grid.depth)
     }
     return {level: box for level, box in found.items() if box is not None}
+
+
+def levels_at_depths(depth: NDArray[np.float64]) -> list[int]:
+    """The levels nearest to `DEPTHS` among those at `depth` [m]."""
+    return sorted({int(np.abs(depth - place).argmin()) for place in DEPTHS})
 
 
 def largest_wet_box(

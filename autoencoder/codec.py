@@ -11,8 +11,9 @@ from diffusers import ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from autoencoder.mixing import exchange_thickness, mix
+from autoencoder.mixing import mixed_state
 from autoencoder.ocean import OceanMemory, land_and_position, ocean_channels
+from autoencoder.precision import single_or_better
 from autoencoder.settings import CodecDesign
 from autoencoder.strips import Strip, strips_of_rows
 from autoencoder.volume_vae import Decoded, VolumeVAE
@@ -20,7 +21,6 @@ from data.errors import UserError
 from data.grid import OceanGrid
 from data.normalisation import Statistics
 from data.state import State
-from guidance.stratification import wet_pairs
 
 Features = tuple[Tensor, ...]
 
@@ -275,19 +275,14 @@ class VolumeCodec(Codec):
 
         first: the first padded row in `decoded`
         """
-        fields, raw = (self.padding.crop(part.float(), first=first) for part in decoded)
+        parts = (single_or_better(part) for part in decoded)
+        fields, raw = (self.padding.crop(part, first=first) for part in parts)
         rows = self.padding.ocean_rows(first, first + decoded[0].shape[2])
         physical = self.statistics.to_physical(fields, rows=rows)
-        levels = self.statistics.levels
         if not self.design.mixing:
-            return State.from_channels(physical, levels=levels)
-        tracers, rest = physical.split([2 * levels, physical.shape[1] - 2 * levels], dim=1)
+            return State.from_channels(physical, levels=self.statistics.levels)
         thickness = self.grid_thickness[:, rows].to(physical.dtype)
-        pairs = wet_pairs(self.statistics.wet[:levels, rows])
-        exchange = exchange_thickness(raw, thickness, pairs)
-        mixed = mix(tracers.unflatten(1, (2, levels)), exchange, thickness)
-        temperature, salinity = mixed.unbind(1)
-        return State(temperature, salinity, rest[:, 0] if rest.shape[1] else None)
+        return mixed_state(physical, raw, thickness, self.statistics.wet[:, rows])
 
     @property
     def latent_weight(self) -> Tensor:

@@ -1,20 +1,28 @@
-"""Functions behind the terms of the autoencoder's loss. Each returns a scalar for a batch."""
+"""Functions behind the terms of the autoencoder's loss. Each returns a scalar for a batch.
+
+Sums over a mask are divided by the number of its cells, or by `count` in a window, where it is the
+number that makes the mean over windows that of the whole field.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from autoencoder.precision import single_or_better
+
 NEUTRAL = 1e-3  # [kg/m3] density steps below this count as neutral (a mixed layer)
 
 
-def reconstruction_error(reconstruction: Tensor, target: Tensor, wet: Tensor) -> Tensor:
+def reconstruction_error(
+    reconstruction: Tensor, target: Tensor, wet: Tensor, *, count: float | None = None
+) -> Tensor:
     """Mean squared error over wet cells, in standard deviations of each level.
 
     reconstruction, target: normalised `b c y x`; wet: `c y x`, 1 in the ocean
     """
     squared = (reconstruction - target).square() * wet
-    return squared.sum() / (len(target) * wet.sum())
+    return squared.sum() / (len(target) * _or_number(count, wet))
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -23,7 +31,12 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def stratification_error(
-    steps: Tensor, true_steps: Tensor, wet_pairs: Tensor, *, neutral: float = NEUTRAL
+    steps: Tensor,
+    true_steps: Tensor,
+    wet_pairs: Tensor,
+    *,
+    count: float | None = None,
+    neutral: float = NEUTRAL,
 ) -> Tensor:
     """Error of the density steps between neighbouring levels, most sensitive near neutral.
 
@@ -34,11 +47,16 @@ def stratification_error(
     steps, true_steps: `b z-1 y x`, positive when stable; wet_pairs: `z-1 y x`
     """
     difference = torch.asinh(steps / neutral) - torch.asinh(true_steps / neutral)
-    return (difference.abs() * wet_pairs).sum() / (len(steps) * wet_pairs.sum())
+    return (difference.abs() * wet_pairs).sum() / (len(steps) * _or_number(count, wet_pairs))
 
 
 def created_instability(
-    steps: Tensor, true_steps: Tensor, wet_pairs: Tensor, *, neutral: float = NEUTRAL
+    steps: Tensor,
+    true_steps: Tensor,
+    wet_pairs: Tensor,
+    *,
+    count: float | None = None,
+    neutral: float = NEUTRAL,
 ) -> Tensor:
     """Instability beyond that of the truth.
 
@@ -49,11 +67,17 @@ def created_instability(
     """
     allowed = torch.asinh(true_steps.clamp(max=0) / neutral)
     excess = torch.relu(allowed - torch.asinh(steps / neutral))
-    return (excess * wet_pairs).sum() / (len(steps) * wet_pairs.sum())
+    return (excess * wet_pairs).sum() / (len(steps) * _or_number(count, wet_pairs))
 
 
 def error_outside_range(
-    steps: Tensor, one: Tensor, other: Tensor, wet_pairs: Tensor, *, neutral: float = NEUTRAL
+    steps: Tensor,
+    one: Tensor,
+    other: Tensor,
+    wet_pairs: Tensor,
+    *,
+    count: float | None = None,
+    neutral: float = NEUTRAL,
 ) -> Tensor:
     """Error of density steps outside the range between those of two states.
 
@@ -66,7 +90,7 @@ def error_outside_range(
     low = torch.asinh(torch.minimum(one, other) / neutral)
     high = torch.asinh(torch.maximum(one, other) / neutral)
     excess = torch.relu(low - compressed) + torch.relu(compressed - high)
-    return (excess * wet_pairs).sum() / (len(steps) * wet_pairs.sum())
+    return (excess * wet_pairs).sum() / (len(steps) * _or_number(count, wet_pairs))
 
 
 def censored_error(
@@ -75,6 +99,7 @@ def censored_error(
     bound: Tensor,
     wet: Tensor,
     *,
+    count: float | None = None,
     width: float = 0.1,
     tolerance: float = 0.01,
 ) -> Tensor:
@@ -95,17 +120,17 @@ def censored_error(
     distance = torch.where(at_bound, (bound - reconstruction) / width, 0).double()
     censored = -2 * width**2 * torch.special.log_ndtr(distance).to(target.dtype)
     cost = torch.where(at_bound, censored, (reconstruction - target).square())
-    return torch.where(wet > 0, cost, 0).sum() / (len(target) * wet.sum())
+    return torch.where(wet > 0, cost, 0).sum() / (len(target) * _or_number(count, wet))
 
 
 def band_energies(field: Tensor, *, bands: int = 6) -> Tensor:
     """Energy of `field` `b c h w` in bands of horizontal wavenumber, `b c k`, [units of field]**2.
 
-    Computed in float32 from the anomaly from the horizontal mean, under a Hann window in both
-    directions; the bands add up to the variance under the window. Bands are equally wide up to half
-    a cycle per cell; the last also contains the higher wavenumbers of diagonal waves.
+    Computed in float32 or better from the anomaly from the horizontal mean, under a Hann window in
+    both directions; the bands add up to the variance under the window. Bands are equally wide up to
+    half a cycle per cell; the last also contains the higher wavenumbers of diagonal waves.
     """
-    field = field.float()
+    field = single_or_better(field)
     rows, columns = field.shape[-2:]
     window = _hann(rows, field)[:, None] * _hann(columns, field)
     anomaly = (field - field.mean(dim=(-2, -1), keepdim=True)) * window
@@ -130,3 +155,8 @@ def spectral_error(energies: Tensor, true_energies: Tensor, *, floor: float = 1e
     variances of each level) count as equal, so empty bands and rounding errors have no effect.
     """
     return ((energies + floor).log() - (true_energies + floor).log()).abs().mean()
+
+
+def _or_number(count: float | None, mask: Tensor) -> float | Tensor:
+    """`count`, or the number of cells in `mask`."""
+    return mask.sum() if count is None else count

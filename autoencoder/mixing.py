@@ -16,20 +16,35 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from autoencoder import tridiagonal
+from data.state import State
 from guidance.compiled import runs_compiled
+from guidance.stratification import wet_pairs
 
 LOG_EXCHANGE_RANGE = (-8.0, 7.0)
 INITIAL_LOG_EXCHANGE = -4.0
 
 
-def exchange_thickness(raw: Tensor, thickness: Tensor, wet_pairs: Tensor) -> Tensor:
+def mixed_state(physical: Tensor, raw: Tensor, thickness: Tensor, wet: Tensor) -> State:
+    """The state of decoded channels `b c y x` in physical units, mixed by the raw exchange.
+
+    raw: the network's output `b z-1 y x`; thickness: `z y x` [m]; wet: `c y x`
+    """
+    levels = len(thickness)
+    tracers, rest = physical.split([2 * levels, physical.shape[1] - 2 * levels], dim=1)
+    exchange = exchange_thickness(raw, thickness, wet_pairs(wet[:levels]))
+    mixed = mix(tracers.unflatten(1, (2, levels)), exchange, thickness)
+    temperature, salinity = mixed.unbind(1)
+    return State(temperature, salinity, rest[:, 0] if rest.shape[1] else None)
+
+
+def exchange_thickness(raw: Tensor, thickness: Tensor, pairs: Tensor) -> Tensor:
     """Water exchanged across each interface [m], `b z-1 y x`; 0 at the sea floor and on land.
 
-    raw: the network's output `b z-1 y x`; thickness: `z y x` [m]; wet_pairs: `z-1 y x`
+    raw: the network's output `b z-1 y x`; thickness: `z y x` [m]; pairs: wet ones, `z-1 y x`
     """
     between = 0.5 * (thickness[:-1] + thickness[1:])
     strength = (raw + INITIAL_LOG_EXCHANGE).clamp(*LOG_EXCHANGE_RANGE).exp()
-    return strength * (between * wet_pairs)
+    return strength * (between * pairs)
 
 
 def mix(tracers: Tensor, exchange: Tensor, thickness: Tensor) -> Tensor:

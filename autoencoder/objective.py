@@ -6,16 +6,19 @@ To add a loss term, write a function of a `Comparison`, register it in `TERMS`, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from autoencoder import losses
-from autoencoder.boxes import SMALLEST_SIDE, Box, boxes_at_depths
+from autoencoder.boxes import SMALLEST_SIDE, boxes_at_depths
 from autoencoder.codec import VolumeCodec
+from autoencoder.pieces import EVERYWHERE, OF_THE_FIELD, Counted, Inner, Piece, SpectralBoxes
 from autoencoder.volume_vae import Decoded
 from data.errors import UserError
 from data.state import State
@@ -24,9 +27,6 @@ from guidance.stratification import density_steps, wet_pairs
 
 # With latent jitter, each of these terms has a second version, `jittered_NAME`.
 JITTERED = ("stratification", "created_instability")
-
-# Land-free boxes, each with the channels of a state whose spectra are compared there.
-SpectralBoxes = Sequence[tuple[Box, list[int]]]
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,16 @@ class Stratification:
 class Comparison:
     """True states and their reconstruction; quantities shared by terms are computed on demand.
 
-    decoded: the network's output, padded; mean, log_variance: of the latents, `b l h w`
+    codec: or its part in a window; the truth, its reconstruction and masks are of the window
+    decoded: the network's output, padded; mean, log_variance: of the latents, `b l h w`; all with
+        the halo of a window
     jitter: noise on `mean` for a second decode, in units of its spread, `b l h w`
     share: how far from each state's latents to the next state's a third decode lies, `b 1 1 1`
     boxes: the boxes in which spectra are compared
+    inner: the latents of the window; counted: what the sums over the window are divided by
     """
 
-    codec: VolumeCodec
+    codec: VolumeCodec | Piece
     stratification: Stratification
     truth: State
     decoded: Decoded
@@ -73,6 +76,8 @@ class Comparison:
     jitter: Tensor | None = None
     share: Tensor | None = None
     boxes: SpectralBoxes = ()
+    inner: Inner = EVERYWHERE
+    counted: Counted = OF_THE_FIELD
 
     @property
     def wet(self) -> Tensor:
@@ -114,7 +119,8 @@ class Comparison:
         """Density steps `b z-1 y x` [kg/m3] of the states decoded from jittered latents."""
         if self.jitter is None:
             raise ValueError("this comparison has no latent jitter")
-        spread = self.mean.detach().std(dim=(0, 2, 3), correction=0)[:, None, None]
+        own = self.inner.cut(self.mean.detach())
+        spread = own.std(dim=(0, 2, 3), correction=0)[:, None, None]
         return self._steps_of(self.mean + spread * self.jitter)
 
     @cached_property
@@ -129,36 +135,52 @@ class Comparison:
         return self.stratification.steps(self.codec.reconstruct(self.codec.vae.decode(latents)))
 
 
+class Draws(NamedTuple):
+    """Random numbers of a comparison: noise on the latents, `jitter` and `share`."""
+
+    noise: Tensor
+    jitter: Tensor | None
+    share: Tensor | None
+
+
 Term = Callable[[Comparison], Tensor]
 
 
 def _reconstruction(c: Comparison) -> Tensor:
-    return losses.reconstruction_error(c.normalised, c.true_normalised, c.wet)
+    return losses.reconstruction_error(
+        c.normalised, c.true_normalised, c.wet, count=c.counted.cells
+    )
 
 
 def _kl(c: Comparison) -> Tensor:
-    return losses.kl_divergence(c.mean, c.log_variance)
+    return losses.kl_divergence(c.inner.cut(c.mean), c.inner.cut(c.log_variance))
 
 
 def _stratification(c: Comparison) -> Tensor:
-    return losses.stratification_error(c.steps, c.true_steps, c.wet_pairs)
+    return losses.stratification_error(c.steps, c.true_steps, c.wet_pairs, count=c.counted.pairs)
 
 
 def _created_instability(c: Comparison) -> Tensor:
-    return losses.created_instability(c.steps, c.true_steps, c.wet_pairs)
+    return losses.created_instability(c.steps, c.true_steps, c.wet_pairs, count=c.counted.pairs)
 
 
 def _jittered_stratification(c: Comparison) -> Tensor:
-    return losses.stratification_error(c.jittered_steps, c.true_steps, c.wet_pairs)
+    return losses.stratification_error(
+        c.jittered_steps, c.true_steps, c.wet_pairs, count=c.counted.pairs
+    )
 
 
 def _jittered_created_instability(c: Comparison) -> Tensor:
-    return losses.created_instability(c.jittered_steps, c.true_steps, c.wet_pairs)
+    return losses.created_instability(
+        c.jittered_steps, c.true_steps, c.wet_pairs, count=c.counted.pairs
+    )
 
 
 def _between_states(c: Comparison) -> Tensor:
     neighbours = c.true_steps, c.true_steps.roll(1, dims=0)
-    return losses.error_outside_range(c.steps_between, *neighbours, c.wet_pairs)
+    return losses.error_outside_range(
+        c.steps_between, *neighbours, c.wet_pairs, count=c.counted.pairs
+    )
 
 
 def _censored(c: Comparison) -> Tensor:
@@ -170,10 +192,13 @@ def _censored(c: Comparison) -> Tensor:
         x[:, : 2 * truth.levels]
         for x in (c.normalised, c.true_normalised, c.codec.statistics.normalise(bounds))
     )
-    return losses.censored_error(reconstruction, target, bound, c.wet[: 2 * truth.levels])
+    wet = c.wet[: 2 * truth.levels]
+    return losses.censored_error(reconstruction, target, bound, wet, count=c.counted.tracers)
 
 
 def _spectral(c: Comparison) -> Tensor:
+    if not c.boxes:  # in a window full of islands
+        return c.mean.new_zeros(())
     energies, true_energies = (
         torch.cat(
             [losses.band_energies(box.cut(field[:, channels])) for box, channels in c.boxes], dim=1
@@ -196,19 +221,72 @@ TERMS: dict[str, Term] = {
 }
 
 
-class AutoencoderObjective(nn.Module):
-    """The loss of a batch of states, by term and in total.
+class Objective(nn.Module, ABC):
+    """The loss of a batch, by term and in total; its networks are submodules.
 
-    codec: the codec to train; its statistics normalise the states
     eos: the data's equation of state, for the density steps
+    interface_depth: `z-1` [m]
     losses: weight of each term of `TERMS`, relative to the reconstruction error; 0 disables it
     latent_jitter: standard deviation of noise on the latents, relative to each channel's spread in
         the batch; the density-step terms are also computed from the noisy latents; 0 disables it
+    """
+
+    _interface_depth: Tensor
+
+    def __init__(
+        self,
+        *,
+        eos: EquationOfState,
+        interface_depth: Tensor,
+        losses: Mapping[str, float],
+        latent_jitter: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self._eos = eos
+        self._latent_jitter = latent_jitter
+        self.register_buffer("_interface_depth", interface_depth)
+        self._weights = active_weights(losses, jitter=latent_jitter > 0)
+
+    def forward(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses of a batch; `generator` draws the latent noise."""
+        losses = self.terms(self.compare(batch, generator))
+        weighted = [weight * losses[name] for name, weight in self._weights.items()]
+        return losses | {"loss": torch.stack(weighted).sum()}
+
+    def terms(self, comparison: Comparison) -> dict[str, Tensor]:
+        """The value of each term with a weight."""
+        return {name: TERMS[name](comparison) for name in self._weights}
+
+    @abstractmethod
+    def compare(self, batch: Any, generator: torch.Generator) -> Comparison:
+        """Compare the states of a batch with their reconstruction."""
+
+    def draw(
+        self, shape: tuple[int, ...], generator: torch.Generator, *, device: torch.device
+    ) -> Draws:
+        """The random numbers for latents of this shape `b l h w`."""
+        noise = torch.randn(shape, generator=generator).to(device)
+        jitter = share = None
+        if self._latent_jitter:
+            jitter = self._latent_jitter * torch.randn(shape, generator=generator)
+            jitter = jitter.to(device)
+        if "between_states" in self._weights:
+            share = torch.rand(shape[0], 1, 1, 1, generator=generator).to(device)
+        return Draws(noise, jitter, share)
+
+    def _stratification(self, pairs: Tensor) -> Stratification:
+        return Stratification(self._eos, self._interface_depth, pairs)
+
+
+class AutoencoderObjective(Objective):
+    """The loss of a batch of whole states `b c y x` (physical units).
+
+    codec: the codec to train; its statistics normalise the states
+    eos, losses, latent_jitter: see `Objective`
 
     Raises UserError if the codec's grid does not support a term.
     """
 
-    _interface_depth: Tensor
     _wet_pairs: Tensor
 
     def __init__(
@@ -219,68 +297,44 @@ class AutoencoderObjective(nn.Module):
         losses: Mapping[str, float],
         latent_jitter: float = 0.0,
     ) -> None:
-        super().__init__()
+        depth = torch.from_numpy(codec.grid.interface_depth)
+        super().__init__(eos=eos, interface_depth=depth, losses=losses, latent_jitter=latent_jitter)
         self.codec = codec
-        self._eos = eos
-        self._latent_jitter = latent_jitter
-        self.register_buffer("_interface_depth", torch.from_numpy(codec.grid.interface_depth))
         self.register_buffer("_wet_pairs", wet_pairs(codec.grid_wet > 0))
-        self._weights = {"reconstruction": 1.0} | _active(losses, jitter=latent_jitter > 0)
         self._boxes = _spectral_boxes(codec) if "spectral" in self._weights else ()
-
-    def forward(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses of `batch` `b c y x` (physical units); `generator` draws the latent noise."""
-        losses = self.terms(self.compare(batch, generator))
-        weighted = [weight * losses[name] for name, weight in self._weights.items()]
-        return losses | {"loss": torch.stack(weighted).sum()}
-
-    def terms(self, comparison: Comparison) -> dict[str, Tensor]:
-        """The value of each term with a weight."""
-        return {name: TERMS[name](comparison) for name in self._weights}
 
     def compare(self, batch: Tensor, generator: torch.Generator) -> Comparison:
         """Compare the states of `batch` `b c y x` (physical units) with their reconstruction."""
         codec = self.codec
         state = State.from_channels(batch, levels=codec.statistics.levels)
-        shape = (len(batch), *codec.latent_shape)
-        noise = torch.randn(shape, generator=generator).to(batch.device)
-        jitter = None
-        if self._latent_jitter:
-            jitter = self._latent_jitter * torch.randn(shape, generator=generator)
-            jitter = jitter.to(batch.device)
-        decoded, mean, log_variance = codec.vae(codec.network_input(state), noise)
-        share = None
-        if "between_states" in self._weights:
-            share = torch.rand(len(batch), 1, 1, 1, generator=generator).to(batch.device)
-        steps = Stratification(self._eos, self._interface_depth, self._wet_pairs)
+        draws = self.draw((len(batch), *codec.latent_shape), generator, device=batch.device)
+        decoded, mean, log_variance = codec.vae(codec.network_input(state), draws.noise)
         return Comparison(
             codec,
-            steps,
+            self._stratification(self._wet_pairs),
             state,
             decoded,
             mean,
             log_variance,
-            jitter=jitter,
-            share=share,
+            jitter=draws.jitter,
+            share=draws.share,
             boxes=self._boxes,
         )
 
 
-def _active(losses: Mapping[str, float], *, jitter: bool) -> dict[str, float]:
-    """The terms with a non-zero weight, and their weights."""
+def active_weights(losses: Mapping[str, float], *, jitter: bool) -> dict[str, float]:
+    """The terms with a non-zero weight, and their weights relative to the reconstruction error."""
     active = {name: weight for name, weight in losses.items() if weight}
     if jitter:
         active |= {f"jittered_{name}": active[name] for name in JITTERED if name in active}
-    return active
+    return {"reconstruction": 1.0} | active
 
 
 def _spectral_boxes(codec: VolumeCodec) -> SpectralBoxes:
     """The largest land-free box at a few levels, with its channels; sea level at the surface."""
     grid = codec.grid
-    levels, channels = grid.shape[0], codec.statistics.channels
     boxes = [
-        (box, [level, levels + level] + [2 * levels] * (level == 0 and channels > 2 * levels))
-        for level, box in boxes_at_depths(grid).items()
+        (box, codec.statistics.channels_at(level)) for level, box in boxes_at_depths(grid).items()
     ]
     if not boxes:
         side = f"{SMALLEST_SIDE} x {SMALLEST_SIDE}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from data.settings import Section, Widths
 from training.plan import TrainingPlan
@@ -77,12 +77,36 @@ class LossSettings(Section):
         return self.model_dump(exclude={"latent_jitter"})
 
 
+class CodecTraining(TrainingPlan):
+    """The training of the codec: on whole states, or on windows of them."""
+
+    window: tuple[PositiveInt, PositiveInt] | None = Field(
+        None,
+        description="rows and columns of the windows, at random positions, on which the codec is "
+        "trained and validated, whose size then sets the memory; null: whole states",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="compute residual blocks again in the backward pass, to save memory"
+    )
+
+    @property
+    def states_at_once(self) -> int:
+        """Whole states in memory together while linear maps are fitted and latents standardised."""
+        return self.batch_size if self.window is None else 1
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """As of any plan. Without windows they are left out, so trained models remain valid."""
+        free = {"gradient_checkpointing"} | ({"window"} if self.window is None else set())
+        return {key: value for key, value in super().identity.items() if key not in free}
+
+
 class AutoencoderSettings(CodecDesign):
     """The codec: a VAE, or the identity for diffusion in data space."""
 
     kind: Literal["vae", "identity"] = "vae"
     losses: LossSettings = LossSettings()
-    training: TrainingPlan
+    training: CodecTraining
 
     @property
     def record(self) -> dict[str, Any]:

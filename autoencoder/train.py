@@ -10,11 +10,13 @@ import torch
 from accelerate import Accelerator
 
 from autoencoder.codec import Codec, IdentityCodec, VolumeCodec
+from autoencoder.cutting import Cutter
 from autoencoder.fitting import fit_linear_maps, standardise_latents
-from autoencoder.objective import AutoencoderObjective
+from autoencoder.objective import AutoencoderObjective, Objective
 from autoencoder.ocean import describe_ocean
 from autoencoder.settings import AutoencoderSettings
 from autoencoder.stored import ADVICE, CONFIG, load_network
+from autoencoder.window_objective import WindowObjective
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
 from data.batches import StateDataset
@@ -52,7 +54,8 @@ def train_codec(
         )
         trainer.run()
         trainer.adopt_averaged_weights()
-        states = _states(archive, codec, batch_size=trainer.plan.batch_size)
+        codec.to(accelerator.device)  # of a codec trained on windows, only the network is there
+        states = _states(archive, codec, at_once=settings.training.states_at_once)
         standardise_latents(codec.eval(), states)
     stage.publish(codec.cpu().save_pretrained, accelerator=accelerator)
 
@@ -63,8 +66,8 @@ def build_codec(settings: AutoencoderSettings, archive: Archive, *, diffusion_st
     statistics = Statistics.from_archive(archive, indices=archive.indices("train"))
     codec.adopt(archive.grid, statistics)
     if isinstance(codec, VolumeCodec):
-        batch_size = settings.training.batch_size
-        fit_linear_maps(codec, lambda: _states(archive, codec, batch_size=batch_size))
+        at_once = settings.training.states_at_once
+        fit_linear_maps(codec, lambda: _states(archive, codec, at_once=at_once))
     return codec
 
 
@@ -108,10 +111,21 @@ def build_trainer(
     diffusion_stages: int,
 ) -> Trainer:
     """The trainer of the autoencoder."""
+    plan, options = settings.training, objective_options(settings, archive)
     training, validation = state_datasets(archive)
+    if plan.gradient_checkpointing:
+        codec.vae.enable_gradient_checkpointing()
+    objective: Objective
+    cut = None
+    if plan.window is None:
+        objective = AutoencoderObjective(codec, **options)
+    else:
+        objective = WindowObjective(codec, **options)
+        cut = Cutter(codec, plan.window, spectral=settings.losses.spectral > 0)
     return Trainer(
-        AutoencoderObjective(codec, **objective_options(settings, archive)),
-        plan=settings.training,
+        objective,
+        cut=cut,
+        plan=plan,
         training=training,
         validation=validation,
         accelerator=accelerator,
@@ -161,8 +175,8 @@ def _design(settings: AutoencoderSettings) -> dict[str, object]:
     return {name: value for name, value in design.items() if name != "training"} | losses
 
 
-def _states(archive: Archive, codec: Codec, *, batch_size: int) -> Iterator[State]:
+def _states(archive: Archive, codec: Codec, *, at_once: int) -> Iterator[State]:
     indices, device = archive.indices("train"), codec.grid_depth.device
-    for start in range(0, len(indices), batch_size):
-        batch = archive.read(indices[start : start + batch_size])
+    for start in range(0, len(indices), at_once):
+        batch = archive.read(indices[start : start + at_once])
         yield batch.map(lambda field: field.to(device))

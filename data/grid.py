@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 # Precision to which two files of one grid agree: they hold single precision, areas may follow from
 # such positions, and layers that move with the surface differ by its mean height.
@@ -184,6 +185,44 @@ class Padding:
         before, after = rows[..., :left], rows[..., left + self.columns :]
         inner = _blend(inner, before.flip(-1), at_end=True) if left else inner
         return _blend(inner, after, at_end=False) if right else inner
+
+    @property
+    def sources(self) -> tuple[IntArray, IntArray]:
+        """The ocean's row in each padded row, and its column in each padded column; -1: land."""
+        (top, _), (left, _) = self._margins()
+        padded_rows, padded_columns = self.padded_shape
+        rows, columns = np.arange(padded_rows) - top, np.arange(padded_columns) - left
+        if self.periodic_x:
+            columns = columns % self.columns
+        for numbers, size in ((rows, self.rows), (columns, self.columns)):
+            numbers[(numbers < 0) | (numbers >= size)] = -1
+        return rows, columns
+
+    @property
+    def is_own(self) -> NDArray[np.bool_]:
+        """Whether a padded cell is of the ocean, and not land or a repetition, `y x`."""
+        own = np.zeros(self.padded_shape, dtype=bool)
+        (top, _), (left, _) = self._margins()
+        own[top : top + self.rows, left : left + self.columns] = True
+        return own
+
+    @property
+    def seam(self) -> tuple[IntArray, FloatArray]:
+        """How `crop` blends: partners and their weights, each `2 x`, by padded column.
+
+        The columns of the ocean near the end are blended first, with their repetitions before its
+        beginning; then those near its beginning. The weight is 0 where nothing is blended.
+        """
+        _, (left, right) = self._margins()
+        partners = np.tile(np.arange(self.padded_shape[1]), (2, 1))
+        weights = np.zeros(partners.shape)
+        if self.periodic_x:
+            end, start = left + self.columns, left
+            partners[0, end - left : end] = np.arange(left)
+            weights[0, end - left : end] = 0.5 * np.arange(1, left + 1) / max(left, 1)
+            partners[1, start : start + right] = end + np.arange(right)
+            weights[1, start : start + right] = 0.5 * np.arange(right, 0, -1) / max(right, 1)
+        return partners, weights
 
     def _margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
         padded_rows, padded_columns = self.padded_shape

@@ -67,6 +67,11 @@ class Statistics(nn.Module):
         """Number of channels c."""
         return len(self.std)
 
+    def channels_at(self, level: int) -> list[int]:
+        """The channels of a level: temperature, salinity and, at the surface, sea level if any."""
+        sea_level = level == 0 and self.channels > 2 * self.levels
+        return [level, self.levels + level] + [2 * self.levels] * sea_level
+
     def normalise(self, state: State) -> Tensor:
         """`b c y x`, dimensionless, about unit variance on each level; land 0."""
         anomaly = (state.to_channels() - self.mean) / self.std[:, None, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Trainer:
         "loss" is minimised. Network and loss are one module: distributed training synchronises
         gradients only for what runs inside the wrapped forward.
     training, validation: the samples of both splits
+    cut: takes a part of a batch, drawn with a generator, before it is sent to the device; None: all
     identity: further values that a checkpoint must share to be resumed, such as the data's digest
     """
 
@@ -48,8 +49,10 @@ class Trainer:
         directory: Path,
         label: str,
         identity: dict[str, object],
+        cut: Callable[[Any, torch.Generator], Any] | None = None,
     ) -> None:
         self.plan = plan
+        self._cut = cut
         self.accelerator = accelerator
         self.directory = directory
         self._label = label
@@ -137,7 +140,7 @@ class Trainer:
         generator = self._generator(self.counter)
         torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
         self.objective.train()
-        losses = self.objective(send_to_device(batch, self.accelerator.device), generator)
+        losses = self._losses(batch, generator)
         self.accelerator.backward(losses["loss"])
         self.accelerator.clip_grad_norm_(self._parameters, self.plan.gradient_clip)
         self._optimizer.step()
@@ -145,6 +148,10 @@ class Trainer:
         self.ema.step(self._parameters)
         self.counter += self.plan.batch_size
         return losses
+
+    def _losses(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        part = batch if self._cut is None else self._cut(batch, generator)
+        return self.objective(send_to_device(part, self.accelerator.device), generator)
 
     def _after_step(
         self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm[Any]
@@ -178,8 +185,7 @@ class Trainer:
             for batch in validation_batches(
                 self._validation, plan=self.plan, accelerator=self.accelerator
             ):
-                batch = send_to_device(batch, self.accelerator.device)
-                for name, loss in self.objective(batch, generator).items():
+                for name, loss in self._losses(batch, generator).items():
                     totals.setdefault(name, []).append(loss)
         return self._means(
             {k: torch.stack(v).mean() for k, v in totals.items()}, prefix="validation"

@@ -30,6 +30,20 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert parted.codec().fingerprint == whole.codec().fingerprint
 
 
+def test_training_on_windows_resumes_exactly(tiny_run, interrupt_training, assert_same_training):
+    experiment = tiny_run(
+        *("--autoencoder.training.samples", "24"),
+        *("--autoencoder.training.window", "[6, 5]"),
+        *("--autoencoder.training.gradient_checkpointing", "true"),
+    )
+    whole, parted = _directory(experiment, "whole"), _directory(experiment, "parted")
+    train_codec(whole)
+    interrupt_training(train_codec, parted, at=12)
+    train_codec(parted)
+    assert_same_training(whole.directory / "autoencoder", parted.directory / "autoencoder")
+    assert parted.codec().fingerprint == whole.codec().fingerprint
+
+
 @pytest.mark.parametrize(
     ("overrides", "named"),
     [
@@ -39,6 +53,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         (("--autoencoder.losses.latent_jitter", "0.1"), r"losses\.latent_jitter"),
         (("--autoencoder.channels", "[16]"), "channels"),
         (("--autoencoder.mixing", "false"), "mixing"),
+        (("--autoencoder.training.window", "[8, 8]"), "window"),
     ],
 )
 def test_a_checkpoint_of_other_settings_is_not_resumed(
