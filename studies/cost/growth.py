@@ -8,7 +8,8 @@ FLOPs are those of matrix products, convolutions and attention, with 2 per multi
 the peak of live float32 tensors beyond networks, grid and statistics. It is a lower bound, because
 allocators and convolutions need additional work space. Attention is counted as flash attention.
 Guidance terms, loss terms of the autoencoder and the final adjustment have no such products and
-scale linearly with the cells; they are excluded.
+scale linearly with the cells; they are excluded, except from training on windows, whose memory has
+those of the loss terms.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from studies.cost.counting import counted
 from studies.cost.guidance import pipeline_around
 from studies.cost.synthetic import parse_shape
 from studies.cost.systems import DATA_SPACE, LATENT, in_data_space
+from studies.cost.windows import window_cost
 from training.log import print_json
 
 Shape = tuple[int, int, int]
@@ -211,7 +213,7 @@ def _training(experiment: Experiment, pipeline: StatePipeline) -> dict[str, floa
         losses = experiment.autoencoder.losses
         decodings = 1 + (losses.latent_jitter > 0) + (losses.between_states > 0)
         learnt = counted(lambda: _reconstruct_and_learn(codec, decodings=decodings))
-        result |= _named("autoencoder", learnt)
+        result |= _named("autoencoder", learnt) | window_cost(experiment.autoencoder, codec)
     return result
 
 

@@ -61,6 +61,12 @@ GROWTH_GROUPS = {
         Column("diffusion_gflop", "denoiser, per sample", "GFLOP"),
         Column("diffusion_memory_MB", "denoiser, memory", "MB"),
     ),
+    "windows": (
+        Column("autoencoder_gflop", "whole state", "GFLOP"),
+        Column("autoencoder_memory_MB", "memory", "MB"),
+        Column("autoencoder_windows_gflop", "on windows", "GFLOP"),
+        Column("autoencoder_window_memory_MB", "memory of one", "MB"),
+    ),
 }
 PROCESS_COLUMNS = (
     Column("autoencoder_samples_per_second", "training, autoencoder", "samples/s"),
@@ -100,7 +106,7 @@ def _guided_row(system: Result, latent: Result) -> dict[str, Any]:
 
 
 def growth_table(result: Result, group: str | None) -> str:
-    """One line for each grid and system; group: "sampling" (default) or "training"."""
+    """One line for each grid and system; group: "sampling" (default), "training" or "windows"."""
     columns = chosen(GROWTH_GROUPS, group) or GROWTH_GROUPS["sampling"]
     rows = {
         f"{grid}, {name}": system

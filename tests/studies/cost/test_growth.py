@@ -14,6 +14,7 @@ from studies.cost.codec import decode_gradient
 from studies.cost.counting import LiveMemory, counted
 from studies.cost.growth import costs_on, guided_steps, meta_pipeline
 from studies.cost.systems import DATA_SPACE, LATENT
+from studies.cost.windows import window_cost
 
 SHAPE = (5, 24, 16)
 
@@ -70,6 +71,23 @@ def test_attention_is_counted_without_its_matrix():
     gflop, megabytes = counted(attend)
     assert gflop == pytest.approx(4 * 2 * 4096**2 * 32 / 1e9)
     assert megabytes < 4096**2 * 4 / 1e6
+
+
+def test_training_on_windows_takes_the_memory_of_a_window_on_any_grid(tiny_experiment):
+    words = (
+        *("--autoencoder.training.window", "[32, 32]"),
+        *("--autoencoder.losses", "{stratification: 0.1, between_states: 0.1, spectral: 0.1}"),
+    )
+    experiment = tiny_experiment(*words)
+    costs = []
+    for shape in ((5, 128, 128), (5, 1024, 512)):
+        codec = meta_pipeline(experiment, shape).codec
+        with torch.device("meta"):
+            costs.append(window_cost(experiment.autoencoder, codec))
+    small, large = costs
+    assert large["autoencoder_window_memory_MB"] == small["autoencoder_window_memory_MB"] > 0
+    ratio = large["autoencoder_windows_gflop"] / small["autoencoder_windows_gflop"]
+    assert ratio == pytest.approx(1024 * 512 / 128**2)  # proportional to the cells
 
 
 @pytest.mark.slow
