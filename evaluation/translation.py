@@ -41,7 +41,7 @@ from guidance.stratification import adjust
 from latent_diffusion.inference import Weighted
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import Ensemble, adjust_archive, draw
-from latent_diffusion.start import as_rows
+from latent_diffusion.start import as_rows, as_text
 from training.launch import launched_processes
 
 INTERPOLATED, ADJUSTED_INTERPOLATED = "interpolated", "interpolated, adjusted"
@@ -132,6 +132,9 @@ def _draw(
         # Chains of residuals begin at the state itself, about the mean that is expected of it.
         conditions = replace(conditions, certain=True) if conditions else None
         noise = translation.noise(pipeline, conditions, amplitude=amplitude)
+        if noise.scales and launched_processes().is_main_process:
+            print("power of latents by scale, and the least noise that hides the source")
+            print(as_text(noise.scales, noise.amplitude), flush=True)
 
     def ensemble(*, guided: bool) -> Ensemble:
         if noise is None:

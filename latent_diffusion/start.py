@@ -152,3 +152,14 @@ def as_rows(scales: list[Scale]) -> list[dict[str, float | str]]:
         }
         for scale in scales
     ]
+
+
+def as_text(scales: list[Scale], noise: float) -> str:
+    """The scales as a table for the terminal, and the noise that chains begin with."""
+    lines = [f"{'latents':>10} {'cells':>6} {'source':>8} {'target':>8} {'noise':>6}"]
+    for scale in scales:
+        first, last = scale.channels
+        channels = f"{first + 1} to {last}" if last > first + 1 else f"{last}"
+        powers = f"{scale.source:8.3g} {scale.target:8.3g} {scale.noise:6.2f}"
+        lines.append(f"{channels:>10} {scale.cells:>6} {powers}")
+    return "\n".join([*lines, f"chains begin with a noise of {noise:.2f}"])

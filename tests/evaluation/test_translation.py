@@ -15,7 +15,7 @@ from evaluation.translation import ADJUSTED, INTERPOLATED, TRANSLATED, translate
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["means", "noise"])
-def test_states_a_report_and_a_summary_are_written(conditional, coarse, tmp_path, how):
+def test_states_a_report_and_a_summary_are_written(conditional, coarse, tmp_path, how, capsys):
     output = tmp_path / "out"
     translation = Translation.of(conditional.with_members(2), coarse, state=0, how=how)
     report = translate(translation, output=output, at=["gm=800", "season=0", "age=inf"])
@@ -27,6 +27,8 @@ def test_states_a_report_and_a_summary_are_written(conditional, coarse, tmp_path
     assert rows[TRANSLATED]["spread_K"] > 0 and rows[INTERPOLATED]["spread_K"] is None
     assert summary["lost"]["filled_percent"] < 20
     assert ("noise" in summary["scales"][0]) if how == "noise" else summary["noise"] is None
+    printed = capsys.readouterr().out
+    assert ("chains begin with a noise of" in printed) == (how == "noise")
     figures = {path.stem for path in (output / "figures").iterdir()}
     assert figures == {"maps", "sections"} | ({"noise"} if how == "noise" else set())
     assert "large scales" in text and "is land in the model" in text.replace("\n", " ")
