@@ -35,6 +35,7 @@ from evaluation.canvas import save_figure
 from evaluation.columns import Value
 from evaluation.drawn import PHYSICS, condition_notes, estimates, physics
 from evaluation.innovations import COLUMNS, Innovations
+from evaluation.provenance import facts, provenance
 from evaluation.report import write_report
 from latent_diffusion.inference import Weighted
 from latent_diffusion.pipeline import StatePipeline
@@ -166,10 +167,11 @@ def _report(
     write_report(
         output / "report.html",
         title=f"{run.settings.title or run.settings.name}: states given observations",
-        metrics=table,
+        metrics={name.replace("guided_adj", "guided, adj"): row for name, row in table.items()},
         columns=[*COLUMNS, *PHYSICS],
         figures=figures,
         notes=_notes(summary),
+        facts=facts(provenance(seeds={"sampling": run.settings.sampling.seed})),
         salinity=salinity_of(archives[PRIOR].equation_of_state),
         config_text=yaml.safe_dump(run.settings.assimilation.model_dump(mode="json")),
     )

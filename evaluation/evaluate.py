@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from tqdm import tqdm
 
 from configs.run import Run
@@ -19,17 +18,16 @@ from data.extras import lacks
 from data.salinity import salinity_of
 from data.state import State
 from evaluation.columns import TRUTH
-from evaluation.metrics.catalogue import COLUMNS
+from evaluation.differences import Differences
 from evaluation.metrics.classifier import two_sample_metrics
 from evaluation.metrics.labels import Labels
 from evaluation.metrics.row import EvaluationContext, evaluate_row
 from evaluation.metrics.variance import variance_profiles
-from evaluation.provenance import provenance
 from evaluation.reconstruction import decode_all, judge, worst_cells
-from evaluation.report import write_report
 from evaluation.rows import evaluation_context, floor, gather_rows, halves, judged_with, subset
+from evaluation.run_report import is_elsewhere, origin_of, write_run_report
 from evaluation.spinup_metrics import CSV, write_spinup_csv
-from evaluation.verdict import Verdict, judge_product
+from evaluation.verdict import judge_product
 from evaluation.yardsticks import (
     BASELINE,
     FLOOR,
@@ -38,7 +36,6 @@ from evaluation.yardsticks import (
     ROW_NAMES,
     comparisons,
     excess,
-    findings,
 )
 from training.log import write_json
 
@@ -91,40 +88,22 @@ def evaluate(
         "integration": integration,
         "cost": cost | _model_size(run),
         **_elsewhere(run),
-        "provenance": provenance(seeds=_seeds(run)),
+        "provenance": origin_of(run),
     }
     write_json(run.results / "metrics.json", metrics)
+    differences = Differences.between(rows[TRUTH], rows[PRODUCT], context.grid, context.eos)
     figures = [integration_figure] if integration_figure else []
     if not lacks("matplotlib"):
-        figures += draw_figures(run, rows, context, profiles=profiles)
-    _report(run, metrics, verdict=verdict, figures=figures, introduction=_introduction(run, rows))
-    return metrics
-
-
-def _report(
-    run: Run,
-    metrics: dict[str, Any],
-    *,
-    verdict: Verdict,
-    figures: list[Path],
-    introduction: str,
-) -> None:
-    """Write report.html."""
-    rows, integration = metrics["rows"], metrics["integration"]
-    write_report(
-        run.results / "report.html",
-        title=_title(run),
-        metrics={ROW_NAMES[name]: values for name, values in rows.items()},
-        columns=COLUMNS,
-        figures=[(path, path.stem.replace("_", " ")) for path in figures],
-        config_text=yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False),
+        figures += draw_figures(run, rows, context, profiles=profiles, differences=differences)
+    write_run_report(
+        run,
+        metrics,
         verdict=verdict,
-        notes=[introduction, *_extrapolated(run)],
-        findings=findings(rows),
-        integration=integration["by_start"] if integration else None,
-        salinity=salinity_of(run.archive.equation_of_state),
-        cost={"this run": metrics["cost"]},
+        figures=figures,
+        differences=differences,
+        notes=[_introduction(run, rows), *_extrapolated(run)],
     )
+    return metrics
 
 
 def evaluate_rows(
@@ -195,19 +174,23 @@ def draw_figures(
     context: EvaluationContext,
     *,
     profiles: dict[str, dict[str, list[float]]],
+    differences: Differences,
 ) -> list[Path]:
     """Save the figures of the run's states as PNG in `figures/`; returns their paths.
 
     Those that a modeller looks at first come first. profiles: variance of the rows by level,
-    relative to the training states
+    relative to the training states; differences: of the product from the truth
     """
     from evaluation.canvas import save_figure
+    from evaluation.difference_figures import difference_maps
     from evaluation.figures import save_figures, spectra
     from evaluation.level_figures import variance_by_level
 
     directory = run.results / "figures"
     shown = {SHOWN[name]: state for name, state in rows.items() if name in SHOWN}
     paths = save_figures(shown, context.grid, context.eos, directory)
+    maps = difference_maps(differences, context.grid, salinity_of(context.eos.name))
+    paths.insert(0, save_figure(maps, directory / "differences.png"))
     lines = {ROW_NAMES[name]: rows[name] for name in LINES if name in rows}
     paths.append(save_figure(spectra(lines, context.grid), directory / "spectra.png"))
     shown_profiles = {ROW_NAMES[name]: profiles[name] for name in LINES if name in profiles}
@@ -234,26 +217,16 @@ def _variance_profiles(
 def _introduction(run: Run, rows: dict[str, State]) -> str:
     return (
         f"{len(rows[PRODUCT])} generated ocean states compared with {len(rows[TRUTH])} held-out "
-        f"states of {run.held_out.archive.path.name}. The product is the row guided, adjusted. "
+        f"states of {run.held_out.archive.path.name}. The product is the column guided, adjusted. "
         "Training states, as many and spread out, show what states of the model itself score "
         "(the floor), and EOF-Gaussian states what classical statistics score: Gaussian "
         "coefficients of all EOFs of the training states."
     )
 
 
-def _title(run: Run) -> str:
-    title = run.settings.title or run.settings.name
-    return f"{title}, judged with {run.held_out.archive.path.name}" if _is_elsewhere(run) else title
-
-
-def _is_elsewhere(run: Run) -> bool:
-    """Whether the truth is that of another archive."""
-    return run.results != run.directory
-
-
 def _elsewhere(run: Run) -> dict[str, object]:
     """The other archive, if any, and how many states are drawn beyond the known conditions."""
-    if not _is_elsewhere(run):
+    if not is_elsewhere(run):
         return {}
     held_out = run.held_out
     members = sorted(set(held_out.archive.member[held_out.indices].tolist()))
@@ -282,7 +255,7 @@ def _beyond(run: Run) -> int:
 
 def _extrapolated(run: Run) -> list[str]:
     """A sentence for the report if states are drawn beyond the range of the training members."""
-    count = _beyond(run) if _is_elsewhere(run) else 0
+    count = _beyond(run) if is_elsewhere(run) else 0
     if not count:
         return []
     total = run.settings.sampling.members
@@ -314,15 +287,4 @@ def _model_size(run: Run) -> dict[str, float]:
         "compression_factor": round(pipeline.codec.compression, 2),
         "codec_million_parameters": millions["codec"],
         "denoiser_million_parameters": millions["denoiser"],
-    }
-
-
-def _seeds(run: Run) -> dict[str, int]:
-    distillation = run.settings.distillation
-    return {
-        "autoencoder": run.settings.autoencoder.training.seed,
-        "diffusion": run.settings.diffusion.training.seed,
-        "sampling": run.settings.sampling.seed,
-        **({"distillation": distillation.training.seed} if distillation else {}),
-        **({"integration": run.settings.integration.seed} if run.settings.integration else {}),
     }

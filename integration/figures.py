@@ -67,10 +67,11 @@ def _runs(
             min((time for time, _ in survived), key=len),
             _mean_of([line for _, line in survived]),
             color=colour,
-            label=label,
+            label=label.replace("_", " "),
         )
     else:
-        ax.plot([], [], color=colour, linestyle=":", label=f"{label} (blew up)")
+        name = label.replace("_", " ")
+        ax.plot([], [], color=colour, linestyle=":", label=f"{name} (blew up)")
 
 
 def _mean_of(lines: list[FloatArray]) -> FloatArray:

@@ -55,6 +55,13 @@ def test_every_configuration_is_installed():
     assert on_disk - packaged_data("configs") == set()
 
 
+def test_what_packages_read_beside_python_is_installed():
+    for room in {package.split(".")[0] for package in PACKAGES} - {"configs", "data"}:
+        files = {path for path in (ROOT / room).rglob("*.*") if path.is_file()}
+        read = {path for path in files if path.suffix not in {".py", ".pyc", ".nbi", ".nbc"}}
+        assert read == packaged_data(room), room
+
+
 PATTERNS = [
     (package, pattern)
     for package, patterns in SETUPTOOLS["package-data"].items()
