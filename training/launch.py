@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import (
     DistributedDataParallelKwargs,
+    LoggerType,
     ProjectConfiguration,
     broadcast_object_list,
     gather_object,
@@ -21,7 +23,7 @@ from accelerate.utils import (
     reduce,
 )
 
-from data.errors import Stopped, UserError
+from data.errors import Stopped, UserError, shown
 from data.extras import is_installed
 from data.locks import exclusive
 from training.stopping import stop_requested
@@ -29,6 +31,8 @@ from training.stopping import stop_requested
 PATIENCE = timedelta(
     hours=12
 )  # one process encodes all latents or adjusts all samples; the others wait
+TRACKERS = "HALOCLINE_TRACKERS"  # environment variable
+CPU_DESCRIPTION = Path("/proc/cpuinfo")
 VISIBLE_WITHIN = 10.0  # seconds until a file that one process writes must be visible to all
 
 
@@ -112,24 +116,55 @@ def _appears(path: Path) -> bool:
 
 
 def build_accelerator(directory: Path, *, precision: str) -> Accelerator:
-    """An accelerator that logs to TensorBoard files under `directory`, if that is installed.
+    """An accelerator that logs to `chosen_trackers`; TensorBoard's files are under `directory`.
 
     precision: "auto" is bf16 if the device computes it in hardware, else fp32; or "fp32" or "bf16"
+
+    Raises `UserError` for a tracker that is unknown or not installed.
     """
     launched_processes()  # sets the state that the accelerator uses
-    # accelerate keeps the first precision of a process, but each stage has its own.
+    # accelerate keeps the first precision of a process, but each stage has its own, and there is no
+    # public way to change it.
     AcceleratorState._reset_state()
     mixed = {"auto": "bf16" if has_fast_bf16() else "no", "fp32": "no", "bf16": "bf16"}[precision]
     return Accelerator(
         mixed_precision=mixed,
-        log_with="tensorboard" if is_installed("tensorboard") else None,
+        log_with=chosen_trackers(),
         project_config=ProjectConfiguration(project_dir=str(directory), logging_dir=str(directory)),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
 
 
+def chosen_trackers() -> list[str]:
+    """Names of the trackers that training curves go to, as accelerate knows them.
+
+    Those in the environment variable `HALOCLINE_TRACKERS`, separated by commas; default:
+    TensorBoard, if it is installed. Not a setting, because no number depends on it. Raises
+    `UserError` for one that accelerate does not know, or that is not installed.
+    """
+    named = os.environ.get(TRACKERS)
+    if named is None:
+        return ["tensorboard"] if is_installed("tensorboard") else []
+    chosen = [name.strip() for name in named.split(",") if name.strip()]
+    known = [name for name in LoggerType.list() if name != "all"]
+    for name in chosen:
+        if name not in known:
+            raise UserError(
+                f"{TRACKERS} names {shown(name)}: expected some of {', '.join(known)}, separated "
+                "by commas"
+            )
+        if not is_installed(name):
+            raise UserError(f"{TRACKERS} names {name}, which is not installed: install it, too")
+    return chosen
+
+
 def has_fast_bf16() -> bool:
-    """Whether this device multiplies bf16 matrices in hardware."""
+    """Whether this device multiplies bf16 matrices in hardware: a GPU, or a processor with AMX."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_amx_tile_supported())
+    return _has_amx(CPU_DESCRIPTION)
+
+
+def _has_amx(description: Path) -> bool:
+    """Whether Linux's description of the processors names AMX for bf16; False on other systems."""
+    return description.is_file() and "amx_bf16" in description.read_text().split()

@@ -1,0 +1,49 @@
+"""What a training finds out about its machine and its trackers."""
+
+from __future__ import annotations
+
+import pytest
+
+from data.errors import UserError
+from training import launch
+
+
+@pytest.mark.parametrize(
+    ("named", "chosen"),
+    [("", []), ("tensorboard", ["tensorboard"]), ("wandb, mlflow,", ["wandb", "mlflow"])],
+)
+def test_trackers_are_those_that_the_environment_names(monkeypatch, named, chosen):
+    monkeypatch.setenv("HALOCLINE_TRACKERS", named)
+    monkeypatch.setattr(launch, "is_installed", lambda name: True)
+    assert launch.chosen_trackers() == chosen
+
+
+@pytest.mark.parametrize(("installed", "chosen"), [(True, ["tensorboard"]), (False, [])])
+def test_without_a_name_curves_go_to_tensorboard_if_there_is_one(monkeypatch, installed, chosen):
+    monkeypatch.delenv("HALOCLINE_TRACKERS", raising=False)
+    monkeypatch.setattr(launch, "is_installed", lambda name: installed)
+    assert launch.chosen_trackers() == chosen
+
+
+def test_unknown_and_missing_trackers_are_refused(monkeypatch):
+    monkeypatch.setenv("HALOCLINE_TRACKERS", "wandbb")
+    with pytest.raises(UserError, match=r"wandbb.*expected some of.*tensorboard.*wandb"):
+        launch.chosen_trackers()
+    monkeypatch.setenv("HALOCLINE_TRACKERS", "mlflow")
+    monkeypatch.setattr(launch, "is_installed", lambda name: False)
+    with pytest.raises(UserError, match="mlflow, which is not installed"):
+        launch.chosen_trackers()
+
+
+def test_the_accelerator_has_the_chosen_trackers(monkeypatch, tmp_path):
+    monkeypatch.setenv("HALOCLINE_TRACKERS", "tensorboard")
+    made = launch.build_accelerator(tmp_path, precision="fp32")
+    assert [str(tracker) for tracker in made.log_with] == ["tensorboard"]
+
+
+@pytest.mark.parametrize(("flags", "fast"), [("fpu amx_bf16 amx_tile", True), ("fpu avx2", False)])
+def test_fast_bf16_is_that_of_amx(tmp_path, flags, fast):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor : 0\nflags : {flags}\n")
+    assert launch._has_amx(path) is fast
+    assert not launch._has_amx(tmp_path / "absent")
