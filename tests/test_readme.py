@@ -1,0 +1,93 @@
+"""What the README tells people to type is accepted, and what it shows of Python runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from configs import load_experiment
+from configs.shipped import config_file, shipped_configs
+from halocline import build_parser, main
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+# What a reader looks for, in this order.
+ORDER = (
+    *("Three findings", "What is special", "Two commands", "Five lines of Python"),
+    *("Your own model", "Numbers", "Limits"),
+)
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
+
+
+def commands() -> Iterator[list[str]]:
+    """The words of each `halocline` command, in blocks and within sentences, without comments."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    for line in [*lines, *re.findall(r"`(halocline [^`]+)`", README)]:
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["halocline"]:
+            yield words[1:]
+
+
+COMMANDS = sorted(map(tuple, commands()))
+
+
+def test_sections_are_in_the_order_of_a_reader():
+    titles = re.findall(r"^## (.*)$", README, flags=re.M)
+    assert tuple(titles[: len(ORDER)]) == ORDER
+    assert README.index("![") < README.index("## "), "a picture comes first"
+
+
+def test_targets_of_make_exist():
+    targets = re.findall(r"\bmake ([a-z-]+)", README)
+    rules = (ROOT / "Makefile").read_text()
+    assert {"quickstart", "test"} <= {*targets}
+    assert all(re.search(rf"^{target}:", rules, flags=re.M) for target in targets)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_commands_and_their_settings_are_accepted(words):
+    if len(words) == 1:
+        with pytest.raises(SystemExit, match=r"^0$"):
+            build_parser().parse_args([*words, "--help"])
+        return
+    options, overrides = build_parser().parse_known_args(words)
+    config = str(vars(options).get("config", ""))
+    known = {f"configs/{name}.yaml" for name in shipped_configs()} | {*shipped_configs()}
+    if config in known:
+        load_experiment(config_file(Path(config)), overrides)
+    else:
+        assert overrides == []
+
+
+def test_settings_that_are_shown_are_accepted():
+    shown = re.findall(r"`(--[a-z_]+\.[a-z_.]+) ([^`]+)`", README)
+    assert len(shown) >= 2
+    load_experiment(config_file(Path("quickstart")), [word for pair in shown for word in pair])
+
+
+@pytest.mark.slow
+def test_a_trained_model_draws_as_shown(conditional, tmp_path, monkeypatch, capsys):
+    (code,) = blocks("python")
+    at = '{"warming": 1.5, "season": 0.0}'  # of the basin; the tiny ocean has another parameter
+    assert at in code and "runs/quickstart/model" in code
+    tiny = code.replace(at, '{"gm": 900.0, "season": 0.0}')
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "quickstart").symlink_to(conditional.directory)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(tiny, "README.md", "exec"), {})
+    with xr.open_dataset("states.nc") as states:
+        assert states.sizes["member"] == 8
+    command = next(words for words in COMMANDS if words[0] == "sample" and "--output" in words)
+    config = conditional.directory.parent / "conditional.yaml"
+    main([str(config) if word == "quickstart" else word for word in command])
+    with xr.open_dataset("state.nc") as state:
+        assert state.sizes["member"] == 1
