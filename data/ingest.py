@@ -18,7 +18,7 @@ from data.archive.writer import ArchiveWriter
 from data.errors import UserError, file_errors
 from data.grid import OceanGrid
 from data.ingest_settings import IngestSettings, Members
-from data.paths import matching
+from data.paths import matching, refuse_url
 from data.readers.base import ModelOutput
 from data.readers.settings import Reader
 from data.salinity import salinity_of
@@ -124,6 +124,7 @@ def _grouped(reader: Reader, patterns: list[str]) -> list[list[Path]]:
     """Paths of each output among the files that match the patterns, in the order given."""
     paths = []
     for pattern in patterns:
+        refuse_url(pattern)
         matches = matching(pattern)
         if not matches:
             raise UserError(f"no file matches {pattern}: check the path in `files`.")

@@ -21,7 +21,7 @@ from data.errors import UserError
 from data.grid import OceanGrid
 from data.ingest import open_sources, outputs
 from data.ingest_settings import IngestSettings
-from data.paths import matching
+from data.paths import matching, refuse_url
 from data.periodicity import periodic_x
 from data.readers.base import ModelOutput
 from data.readers.settings import NONE, READERS, Variables
@@ -98,6 +98,7 @@ def inspect(patterns: Sequence[str], *, given: Mapping[str, Any]) -> Inspection:
 def _recognised(patterns: Sequence[str], given: Mapping[str, Any]) -> Recognised:
     paths: list[Path] = []
     for pattern in patterns:
+        refuse_url(pattern)
         matches = matching(pattern)
         if not matches:
             raise UserError(f"no file matches {pattern}: check the path, and quote the pattern.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from glob import escape, glob, has_magic
 from pathlib import Path
 
+from data.errors import UserError
+
 
 def matching(pattern: str | Path) -> list[Path]:
     """Paths that match the pattern, by name; empty if there are none.
@@ -24,6 +26,15 @@ def matching(pattern: str | Path) -> list[Path]:
     rest = Path(*parts[known:])
     start = escape(str(literal)) if str(literal) != "." else ""
     return [Path(match) for match in sorted(glob(str(Path(start) / rest), recursive=True))]
+
+
+def refuse_url(pattern: str | Path) -> None:
+    """Raise `UserError` for a URL, which would be taken for the path of no file."""
+    if "://" in str(pattern):
+        raise UserError(
+            f"{pattern} is a URL, and only local files are read: copy the files, or mount the "
+            "store, and give their path"
+        )
 
 
 def is_pattern(path: str | Path) -> bool:
