@@ -237,6 +237,7 @@ def run_all(run: Run) -> None:
         stages.append(("integration", integration_study))
     stages += [("evaluation", judge), ("export", export)]
     with one_job(run.directory):
+        print(f"stages: {', '.join(name for name, _ in stages)}; those that are done are skipped")
         for name, stage in stages:
             print(f"\n== {name}", flush=True)
             timed(name, partial(stage, run), directory=run.directory)
