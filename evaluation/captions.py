@@ -133,11 +133,11 @@ def _spread(evidence: Evidence, quantity: str) -> str:
         text += f"; the maps of the standard deviation correlate by {_number(pattern)}"
     missing, excess = (field.band(of_excess=of_excess) for of_excess in (False, True))
     if missing and missing.ratio < 1 / AS_LARGE:
-        text += f". Most of what lacks is near {row_name(evidence.grid, missing.row)}, where it is "
-        text += f"{_number(missing.ratio)} times the truth's"
+        text += f". Most is missing near {row_name(evidence.grid, missing.row)} "
+        text += f"({_number(missing.ratio)} times the truth's)"
     if excess and excess.ratio > AS_LARGE:
-        text += f". Most of the excess is near {row_name(evidence.grid, excess.row)}, where it is "
-        text += f"{_number(excess.ratio)} times the truth's"
+        text += f". Most is in excess near {row_name(evidence.grid, excess.row)} "
+        text += f"({_number(excess.ratio)} times the truth's)"
     return f"{text}."
 
 

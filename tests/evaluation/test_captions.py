@@ -84,8 +84,8 @@ def test_missing_and_excessive_variance_are_named_with_their_rows(grid):
     rows = {"guided_adjusted": {"variance_pattern_surface_temperature": 0.8432}}
     text = caption("surface_variance", evidence(truth, generated, grid, rows=rows))
     assert "correlate by 0.84" in text
-    assert "lacks is near the equator, where it is 0.25 times" in text
-    assert "excess is near 40°N, where it is 4 times" in text
+    assert "Most is missing near the equator (0.25 times the truth's)" in text
+    assert "Most is in excess near 40°N (4 times the truth's)" in text
     assert "Variance of surface salinity: 1 times the truth's." in text
 
 

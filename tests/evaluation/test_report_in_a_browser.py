@@ -83,10 +83,10 @@ def run(browser: str, *options: str, profile: Path) -> str:
 def frames(report: Path, folder: Path) -> Path:
     """A page with the report in frames of each width, and one as it is printed.
 
-    Each frame reports the widths of what it shows to the page, which keeps them in its title: a
-    window cannot be as narrow as a phone.
+    Half a second after it is loaded, each frame reports the widths of what it shows to the page,
+    which keeps them in its title: a window cannot be as narrow as a phone.
     """
-    measure = """<script>addEventListener("load", () => {
+    measure = """<script>addEventListener("load", () => setTimeout(() => {
       const wider = [...document.querySelectorAll("body *")].filter(one => {
         const scrolls = one.closest(".wide, pre");
         return !scrolls && one.getBoundingClientRect().right > innerWidth + 1;
@@ -99,7 +99,7 @@ def frames(report: Path, folder: Path) -> Path:
         tables: Math.max(...tables.map(one => one.getBoundingClientRect().right)),
         image: Math.min(...figures.map(one => one.getBoundingClientRect().width)),
       }, "*");
-    })</script></body>"""
+    }, 500))</script></body>"""
     page = report.read_text().replace("</body>", measure)
     (folder / "screen.html").write_text(page)
     (folder / "paper.html").write_text(page.replace("@media print", "@media all"))
@@ -110,7 +110,7 @@ def frames(report: Path, folder: Path) -> Path:
     shown.append(f'<iframe name="paper" src="paper.html" width="{PAPER}" height="10"></iframe>')
     listen = """<script>const found = {}; addEventListener("message", ({data}) => {
       found[data.name] = data; document.title = JSON.stringify(found); })</script>"""
-    style = "<style>body { margin: 0; display: flex; } iframe { border: 0; }</style>"
+    style = "<style>body { margin: 0; display: flex; } iframe { border: 0; flex: none; }</style>"
     path = folder / "frames.html"
     path.write_text(f"<!DOCTYPE html><title></title>{style}{listen}{''.join(shown)}")
     return path
