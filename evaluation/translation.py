@@ -34,6 +34,7 @@ from evaluation.columns import Column, Value
 from evaluation.drawn import PHYSICS, condition_notes, estimates, physics
 from evaluation.metrics.spectra import band_metrics
 from evaluation.metrics.weights import cell_volume
+from evaluation.provenance import facts, provenance
 from evaluation.report import write_report
 from evaluation.translation_figures import map_figure, noise_figure, section_figure
 from guidance.seawater import equation_of_state
@@ -208,6 +209,7 @@ def _report(
         columns=COLUMNS,
         figures=_save_figures(output / "figures", rows, run.archive.grid, drawn.noise),
         notes=notes_of(summary),
+        facts=facts(provenance(seeds={"sampling": run.settings.sampling.seed})),
         salinity=salinity_of(run.archive.equation_of_state),
         config_text=yaml.safe_dump(run.settings.assimilation.model_dump(mode="json")),
     )
