@@ -41,15 +41,26 @@ def foreign_archive(
 
     Raises `UserError` for files that no reader accepts.
     """
-    if len(files) == 1 and files[0].endswith(ARCHIVES):
-        return StateArchive.open(files[0])
+    if len(files) == 1 and files[0].rstrip("/").endswith(ARCHIVES):
+        return StateArchive.open(files[0].rstrip("/"))
     made_of = output.with_name(output.name + ".json")
-    record = {"files": _described(files), "settings": list(settings)}
-    if output.exists() and made_of.is_file() and read_object(made_of, advice="remove it") == record:
-        return StateArchive.open(output)
-    shutil.rmtree(output, ignore_errors=True)
+    record = {"files": _described(files), "settings": [_stated(word) for word in settings]}
+    if output.exists():
+        if not made_of.is_file():
+            raise UserError(
+                f"{output} exists but was not made by this command: remove or rename it"
+            )
+        if read_object(made_of, advice="remove it") == record:
+            return StateArchive.open(output)
+        made_of.unlink()
+        shutil.rmtree(output)
     found = inspect(files, given=given_settings(settings) | SPLIT)
     known: dict[str, Any] = {key: one.value for key, one in found.settings.items()}
+    for key, one in found.settings.items():
+        if one.check:
+            print(f"check {key}: {one.value} ({one.why}); --set {key}=VALUE changes it")
+    for note in found.notes:
+        print(f"check: {note}")
     output.parent.mkdir(parents=True, exist_ok=True)
     ingest(checked(known | SPLIT, IngestSettings, source=", ".join(files)), output=output)
     write_json(made_of, record)
@@ -57,9 +68,16 @@ def foreign_archive(
 
 
 def _described(patterns: Sequence[str]) -> list[list[object]]:
-    """Path, size and time of the last change of each file."""
+    """Path, size and time of the last change of each file, also of those in folders."""
     paths = [path.absolute() for pattern in patterns for path in matching(pattern)]
-    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+    inside = [file for path in paths if path.is_dir() for file in sorted(path.rglob("*"))]
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in (*paths, *inside)]
+
+
+def _stated(word: str) -> list[object]:
+    """A setting, and what it names if that is a file."""
+    value = word.partition("=")[2]
+    return [word, _described([value]) if Path(value).exists() else []]
 
 
 def in_kinds_of(state: State, grid: OceanGrid, *, source: str, target: str, convert: bool) -> State:

@@ -61,7 +61,7 @@ class Given(ABC):
             return None, None
         points = read_points(at) if at else [{}]
         if len(points) > 1:
-            raise UserError("observations are of one state: give --at for one point")
+            raise UserError("what is known is of one state: give --at for one point")
         known = conditions_at(
             points, expectation=expectation, members=members, seed=seed, extrapolate=extrapolate
         )

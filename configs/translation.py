@@ -16,10 +16,12 @@ from configs.given import Given
 from configs.run import Run
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
+from data.block_means import BlockMeans
 from data.conditions import Conditions
 from data.errors import UserError
+from data.observations import Quantity
 from data.quantiles import mapped
-from data.regrid import COARSER, BlockMeans, Regridded, Regridding, coarsened, width
+from data.regrid import COARSER, Regridded, Regridding, coarsened, width
 from data.state import State
 from guidance.observations import ObservationOperator
 from latent_diffusion.pipeline import StatePipeline
@@ -31,7 +33,7 @@ How = Literal["means", "noise"]
 MOST_STATES = 64  # of each climate
 BATCH = 16
 # Least errors of block means: a codec that reconstructs a mean exactly still knows it to rounding.
-LEAST_ERRORS = {"temperature": 0.02, "salinity": 0.005}  # K, 1e-3 or g/kg
+LEAST_ERRORS: dict[Quantity, float] = {"temperature": 0.02, "salinity": 0.005}  # K, 1e-3 or g/kg
 PATCH = 4  # cells along a side of the blocks whose means tell the conditions of states of one grid
 
 
@@ -143,16 +145,17 @@ class Translation(Given):
         With the configured errors of measurements, if there are any.
         """
         blocks, archive = self.blocks, self.run.archive
-        measured = LEAST_ERRORS | dict(self.run.settings.assimilation.errors)
+        errors = self.run.settings.assimilation.errors
         rows = spread_out(archive.indices("validation"), MOST_STATES)
         squares = torch.stack([_squared_error(codec, archive.read([int(r)]), blocks) for r in rows])
         level = torch.from_numpy(blocks.cells // blocks.coarse.area.size)
         parts = []
-        for number, name in enumerate(("temperature", "salinity")):
+        for number, (name, least) in enumerate(LEAST_ERRORS.items()):
+            measured = max(errors.get(name, 0.0), least)
             own = squares[:, number].mean(dim=0)
             count = level.bincount(minlength=len(blocks.coarse.depth))
             mean = level.bincount(own, minlength=len(count)) / count.clamp(min=1)
-            parts.append((mean[level] + measured[name] ** 2).sqrt())
+            parts.append((mean[level] + measured**2).sqrt())
         return torch.cat(parts)
 
     def evidence(self, pipeline: StatePipeline) -> Evidence:
@@ -184,13 +187,12 @@ class Translation(Given):
         expectation, settings = pipeline.expectation, self.run.settings.conditions
         if expectation is None or settings is None or conditions is None:
             mean = target.mean(dim=0)
-            scales = compared_scales(source - mean, target - mean)
+            scales = compared_scales(source - mean, target - mean, states=1)
         else:
             known = Conditions.of(self.run.archive, rows, settings)
             target = (target - expectation.mean(known)) / expectation.scale
-            scales = compared_scales(
-                (source - expectation.mean(conditions)) / expectation.scale, target
-            )
+            residual = (source - expectation.mean(conditions)) / expectation.scale
+            scales = compared_scales(residual, target, states=len(source))
         return Noise(least_noise(scales), scales)
 
     def _evidence(self, pipeline: StatePipeline) -> Evidence:
@@ -218,6 +220,7 @@ class Translation(Given):
             codec=codec,
             gaussian=pipeline.gaussian,
             scale=1.0 if expectation is None else expectation.scale,
+            inflation=self.run.settings.assimilation.prior_inflation,
             directions=directions,
         )
 

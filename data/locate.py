@@ -17,6 +17,7 @@ IntArray = NDArray[np.int64]
 
 _NEWTON_STEPS = 6  # of the inverse bilinear map; quadratic convergence from the middle of a cell
 _SLACK = 1e-6  # of a cell, by which rounding may place a position beside its cell
+_ROUNDING = 1e-2  # degrees, of a sum of longitudes in single precision
 # The corners of a quadrilateral of cell centres: rows and columns after its first.
 _CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 
@@ -80,9 +81,11 @@ class Locator:
     @cached_property
     def period(self) -> float:
         """After which longitude repeats; infinite on a plane without a periodic axis."""
-        longitude = self.grid.longitude
+        longitude = unwrapped(self.grid)
         if self.grid.periodic_x and longitude.ndim == 1 and len(longitude) > 1:
-            return float(longitude[-1] - longitude[0] + np.diff(longitude).mean())
+            period = float(longitude[-1] - longitude[0] + np.diff(longitude).mean())
+            whole = self.grid.horizontal_units == "degrees" and abs(period - 360.0) < _ROUNDING
+            return 360.0 if whole else period
         return 360.0 if self.grid.horizontal_units == "degrees" else np.inf
 
     def _turned(self, longitude: FloatArray) -> FloatArray:
@@ -160,6 +163,13 @@ class Locator:
         return Corners(
             np.where(inside, row, 0), np.where(inside, column, 0), np.where(inside, weight, 0.0)
         )
+
+
+def unwrapped(grid: OceanGrid) -> FloatArray:
+    """Longitudes `x` or `y x` without a jump by a turn; as given on a plane."""
+    if grid.horizontal_units != "degrees":
+        return grid.longitude
+    return np.unwrap(grid.longitude, period=360.0, axis=-1)
 
 
 def _bilinear(fractions: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -46,11 +46,17 @@ class Distribution(NamedTuple):
         order = np.argsort(temperature, kind="stable")
         places = np.linspace(0, len(order) - 1, KNOTS)
         warmer = np.interp(places, np.arange(len(order)), temperature[order])
-        return cls(_increasing(warmer), _smoothed(salinity[order]))
+        return cls(warmer, _smoothed(salinity[order]))
 
     def rank(self, temperature: FloatArray) -> FloatArray:
-        """Ranks of temperatures; 0 and 1 beyond the coldest and the warmest."""
-        return np.interp(temperature, self.temperature, _RANKS)
+        """Ranks of temperatures; 0 and 1 beyond the coldest and the warmest.
+
+        Water of equal temperature has the middle of its ranks.
+        """
+        step = 1e-9 * max(float(np.abs(self.temperature).max()), 1.0) * np.arange(KNOTS)
+        lowest = np.interp(temperature, self.temperature + step, _RANKS)
+        highest = np.interp(temperature, self.temperature - step[::-1], _RANKS)
+        return 0.5 * (lowest + highest)
 
     def temperature_at(self, rank: FloatArray) -> FloatArray:
         """Temperatures of given ranks."""
@@ -69,7 +75,8 @@ def mapped(state: State, *, climate: State, target: State, grid: OceanGrid) -> S
 
     climate: states of the other model, which say what its values mean; target: of the target model
 
-    Sea level moves by the difference of the means. Static stability is not kept: adjust the states.
+    Sea level moves by one number, the difference of the means over all cells. Static stability is
+    not kept: adjust the states.
     """
     regions = _Regions.of(grid)
     temperature, salinity = (x.double().numpy().copy() for x in (state.temperature, state.salinity))
@@ -77,8 +84,9 @@ def mapped(state: State, *, climate: State, target: State, grid: OceanGrid) -> S
         _map_level(temperature, salinity, level, regions, climate, target, grid)
     sea_level = state.sea_level
     if sea_level is not None and climate.sea_level is not None and target.sea_level is not None:
-        shift = target.sea_level.mean(dim=0) - climate.sea_level.mean(dim=0)
-        sea_level = sea_level + shift * torch.from_numpy(grid.wet[0])
+        surface = torch.from_numpy(grid.wet[0])
+        shift = (target.sea_level - climate.sea_level.mean(dim=0)).mean(dim=0)[surface].mean()
+        sea_level = sea_level + shift * surface
     warm, salt = (torch.from_numpy(x).to(state.temperature) for x in (temperature, salinity))
     return State(warm, salt, sea_level)
 
@@ -184,9 +192,3 @@ def _smoothed(values: FloatArray) -> FloatArray:
     total = np.concatenate([[0.0], np.cumsum(values)])
     mean: FloatArray = (total[high] - total[low]) / (high - low)
     return mean
-
-
-def _increasing(values: FloatArray) -> FloatArray:
-    """Values that never decrease, made to increase, so that each has one rank."""
-    step = 1e-9 * max(float(np.abs(values).max()), 1.0)
-    return values + step * np.arange(len(values))

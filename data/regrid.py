@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from data.block_means import BlockMeans, check_units, no_common_water, shared_volumes
 from data.errors import UserError
 from data.grid import OceanGrid
-from data.locate import Locator
+from data.locate import Locator, unwrapped
 from data.state import State
 
 FloatArray = NDArray[np.float64]
@@ -22,72 +23,7 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 COARSER = 1.5  # ratio of the sides of cells from which a grid is the coarser of two
-_INSIDE = 0.2  # least sum of bilinear weights of a position in the outermost cells of a grid
-_LEAST = 0.25  # of a coarse cell's volume that must be water of the fine grid for it to have a mean
 _HALF = 0.5  # of the area of a joined cell that must be wet for it to be wet
-
-
-class Columns(NamedTuple):
-    """Which columns of a fine grid lie in which columns of a coarse one, `e` pairs.
-
-    coarse, fine: numbers of the columns in `y x`; share: of the fine column's area in the coarse
-    """
-
-    coarse: IntArray
-    fine: IntArray
-    share: FloatArray
-
-
-@dataclass(frozen=True)
-class BlockMeans:
-    """Means of a fine grid's states over the wet cells of a coarse grid, by volume.
-
-    Partial cells count with the part of their thickness within the coarse cell. On regular grids a
-    column is shared between the cells that it overlaps, on others it belongs to the nearest.
-
-    cells: number in `z y x` of the coarse cells that have a mean, `n`
-    entry, source, weight: of fine cells (number in `z y x`) in these means, `k`; weights sum to 1
-    covered: share of each coarse cell's volume that is water of the fine grid, `z y x`
-    """
-
-    fine: OceanGrid
-    coarse: OceanGrid
-    cells: IntArray
-    entry: Tensor
-    source: Tensor
-    weight: Tensor
-    covered: FloatArray
-
-    @classmethod
-    def of(cls, fine: OceanGrid, coarse: OceanGrid) -> BlockMeans:
-        """Of two grids. Raises `UserError` if one is in degrees and the other on a plane."""
-        check_units(fine, coarse)
-        cell, source, volume = _shared_volumes(fine, coarse)
-        total = np.bincount(cell, volume, minlength=coarse.wet.size)
-        own = coarse.volume.ravel()
-        covered = np.divide(total, own, out=np.zeros_like(total), where=own > 0)
-        kept = np.flatnonzero(covered >= _LEAST)
-        number = np.full(coarse.wet.size, -1)
-        number[kept] = np.arange(len(kept))
-        inside = number[cell] >= 0
-        cell, source, volume = cell[inside], source[inside], volume[inside]
-        entry, weight = number[cell], volume / total[cell]
-        return cls(
-            fine,
-            coarse,
-            kept,
-            torch.from_numpy(entry),
-            torch.from_numpy(source),
-            torch.from_numpy(weight),
-            covered.clip(max=1).reshape(coarse.shape),
-        )
-
-    def __call__(self, field: Tensor) -> Tensor:
-        """Means `b n`, in double precision, of fields `b z y x`; differentiable."""
-        values = field.flatten(1)[:, self.source.to(field.device)].double()
-        means = torch.zeros(len(field), len(self.cells), dtype=torch.float64, device=field.device)
-        weighted = values * self.weight.to(field.device)
-        return means.index_add(1, self.entry.to(field.device), weighted)
 
 
 class Regridded(NamedTuple):
@@ -125,13 +61,10 @@ class Regridding:
 
     def __call__(self, state: State) -> Regridded:
         """States `b` on the target grid. Raises `UserError` if the grids share no water."""
-        known, temperature = self._field(state.temperature)
-        _, salinity = self._field(state.salinity)
+        known, temperature = self._fields(state.temperature)
+        _, salinity = self._fields(state.salinity)
         if not known.any():
-            raise UserError(
-                "the two grids have no water in common: expected states of the same ocean; check "
-                "longitudes and latitudes"
-            )
+            raise no_common_water()
         sea_level = None
         if state.sea_level is not None:
             sea_level = self._surface_field(state.sea_level)
@@ -140,6 +73,11 @@ class Regridding:
             self.target.wet & ~known,
             self._unseen,
         )
+
+    def _fields(self, fields: Tensor) -> tuple[BoolArray, Tensor]:
+        """As `_field`, one state at a time: the corners of all cells take much memory."""
+        parts = [self._field(fields[index : index + 1]) for index in range(len(fields))]
+        return parts[0][0], torch.cat([new for _, new in parts])
 
     def _field(self, field: Tensor) -> tuple[BoolArray, Tensor]:
         """Which target cells have a value, `z y x`, and the values `b z y x`, 0 elsewhere."""
@@ -165,19 +103,19 @@ class Regridding:
         across = np.einsum("znk, bznk -> bzn", weight, flat[:, :, corner])
         known = weight.sum(axis=2) > 0
         below, fraction = self._between
-        # A column ends at its floor: below the last centre with water its value is constant.
+        # Below the last centre with water the value of a column is constant, down to its floor.
         has_lower = known[below]
         share = np.where(has_lower, fraction[:, None], 0.0)
         new = across[:, below - 1] * (1 - share) + across[:, below] * share
         wet = self.target.wet.reshape(len(below), -1)
-        valid = wet & known[below - 1] & (has_lower | self._reaches(known, below))
+        floor = np.where(has_lower, self.source.faces[below + 1][:, None], self._face(below))
+        valid = wet & known[below - 1] & (self.target.depth[:, None] <= floor)
         new = torch.from_numpy(np.where(valid, new, 0.0)).to(field)
         return valid.reshape(self.target.shape), new.view(len(field), *self.target.shape)
 
-    def _reaches(self, known: BoolArray, below: IntArray) -> BoolArray:
-        """Whether the source's water reaches a target cell below its last centre, `z n`."""
-        faces = self.source.faces
-        return known[below - 1] & (self.target.depth <= faces[below])[:, None]
+    def _face(self, below: IntArray) -> FloatArray:
+        """Depth of the face above each source level `z`, as a column `z 1` [m]."""
+        return self.source.faces[below][:, None]
 
     @cached_property
     def _corners(self) -> tuple[IntArray, FloatArray]:
@@ -208,6 +146,8 @@ class Regridding:
         """Sea level `b y x` on the target grid."""
         surface = Regridding(_one_level(self.source), _one_level(self.target))
         known, new = surface._across(field)
+        if not known.any():
+            raise no_common_water()
         filled: Tensor = surface._fill(new[:, None], known[None])[:, 0]
         return filled
 
@@ -246,7 +186,7 @@ class Regridding:
         """Share of the source's wet volume that is land in the target."""
         coarse_first = width(self.source) > width(self.target)
         fine, coarse = (self.target, self.source) if coarse_first else (self.source, self.target)
-        cell, other, volume = _shared_volumes(fine, coarse)
+        cell, other, volume = shared_volumes(fine, coarse)
         wet = fine.wet.ravel()[other] & coarse.wet.ravel()[cell]
         return float(1 - min(volume[wet].sum() / self.source.volume.sum(), 1.0))
 
@@ -254,15 +194,6 @@ class Regridding:
 def width(grid: OceanGrid) -> float:
     """Typical side of the grid's wet cells [m]."""
     return float(np.sqrt(np.median(grid.area[grid.wet.any(axis=0)])))
-
-
-def check_units(source: OceanGrid, target: OceanGrid) -> None:
-    """Raise `UserError` if one grid is in degrees and the other on a plane."""
-    if source.horizontal_units != target.horizontal_units:
-        raise UserError(
-            f"the states have positions in {source.horizontal_units}, the model's grid is in "
-            f"{target.horizontal_units}: expected the same; convert the positions"
-        )
 
 
 def coarsened(grid: OceanGrid, factor: int) -> OceanGrid:
@@ -289,104 +220,18 @@ def coarsened(grid: OceanGrid, factor: int) -> OceanGrid:
         thickness=np.where(wet, thickness, np.diff(grid.faces)[:, None, None]),
         area=area,
         wet=wet,
-        longitude=mean(grid.longitude),
+        longitude=mean(unwrapped(grid)),
         latitude=mean(grid.latitude),
         level_faces=grid.faces,
     )
 
 
-def _shared_volumes(fine: OceanGrid, coarse: OceanGrid) -> tuple[IntArray, IntArray, FloatArray]:
-    """Cells of both grids, as numbers in `z y x`, that share water of the fine one [m3], `k` each.
-
-    Coarse cells may be land.
-    """
-    columns = columns_within(fine, coarse)
-    top, bottom = _extents(fine, columns.fine)
-    wet = fine.wet.reshape(fine.shape[0], -1)[:, columns.fine]
-    area = columns.share * fine.area.ravel()[columns.fine]
-    upper, lower = _extents(coarse, columns.coarse)
-    faces = coarse.faces
-    parts = []
-    for level in range(coarse.shape[0]):
-        first = np.searchsorted(fine.faces, faces[level], side="right") - 1
-        last = np.searchsorted(fine.faces, faces[level + 1], side="left")
-        some = slice(max(first, 0), last)
-        overlap = np.minimum(bottom[some], lower[level]) - np.maximum(top[some], upper[level])
-        volume = overlap.clip(0, None) * wet[some] * area
-        step, pair = np.nonzero(volume)
-        cell = level * coarse.area.size + columns.coarse[pair]
-        source = (some.start + step) * fine.area.size + columns.fine[pair]
-        parts.append((cell, source, volume[step, pair]))
-    cell, source, volume = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return cell, source, volume
-
-
-def _extents(grid: OceanGrid, columns: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Depth of top and bottom of the cells of some columns, `z e` [m].
-
-    Layers begin at their nominal faces; a partial cell ends above its own.
-    """
-    levels = grid.shape[0]
-    top = np.broadcast_to(grid.faces[:-1, None], (levels, len(columns)))
-    nominal = np.diff(grid.faces)[:, None]
-    thickness = np.minimum(grid.thickness.reshape(levels, -1)[:, columns], nominal)
-    return top, top + thickness
-
-
-def columns_within(fine: OceanGrid, coarse: OceanGrid) -> Columns:
-    """Which columns of `fine` lie in which columns of `coarse`."""
-    if fine.longitude.ndim == coarse.longitude.ndim == 1:
-        return _regular(fine, coarse)
-    x, y = fine.positions
-    locator = Locator(coarse)
-    inside = locator.corners(x.ravel(), y.ravel()).weight.sum(axis=1) > _INSIDE
-    found = np.flatnonzero(inside)
-    nearest = locator.nearest(x.ravel()[found], y.ravel()[found])
-    flat = nearest[:, 0] * coarse.shape[2] + nearest[:, 1]
-    return Columns(flat, found, np.ones(len(found)))
-
-
-def _regular(fine: OceanGrid, coarse: OceanGrid) -> Columns:
-    period = 360.0 if fine.horizontal_units == "degrees" else 0.0
-    x = _shares(fine.longitude, coarse.longitude, period=period)
-    y = _shares(fine.latitude, coarse.latitude)
-    (ys, yf), (xs, xf) = np.nonzero(y), np.nonzero(x)
-    return Columns(
-        (ys[:, None] * coarse.shape[2] + xs).ravel(),
-        (yf[:, None] * fine.shape[2] + xf).ravel(),
-        (y[ys, yf][:, None] * x[xs, xf]).ravel(),
-    )
-
-
-def _shares(fine: FloatArray, coarse: FloatArray, *, period: float = 0.0) -> FloatArray:
-    """Share of each fine cell in each coarse one along an axis, `coarse fine`.
-
-    period: after which positions repeat; 0: never
-    """
-    (low, high), (left, right) = _sides(coarse), _sides(fine)
-    shares = np.zeros((len(coarse), len(fine)))
-    for shift in (-period, 0.0, period) if period else (0.0,):
-        overlap = np.minimum(high[:, None], right + shift) - np.maximum(low[:, None], left + shift)
-        shares += overlap.clip(0, None) / (right - left)
-    return shares.clip(max=1)
-
-
-def _sides(centres: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Lower and upper sides of the cells about increasing or decreasing centres."""
-    if len(centres) == 1:
-        return centres - 0.5, centres + 0.5
-    middle = 0.5 * (centres[1:] + centres[:-1])
-    edges = np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
-    sides = np.stack([edges[:-1], edges[1:]])
-    return sides.min(axis=0), sides.max(axis=0)
-
-
 def _one_level(grid: OceanGrid) -> OceanGrid:
-    """The surface of a grid."""
+    """The surface of a grid, whatever the thickness of its first level."""
     return replace(
         grid,
-        depth=grid.depth[:1],
-        thickness=grid.thickness[:1],
+        depth=np.array([0.5]),
+        thickness=np.ones_like(grid.thickness[:1]),
         wet=grid.wet[:1],
-        level_faces=grid.faces[:2],
+        level_faces=np.array([0.0, 1.0]),
     )

@@ -139,10 +139,16 @@ def translate(
     """Draw states of the run's model from a state of another, and report what was kept."""
     from configs.foreign import foreign_archive
     from configs.translation import Translation
+    from data.errors import UserError
     from evaluation.translation import translate as draw_and_report
     from training.launch import launched_processes, one_job
 
     folder = output or run.directory / "translation"
+    for file in source:
+        if Path(file).absolute().is_relative_to(folder.absolute()):
+            raise UserError(
+                f"{file} lies in {folder}, whose states are replaced: give another --output"
+            )
     if members is not None:
         run = run.with_members(members)
     with one_job(folder):
@@ -150,6 +156,11 @@ def translate(
             archive = foreign_archive(source, settings=settings, output=folder / "source.zarr")
         translation = Translation.of(run, archive, state=state, how=by, maps=maps, convert=convert)
         report = draw_and_report(
-            translation, output=folder, noise=noise, at=at, extrapolate=extrapolate
+            translation,
+            output=folder,
+            noise=noise,
+            at=at,
+            extrapolate=extrapolate,
+            name=", ".join(Path(file).name for file in source),
         )
     print(f"wrote {folder / 'states.zarr'} and {report}")

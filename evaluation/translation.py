@@ -42,18 +42,19 @@ from guidance.stratification import adjust
 from latent_diffusion.inference import Weighted
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import Ensemble, adjust_archive, draw
-from latent_diffusion.start import as_rows, as_text
+from latent_diffusion.start import as_rows, as_text, check_noise
 from training.launch import launched_processes
 
 INTERPOLATED, ADJUSTED_INTERPOLATED = "interpolated", "interpolated, adjusted"
 MAPPED = "mapped"
 TRANSLATED, GUIDED, ADJUSTED = "translated", "guided", "guided_adjusted"
 STATES = "states.zarr"  # the product: the last row
+MADE_FROM = "interpolated_from"  # attribute of the interpolated state
 REFERENCE_STATES = 64  # of the training states
 
 COLUMNS = (
     Column("misfit", "misfit of means", "", "rms of the means over the source's cells minus its "
-           "values, in standard errors; target: 1 for means, more for translated states"),
+           "values (mapped ones, if it was mapped), in standard errors"),
     Column("temperature_K", "T of means", "K", "the same; of temperature"),
     Column("salinity", "S of means", "1e-3", "the same; of salinity"),
     Column("correlation", "r of large scales", "", "correlation with the source of the means' "
@@ -86,6 +87,7 @@ def translate(
     noise: float | None = None,
     at: Sequence[str] = (),
     extrapolate: bool = False,
+    name: str | None = None,
 ) -> Path:
     """Draw an ensemble of states that belong to another state; returns the report.
 
@@ -95,9 +97,12 @@ def translate(
 
     noise: amplitude that chains begin with; default: the least that hides the source
     at: conditions that are known; others are drawn from their posterior
+    name: of the source, for the report (default: that of its archive)
 
     Raises `UserError` for states that do not fit the model, and for a noise of means.
     """
+    if noise is not None:
+        check_noise(noise)
     if noise is not None and translation.how == "means":
         raise UserError(
             "chains given means begin with noise alone, so that --noise says nothing: leave it "
@@ -108,7 +113,8 @@ def translate(
         translation, pipeline, output=output, amplitude=noise, at=at, extrapolate=extrapolate
     )
     if launched_processes().is_main_process:
-        _report(translation, pipeline, drawn, output=output)
+        name = name or translation.source.path.name
+        _report(translation, pipeline, drawn, output=output, name=name)
     launched_processes().wait_for_everyone()
     return output / "report.html"
 
@@ -153,14 +159,17 @@ def _draw(
 def _write_state(translation: Translation, state: State, path: Path) -> None:
     """Write one state as an archive, which `halocline export` takes, in the place of a former."""
     archive = translation.run.archive
-    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        if MADE_FROM not in StateArchive.open(path).attributes:
+            raise UserError(f"{path} exists but was not made by this command: remove or rename it")
+        shutil.rmtree(path)
     with ArchiveWriter(
         path,
         grid=archive.grid,
         equation_of_state=archive.equation_of_state,
         salinity_units=archive.salinity_units,
         sea_level=state.sea_level is not None,
-        attributes={"title": f"state {translation.index} of {translation.source.path.name}"},
+        attributes={MADE_FROM: f"state {translation.index} of {translation.source.path}"},
     ) as writer:
         writer.append(state, member=0, time=0.0, split=UNUSED)
 
@@ -183,18 +192,19 @@ def _rows(translation: Translation, drawn: Drawn) -> dict[str, State]:
 
 
 def _report(
-    translation: Translation, pipeline: StatePipeline, drawn: Drawn, *, output: Path
+    translation: Translation, pipeline: StatePipeline, drawn: Drawn, *, output: Path, name: str
 ) -> None:
     run, rows = translation.run, _rows(translation, drawn)
     judge = Judge.of(translation, translation.errors(pipeline.codec))
     table = {name: judge.row(state) for name, state in rows.items()}
     summary = {
-        "source": str(translation.source.path.name),
+        "source": name,
         "state": translation.index,
         "how": translation.how,
         "maps": translation.maps,
         "members": run.settings.sampling.members,
         "lost": _lost(translation),
+        "means": _counted(translation, pipeline),
         "noise": drawn.noise.amplitude if drawn.noise else None,
         "scales": as_rows(drawn.noise.scales) if drawn.noise else [],
         "conditions": estimates(drawn.candidates),
@@ -215,6 +225,14 @@ def _report(
     )
 
 
+def _counted(translation: Translation, pipeline: StatePipeline) -> dict[str, int] | None:
+    """Number of means, and of their combinations that say more than noise; None by noise."""
+    if translation.how == "noise":
+        return None
+    evidence = translation.evidence(pipeline)
+    return {"values": len(evidence.value), "combinations": len(evidence.covariance)}
+
+
 def _lost(translation: Translation) -> dict[str, float]:
     """What regridding could not carry over [%]."""
     regridded, grid = translation.regridded, translation.run.archive.grid
@@ -232,7 +250,7 @@ def notes_of(summary: Mapping[str, Any]) -> list[str]:
     """Paragraphs of the report."""
     lost, noise = summary["lost"], summary["noise"]
     how = (
-        "their means over the source's cells are the source's values"
+        "their means over the source's cells agree with the source's values within their errors"
         if summary["how"] == "means"
         else f"chains begin at the source with a noise of amplitude {noise:.2f}"
     )
@@ -240,10 +258,21 @@ def notes_of(summary: Mapping[str, Any]) -> list[str]:
     return [
         f"{summary['members']} states are drawn from state {summary['state']} of "
         f"{summary['source']}{mapped} such that {how}.",
-        f"{lost['filled_percent']:.2g} % of the model's water has no value in the source and is "
-        f"filled from the nearest; {lost['unseen_percent']:.2g} % of the source's water is land in "
-        "the model.",
+        f"{lost['filled_percent']:.2g} % of the model's water has no value in the source; the "
+        f"interpolated state has the nearest there. {lost['unseen_percent']:.2g} % of the source's "
+        f"water is land in the model, and {lost['without_mean_percent']:.2g} % of it lies in cells "
+        "that hold too little of the model's water for a mean.",
+        *_of_means(summary["means"]),
         *condition_notes(summary["conditions"]),
+    ]
+
+
+def _of_means(means: Mapping[str, int] | None) -> list[str]:
+    if means is None:
+        return []
+    return [
+        f"The {means['values']} means say {means['combinations']} numbers about the model's "
+        "states; the rest is noise to it."
     ]
 
 
@@ -252,12 +281,14 @@ class Judge:
     """Compares states with the source and with the training states.
 
     value, errors: means over the source's cells and their standard deviation, `n`; training: states
+    source: the same means before they were mapped
     """
 
     translation: Translation
     value: Tensor
     errors: Tensor
     training: State
+    source: Tensor
 
     @classmethod
     def of(cls, translation: Translation, errors: Tensor) -> Judge:
@@ -265,7 +296,11 @@ class Judge:
         archive = translation.run.archive
         rows = spread_out(archive.indices("train"), REFERENCE_STATES)
         training = replace(archive.read(rows), sea_level=None)
-        return cls(translation, translation.value, errors, training)
+        value = translation.value
+        source = value
+        if translation.maps:
+            source = both(translation.blocks, translation.regridded.state)[0]
+        return cls(translation, value, errors, training, source)
 
     def row(self, states: State) -> dict[str, Value]:
         """All columns of one row."""
@@ -292,7 +327,7 @@ class Judge:
         volume = torch.from_numpy(blocks.coarse.volume.ravel()[blocks.cells])
         ours, theirs = (
             _without_level_means((x - normal)[..., :half], level, volume)
-            for x in (seen.mean(dim=0, keepdim=True), self.value[None])
+            for x in (seen.mean(dim=0, keepdim=True), self.source[None])
         )
         cross = (ours * theirs * volume).sum()
         size = (ours.square() * volume).sum() * (theirs.square() * volume).sum()
@@ -357,7 +392,7 @@ def _save_figures(
                 lambda: noise_figure(noise),
                 "Power of the source's latents over that of the training states', both with noise, "
                 "by scale, for the groups of latents that need most noise. Chains begin at the "
-                "line.",
+                "line. The band is 10 %; powers of few values may differ by more.",
             )
         )
     return [(save_figure(make(), folder / f"{name}.png"), text) for name, make, text in makers]

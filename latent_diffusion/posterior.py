@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from autoencoder.codec import Codec
+from data.errors import UserError
 from data.state import State
 from guidance.observations import ObservationOperator
 from latent_diffusion.denoiser import NoiseLevel, clean_estimate, velocity
@@ -30,6 +31,7 @@ from latent_diffusion.moment_matching import Denoise, DenoiserCovariance, throug
 
 ROWS_AT_ONCE = 64  # of the Jacobian; each is the gradient of a state
 MOST_COMBINATIONS = 1000  # of observed values
+MOST_BYTES, COPIES = 16 * 2**30, 4  # of the derivative of many values, and of what is made of it
 LEAST_SIGHT = 0.05  # singular value: the variance falls by a four-hundredth
 
 
@@ -157,6 +159,7 @@ def condensed(
     codec: Codec,
     gaussian: MemberGaussians,
     scale: Tensor | float = 1.0,
+    inflation: float = 1.0,
     directions: Tensor | None = None,
     most: int = MOST_COMBINATIONS,
 ) -> Evidence:
@@ -167,17 +170,23 @@ def condensed(
     noticeably are kept (Rodgers 2000, "Inverse methods for atmospheric sounding", section 2.4). The
     update by all of them is exactly that by the values.
 
-    value, error: `n`, of independent errors; scale: as for `LatentPosterior`
+    value, error: `n`, of independent errors; scale, inflation: as for `LatentPosterior`
     directions: `j d`, in which latents vary beside `gaussian`, with their standard deviation
     most: number of combinations that are kept at most
+
+    Raises `UserError` if the derivative of the values would take more than 16 GiB.
     """
-    rows = jacobian(operator, codec).double() / error.double()[:, None]
+    _check_size(operator.count, math.prod(codec.latent_shape))
+    rows = jacobian(operator, codec).double()
+    rows = rows / error.to(rows)[:, None]
     width = torch.as_tensor(scale).to(rows).expand(codec.latent_shape).flatten()
     patterns = gaussian.patterns.flatten(1).to(rows)
-    across = gaussian.remainder.to(rows).sqrt()
+    across = (inflation * gaussian.remainder.to(rows)).sqrt()
     residual = rows * width
-    along = (residual @ patterns.T) * (gaussian.variances.to(rows).sqrt() - across)
-    seen = [along @ patterns + across * residual]
+    along = (residual @ patterns.T) * ((inflation * gaussian.variances.to(rows)).sqrt() - across)
+    means, weights = gaussian.means.flatten(1).to(rows), gaussian.weights.to(rows)
+    between = weights.sqrt()[:, None] * (means - weights @ means)
+    seen = [along @ patterns + across * residual, residual @ between.T]
     if directions is not None:
         seen.append(rows @ directions.to(rows).T)
     left, size, _ = _leading(torch.cat(seen, dim=1), most)
@@ -191,6 +200,16 @@ def condensed(
     )
 
 
+def _check_size(values: int, latents: int) -> None:
+    """Raise `UserError` if matrices of this size do not fit."""
+    need = 8 * COPIES * values * latents
+    if need > MOST_BYTES:
+        raise UserError(
+            f"{values} values and {latents} latents need {need / 2**30:.0f} GiB of memory, more "
+            f"than the {MOST_BYTES / 2**30:.0f} that are allowed: give a coarser source"
+        )
+
+
 def _leading(matrix: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
     """Singular vectors and values of a matrix `n d`: all, or the leading ones.
 
@@ -198,7 +217,8 @@ def _leading(matrix: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     if min(matrix.shape) <= most:
         return torch.linalg.svd(matrix, full_matrices=False)
-    with torch.random.fork_rng(devices=[]):
+    devices = [] if matrix.device.type == "cpu" else [matrix.device]
+    with torch.random.fork_rng(devices=devices, device_type=matrix.device.type):
         torch.manual_seed(0)
         return torch.svd_lowrank(matrix, q=most, niter=3)
 

@@ -23,6 +23,7 @@ from latent_diffusion.drawn import Frame
 from latent_diffusion.schedulers import begin_at, unit_at
 
 TOLERANCE = 0.1  # of the ratio of two powers that agree
+LEAST_NOISE = 0.05
 MOST_NOISE = 0.995  # a chain from more is one from noise alone
 
 
@@ -31,30 +32,26 @@ class Start:
     """Where chains begin: latents of given states, with noise.
 
     latents: `b c h w`, standardised, one for each state that is drawn, or one for all
-    noise: amplitude of the noise, above 0 and at most 1; that of the signal follows
+    noise: amplitude of the noise, above 0 and at most 1; that of the signal follows. The chain
+        begins at its own level that has at least as much, or at its last
     """
 
     latents: Tensor
     noise: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.noise <= 1:
-            raise UserError(f"chains cannot begin at a noise of {self.noise:g}: give 0 to 1")
+        check_noise(self.noise)
 
     def step(self, scheduler: SchedulerMixin) -> int:
-        """The first step of a chain whose noise is at most this; the chain begins there.
-
-        Raises `UserError` if the chain has none.
-        """
+        """The last step of a chain whose noise is at least this; the chain begins there."""
         count, order = len(scheduler.timesteps), getattr(scheduler, "order", 1)
-        for step in range(0, count, order):
-            if noise_level(scheduler, step).noise <= self.noise:
-                begin_at(scheduler, step)
-                return step
-        raise UserError(
-            f"the chain of {count} steps has no noise of {self.noise:g} or less, its last is "
-            f"{noise_level(scheduler, count - 1).noise:.2g}: take more steps, or begin with more"
-        )
+        step = 0
+        for following in range(0, count, order):
+            if noise_level(scheduler, following).noise < self.noise:
+                break
+            step = following
+        begin_at(scheduler, step)
+        return step
 
     def sample(
         self, scheduler: SchedulerMixin, noise: Tensor, *, step: int, frame: Frame | None
@@ -69,11 +66,19 @@ class Start:
         return (level.signal * clean + level.noise * noise) / unit_at(scheduler, step)
 
 
+def check_noise(noise: float) -> None:
+    """Raise `UserError` for an amplitude that no chain begins with."""
+    if not 0 < noise <= 1:
+        raise UserError(
+            f"chains cannot begin with a noise of {noise:g}: give more than 0 and at most 1"
+        )
+
+
 class Scale(NamedTuple):
     """Power of one group of latents at one scale.
 
     channels: first and last + 1; cells: side of the scale in latent cells
-    source, target: mean squares; noise: the least noise with which they agree
+    source, target: mean squares; noise: the least noise with which they agree within `tolerance`
     """
 
     channels: tuple[int, int]
@@ -81,6 +86,7 @@ class Scale(NamedTuple):
     source: float
     target: float
     noise: float
+    tolerance: float
 
     def ratio(self, noise: float) -> float:
         """Power of the source over that of the target, both with noise."""
@@ -88,8 +94,10 @@ class Scale(NamedTuple):
         return (signal * self.source + noise**2) / (signal * self.target + noise**2)
 
 
-def compared_scales(source: Tensor, target: Tensor) -> list[Scale]:
+def compared_scales(source: Tensor, target: Tensor, *, states: int) -> list[Scale]:
     """Powers of latents `b c h w` of a source and of a target, which have variance 1.
+
+    states: number of different states in the source; the others repeat them
 
     In groups of channels 1, 2, 3 to 4, 5 to 8, ... (they are ordered by their effect on the state),
     and at scales of 1, 2, 4, ... latent cells: mean squares of the differences between means over
@@ -101,15 +109,20 @@ def compared_scales(source: Tensor, target: Tensor) -> list[Scale]:
         own, theirs = (_powers(x[:, slice(*channels)]) for x in (source, target))
         for cells, (here, count) in own.items():
             there, others = theirs[cells]
-            tolerance = TOLERANCE + 2 * math.sqrt(2 / count + 2 / others)
+            independent = count * states / len(source)
+            tolerance = TOLERANCE + 2 * math.sqrt(2 / independent + 2 / others)
             noise = _least_noise(here, there, tolerance=tolerance)
-            found.append(Scale(channels, cells, here, there, noise))
+            found.append(Scale(channels, cells, here, there, noise, tolerance))
     return found
 
 
 def least_noise(scales: list[Scale]) -> float:
-    """The least noise with which the source agrees with the target at all scales."""
-    return min(max((scale.noise for scale in scales), default=0.0), MOST_NOISE)
+    """The least noise with which the source agrees with the target at all scales.
+
+    At least a little: chains begin with some noise, also from states of the target itself.
+    """
+    largest = max((scale.noise for scale in scales), default=0.0)
+    return min(max(largest, LEAST_NOISE), MOST_NOISE)
 
 
 def _least_noise(source: float, target: float, *, tolerance: float) -> float:
@@ -149,6 +162,7 @@ def as_rows(scales: list[Scale]) -> list[dict[str, float | str]]:
             "source": scale.source,
             "target": scale.target,
             "noise": scale.noise,
+            "tolerance": scale.tolerance,
         }
         for scale in scales
     ]

@@ -64,7 +64,12 @@ class Methods:
         return cls(run, settings, pipeline, Translation.of(run, coarse, state=number), index)
 
     def rows(self) -> Iterator[Row]:
-        """All rows that are asked for."""
+        """All rows that are asked for; what they share is made before, in the time of none."""
+        _ = self._seen, self.translation.regridded
+        if {s.UNKNOWN, s.GUIDED, s.KNOWN} & set(self.settings.only):
+            self.translation.evidence(self.pipeline)
+        if {s.UNKNOWN, s.GUIDED} & set(self.settings.only):
+            _ = self._inferred
         makers: dict[str, Callable[[], State]] = {
             s.INTERPOLATED: lambda: self.translation.regridded.state,
             s.ADJUSTED: lambda: self._adjusted(self.translation.regridded.state),

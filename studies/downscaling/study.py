@@ -122,6 +122,7 @@ def _kept(path: Path, methods: Methods, judge: Judge) -> dict[str, Scores]:
 
 def _digest(run: Run, settings: DownscalingSettings) -> str:
     """Identifies what the scores of a truth depend on, and the truths."""
-    sections = run.settings.model_dump(mode="json", include={"guidance", "assimilation"})
+    names = {"sampling", "guidance", "conditions", "assimilation"}
+    sections = run.settings.model_dump(mode="json", include=names)
     record = [run.weights, run.archive.digest, sections, settings.as_dict()]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]

@@ -13,8 +13,8 @@ from configs.translation import Translation, both, both_operator
 from data.archive.format import UNUSED
 from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
+from data.block_means import BlockMeans
 from data.errors import UserError
-from data.regrid import BlockMeans
 from data.state import State
 from latent_diffusion.sample import draw
 
@@ -86,15 +86,17 @@ def test_little_noise_returns_the_source_and_the_record_states_it(conditional, t
 
 @pytest.mark.slow
 def test_the_noise_is_chosen_where_the_spectra_agree(conditional, coarse):
-    """A source without the training states' small scales needs noise."""
+    """The noise is the least with which the worst scale agrees."""
     translation = Translation.of(conditional, coarse, state=0, how="noise", maps=False)
     pipeline = conditional.pipeline()
     conditions, _ = translation.conditions(
         pipeline, ["gm=800", "season=0", "age=inf"], members=1, extrapolate=False
     )
     found = translation.noise(pipeline, replace(conditions, certain=True), amplitude=None)
-    assert found.scales
-    assert found.amplitude == pytest.approx(max(min(s.noise, 0.995) for s in found.scales))
+    assert 0.05 < found.amplitude < 1
+    worst = max(found.scales, key=lambda scale: scale.noise)
+    assert worst.noise == pytest.approx(found.amplitude)
+    assert abs(worst.ratio(found.amplitude) - 1) == pytest.approx(worst.tolerance)
 
 
 @pytest.mark.slow

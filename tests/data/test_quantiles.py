@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.quantiles import mapped
+from data.quantiles import Distribution, mapped
 from data.state import State
 from tests.data.test_regrid import FINE, with_land
 
@@ -60,3 +60,21 @@ def test_land_stays_and_there_are_no_seams() -> None:
     assert not found[~dry].any()
     steps = found[0, 4:].diff(dim=-1).abs()
     assert float(steps.max()) < 0.35  # between regions' maps, which differ by up to a kelvin
+
+
+def test_water_of_one_temperature_has_the_middle_of_its_ranks() -> None:
+    """Half of the water freezes: its mean, not its coldest rank, is mapped to the target's."""
+    values = np.concatenate([np.full(500, -1.8), np.linspace(-1.7, 3.0, 500)])
+    found = Distribution.of(values, values).rank(np.array([-1.8, 3.0]))
+    np.testing.assert_allclose(found, [0.25, 1.0], atol=0.02)
+
+
+def test_sea_level_moves_by_one_number() -> None:
+    """A single state keeps its sea level's shape."""
+    own, other = climate(), climate(states=1)
+    slope = torch.from_numpy(FINE.positions[1]).float()[None]
+    other = State(other.temperature, other.salinity, slope)
+    target = State(own.temperature, own.salinity, torch.ones(24, *FINE.shape[1:]))
+    found = mapped(other, climate=other, target=target, grid=FINE)
+    assert found.sea_level is not None
+    torch.testing.assert_close(found.sea_level, slope - slope.mean() + 1, atol=1e-4, rtol=0)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from data.block_means import BlockMeans
 from data.errors import UserError
 from data.grid import OceanGrid
-from data.regrid import BlockMeans, Regridding, coarsened
+from data.regrid import Regridding, coarsened
 from data.state import State
 
 LEVELS = np.array([10.0, 30.0, 60.0])
@@ -158,10 +159,50 @@ def test_sea_level_is_regridded_with_the_surface() -> None:
     np.testing.assert_allclose(found.sea_level[0], linear(coarse)[0], atol=1e-5)
 
 
+def test_sea_level_needs_no_first_layer_of_the_same_thickness() -> None:
+    thick = replace(
+        coarsened(FINE, 2),
+        depth=np.array([120.0]),
+        level_faces=np.array([0.0, 240.0]),
+        thickness=np.full((1, 4, 6), 240.0),
+        wet=np.ones((1, 4, 6), dtype=bool),
+    )
+    level = torch.full((1, *FINE.shape[1:]), 0.7)
+    state = state_of(linear(FINE), FINE)
+    found = Regridding(FINE, thick)(State(state.temperature, state.salinity, level)).state
+    assert found.sea_level is not None
+    np.testing.assert_allclose(found.sea_level, 0.7, atol=1e-6)
+
+
+def test_water_below_the_source_is_filled_and_reported() -> None:
+    deep = replace(FINE, depth=np.array([10.0, 30.0, 500.0]))
+    deep = replace(deep, level_faces=np.array([0.0, 20.0, 40.0, 960.0]))
+    found = Regridding(FINE, deep)(state_of(linear(FINE), FINE))
+    assert found.filled[2].all() and not found.filled[:2].any()
+
+
+def test_longitudes_may_jump_by_a_turn_and_latitudes_decrease() -> None:
+    degrees = np.arange(-85.0, 90, 10)
+    east = make_grid(np.arange(5.0, 360, 10), degrees, units="degrees", periodic=True)
+    jumps = make_grid((east.longitude + 180) % 360 - 180, degrees[::-1], units="degrees")
+    jumps = replace(jumps, periodic_x=True)
+    x, y = east.positions
+    values = (np.cos(np.deg2rad(x)) + 0.01 * y) * np.ones(east.shape)
+    coarse = coarsened(jumps, 2)
+    means = BlockMeans.of(east, coarse)(torch.from_numpy(values)[None])[0].view(coarse.shape)
+    x, y = coarse.positions
+    expected = np.cos(np.deg2rad(5)) * np.cos(np.deg2rad(x)) + 0.01 * y
+    np.testing.assert_allclose(means[0], expected, atol=1e-9)
+    across = Regridding(coarse, east)(state_of(np.ones(coarse.shape), coarse)).state
+    np.testing.assert_allclose(across.temperature, 1.0, atol=1e-6)
+
+
 def test_grids_that_do_not_meet_are_refused() -> None:
     away = replace(FINE, longitude=FINE.longitude + 5000)
     with pytest.raises(UserError, match="no water in common"):
         Regridding(FINE, away)(state_of(linear(FINE), FINE))
+    with pytest.raises(UserError, match="no water in common"):
+        BlockMeans.of(FINE, coarsened(away, 2))
     with pytest.raises(UserError, match="in degrees"):
         Regridding(FINE, replace(FINE, horizontal_units="degrees"))
 

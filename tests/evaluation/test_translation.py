@@ -10,6 +10,7 @@ from configs.foreign import foreign_archive
 from configs.translation import Translation
 from data.archive.reader import StateArchive
 from data.errors import UserError
+from evaluation import commands
 from evaluation.translation import ADJUSTED, INTERPOLATED, TRANSLATED, translate
 
 
@@ -56,6 +57,21 @@ def test_another_source_is_not_mistaken_for_the_former(conditional, coarse, tmp_
         found.append([StateArchive.open(path).read([0]).temperature for path in paths])
     for first, second in zip(*found, strict=True):
         assert (first - second).abs().max() > 0.1
+
+
+def test_a_source_in_the_folder_that_is_written_is_refused(tiny_run, tmp_path):
+    with pytest.raises(UserError, match="give another --output"):
+        commands.translate(
+            tiny_run(), source=[f"{tmp_path}/out/states.zarr"], output=tmp_path / "out"
+        )
+
+
+def test_what_others_have_written_is_not_replaced(tiny_archive, tmp_path):
+    other = tmp_path / "source.zarr"
+    other.mkdir()
+    with pytest.raises(UserError, match="not made by this command"):
+        foreign_archive([str(tiny_archive / "zarr.json")], output=other)
+    assert other.exists()
 
 
 @pytest.mark.slow

@@ -76,6 +76,28 @@ def test_many_values_say_the_same_in_few_numbers(ocean, most):
     assert (found - expected).square().mean().sqrt() < (2e-3 if most == 1000 else 0.1) * change
 
 
+def test_many_values_tell_members_apart(ocean):
+    """What the means of members differ by is seen, also where their own states hardly vary."""
+    codec = ocean.pipeline.codec
+    shape = codec.latent_shape
+    mixture = MemberGaussians(shape, members=2)
+    mixture.remainder.fill_(1e-4)
+    mixture.means[0], mixture.means[1] = 1.0, -1.0
+    evidence = ocean.observe(ocean.truth(seed=0), profiles=12, levels=8, seed=5)
+    error = evidence.covariance.diagonal().sqrt()
+    few = condensed(
+        evidence.operator, evidence.value, error, codec=codec, gaussian=mixture, most=1000
+    )
+    scaled, level = torch.zeros(1, *shape), NoiseLevel(0.6, 0.8)
+    v = mixture.velocity(scaled, signal=level.signal, noise=level.noise)
+    found, expected = (
+        LatentPosterior(codec, mixture, one).velocity(v, scaled, level=level) - v
+        for one in (few, evidence)
+    )
+    assert expected.abs().max() > 0.1
+    torch.testing.assert_close(found, expected, atol=0.05 * float(expected.abs().max()), rtol=0)
+
+
 def test_many_values_have_the_derivative_of_few(ocean):
     """By decoded units, where there are more values than latents, as by gradients."""
     evidence = ocean.observe(ocean.truth(seed=0), profiles=12, levels=8, seed=5)
