@@ -129,7 +129,7 @@ def build_accelerator(directory: Path, *, precision: str) -> Accelerator:
     mixed = {"auto": "bf16" if has_fast_bf16() else "no", "fp32": "no", "bf16": "bf16"}[precision]
     return Accelerator(
         mixed_precision=mixed,
-        log_with=chosen_trackers(),
+        log_with=chosen_trackers() or None,
         project_config=ProjectConfiguration(project_dir=str(directory), logging_dir=str(directory)),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )

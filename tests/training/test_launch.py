@@ -41,6 +41,12 @@ def test_the_accelerator_has_the_chosen_trackers(monkeypatch, tmp_path):
     assert [str(tracker) for tracker in made.log_with] == ["tensorboard"]
 
 
+def test_no_tracker_is_no_reason_to_warn(monkeypatch, tmp_path, recwarn):
+    monkeypatch.setenv("HALOCLINE_TRACKERS", "")
+    assert launch.build_accelerator(tmp_path, precision="fp32").log_with == []
+    assert not [one for one in recwarn if "log_with" in str(one.message)]
+
+
 @pytest.mark.parametrize(("flags", "fast"), [("fpu amx_bf16 amx_tile", True), ("fpu avx2", False)])
 def test_fast_bf16_is_that_of_amx(tmp_path, flags, fast):
     path = tmp_path / "cpuinfo"
