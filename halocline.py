@@ -121,6 +121,18 @@ def add_states(commands: Commands) -> None:
     add("--to", action="append", metavar="NAME=VALUE", required=True, help=text)
     add("--output", type=Path, help="folder to write (default: sensitivity/ of the run)")
 
+    add_given(command)
+    text = "evaluate the samples; writes metrics.json, figures and report.html"
+    add_evaluate_options(command("evaluate", evaluate, text))
+    text = "integrate the basin from generated and reference states"
+    add = command("integrate", integrate, text)
+    add("--only", nargs="+", metavar="LABEL", help="labels to integrate (default: all)")
+    text = "write a state as an initial condition of an ocean model"
+    add_export_options(of_model("export", export, text))
+
+
+def add_given(command: Callable[..., Any]) -> None:
+    """Declare the commands that draw states given what is known of one; command: adds one."""
     text = "draw states that agree with observations; writes states and a report"
     add = command("assimilate", assimilate, text)
     text = "CSV or CF NetCDF files of profiles, points or maps"
@@ -157,14 +169,6 @@ def add_states(commands: Commands) -> None:
     text = "convert temperature and salinity of other kinds with gsw"
     add("--convert", action="store_true", help=text)
     add("--output", type=Path, help="folder to write (default: translation/ of the run)")
-
-    text = "evaluate the samples; writes metrics.json, figures and report.html"
-    add_evaluate_options(command("evaluate", evaluate, text))
-    text = "integrate the basin from generated and reference states"
-    add = command("integrate", integrate, text)
-    add("--only", nargs="+", metavar="LABEL", help="labels to integrate (default: all)")
-    text = "write a state as an initial condition of an ocean model"
-    add_export_options(of_model("export", export, text))
 
 
 def add_tools(commands: Commands, parser: argparse.ArgumentParser) -> None:

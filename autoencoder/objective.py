@@ -224,8 +224,8 @@ TERMS: dict[str, Term] = {
 class Objective(nn.Module, ABC):
     """The loss of a batch, by term and in total; its networks are submodules.
 
+    codec: the codec to train
     eos: the data's equation of state, for the density steps
-    interface_depth: `z-1` [m]
     losses: weight of each term of `TERMS`, relative to the reconstruction error; 0 disables it
     latent_jitter: standard deviation of noise on the latents, relative to each channel's spread in
         the batch; the density-step terms are also computed from the noisy latents; 0 disables it
@@ -235,17 +235,23 @@ class Objective(nn.Module, ABC):
 
     def __init__(
         self,
+        codec: VolumeCodec,
         *,
         eos: EquationOfState,
-        interface_depth: Tensor,
         losses: Mapping[str, float],
         latent_jitter: float = 0.0,
     ) -> None:
         super().__init__()
         self._eos = eos
         self._latent_jitter = latent_jitter
-        self.register_buffer("_interface_depth", interface_depth)
+        depth = torch.from_numpy(codec.grid.interface_depth)  # z-1, m
+        self.register_buffer("_interface_depth", depth)
         self._weights = active_weights(losses, jitter=latent_jitter > 0)
+        self._adopt(codec)
+
+    @abstractmethod
+    def _adopt(self, codec: VolumeCodec) -> None:
+        """Keep what the loss needs of the codec; what is trained becomes a submodule."""
 
     def forward(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of a batch; `generator` draws the latent noise."""
@@ -281,24 +287,14 @@ class Objective(nn.Module, ABC):
 class AutoencoderObjective(Objective):
     """The loss of a batch of whole states `b c y x` (physical units).
 
-    codec: the codec to train; its statistics normalise the states
-    eos, losses, latent_jitter: see `Objective`
+    The codec's statistics normalise the states. Arguments are those of `Objective`.
 
     Raises UserError if the codec's grid does not support a term.
     """
 
     _wet_pairs: Tensor
 
-    def __init__(
-        self,
-        codec: VolumeCodec,
-        *,
-        eos: EquationOfState,
-        losses: Mapping[str, float],
-        latent_jitter: float = 0.0,
-    ) -> None:
-        depth = torch.from_numpy(codec.grid.interface_depth)
-        super().__init__(eos=eos, interface_depth=depth, losses=losses, latent_jitter=latent_jitter)
+    def _adopt(self, codec: VolumeCodec) -> None:
         self.codec = codec
         self.register_buffer("_wet_pairs", wet_pairs(codec.grid_wet > 0))
         self._boxes = _spectral_boxes(codec) if "spectral" in self._weights else ()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
@@ -12,7 +10,6 @@ from autoencoder.objective import Comparison, Objective
 from autoencoder.pieces import Piece, Window
 from data.normalisation import Statistics
 from data.state import State
-from guidance.seawater import EquationOfState
 from guidance.stratification import wet_pairs
 
 
@@ -23,24 +20,14 @@ class WindowObjective(Objective):
     `autoencoder.windows`). Only the spectra are those of each window, and so is the spread of the
     latents that scales `latent_jitter`.
 
-    codec: the codec to train; only its network is part of the module, so that fields of the whole
-        grid need not move to the device of the training
-    eos, losses, latent_jitter: see `Objective`
+    Only the codec's network is part of the module, so that fields of the whole grid need not move
+    to the device of the training. Arguments are those of `Objective`.
     """
 
     _std: Tensor
     _depth: Tensor
 
-    def __init__(
-        self,
-        codec: VolumeCodec,
-        *,
-        eos: EquationOfState,
-        losses: Mapping[str, float],
-        latent_jitter: float = 0.0,
-    ) -> None:
-        depth = torch.from_numpy(codec.grid.interface_depth)
-        super().__init__(eos=eos, interface_depth=depth, losses=losses, latent_jitter=latent_jitter)
+    def _adopt(self, codec: VolumeCodec) -> None:
         self.vae = codec.vae
         self._mixing, self._levels = codec.design.mixing, codec.statistics.levels
         self.register_buffer("_std", codec.statistics.std.clone())

@@ -159,8 +159,10 @@ class Translation(Given):
         return torch.cat(parts)
 
     def evidence(self, pipeline: StatePipeline) -> Evidence:
-        """The means that states should have."""
-        return self._evidence(pipeline)
+        """The means that states should have; made once, because each ensemble asks for it."""
+        if "evidence" not in self._kept:
+            self._kept["evidence"] = self._condensed(pipeline)
+        return self._kept["evidence"]
 
     def starting(self, noise: Noise, *, guided: bool, conditions: Conditions | None) -> Ensemble:
         """States that chains return, which begin at the given state with noise."""
@@ -195,24 +197,16 @@ class Translation(Given):
             scales = compared_scales(residual, target, states=len(source))
         return Noise(least_noise(scales), scales)
 
-    def _evidence(self, pipeline: StatePipeline) -> Evidence:
-        found = self._kept.get("evidence")
-        if found is None:
-            found = self._kept["evidence"] = self._condensed(pipeline)
-        return found
-
     @cached_property
     def _kept(self) -> dict[str, Evidence]:
-        """The evidence, once it is made; each ensemble loads a pipeline and asks for it."""
         return {}
 
     def _condensed(self, pipeline: StatePipeline) -> Evidence:
         codec, expectation = pipeline.codec, pipeline.expectation
         directions = None
         if expectation is not None:
-            width = expectation.amplitudes.std(dim=-1)
-            directions = (width[..., None, None, None] * expectation.patterns).flatten(0, 1)
-            directions = directions.flatten(1)
+            spread = expectation.amplitudes.std(dim=-1)[..., None, None, None]
+            directions = (spread * expectation.patterns).flatten(0, 1).flatten(1)
         return condensed(
             both_operator(self.blocks),
             self.value,

@@ -126,8 +126,8 @@ class LatentPosterior:
     def _jacobian(self) -> Jacobian:
         """The same, with respect to the residuals of a conditional model."""
         rows = self.jacobian_of_latents
-        scale = torch.as_tensor(self.scale).to(rows).expand(self.codec.latent_shape)
-        return Jacobian.of(rows * scale.flatten(), self.gaussian.patterns.flatten(1))
+        width = _widths(self.scale, self.codec).to(rows)
+        return Jacobian.of(rows * width, self.gaussian.patterns.flatten(1))
 
     def _given(self, level: NoiseLevel) -> Spectral:
         """Covariance of the latents of one member given a noisy sample."""
@@ -168,7 +168,7 @@ def condensed(
     Values in units of their errors, seen through the prior's covariance, have singular values s;
     a combination reduces the variance of what it sees by the factor 1 / (1 + s²). Those that do so
     noticeably are kept (Rodgers 2000, "Inverse methods for atmospheric sounding", section 2.4). The
-    update by all of them is exactly that by the values.
+    update by all combinations would be that by the values.
 
     value, error: `n`, of independent errors; scale, inflation: as for `LatentPosterior`
     directions: `j d`, in which latents vary beside `gaussian`, with their standard deviation
@@ -179,14 +179,7 @@ def condensed(
     _check_size(operator.count, math.prod(codec.latent_shape))
     rows = jacobian(operator, codec).double()
     rows = rows / error.to(rows)[:, None]
-    width = torch.as_tensor(scale).to(rows).expand(codec.latent_shape).flatten()
-    patterns = gaussian.patterns.flatten(1).to(rows)
-    across = (inflation * gaussian.remainder.to(rows)).sqrt()
-    residual = rows * width
-    along = (residual @ patterns.T) * ((inflation * gaussian.variances.to(rows)).sqrt() - across)
-    means, weights = gaussian.means.flatten(1).to(rows), gaussian.weights.to(rows)
-    between = weights.sqrt()[:, None] * (means - weights @ means)
-    seen = [along @ patterns + across * residual, residual @ between.T]
+    seen = [*_seen_by_prior(rows, gaussian, width=_widths(scale, codec), inflation=inflation)]
     if directions is not None:
         seen.append(rows @ directions.to(rows).T)
     left, size, _ = _leading(torch.cat(seen, dim=1), most)
@@ -198,6 +191,28 @@ def condensed(
         left.T / error.to(rows),
         left.T @ rows,
     )
+
+
+def _seen_by_prior(
+    rows: Tensor, gaussian: MemberGaussians, *, width: Tensor, inflation: float
+) -> tuple[Tensor, Tensor]:
+    """A root of the prior's covariance as values see it: within members `n d`, between them `n m`.
+
+    rows: derivative `n d` of the values with respect to latents; width: `d`, of the residuals
+    """
+    residual = rows * width.to(rows)
+    patterns = gaussian.patterns.flatten(1).to(rows)
+    across = (inflation * gaussian.remainder.to(rows)).sqrt()
+    along = (inflation * gaussian.variances.to(rows)).sqrt() - across
+    within = ((residual @ patterns.T) * along) @ patterns + across * residual
+    means, weights = gaussian.means.flatten(1).to(rows), gaussian.weights.to(rows)
+    between = weights.sqrt()[:, None] * (means - weights @ means)
+    return within, residual @ between.T
+
+
+def _widths(scale: Tensor | float, codec: Codec) -> Tensor:
+    """The scale of the residuals of each latent value, `d`."""
+    return torch.as_tensor(scale).double().expand(codec.latent_shape).flatten()
 
 
 def _check_size(values: int, latents: int) -> None:

@@ -144,11 +144,7 @@ def _add_conditional(kinds: Commands) -> None:
     add = add_of_config(
         kinds, "conditional", lazily("studies.conditional.study:run"), text, load=load_run
     )
-    add(
-        "--output",
-        type=Path,
-        help="JSON file to write (default: docs/results/conditional_NAME.json)",
-    )
+    _add_result(add, "conditional")
     add("--figures", type=Path, help="folder of the figures (default: docs/figures)")
 
 
@@ -158,25 +154,27 @@ def _add_downscaling(kinds: Commands) -> None:
         kinds, "downscaling", lazily("studies.downscaling.study:run"), text, load=load_run
     )
     add("--factor", type=int, help="sides of coarse cells, in cells (default: 2)")
-    add("--truths", type=int, help="true states, spread over the test members (default: 3)")
-    add("--members", type=int, help="states of each method for one truth (default: 8)")
-    add("--steps", type=int, help="steps of chains (default: 60)")
+    _add_twins(add, "downscaling", members=8)
     add("--only", nargs="+", metavar="ROW", help="rows to make (default: all)")
-    _add_truths_of(add)
-    add(
-        "--output",
-        type=Path,
-        help="JSON file to write (default: docs/results/downscaling_NAME.json)",
-    )
 
 
-def _add_truths_of(add: Callable[..., Any]) -> None:
+def _add_twins(add: Callable[..., Any], name: str, *, members: int) -> None:
+    """Options of studies with a known truth; members: the default."""
+    add("--truths", type=int, help="true states, spread over the test members (default: 3)")
+    add("--members", type=int, help=f"states of each method for one truth (default: {members})")
+    add("--steps", type=int, help="steps of our chains (default: 60)")
     add(
         "--split",
         choices=("validation", "test"),
         help="true states: validation to select, test to report (default: test)",
     )
     add("--seed", type=int, help="of all random numbers (default: 0)")
+    _add_result(add, name)
+
+
+def _add_result(add: Callable[..., Any], name: str) -> None:
+    text = f"JSON file to write (default: docs/results/{name}_NAME.json)"
+    add("--output", type=Path, help=text)
 
 
 def _add_ensemble(kinds: Commands) -> None:
@@ -190,19 +188,11 @@ def _add_observations(kinds: Commands) -> None:
     add = add_of_config(
         kinds, "observations", lazily("studies.observations.study:run"), text, load=load_run
     )
-    add("--truths", type=int, help="true states, spread over the test members (default: 3)")
-    add("--members", type=int, help="states of each method for one truth (default: 12)")
-    add("--steps", type=int, help="steps of chains given observations (default: 60)")
+    _add_twins(add, "observations", members=12)
     add("--smoother-members", type=int, help="training states that ES-MDA updates (default: 128)")
     add("--localisation-km", type=float, help="where localised covariances vanish [km]")
     add("--networks", nargs="+", metavar="NETWORK", help="of observations (default: all)")
     add("--only", nargs="+", metavar="METHOD", help="methods to run (default: all)")
-    _add_truths_of(add)
-    add(
-        "--output",
-        type=Path,
-        help="JSON file to write (default: docs/results/observations_NAME.json)",
-    )
 
 
 def _add_partial(kinds: Commands) -> None:

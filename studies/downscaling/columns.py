@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,26 +11,20 @@ from torch import Tensor
 
 from configs.translation import Translation, both
 from data.grid import OceanGrid
-from data.salinity import SALINITY_UNIT
 from data.state import State
 from evaluation.columns import Column
 from evaluation.metrics.spectra import PLACES, band_metrics
-from evaluation.metrics.stability import density_error_percent, mixed_layer_depth
+from evaluation.metrics.stability import density_error_percent
 from evaluation.metrics.variance import FIELDS
-from evaluation.metrics.weights import cell_volume, column_area, weighted_mean
+from evaluation.metrics.weights import cell_volume, weighted_mean
 from guidance.seawater import EquationOfState
-from studies.observations.scores import fair_crps, mean_square_spread
+from studies.observations.scores import mean_square_spread
+from studies.twins import SCORES, mean_mixed_layer, mean_scores
 
-UNITS = {"temperature": "K", "salinity": SALINITY_UNIT}
 SHORT = 3  # third of the zonal waves that coarse cells lack
 
 COLUMNS = (
-    *(
-        Column(f"{score}_{field}", f"{title} of {symbol}", UNITS[field], target=0.0)
-        for (field, symbol), (score, title) in product(
-            FIELDS.items(), {"rmse": "RMSE", "crps": "CRPS"}.items()
-        )
-    ),
+    *SCORES,
     *(Column(f"power_{place}", f"short waves, {place}, / truth", target=1.0) for place in PLACES),
     Column("misfit", "misfit of means / error", target=1.0),
 )
@@ -72,7 +65,7 @@ class Judge:
             key = f"power_{place}_third_{SHORT}_K2"
             found[f"waves_{place}"], found[f"true_waves_{place}"] = waves[key], true_waves[key]
         misfit = (both(translation.blocks, states) - translation.value) / errors
-        depth, true_depth = (self._mixed_layer(x) for x in (states, truth))
+        depth, true_depth = (mean_mixed_layer(x, self.grid, self.eos) for x in (states, truth))
         return found | {
             "misfit": float(misfit.square().mean().sqrt()),
             "density_error_percent": float(
@@ -83,19 +76,11 @@ class Judge:
 
     def _of_field(self, field: str, members: Tensor, truth: Tensor) -> Scores:
         volume = cell_volume(self.grid)
-        square = float(weighted_mean((members.mean(dim=0) - truth).square(), volume))
-        found: Scores = {
-            f"rmse_{field}": square**0.5,
-            f"crps_{field}": float(weighted_mean(fair_crps(members, truth), volume)),
-        }
+        found: Scores = {**mean_scores(field, members, truth, volume)}
         if field == "temperature" and len(members) > 1:
             spread = float(weighted_mean(mean_square_spread(members), volume))
-            found |= {"square_spread": spread, "square_error": square}
+            found |= {"square_spread": spread, "square_error": found["rmse_temperature"] ** 2}
         return found
-
-    def _mixed_layer(self, states: State) -> float:
-        depth = mixed_layer_depth(states, self.grid, self.eos)
-        return float(weighted_mean(depth, column_area(self.grid)).mean())
 
 
 def summarise(truths: list[Scores]) -> dict[str, dict[str, float]]:

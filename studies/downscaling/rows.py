@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,16 +22,9 @@ from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
 from studies.conditional.cells import Cells, FloatArray
 from studies.downscaling import settings as s
+from studies.twins import Row, timed
 
 MOST_TRAINING = 512  # states that the classical methods know
-
-
-class Row(NamedTuple):
-    """States of a method, and the seconds of processor time that each took."""
-
-    name: str
-    states: State
-    cpu_seconds: float
 
 
 @dataclass(frozen=True)
@@ -83,9 +74,7 @@ class Methods:
             makers[s.KNOWN] = lambda: self._drawn(self._known)
         for name, make in makers.items():
             if name in self.settings.only:
-                start = time.process_time()
-                states = replace(make(), sea_level=None)
-                yield Row(name, states, (time.process_time() - start) / len(states))
+                yield timed(name, make)
 
     @cached_property
     def errors(self) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from data.errors import UserError, meant
+from studies.twins import check_least, check_names
 
 INTERPOLATED, ADJUSTED = "interpolated", "interpolated_adjusted"
 NEAREST, GAUSSIAN = "nearest_training_state", "eof_gaussian"
@@ -42,15 +42,8 @@ class DownscalingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"factor": 2, "truths": 1, "members": 2, "steps": 1}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise UserError(f"{name} is {getattr(self, name)}: give at least {smallest}")
-        for name in self.only:
-            if name not in LABELS:
-                raise UserError(
-                    f"there is no row {name}{meant(name, LABELS)}: give some of {', '.join(LABELS)}"
-                )
+        check_least(self, {"factor": 2, "truths": 1, "members": 2, "steps": 1})
+        check_names("row", self.only, LABELS)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings, ready for JSON."""

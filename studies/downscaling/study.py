@@ -31,7 +31,7 @@ from guidance.seawater import equation_of_state
 from studies.downscaling.columns import Judge, Scores, climatology, summarise
 from studies.downscaling.rows import Methods
 from studies.downscaling.settings import LABELS, DownscalingSettings
-from studies.observations.study import truths_of
+from studies.twins import kept, truths_of
 from training.log import write_json
 
 REFERENCE_STATES = 64  # of the climatology
@@ -66,7 +66,7 @@ def evaluate(run: Run, settings: DownscalingSettings) -> dict[str, Any]:
     found = []
     for number, index in enumerate(tqdm(truths.tolist(), desc="truths", unit="truth")):
         methods = Methods.of(run, settings, pipeline, coarse=coarse, number=number, index=index)
-        found.append(_kept(folder / f"{index}.json", methods, judge))
+        found.append(kept(folder / f"{index}.json", partial(judge_truth, methods, judge)))
     return {
         "kind": "downscaling",
         "experiment": run.settings.name,
@@ -104,20 +104,17 @@ def _coarse(
     return StateArchive.open(path)
 
 
-def _kept(path: Path, methods: Methods, judge: Judge) -> dict[str, Scores]:
-    """The scores of a truth, from the file `path` if it exists."""
-    if path.is_file():
-        found: dict[str, Scores] = json.loads(path.read_text())
-        return found
-    truth = methods.run.archive.read([methods.index])
+def judge_truth(methods: Methods, judge: Judge) -> dict[str, Scores]:
+    """Scores of all rows for one truth."""
     judged = partial(
-        judge.scores, truth=truth, translation=methods.translation, errors=methods.errors
+        judge.scores,
+        truth=methods.run.archive.read([methods.index]),
+        translation=methods.translation,
+        errors=methods.errors,
     )
-    found = {
+    return {
         row.name: judged(row.states) | {"cpu_seconds": row.cpu_seconds} for row in methods.rows()
     }
-    write_json(path, found)
-    return found
 
 
 def _digest(run: Run, settings: DownscalingSettings) -> str:

@@ -11,32 +11,21 @@ import torch
 from torch import Tensor
 
 from data.grid import OceanGrid
-from data.salinity import SALINITY_UNIT
 from data.state import State
 from evaluation.columns import Column
-from evaluation.metrics.stability import density_error_percent, mixed_layer_depth
+from evaluation.metrics.stability import density_error_percent
 from evaluation.metrics.variance import FIELDS
-from evaluation.metrics.weights import cell_volume, column_area, weighted_mean
+from evaluation.metrics.weights import cell_volume, weighted_mean
 from guidance.seawater import EquationOfState
 from studies.observations.networks import Twin
-from studies.observations.scores import (
-    fair_crps,
-    flat_p,
-    mean_square_spread,
-    rank_shares,
-)
+from studies.observations.scores import flat_p, mean_square_spread, rank_shares
+from studies.twins import SCORES, mean_mixed_layer, mean_scores
 
-UNITS = {"temperature": "K", "salinity": SALINITY_UNIT}
 DEPTHS = {"surface": 0.0, "500_m": 500.0, "2000_m": 2000.0}
 TITLES = {"surface": "surface", "500_m": "500 m", "2000_m": "2000 m"}
 
 SKILL = (
-    *(
-        Column(f"{score}_{field}", f"{title} of {symbol}", UNITS[field], target=0.0)
-        for (field, symbol), (score, title) in product(
-            FIELDS.items(), {"rmse": "RMSE", "crps": "CRPS"}.items()
-        )
-    ),
+    *SCORES,
     Column("density_error_percent", "density error", "%", target=0.0),
     Column("mixed_layer_error_percent", "mixed layer, mean, error", "%", target=0.0),
     Column("cpu_seconds", "processor time per member", "s"),
@@ -55,7 +44,7 @@ CALIBRATION = {
     )
     for field, symbol in FIELDS.items()
 }
-SUMMED = tuple(f"{score}_{field}" for score in ("rmse", "crps") for field in FIELDS)
+SUMMED = tuple(column.key for column in SCORES)
 PLAIN = (
     *SUMMED,
     "density_error_percent",
@@ -84,7 +73,7 @@ class Judge:
         for field, seen in twin.seen_cells().items():
             members, truth = (getattr(x, field).double() for x in (states, twin.truth))
             found |= self._of_field(field, members, truth[0], ~seen)
-        true_depth, depth = (self._mixed_layer(x) for x in (twin.truth, states))
+        true_depth, depth = (mean_mixed_layer(x, self.grid, self.eos) for x in (twin.truth, states))
         return found | {
             "density_error_percent": float(
                 density_error_percent(states, self.grid, self.eos).mean()
@@ -96,10 +85,7 @@ class Judge:
     def _of_field(self, field: str, members: Tensor, truth: Tensor, unseen: Tensor) -> Scores:
         volume = cell_volume(self.grid) * unseen
         square = (members.mean(dim=0) - truth).square()
-        found: Scores = {
-            f"rmse_{field}": float(weighted_mean(square, volume)) ** 0.5,
-            f"crps_{field}": float(weighted_mean(fair_crps(members, truth), volume)),
-        }
+        found: Scores = {**mean_scores(field, members, truth, volume)}
         spread = mean_square_spread(members)
         for name, depth in DEPTHS.items():
             level = int(np.abs(self.grid.depth - depth).argmin())
@@ -114,10 +100,6 @@ class Judge:
             shares = rank_shares(members[:, level, cells], truth[level, cells], weights[cells])
             found[f"ranks_{name}_{field}"] = shares.tolist()
         return found
-
-    def _mixed_layer(self, states: State) -> float:
-        depth = mixed_layer_depth(states, self.grid, self.eos)
-        return float(weighted_mean(depth, column_area(self.grid)).mean())
 
 
 def _within_two_errors(states: State, twin: Twin) -> float:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,17 +37,10 @@ from studies.observations.classical import (
     smoother_class,
 )
 from studies.observations.networks import Twin
+from studies.twins import Row, timed
 
 AT_ONCE = 32  # states that are encoded or decoded together
 MOST_TRAINING = 512  # states that span the covariance
-
-
-class Row(NamedTuple):
-    """States of a method, and the seconds of processor time that each took."""
-
-    name: str
-    states: State
-    cpu_seconds: float
 
 
 @dataclass(frozen=True)
@@ -105,13 +97,7 @@ class Methods:
     def _made(self, makers: dict[str, Callable[[], State]]) -> Iterator[Row]:
         for name, make in makers.items():
             if name in self.settings.only:
-                yield self._timed(name, make)
-
-    def _timed(self, name: str, make: Callable[[], State], *, before: float = 0.0) -> Row:
-        """before: seconds that the row has taken already."""
-        start = time.process_time()
-        states = _without_sea_level(make())
-        return Row(name, states, (time.process_time() - start + before) / len(states))
+                yield timed(name, make)
 
     def _ours(self, twin: Twin, index: int, *, seed: int) -> Iterator[Row]:
         posterior = self._posterior(twin)
@@ -120,16 +106,16 @@ class Methods:
             conditions = self._inferred(posterior, seed=seed)
             spent = time.process_time() - start
         if s.UNKNOWN in self.settings.only:
-            yield self._timed(
+            yield timed(
                 s.UNKNOWN, lambda: self._drawn(conditions, posterior, seed=seed), before=spent
             )
         if s.GUIDED in self.settings.only:
-            yield self._timed(
+            yield timed(
                 s.GUIDED, lambda: self._adjusted(conditions, posterior, seed=seed), before=spent
             )
         known = self._known(index)
         if s.KNOWN in self.settings.only and known is not None:
-            yield self._timed(s.KNOWN, lambda: self._drawn(known, posterior, seed=seed))
+            yield timed(s.KNOWN, lambda: self._drawn(known, posterior, seed=seed))
 
     # Classical methods
 

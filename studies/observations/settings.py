@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from data.errors import UserError, meant
+from data.errors import UserError
 from data.observations import Quantity
+from studies.twins import check_least, check_names
 
 PROFILES = {"profiles_12": 12, "profiles_40": 40, "profiles_120": 120}
 SECTION, SURFACE = "section", "surface_temperature"
@@ -67,25 +68,12 @@ class TwinSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"truths": 1, "members": 2, "steps": 1, "smoother_members": 2}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise UserError(
-                    f"{name.replace('_', ' ')} is {getattr(self, name)}: give at least {smallest}"
-                )
+        check_least(self, {"truths": 1, "members": 2, "steps": 1, "smoother_members": 2})
         if not self.localisation_km > 0:
             raise UserError(f"localisation is {self.localisation_km:g} km: give more than 0")
-        _check("network of observations", self.networks, NETWORKS)
-        _check("method", self.only, LABELS)
+        check_names("network of observations", self.networks, NETWORKS)
+        check_names("method", self.only, LABELS)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings, ready for JSON."""
         return asdict(self) | {"networks": list(self.networks), "only": list(self.only)}
-
-
-def _check(what: str, names: Sequence[str], known: dict[str, str]) -> None:
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"there is no {what} {name}{meant(name, known)}: give some of {', '.join(known)}"
-            )

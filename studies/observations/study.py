@@ -13,11 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from configs.assimilation import representation_error
@@ -29,6 +29,7 @@ from studies.observations.columns import Judge, Scores, summarise
 from studies.observations.networks import Twin
 from studies.observations.rows import Methods
 from studies.observations.settings import LABELS, NETWORKS, TwinSettings
+from studies.twins import kept, truths_of
 from training.log import write_json
 
 
@@ -63,7 +64,7 @@ def evaluate(run: Run, settings: TwinSettings) -> dict[str, Any]:
     folder = run.directory / "observations" / _digest(run, settings)
     truths = truths_of(run.archive, settings.split, settings.truths)
     found = [
-        _kept(folder / f"{index}.json", methods, errors, int(index))
+        kept(folder / f"{index}.json", partial(judge_truth, methods, errors, int(index)))
         for index in tqdm(truths, desc="truths", unit="truth")
     ]
     return {
@@ -80,37 +81,6 @@ def evaluate(run: Run, settings: TwinSettings) -> dict[str, Any]:
         "networks": {name: _summary(name, found) for name in settings.networks},
         "provenance": provenance(seeds={"study": settings.seed}),
     }
-
-
-def truths_of(archive: StateArchive, split: str, count: int) -> NDArray[np.int64]:
-    """Numbers of `count` states of a split, spread over its members and over their records.
-
-    Fewer if the split has fewer; the states of a member are in the middle of equal parts of its
-    record.
-    """
-    states = archive.indices(split)
-    members = np.unique(archive.member[states])
-    own = {int(one): states[archive.member[states] == one] for one in members}
-    wanted = dict.fromkeys(own, 0)
-    for number in range(min(count, len(states))):
-        wanted[int(members[number % len(members)])] += 1
-    chosen = []
-    for member, rows in own.items():
-        times = min(wanted[member], len(rows))
-        places = (np.arange(times) + 0.5) / max(times, 1) * len(rows)
-        chosen += rows[places.astype(np.int64)].tolist()
-    return np.array(chosen, dtype=np.int64)
-
-
-def _kept(path: Path, methods: Methods, errors: RepresentationError, index: int) -> Networks:
-    """The scores of a truth, from the file `path` if it exists."""
-    if path.is_file():
-        found: Networks = json.loads(path.read_text())
-        return found
-    found = judge_truth(methods, errors, index)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, found)
-    return found
 
 
 def judge_truth(methods: Methods, errors: RepresentationError, index: int) -> Networks:

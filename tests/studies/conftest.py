@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from configs.run import Run
 from data.basin.ensemble import finished_file
 from data.basin.member_files import MemberRecord, write_member
+from latent_diffusion import inference
 
 
 @pytest.fixture
@@ -42,3 +46,21 @@ def finish(settings, tiny_grid, tiny_states, tmp_path) -> Callable[..., None]:
         write_member(path, record, end, start_year=310.0, tracer_step_days=2.0)
 
     return write
+
+
+@pytest.fixture(scope="module")
+def result_of(
+    conditional: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., dict[str, Any]]:
+    """Runs a study on the tiny conditional run, with few candidates for the conditions."""
+
+    def result(study: Callable[..., object], **options: Any) -> dict[str, Any]:
+        path = tmp_path_factory.mktemp("study") / "result.json"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(inference, "CANDIDATES", 64)
+            patch.setattr(inference, "ROUNDS", 2)
+            study(conditional, output=path, **options)
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    return result

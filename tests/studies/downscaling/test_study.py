@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,6 @@ import torch
 from data.errors import UserError
 from data.state import State
 from guidance.seawater import equation_of_state
-from latent_diffusion import inference
 from studies.downscaling.columns import COLUMNS, PHYSICS, Judge, summarise
 from studies.downscaling.settings import LABELS, DownscalingSettings
 from studies.downscaling.study import run
@@ -21,14 +18,9 @@ OPTIONS = {"truths": 2, "members": 6, "steps": 12}
 
 
 @pytest.fixture(scope="module")
-def result(conditional, tmp_path_factory):
-    """The result of the tiny run, with few candidates for the conditions."""
-    path = tmp_path_factory.mktemp("study") / "result.json"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "CANDIDATES", 64)
-        patch.setattr(inference, "ROUNDS", 2)
-        run(conditional, output=path, **OPTIONS)
-    return json.loads(path.read_text())
+def result(result_of):
+    """The result of the tiny run."""
+    return result_of(run, **OPTIONS)
 
 
 @pytest.mark.slow

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from data.state import State
 from guidance.seawater import equation_of_state
-from latent_diffusion import inference
 from studies.observations import study
 from studies.observations.columns import Judge, summarise
 from studies.observations.settings import LABELS, NETWORKS
-from studies.observations.study import run, truths_of
+from studies.observations.study import run
 from studies.observations.tables import COLUMNS, GROUPS, observations_table
+from studies.twins import truths_of
 
 OPTIONS = {"truths": 2, "members": 6, "steps": 12, "smoother_members": 20}
 
 
 @pytest.fixture(scope="module")
-def result(conditional, tmp_path_factory):
-    """The result of the tiny run, with few candidates for the conditions."""
-    path = tmp_path_factory.mktemp("study") / "result.json"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "CANDIDATES", 64)
-        patch.setattr(inference, "ROUNDS", 2)
-        run(conditional, output=path, **OPTIONS)
-    return json.loads(path.read_text())
+def result(result_of):
+    """The result of the tiny run."""
+    return result_of(run, **OPTIONS)
 
 
 def test_all_methods_are_judged_on_all_networks(result):
