@@ -2,7 +2,7 @@
 
 Another model's temperatures may be too warm or vary too much, so that no state of the target model
 is near. A quantile map gives each temperature the value of the same rank among the target's
-(for translation between two climates: Aich et al. 2026 use it before the diffusion). Salinity
+(before the diffusion, as in Aich et al. 2026, GMD 19, 1791). Salinity
 follows the target's curve of salinity against the rank of temperature, and keeps its departure
 from the curve, so that water of one temperature stays on one T-S relation.
 """
@@ -154,10 +154,8 @@ class _Regions:
     @classmethod
     def of(cls, grid: OceanGrid) -> _Regions:
         _, rows, columns = grid.shape
-        (own_rows, along), (own_columns, across) = (
-            _cut(rows, periodic=False),
-            _cut(columns, periodic=grid.periodic_x),
-        )
+        own_rows, along = _cut(rows, periodic=False)
+        own_columns, across = _cut(columns, periodic=grid.periodic_x)
         return cls(own_rows, own_columns, along, across)
 
     def __iter__(self) -> Iterator[tuple[BoolArray, FloatArray]]:

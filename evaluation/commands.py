@@ -145,7 +145,7 @@ def translate(
 
     folder = output or run.directory / "translation"
     for file in source:
-        if Path(file).absolute().is_relative_to(folder.absolute()):
+        if Path(file).expanduser().resolve().is_relative_to(folder.resolve()):
             raise UserError(
                 f"{file} lies in {folder}, whose states are replaced: give another --output"
             )

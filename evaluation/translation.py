@@ -6,37 +6,29 @@ and the same after its values were mapped to the climate of the training states.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import yaml
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from configs.translation import Noise, Translation, both
+from configs.translation import Noise, Translation
 from data.archive.format import UNUSED
 from data.archive.reader import StateArchive
-from data.archive.splits import spread_out
 from data.archive.writer import ArchiveWriter
-from data.atomic import atomic_write
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.salinity import salinity_of
 from data.state import State
 from evaluation.canvas import save_figure
-from evaluation.columns import Column, Value
-from evaluation.drawn import PHYSICS, condition_notes, estimates, physics
-from evaluation.metrics.spectra import band_metrics
-from evaluation.metrics.weights import cell_volume
+from evaluation.drawn import condition_notes, estimates
 from evaluation.provenance import facts, provenance
 from evaluation.report import write_report
 from evaluation.translation_figures import map_figure, noise_figure, section_figure
+from evaluation.translation_metrics import COLUMNS, Judge
 from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 from latent_diffusion.inference import Weighted
@@ -44,31 +36,13 @@ from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import Ensemble, adjust_archive, draw
 from latent_diffusion.start import as_rows, as_text, check_noise
 from training.launch import launched_processes
+from training.log import write_json
 
 INTERPOLATED, ADJUSTED_INTERPOLATED = "interpolated", "interpolated, adjusted"
 MAPPED = "mapped"
 TRANSLATED, GUIDED, ADJUSTED = "translated", "guided", "guided_adjusted"
 STATES = "states.zarr"  # the product: the last row
 MADE_FROM = "interpolated_from"  # attribute of the interpolated state
-REFERENCE_STATES = 64  # of the training states
-
-COLUMNS = (
-    Column("misfit", "misfit of means", "", "rms of the means over the source's cells minus its "
-           "values (mapped ones, if it was mapped), in standard errors"),
-    Column("temperature_K", "T of means", "K", "the same; of temperature"),
-    Column("salinity", "S of means", "1e-3", "the same; of salinity"),
-    Column("correlation", "r of large scales", "", "correlation with the source of the means' "
-           "temperature anomalies from the training states', without level means"),
-    Column("bias_K", "bias of level means", "K", "rms over depth of level-mean T minus that of the "
-           "training states"),
-    Column("bias_salinity", "bias of level means, S", "1e-3", "the same; of salinity"),
-    Column("power_ratio_surface_third_3", "power, surface, short waves, ratio", "",
-           "of T anomalies along rows, over that of the training states"),
-    Column("power_ratio_thermocline_third_3", "power, thermocline, short waves, ratio", "",
-           "of T anomalies along rows, over that of the training states"),
-    *PHYSICS,
-    Column("spread_K", "spread", "K", "rms of the members' standard deviation of T"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -210,8 +184,7 @@ def _report(
         "conditions": estimates(drawn.candidates),
         "rows": table,
     }
-    with atomic_write(output / "summary.json") as partial:
-        partial.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    write_json(output / "summary.json", summary)
     write_report(
         output / "report.html",
         title=f"{run.settings.title or run.settings.name}: states from {summary['source']}",
@@ -252,7 +225,7 @@ def notes_of(summary: Mapping[str, Any]) -> list[str]:
     how = (
         "their means over the source's cells agree with the source's values within their errors"
         if summary["how"] == "means"
-        else f"chains begin at the source with a noise of amplitude {noise:.2f}"
+        else f"chains begin at the source with a noise of at least {noise:.2f}"
     )
     mapped = ", mapped to the climate of the training states," if summary["maps"] else ""
     return [
@@ -262,108 +235,18 @@ def notes_of(summary: Mapping[str, Any]) -> list[str]:
         f"interpolated state has the nearest there. {lost['unseen_percent']:.2g} % of the source's "
         f"water is land in the model, and {lost['without_mean_percent']:.2g} % of it lies in cells "
         "that hold too little of the model's water for a mean.",
-        *_of_means(summary["means"]),
+        *_means_note(summary["means"]),
         *condition_notes(summary["conditions"]),
     ]
 
 
-def _of_means(means: Mapping[str, int] | None) -> list[str]:
+def _means_note(means: Mapping[str, int] | None) -> list[str]:
     if means is None:
         return []
     return [
         f"The {means['values']} means say {means['combinations']} numbers about the model's "
         "states; the rest is noise to it."
     ]
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Compares states with the source and with the training states.
-
-    value, errors: means over the source's cells and their standard deviation, `n`; training: states
-    source: the same means before they were mapped
-    """
-
-    translation: Translation
-    value: Tensor
-    errors: Tensor
-    training: State
-    source: Tensor
-
-    @classmethod
-    def of(cls, translation: Translation, errors: Tensor) -> Judge:
-        """Of a translation; errors: of its means."""
-        archive = translation.run.archive
-        rows = spread_out(archive.indices("train"), REFERENCE_STATES)
-        training = replace(archive.read(rows), sea_level=None)
-        value = translation.value
-        source = value
-        if translation.maps:
-            source = both(translation.blocks, translation.regridded.state)[0]
-        return cls(translation, value, errors, training, source)
-
-    def row(self, states: State) -> dict[str, Value]:
-        """All columns of one row."""
-        grid = self.translation.run.archive.grid
-        climatology = self.training.temperature.mean(dim=0)
-        bands = band_metrics(states, self.training, grid, climatology=climatology)
-        equation = self.translation.run.archive.equation_of_state
-        spread = states.temperature.double().var(dim=0) if len(states) > 1 else None
-        return {
-            **self._of_means(states),
-            **self._bias(states, grid),
-            **{key: bands[key] for key in bands if key in {column.key for column in COLUMNS}},
-            **physics(states, grid, equation=equation),
-            "spread_K": _volume_rms(spread, grid) if spread is not None else None,
-        }
-
-    def _of_means(self, states: State) -> dict[str, Value]:
-        blocks = self.translation.blocks
-        seen = both(blocks, states)
-        innovation = self.value - seen
-        half = len(blocks.cells)
-        normal = both(blocks, self.training).mean(dim=0)
-        level = torch.from_numpy(blocks.cells // blocks.coarse.area.size)
-        volume = torch.from_numpy(blocks.coarse.volume.ravel()[blocks.cells])
-        ours, theirs = (
-            _without_level_means((x - normal)[..., :half], level, volume)
-            for x in (seen.mean(dim=0, keepdim=True), self.source[None])
-        )
-        cross = (ours * theirs * volume).sum()
-        size = (ours.square() * volume).sum() * (theirs.square() * volume).sum()
-        return {
-            "misfit": float((innovation / self.errors).square().mean().sqrt()),
-            "temperature_K": float(innovation[:, :half].square().mean().sqrt()),
-            "salinity": float(innovation[:, half:].square().mean().sqrt()),
-            "correlation": float(cross / size.sqrt()),
-        }
-
-    def _bias(self, states: State, grid: OceanGrid) -> dict[str, Value]:
-        volume = cell_volume(grid)
-        total = volume.sum(dim=(1, 2))
-        fields = (
-            ("bias_K", states.temperature, self.training.temperature),
-            ("bias_salinity", states.salinity, self.training.salinity),
-        )
-        found: dict[str, Value] = {}
-        for key, ours, theirs in fields:
-            difference = (ours.double().mean(dim=0) - theirs.double().mean(dim=0)) * volume
-            level = difference.sum(dim=(1, 2))[total > 0] / total[total > 0]
-            thickness = torch.from_numpy(np.diff(grid.faces))[total > 0]
-            found[key] = float((level.square() * thickness).sum().div(thickness.sum()).sqrt())
-        return found
-
-
-def _without_level_means(values: Tensor, level: Tensor, volume: Tensor) -> Tensor:
-    """Values `1 n` without the means of their levels."""
-    total = level.bincount(volume).clamp(min=1e-30)
-    means = level.bincount(values[0] * volume) / total
-    return values - means[level]
-
-
-def _volume_rms(variance: Tensor, grid: OceanGrid) -> float:
-    volume = cell_volume(grid)
-    return float(((variance * volume).sum() / volume.sum()).sqrt())
 
 
 def _save_figures(
