@@ -62,7 +62,8 @@ class Comparison:
     decoded: the network's output, padded; mean, log_variance: of the latents, `b l h w`; all with
         the halo of a window
     jitter: noise on `mean` for a second decode, in units of its spread, `b l h w`
-    share: how far from each state's latents to the next state's a third decode lies, `b 1 1 1`
+    share: how far a third decode lies between the latents of two states, `p 1 1 1` for the pairs
+        `p` of `halves`
     boxes: the boxes in which spectra are compared
     inner: the latents of the window; counted: what the sums over the window are divided by
     """
@@ -125,10 +126,10 @@ class Comparison:
 
     @cached_property
     def steps_between(self) -> Tensor:
-        """Density steps `b z-1 y x` [kg/m3] of states decoded between the states' latents."""
+        """Density steps `p z-1 y x` [kg/m3] of states decoded between the latents of pairs."""
         if self.share is None:
-            raise ValueError("this comparison has no share of the next state")
-        return self._steps_of(torch.lerp(self.mean, self.mean.roll(1, dims=0), self.share))
+            raise ValueError("this comparison has no share between two states")
+        return self._steps_of(torch.lerp(*halves(self.mean), self.share))
 
     def _steps_of(self, latents: Tensor) -> Tensor:
         """Density steps `b z-1 y x` [kg/m3] of the states decoded from latents `b l h w`."""
@@ -177,9 +178,8 @@ def _jittered_created_instability(c: Comparison) -> Tensor:
 
 
 def _between_states(c: Comparison) -> Tensor:
-    neighbours = c.true_steps, c.true_steps.roll(1, dims=0)
     return losses.error_outside_range(
-        c.steps_between, *neighbours, c.wet_pairs, count=c.counted.pairs
+        c.steps_between, *halves(c.true_steps), c.wet_pairs, count=c.counted.pairs
     )
 
 
@@ -277,7 +277,7 @@ class Objective(nn.Module, ABC):
             jitter = self._latent_jitter * torch.randn(shape, generator=generator)
             jitter = jitter.to(device)
         if "between_states" in self._weights:
-            share = torch.rand(shape[0], 1, 1, 1, generator=generator).to(device)
+            share = torch.rand((shape[0] + 1) // 2, 1, 1, 1, generator=generator).to(device)
         return Draws(noise, jitter, share)
 
     def _stratification(self, pairs: Tensor) -> Stratification:
@@ -316,6 +316,15 @@ class AutoencoderObjective(Objective):
             share=draws.share,
             boxes=self._boxes,
         )
+
+
+def halves(batch: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs of states: the first and the last half `p ...` of a batch `b ...`.
+
+    Each state is in one pair; the middle one of an odd number in two.
+    """
+    pairs = (len(batch) + 1) // 2
+    return batch[:pairs], batch[-pairs:]
 
 
 def active_weights(losses: Mapping[str, float], *, jitter: bool) -> dict[str, float]:

@@ -102,7 +102,7 @@ def _draws(ocean: Ocean) -> Draws:
     generator = torch.Generator().manual_seed(1)
     shape = (2, *ocean.codec.latent_shape)
     noise, jitter = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
-    return Draws(noise, 0.2 * jitter, torch.tensor([0.3, 0.8]).double().reshape(2, 1, 1, 1))
+    return Draws(noise, 0.2 * jitter, torch.full((1, 1, 1, 1), 0.3).double())
 
 
 def _numbers(cutter: Cutter, row: int, column: int) -> tuple[int, int]:

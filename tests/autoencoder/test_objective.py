@@ -9,7 +9,7 @@ import torch
 
 from autoencoder import objective as module
 from autoencoder.codec import VolumeCodec
-from autoencoder.objective import TERMS, AutoencoderObjective
+from autoencoder.objective import TERMS, AutoencoderObjective, halves
 from autoencoder.settings import LossSettings
 from configs.stages import train_codec
 from data.errors import UserError
@@ -112,7 +112,7 @@ def test_a_term_without_weight_does_not_exist(build):
         ({"kl": 1.0}, 0.0, 0),
         ({"stratification": 1.0, "created_instability": 1.0}, 0.0, 2),
         ({"stratification": 1.0, "created_instability": 1.0}, 0.1, 3),
-        ({"stratification": 1.0, "between_states": 1.0}, 0.1, 4),
+        ({"stratification": 1.0, "between_states": 1.0}, 0.1, 3.5),  # once for two states
     ],
 )
 def test_density_steps_are_computed_once_and_only_if_wanted(
@@ -145,9 +145,9 @@ def test_a_mixed_column_between_two_stratified_states_costs_something(build):
     comparison = objective.compare(batch, _noise())
     stratified = torch.full_like(comparison.true_steps, 0.5)
     vars(comparison)["true_steps"] = stratified
-    vars(comparison)["steps_between"] = stratified
+    vars(comparison)["steps_between"] = stratified[:1]
     assert TERMS["between_states"](comparison) == 0
-    vars(comparison)["steps_between"] = torch.zeros_like(stratified)
+    vars(comparison)["steps_between"] = torch.zeros_like(stratified[:1])
     assert TERMS["between_states"](comparison) > 5
 
 
@@ -159,10 +159,19 @@ def test_what_is_decoded_between_states_lies_between_their_latents(build):
     decode = objective.codec.vae.decode
     objective.codec.vae.decode = lambda latents: seen.append(latents) or decode(latents)
     _ = comparison.steps_between
+    assert len(seen[0]) == 1
     distance = (comparison.mean[1] - comparison.mean[0]).norm()
     torch.testing.assert_close(
         sum((seen[0][0] - mean).norm() for mean in comparison.mean), distance
     )
+
+
+@pytest.mark.parametrize("states", [1, 2, 5, 8])
+def test_each_state_of_a_batch_is_in_a_pair(states):
+    one, other = halves(torch.arange(states))
+    assert len(one) == len(other) == (states + 1) // 2
+    assert set(torch.cat([one, other]).tolist()) == set(range(states))
+    assert states == 1 or (one != other).all()
 
 
 @torch.no_grad()
@@ -170,7 +179,7 @@ def test_the_loss_of_a_perfect_codec_comes_only_from_instability_of_the_truth(bu
     objective, batch = build(ALL)
     comparison = objective.eval().compare(batch, _noise())
     vars(comparison)["reconstruction"] = comparison.truth
-    vars(comparison)["steps_between"] = comparison.true_steps
+    vars(comparison)["steps_between"] = comparison.true_steps[:1]
     costs = {name: float(TERMS[name](comparison)) for name in ("reconstruction", *ALL)}
     del costs["kl"]  # of latents that are not the truth's
     assert costs == pytest.approx(dict.fromkeys(costs, 0.0), abs=1e-6)
