@@ -41,12 +41,13 @@ if TYPE_CHECKING:
     from configs.run import Run
     from studies.declaring import Commands
 
-MODEL = "YAML of the experiment, or folder of a model that `halocline pack` made"
+MODEL = "YAML of the experiment, or folder of a model: `data/models/quickstart`, or a packed one"
 DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity fields from which an
 ocean model can start. It learns them from states that the model has simulated.
 
-Start with:   halocline run quickstart
+Start with:   halocline sample data/models/quickstart --sampling.members 1 --output state.nc
+              halocline run quickstart
 """
 EPILOG = """\
 Commands take a CONFIG: your own YAML file, or the name of one that comes with Halocline (for
@@ -106,7 +107,8 @@ def add_training(commands: Commands) -> None:
 def add_states(commands: Commands) -> None:
     """Declare the commands that generate, judge, integrate and export states."""
     command = partial(add_of_config, commands, load=load_run)
-    of_model = partial(add_of_config, commands, load=load_model, config=MODEL)
+    find = lazily("configs.released:run_or_model")
+    of_model = partial(add_of_config, commands, load=find, config=MODEL)
     add = of_model("sample", sample, "generate an ensemble of states with a trained model")
     text = "archive (.zarr, .zarr.zip) or NetCDF file (.nc) (default: all rows, in samples/)"
     add("--output", type=Path, help=text)
@@ -211,14 +213,6 @@ def add_condition_options(add: Callable[..., Any], *, at: str) -> None:
     add("--at", action="append", metavar="NAME=VALUE", help=f"{at}; may be repeated")
     text = "allow conditions outside the range of the training members"
     add("--extrapolate", action="store_true", help=text)
-
-
-def load_model(path: Path, overrides: Sequence[str]) -> Run:
-    """The run of a CONFIG, or the released model in a folder."""
-    if path.is_dir():
-        model: Run = lazily("configs.released:released_model")(path, overrides)
-        return model
-    return load_run(path, overrides)
 
 
 def run_all(run: Run) -> None:

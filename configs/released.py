@@ -7,13 +7,14 @@ from functools import cached_property
 from pathlib import Path
 
 from configs.loading import checked, read_settings
-from configs.run import Run
+from configs.run import Run, load_run
 from configs.schema import Experiment
 from configs.status import layout_of
 from data.archive.reader import StateArchive
 from data.checksums import check_file
 from data.documents import read_object
 from data.errors import UserError
+from data.shipped import shipped_model
 from latent_diffusion.model_folder import INDEX
 from latent_diffusion.origin import EXPERIMENT
 
@@ -76,6 +77,15 @@ def released_model(folder: Path, overrides: Sequence[str] = ()) -> ReleasedModel
     check_file(path)
     given = read_settings(path, [*overrides, "--run_directory", str(folder)])
     return ReleasedModel(checked(given, Experiment, source=str(path)))
+
+
+def run_or_model(path: Path, overrides: Sequence[str] = ()) -> Run:
+    """The released model in the folder `path`, own or shipped; if there is none, the CONFIG's run.
+
+    Raises `UserError` if `path` is none of these.
+    """
+    folder = path if path.is_dir() else shipped_model(path)
+    return released_model(folder, overrides) if folder else load_run(path, overrides)
 
 
 def run_at(path: Path, overrides: Sequence[str] = ()) -> Run:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 PACKAGES = Path(__file__).resolve().parent.parent  # the checkout, or site-packages
 FOLDERS = ("configs", "data/archives")
+MODELS = "data/models"
 
 
 def to_read(path: Path) -> Path:
@@ -23,3 +24,12 @@ def shipped(path: Path) -> Path | None:
         return None
     is_within = any(path.is_relative_to(folder) for folder in FOLDERS)
     return PACKAGES / path if is_within and (PACKAGES / path).is_file() else None
+
+
+def shipped_model(path: Path) -> Path | None:
+    """The folder of the model that the packages have at the relative `path`; None if there is none.
+
+    Paths are `data/models/NAME`, as in a checkout.
+    """
+    is_named = path.parent == Path(MODELS) and path.name != ".."
+    return PACKAGES / path if is_named and (PACKAGES / path).is_dir() else None

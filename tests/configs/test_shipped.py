@@ -8,6 +8,7 @@ import pytest
 
 from configs import load_experiment
 from configs.loading import read_experiment
+from configs.released import run_or_model
 from configs.run import Run
 from configs.shipped import FOLDER, base_file, config_file, shipped_configs
 from data import shipped
@@ -95,6 +96,22 @@ def test_only_shipped_files_are_looked_for_among_the_packages():
         assert to_read(Path(name)) == Path(name)
     absolute = Path("/absent/data/archives/ensemble.zarr.zip")
     assert to_read(absolute) == absolute
+
+
+def test_a_model_is_a_folder_at_hand_or_a_shipped_one(tmp_path, monkeypatch):
+    packages, name = tmp_path / "packages", Path("data/models/basin")
+    monkeypatch.setattr(shipped, "PACKAGES", packages)
+    with pytest.raises(UserError, match="no configuration data/models/basin"):
+        run_or_model(name)
+    (packages / name).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"^{packages / name} holds no model"):
+        run_or_model(name)
+    name.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"^data/models/basin holds no model"):
+        run_or_model(name)
+    assert shipped.shipped_model(Path("data/models/..")) is None
+    assert shipped.shipped_model(Path("models/basin")) is None
+    assert run_or_model(Path("quickstart")).settings.name == "quickstart"
 
 
 def test_without_the_finished_members_all_of_the_ensemble_is_left():
