@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -21,6 +22,9 @@ from safetensors import SafetensorError
 from data.errors import UserError
 
 FULL = 2**16  # bytes left on a disk that is full
+UMASK = os.umask(0)  # it can only be read by setting it
+os.umask(UMASK)
+PRIVATE = 0o600
 PARTIAL = re.compile(r"(?P<name>.+?)\.(?P<host>[^/]+)-(?P<pid>\d+)\.partial")
 
 
@@ -69,6 +73,7 @@ def put_in_place(partial: Path, path: Path) -> None:
     """Rename a complete file or folder to `path`, once it is on the disk."""
     below = partial.rglob("*") if partial.is_dir() else ()
     for written in [*below, partial]:
+        _permit_as_usual(written)
         _flush(written)
     os.replace(partial, path)
     _flush(path.parent)
@@ -146,6 +151,12 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
     os.replace(path, doomed)
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _permit_as_usual(path: Path) -> None:
+    """Give a private file, as safetensors are at first, the permissions of any new file."""
+    if stat.S_IMODE(path.stat().st_mode) == PRIVATE:
+        path.chmod(0o666 & ~UMASK)
 
 
 def _flush(path: Path) -> None:

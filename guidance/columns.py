@@ -139,7 +139,7 @@ def _join_rows(
                 overturns[row] = True
                 _extract(water, joined, sample, y, x, column)
                 _join_column(step, column, tolerance)
-                joined[sample, :, y, x] = column.joined
+                _store(column, sample, y, x, joined)
 
 
 @kernel_of_functions
@@ -204,6 +204,17 @@ def _extract(water: _Water, unstable: Array, sample: int, y: int, x: int, column
     for k in range(levels - 1):
         column.wet_pairs[k] = water.wet[k, y, x] & water.wet[k + 1, y, x]
         column.joined[k] = column.newly_joined[k] = unstable[sample, k, y, x]
+
+
+@kernel
+def _store(column: _Column, sample: int, y: int, x: int, joined: Array) -> None:
+    """Copy what is joined in a column to the field.
+
+    As an assignment of an array, in the kernel that calls this, it would be compiled in each
+    process for seconds.
+    """
+    for k in range(len(column.joined)):
+        joined[sample, k, y, x] = column.joined[k]
 
 
 @kernel_of_functions

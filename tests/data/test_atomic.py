@@ -8,7 +8,9 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from data.atomic import atomic_files, atomic_folder, atomic_write
 from data.errors import UserError
@@ -25,6 +27,16 @@ def test_a_file_takes_its_name_when_it_is_complete(tmp_path):
         assert not path.exists()
     assert path.read_text() == "content"
     assert names(tmp_path) == ["a.b.txt"]
+
+
+def test_others_may_read_tensors_as_they_may_read_other_files(tmp_path):
+    with atomic_folder(tmp_path / "model") as partial:
+        save_file({"weights": torch.zeros(2)}, partial / "weights.safetensors")
+        (partial / "config.json").write_text("{}")
+        (partial / "run.sh").touch(mode=0o700)
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "model").iterdir()}
+    assert modes["weights.safetensors"] == modes["config.json"]
+    assert modes["run.sh"] & 0o777 == 0o700
 
 
 @pytest.mark.parametrize(
