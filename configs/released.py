@@ -14,7 +14,7 @@ from data.archive.reader import StateArchive
 from data.checksums import check_file
 from data.documents import read_object
 from data.errors import UserError
-from data.shipped import shipped_model
+from data.shipped import model_to_read
 from latent_diffusion.model_folder import INDEX
 from latent_diffusion.origin import EXPERIMENT
 
@@ -84,8 +84,8 @@ def run_or_model(path: Path, overrides: Sequence[str] = ()) -> Run:
 
     Raises `UserError` if `path` is none of these.
     """
-    folder = path if path.is_dir() else shipped_model(path)
-    return released_model(folder, overrides) if folder else load_run(path, overrides)
+    folder = model_to_read(path)
+    return released_model(folder, overrides) if folder.is_dir() else load_run(path, overrides)
 
 
 def run_at(path: Path, overrides: Sequence[str] = ()) -> Run:

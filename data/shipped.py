@@ -26,10 +26,10 @@ def shipped(path: Path) -> Path | None:
     return PACKAGES / path if is_within and (PACKAGES / path).is_file() else None
 
 
-def shipped_model(path: Path) -> Path | None:
-    """The folder of the model that the packages have at the relative `path`; None if there is none.
+def model_to_read(path: Path) -> Path:
+    """The folder of a model at `path`, or if there is none the shipped one of this name, if any.
 
-    Paths are `data/models/NAME`, as in a checkout.
+    Shipped models are `data/models/NAME`, as in a checkout.
     """
-    is_named = path.parent == Path(MODELS) and path.name != ".."
-    return PACKAGES / path if is_named and (PACKAGES / path).is_dir() else None
+    is_shipped = path.parent == Path(MODELS) and path.name != ".." and (PACKAGES / path).is_dir()
+    return PACKAGES / path if is_shipped and not path.is_dir() else path

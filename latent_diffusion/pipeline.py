@@ -16,6 +16,7 @@ from autoencoder.periodic import make_periodic
 from autoencoder.stored import LOCALLY, in_full_precision, loading
 from data.conditions import Conditions
 from data.errors import UserError
+from data.shipped import model_to_read
 from guidance.guide import Guide
 from guidance.steps import Step
 from latent_diffusion.card import Row, as_html, as_text, card
@@ -87,7 +88,7 @@ class StatePipeline(DiffusionPipeline):
     def from_pretrained(
         cls, folder: Path | str, *, torch_dtype: torch.dtype | None = None, **options: Any
     ) -> Any:
-        """As in diffusers, but from a local folder only; nothing is unpickled.
+        """As in diffusers, but from a local folder or a shipped model only; nothing is unpickled.
 
         torch_dtype (or dtype): of the network; all else keeps single precision or better. Default:
             single precision, also if the folder holds rounded weights
@@ -96,12 +97,13 @@ class StatePipeline(DiffusionPipeline):
         classes, or holds sizes or numbers that make no sense.
         """
         precision = torch_dtype or options.pop("dtype", None)
-        check_model(Path(folder))
-        with loading(Path(folder)):
+        folder = model_to_read(Path(folder))
+        check_model(folder)
+        with loading(folder):
             pipeline = super().from_pretrained(str(folder), **LOCALLY, **options)
         in_full_precision(pipeline.components.values())
-        check_loaded(pipeline, Path(folder))
-        pipeline._folder = Path(folder).absolute()
+        check_loaded(pipeline, folder)
+        pipeline._folder = folder.absolute()
         return pipeline if precision is None else pipeline.to(precision)
 
     @property
