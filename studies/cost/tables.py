@@ -52,7 +52,7 @@ GROWTH_GROUPS = {
         Column("gflop_guided_exponent", "exponent"),
         Column("memory_guided_MB", "memory", "MB"),
         Column("memory_guided_MB_exponent", "exponent"),
-        Column("below_data_space", "operations of data space ÷ these, guided"),
+        Column("below_data_space", "operations of data space ÷ guided"),
     ),
     "denoiser": (
         Column("stages", "stages"),
