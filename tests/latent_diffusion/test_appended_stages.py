@@ -10,6 +10,7 @@ from torch import nn
 
 from autoencoder.periodic import PeriodicConv2d
 from configs.stages import train_codec, train_denoiser
+from data.errors import UserError
 from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.train import untrained_denoiser
@@ -128,3 +129,19 @@ def test_records_of_networks_without_appended_stages_are_as_before(tiny_run):
     for stage in (run.codec_stage, run.denoiser_stage):
         assert "network_widths" not in stage.record
         assert stage.record["diffusion_stages"] == 2
+
+
+@pytest.mark.slow
+def test_a_model_without_the_stages_that_it_would_have_now_is_opened_and_not_replaced(
+    tiny_run, monkeypatch
+):
+    run = tiny_run(*ATTENTIVE)
+    train_codec(run)
+    train_denoiser(run)
+    drawn = _draw(run.pipeline())
+    monkeypatch.setattr(LIMIT, 2)
+    with pytest.raises(UserError, match=r"other settings .*diffusion_stages"):
+        train_codec(run)
+    with pytest.raises(UserError, match="holds no codec made with this configuration"):
+        train_denoiser(run)
+    assert torch.equal(_draw(run.pipeline()), drawn)
