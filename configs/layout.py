@@ -24,10 +24,16 @@ class Layout:
         """The run directory."""
         return self.settings.run_directory
 
-    @property
-    def diffusion_stages(self) -> int:
-        """Stages of the denoiser: the latent grid is halved between two of them."""
-        return len(self.settings.diffusion.channels)
+    def latent_grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Rows and columns of the latents, without padding, on a grid of `rows` x `columns`."""
+        autoencoder = self.settings.autoencoder
+        width = 1 if autoencoder.kind == "identity" else autoencoder.factor
+        return -(-rows // width), -(-columns // width)
+
+    def stages_on(self, rows: int, columns: int) -> int:
+        """Stages of the denoiser on a grid of `rows` x `columns`; each halves the latent grid."""
+        latent_grid = self.latent_grid(rows, columns)
+        return len(self.settings.diffusion.widths_on(*latent_grid))
 
     @property
     def codec_folder(self) -> Path:
@@ -44,7 +50,7 @@ class Layout:
         """The settings that the codec depends on."""
         return {
             "autoencoder": self.settings.autoencoder.record,
-            "diffusion_stages": self.diffusion_stages,
+            "diffusion_stages": len(self.settings.diffusion.channels),
         }
 
     @property

@@ -93,14 +93,20 @@ class Run(Layout):
     @property
     def codec_stage(self) -> Stage:
         """The training of the codec."""
-        record = {"archive": self.archive.digest} | self.codec_settings
+        record = {"archive": self.archive.digest} | self.codec_settings | self._network_record
         return Stage(self.codec_folder.parent, product=self.codec_folder, record=record)
 
     @property
     def denoiser_stage(self) -> Stage:
         """The training of the denoiser."""
-        record = {"archive": self.archive.digest} | self.model_settings
+        record = {"archive": self.archive.digest} | self.model_settings | self._network_record
         return Stage(self.directory / "diffusion", product=self.model_folder, record=record)
+
+    @property
+    def _network_record(self) -> Record:
+        """What the grid's size adds to the network that the settings name; see `record_on`."""
+        latent_grid = self.latent_grid(*self.archive.grid.shape[1:])
+        return self.settings.diffusion.record_on(*latent_grid)
 
     @property
     def distillation_stage(self) -> Stage:
@@ -144,8 +150,12 @@ class Run(Layout):
     def untrained_codec(self, archive: Archive) -> Codec:
         """A codec of this design with the grid and training statistics of an archive."""
         return build_codec(
-            self.settings.autoencoder, archive, diffusion_stages=self.diffusion_stages
+            self.settings.autoencoder, archive, diffusion_stages=self.stages_for(archive)
         )
+
+    def stages_for(self, archive: Archive) -> int:
+        """Stages of the denoiser on the grid of an archive."""
+        return self.stages_on(*archive.grid.shape[1:])
 
     def codec(self) -> Codec:
         """The trained codec. Raises `UserError` if there is none."""

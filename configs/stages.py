@@ -29,7 +29,7 @@ def train_codec(run: Run) -> None:
         run.codec_stage,
         run.settings.autoencoder,
         archive=run.archive,
-        diffusion_stages=run.diffusion_stages,
+        diffusion_stages=run.stages_for(run.archive),
     )
 
 

@@ -11,13 +11,19 @@ from data.observations import Quantity
 from data.settings import Section, Widths
 from training.plan import TrainingPlan
 
+ATTENDED_CELLS = 1024  # as of 32 x 32; a basin at 1/4 degree has 50 x 16 in its third stage
+
 
 class DiffusionSettings(Section):
     """The denoiser of latents: a diffusers UNet2DModel."""
 
     channels: Widths = (96, 192)
     blocks: int = Field(2, gt=0)
-    attention: bool = Field(True, description="self-attention in the coarsest stage")
+    attention: bool = Field(
+        True,
+        description="self-attention in the coarsest stage; on large grids stages of the last width "
+        f"are appended, until that has at most {ATTENDED_CELLS} cells",
+    )
     dropout: float = Field(0.0, ge=0, lt=1)
     patterns: int = Field(
         512,
@@ -40,11 +46,38 @@ class DiffusionSettings(Section):
             )
         return self
 
+    def widths_on(self, rows: int, columns: int) -> tuple[int, ...]:
+        """Width of each stage of the network for latents of `rows` x `columns` cells.
+
+        The cost of attention grows with the square of the cells that it sees. With attention,
+        stages of the last width follow those of `channels` until the coarsest has at most
+        `ATTENDED_CELLS`. Each costs a quarter of the one before, so the sum is proportional to the
+        cells. Padded latents have the stages of those without padding.
+        """
+        widths = self.channels
+        while self.attention and _coarsest_cells(rows, columns, len(widths)) > ATTENDED_CELLS:
+            widths += widths[-1:]
+        return widths
+
+    def record_on(self, rows: int, columns: int) -> dict[str, Any]:
+        """What records say beside the settings of a network for `rows` x `columns` cells.
+
+        Nothing without appended stages, so trained models remain valid.
+        """
+        widths = self.widths_on(rows, columns)
+        return {} if widths == self.channels else {"network_widths": list(widths)}
+
     @property
     def record(self) -> dict[str, Any]:
         """The settings as stages record them."""
         network = self.model_dump(mode="json", exclude={"training"})
         return network | {"training": self.training.record}
+
+
+def _coarsest_cells(rows: int, columns: int, stages: int) -> int:
+    """Cells of the last of so many stages, after padding; each halves rows and columns."""
+    width = 2 ** (stages - 1)
+    return -(-rows // width) * -(-columns // width)
 
 
 class SamplingSettings(Section):

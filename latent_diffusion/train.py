@@ -129,7 +129,7 @@ def build_network(
     unet = build_unet(
         codec.latent_shape,
         static_maps=len(codec.static_maps),
-        channels=settings.channels,
+        channels=settings.widths_on(*codec.latent_shape[1:]),
         blocks=settings.blocks,
         attention=settings.attention,
         dropout=settings.dropout,
@@ -175,6 +175,7 @@ def build_trainer(
         identity={
             "codec": codec.fingerprint,
             **settings.model_dump(mode="json", exclude={"training"}),
+            **settings.record_on(*codec.latent_shape[1:]),
             **given,
         },
     )

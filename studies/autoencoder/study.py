@@ -223,7 +223,7 @@ def _step_starts(run: Run) -> list[float]:
         archive=archive,
         accelerator=build_accelerator(directory, precision=settings.training.precision),
         directory=directory,
-        diffusion_stages=run.diffusion_stages,
+        diffusion_stages=run.stages_for(archive),
     )
     starts: list[float] = []
 
@@ -272,7 +272,7 @@ def _settings(study: CodecStudy, run: Run) -> dict[str, Any]:
         "autoencoder": run.settings.autoencoder.model_dump(mode="json"),
         "training_seconds": study.settings.training_seconds,
         "archive": run.archive.digest,
-        "diffusion_stages": run.diffusion_stages,
+        "diffusion_stages": run.stages_for(run.archive),
     }
 
 

@@ -40,7 +40,7 @@ from studies.cost.codec import AMPLITUDES, SUM, TIMESTEP, decode_gradient
 from studies.cost.counting import counted
 from studies.cost.guidance import pipeline_around
 from studies.cost.synthetic import parse_shape
-from studies.cost.systems import DATA_SPACE, LATENT, in_data_space
+from studies.cost.systems import DATA_SPACE, LATENT, in_data_space, variants_of
 from studies.cost.windows import window_cost
 from training.log import print_json
 
@@ -50,14 +50,22 @@ GRIDS = ("36x199x62", "36x797x242", "36x3059x4322")  # DINO at 1 and 1/4 degree;
 WITHOUT_ATTENTION = f"{LATENT} without attention"
 FLOAT_BYTES = 4
 COPIES_IN_TRAINING = 5  # per parameter: value, gradient, two moments, running average
-GROWING = ("gflop_unguided", "gflop_guided", "memory_guided_MB")
+GROWING = (
+    "gflop_unguided",
+    "gflop_guided",
+    "memory_guided_MB",
+    "gflop_denoiser",
+    "memory_denoiser_MB",
+    "diffusion_gflop",
+    "diffusion_memory_MB",
+)
 
 
 def growth(experiment: Experiment, shapes: Sequence[Shape]) -> dict[str, dict[str, Any]]:
     """Costs of `counted_systems` on each grid `z y x`, by grid and system.
 
     From the second grid on, includes the exponents of the `GROWING` quantities with the number of
-    cells, relative to the previous grid.
+    cells, relative to the previous grid and to the first.
     """
     systems = counted_systems(experiment)
     result: dict[str, dict[str, Any]] = {
@@ -68,20 +76,21 @@ def growth(experiment: Experiment, shapes: Sequence[Shape]) -> dict[str, dict[st
         }
         for shape in shapes
     }
-    for before, after in pairwise(result.values()):
-        for name, costs in after["systems"].items():
-            cells = after["cells"] / before["cells"]
-            costs |= _exponents(before["systems"][name], costs, cells)
+    grids = list(result.values())
+    for before, after in pairwise(grids):
+        _add_exponents(before, after, "exponent")
+        _add_exponents(grids[0], after, "exponent_from_first")
     return result
 
 
 def counted_systems(experiment: Experiment) -> dict[str, Experiment]:
-    """The experiment, the experiment without attention if it has any, and in data space."""
+    """The experiment, its variants, without attention if it has any, and in data space."""
     plain = experiment.diffusion.model_copy(update={"attention": False})
     without = {WITHOUT_ATTENTION: experiment.model_copy(update={"diffusion": plain})}
     return (
         {LATENT: experiment}
         | (without if experiment.diffusion.attention else {})
+        | variants_of(experiment)
         | {DATA_SPACE: in_data_space(experiment)}
     )
 
@@ -114,7 +123,7 @@ def meta_pipeline(experiment: Experiment, shape: Shape) -> StatePipeline:
         "grid_digest": "",
     }
     with torch.device("meta"):
-        stages = Run(experiment).diffusion_stages
+        stages = Run(experiment).stages_on(rows, columns)
         codec = design_codec(experiment.autoencoder, ocean, diffusion_stages=stages)
     return pipeline_around(codec, experiment).to("meta")
 
@@ -166,12 +175,15 @@ class SomeStrips:
 
 
 def _persistent(pipeline: StatePipeline) -> dict[str, float]:
-    """Persistent memory: parameters, fields of grid and statistics, cached latents."""
+    """The denoiser's stages, and persistent memory: parameters, fields, cached latents."""
     codec = pipeline.codec
     networks = (pipeline.unet, codec)
     parameters = sum(p.numel() for network in networks for p in network.parameters())
     cached = 2 * prod(codec.latent_shape) if isinstance(codec, VolumeCodec) else 0
+    widths = pipeline.unet.config.block_out_channels
     return {
+        "stages": float(len(widths)),
+        "coarsest_cells": float(prod(codec.latent_shape[1:]) // 4 ** (len(widths) - 1)),
         "million_parameters": parameters / 1e6,
         "training_state_MB": _megabytes(COPIES_IN_TRAINING * parameters),
         "fields_MB": sum(field.nbytes for field in codec.buffers()) / 1e6,
@@ -198,6 +210,8 @@ def _sampling(experiment: Experiment, pipeline: StatePipeline) -> dict[str, floa
     return {
         "steps": float(steps),
         "guided_steps": float(guided),
+        "gflop_denoiser": steps * step[0],
+        "memory_denoiser_MB": step[1],
         "gflop_unguided": unguided_gflop,
         "gflop_guided": unguided_gflop + guided * experiment.guidance.inner_steps * gradient[0],
         "memory_unguided_MB": unguided_memory,
@@ -242,8 +256,12 @@ def _reconstruct_and_learn(codec: VolumeCodec, *, decodings: int) -> None:
     torch.stack([state.to_channels().sum() for state in decoded]).sum().backward()
 
 
-def _exponents(before: dict[str, float], after: dict[str, float], cells: float) -> dict[str, float]:
-    return {f"{name}_exponent": log(after[name] / before[name]) / log(cells) for name in GROWING}
+def _add_exponents(before: dict[str, Any], after: dict[str, Any], suffix: str) -> None:
+    """Add to the systems of a grid the exponents of what grows, relative to another grid."""
+    cells = log(after["cells"] / before["cells"])
+    for name, costs in after["systems"].items():
+        smaller = before["systems"][name]
+        costs |= {f"{key}_{suffix}": log(costs[key] / smaller[key]) / cells for key in GROWING}
 
 
 def _named(stage: str, cost: tuple[float, float]) -> dict[str, float]:

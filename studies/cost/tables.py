@@ -52,6 +52,25 @@ GROWTH_GROUPS = {
         Column("gflop_guided_exponent", "exponent"),
         Column("memory_guided_MB", "memory", "MB"),
         Column("memory_guided_MB_exponent", "exponent"),
+        Column("below_data_space", "operations of data space ÷ guided"),
+    ),
+    "denoiser": (
+        Column("stages", "stages"),
+        Column("coarsest_cells", "cells of the coarsest"),
+        Column("gflop_denoiser", "per state", "GFLOP"),
+        Column("memory_denoiser_MB", "memory", "MB"),
+        Column("diffusion_gflop", "per training sample", "GFLOP"),
+        Column("diffusion_memory_MB", "memory", "MB"),
+    ),
+    "exponents": (
+        Column("gflop_guided_exponent_from_first", "guided state, operations"),
+        Column("memory_guided_MB_exponent_from_first", "memory"),
+        Column("gflop_denoiser_exponent_from_first", "its denoiser, operations"),
+        Column("memory_denoiser_MB_exponent_from_first", "memory"),
+        Column(
+            "diffusion_gflop_exponent_from_first", "training sample of the denoiser, operations"
+        ),
+        Column("diffusion_memory_MB_exponent_from_first", "memory"),
     ),
     "training": (
         Column("million_parameters", "parameters", "10⁶"),
@@ -106,14 +125,21 @@ def _guided_row(system: Result, latent: Result) -> dict[str, Any]:
 
 
 def growth_table(result: Result, group: str | None) -> str:
-    """One line for each grid and system; group: "sampling" (default), "training" or "windows"."""
+    """One line for each grid and system; group: one of `GROWTH_GROUPS`, by default "sampling"."""
     columns = chosen(GROWTH_GROUPS, group) or GROWTH_GROUPS["sampling"]
     rows = {
-        f"{grid}, {name}": system
+        f"{grid}, {name}": system | _below_data_space(system, costs["systems"])
         for grid, costs in result["growth"].items()
         for name, system in costs["systems"].items()
     }
     return rows_markdown(rows, columns)
+
+
+def _below_data_space(system: Result, systems: Result) -> dict[str, float]:
+    """How many times fewer operations a guided state takes than in data space."""
+    if "data space" not in systems:
+        return {}
+    return {"below_data_space": systems["data space"]["gflop_guided"] / system["gflop_guided"]}
 
 
 def trainings_table(result: Result, group: str | None) -> str:

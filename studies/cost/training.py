@@ -99,7 +99,7 @@ def _autoencoder_cost(
         archive=archive,
         accelerator=accelerator,
         directory=experiment.run_directory,
-        diffusion_stages=Run(experiment).diffusion_stages,
+        diffusion_stages=Run(experiment).stages_for(archive),
     )
     return step_cost(trainer, steps=steps)
 

@@ -264,7 +264,7 @@ class Points:
         record: Record = {
             "archive": self.archive.digest,
             "autoencoder": base.autoencoder.record,
-            "diffusion_stages": len(base.diffusion.channels),
+            "diffusion_stages": Run(base).stages_for(self.archive),
             "samples": self.study.settings.samples.model_dump(),
         }
         return record if name == "autoencoder" else record | {"diffusion": base.diffusion.record}

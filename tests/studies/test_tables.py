@@ -204,7 +204,7 @@ def test_a_benchmark_has_its_ratios_to_the_latent_system(root):
 
 def test_growth_has_a_row_for_each_grid_and_system(root):
     costs = {"gflop_guided": 8.0, "million_parameters": 2.0}
-    grid = {"systems": {"latent": costs}}
+    grid = {"systems": {"latent": costs, "data space": {"gflop_guided": 40.0}}}
     write(root, "growth", kind="growth", growth={"5x100x1000": grid})
-    assert "| 5x100x1000, latent | 8 |" in tables.table("growth", "sampling")
+    assert "| 5x100x1000, latent | 8 | 5 |" in tables.table("growth", "sampling")
     assert "| 5x100x1000, latent | 2 |" in tables.table("growth", "training")

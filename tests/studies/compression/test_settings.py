@@ -47,6 +47,17 @@ def test_the_shipped_study_compares_at_equal_training():
     assert variants["data_space"].diffusion.channels == (64, 64, 128, 128)
 
 
+def test_a_shipped_study_differs_in_one_stage_alone():
+    study = load_compression_study(CONFIGS / "studies" / "compression_one_more_stage.yaml")
+    shipped, longer = study.variants["as_shipped"], study.variants["one_more_stage"]
+    assert shipped.diffusion.channels == study.base.diffusion.channels
+    # As `DiffusionSettings.widths_on` appends it.
+    widths = (*shipped.diffusion.channels, shipped.diffusion.channels[-1])
+    assert longer.diffusion == shipped.diffusion.model_copy(update={"channels": widths})
+    assert longer.autoencoder == shipped.autoencoder
+    assert shipped.diffusion.training.samples == 12000
+
+
 def test_common_settings_hold_for_all_variants_and_yield_to_their_own(write_study):
     common = {"autoencoder": {"blocks": 2, "latent_channels": 8}}
     variants = {"plain": {}, "narrow": {"autoencoder": {"latent_channels": 2}}}

@@ -91,6 +91,23 @@ def test_training_on_windows_takes_the_memory_of_a_window_on_any_grid(tiny_exper
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("cells", "is_proportional"), [(16, True), (10**6, False)])
+def test_with_attention_to_few_cells_cost_is_proportional_to_the_grid(
+    tiny_experiment, monkeypatch, cells, is_proportional
+):
+    """And with attention to all of them it is not."""
+    monkeypatch.setattr("latent_diffusion.settings.ATTENDED_CELLS", cells)
+    words = ("--diffusion.channels", "[8, 32]", "--diffusion.attention", "true")
+    experiment = tiny_experiment(*words)
+    small, large = (costs_on(experiment, shape) for shape in ((5, 256, 256), (5, 512, 512)))
+    assert (large["coarsest_cells"] <= cells) and (large["stages"] > 2) == is_proportional
+    for key in ("gflop_denoiser", "diffusion_gflop"):
+        assert (large[key] <= 4.2 * small[key]) == is_proportional, key
+    for key in ("gflop_guided", "memory_guided_MB", "memory_denoiser_MB", "diffusion_memory_MB"):
+        assert large[key] <= 4.2 * small[key] or not is_proportional, key
+
+
+@pytest.mark.slow
 def test_the_command_counts_a_grid_that_fits_nowhere(tiny_config, tmp_path):
     output = tmp_path / "growth.json"
     words = ["--grid", "5x24x16", "75x30000x40000", "--output", str(output)]
@@ -102,6 +119,8 @@ def test_the_command_counts_a_grid_that_fits_nowhere(tiny_config, tmp_path):
         costs = large["systems"][system]
         assert "gflop_guided_exponent" not in small["systems"][system]
         assert 0.5 < costs["gflop_guided_exponent"] < 1.5
+        # The grid before is the first.
+        assert costs["gflop_guided_exponent_from_first"] == costs["gflop_guided_exponent"]
         # In data space there is no decoder to go through.
         assert (costs["gflop_guided"] > costs["gflop_unguided"]) == (system == LATENT)
         assert costs["diffusion_memory_MB"] > 1e4
