@@ -24,8 +24,7 @@ def column_area(grid: OceanGrid) -> Tensor:
 
 def level_thickness(grid: OceanGrid) -> Tensor:
     """Thickness of each level `z` [m]: that of its thickest wet cell, 0 without wet cells."""
-    thickness = np.where(grid.wet, grid.thickness, 0.0).max(axis=(1, 2))
-    return torch.from_numpy(np.ascontiguousarray(thickness, dtype=np.float64))
+    return torch.from_numpy(grid.thickest.astype(np.float64))
 
 
 def interface_depth(grid: OceanGrid) -> Tensor:
