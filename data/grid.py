@@ -166,8 +166,10 @@ class Padding:
         (top, bottom), (left, right) = self._margins()
         lead = x.shape[:-2]
         x = x.reshape(-1, 1, *x.shape[-2:])
-        x = F.pad(x, (left, right, 0, 0), mode="circular" if self.periodic_x else "constant")
-        x = F.pad(x, (0, 0, top, bottom))
+        if left or right:  # a padding by nothing would be a copy
+            x = F.pad(x, (left, right, 0, 0), mode="circular" if self.periodic_x else "constant")
+        if top or bottom:
+            x = F.pad(x, (0, 0, top, bottom))
         return x.reshape(*lead, *x.shape[-2:])
 
     def ocean_rows(self, first: int, last: int) -> slice:

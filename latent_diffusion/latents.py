@@ -5,7 +5,6 @@ It is written in pieces and read item by item, so that it may be larger than the
 
 from __future__ import annotations
 
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,12 @@ from torch import Tensor
 
 from autoencoder.codec import Codec, IdentityCodec
 from data.archive.reader import StateArchive
-from data.batches import Samples
+from data.batches import Samples, fitting_at_once
 from data.errors import UserError
 from data.tensor_files import Piece, StoredTensor, open_tensors, write_pieces
 
 SPLITS = ("train", "validation")
-AT_ONCE = 16  # states that are encoded together
-MOST_BYTES = 2**30  # of these states; where they are larger, one state is encoded at a time
+AT_ONCE = 16  # states that are encoded together, if they are not large
 
 
 class LatentCache(Samples):
@@ -79,16 +77,10 @@ def _write_cache(codec: Codec, archive: StateArchive, path: Path) -> None:
         path,
         encode,
         shapes={split: (len(rows), 2, *codec.latent_shape) for split, rows in indices.items()},
-        at_once=_at_once(codec),
+        at_once=fitting_at_once(codec.statistics.mean.numel(), AT_ONCE),
         about=_origin(codec, archive),
         label="encoding",
     )
-
-
-def _at_once(codec: Codec) -> int:
-    """Number of states that are encoded together."""
-    state = 4 * prod(codec.statistics.mean.shape)
-    return AT_ONCE if AT_ONCE * state <= MOST_BYTES else 1
 
 
 def _read_cache(codec: Codec, archive: StateArchive, path: Path) -> dict[str, Samples]:

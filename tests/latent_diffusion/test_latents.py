@@ -100,7 +100,7 @@ def test_an_interrupted_encoding_goes_on_to_the_same_file(codec, archive, tmp_pa
 
 
 def test_large_states_are_encoded_one_by_one(codec, archive, tmp_path, monkeypatch):
-    monkeypatch.setattr("latent_diffusion.latents.MOST_BYTES", 1)
+    monkeypatch.setattr("data.batches.MOST_BYTES", 1)
     sizes = []
     read = type(archive).read
 
