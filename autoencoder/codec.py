@@ -112,7 +112,8 @@ class Codec(OceanMemory, ModelMixin, ABC):
         return self._static_maps.to(self.grid_wet.device)
 
     def _make_static_maps(self) -> Tensor:
-        wet = torch.stack([self.grid_wet[0], self.grid_wet.mean(dim=0)]).float()
+        share = sum(level.double() for level in self.grid_wet) / len(self.grid_wet)
+        wet = torch.stack([self.grid_wet[0].double(), share]).float()
         _, rows, columns = self.latent_shape
         return land_and_position(self.padding.pad(wet), rows=rows, columns=columns)
 

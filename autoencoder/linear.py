@@ -86,7 +86,7 @@ class LappedMap(nn.Module):
         size = 2 * self.patch
         unfolded = F.unfold(self._half_a_window_wider(x), size, stride=self.patch)
         vectors = rearrange(unfolded, "b k n -> (b n) k")
-        return vectors * self._weights().flatten().repeat(x.shape[1])
+        return vectors.mul_(self._weights().flatten().repeat(x.shape[1]))
 
     def adopt(self, analysis: Tensor, synthesis: Tensor) -> None:
         """Copy the maps of weighted windows, each `l (c p q)`."""

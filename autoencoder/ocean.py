@@ -74,21 +74,22 @@ class OceanMemory(FullPrecision, ModelMixin, ConfigMixin):
             "latitude": (rows, columns) if ocean["curvilinear"] else (rows,),
         }
         for name in GRID_FIELDS:
-            self.register_buffer(f"grid_{name}", torch.zeros(shapes[name], dtype=torch.float64))
+            kind = torch.bool if name == "wet" else torch.float64
+            self.register_buffer(f"grid_{name}", torch.zeros(shapes[name], dtype=kind))
 
     def adopt(self, grid: OceanGrid, statistics: Statistics) -> None:
         """Copy the grid and the statistics of the training data."""
         self.statistics.load_state_dict(statistics.state_dict())
         for name in GRID_FIELDS:
-            values = np.asarray(getattr(grid, name), dtype=np.float64)
+            values = np.ascontiguousarray(getattr(grid, name))
             getattr(self, f"grid_{name}").copy_(torch.from_numpy(values))
 
     @property
     def grid(self) -> OceanGrid:
-        """The grid of the training data."""
+        """The grid of the training data; on the CPU its arrays are not copied."""
         arrays = {name: getattr(self, f"grid_{name}").cpu().numpy() for name in GRID_FIELDS}
         return OceanGrid(
-            **arrays | {"wet": arrays["wet"] > 0},
+            **arrays,
             periodic_x=self.config.ocean["periodic_x"],
             horizontal_units=self.config.ocean["horizontal_units"],
         )
@@ -110,7 +111,13 @@ class OceanMemory(FullPrecision, ModelMixin, ConfigMixin):
         """Digest of all weights and statistics; it identifies the codec of cached latents."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(name.encode())
+            # Former versions held the wet mask as numbers.
+            parts = map(torch.Tensor.double, tensor) if name == "grid_wet" else [tensor]
+            for part in parts:
+                digest.update(
+                    part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+                )
         return digest.hexdigest()[:16]
 
     def check_grid(self, grid: OceanGrid) -> None:

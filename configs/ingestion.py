@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
+import numpy as np
 import torch
 
 from configs.run import Run
@@ -16,6 +19,7 @@ from guidance.stratification import density_steps, wet_pairs
 from training.log import write_json
 
 SUMMARY = "ingest.json"  # in the run directory
+ROWS = 64  # whose densities are in memory together
 _UNSTABLE_STEP = 1e-3  # kg/m3; smaller steps are rounding errors of stored T and S
 
 
@@ -45,9 +49,16 @@ def overturning_percent(state: State, grid: OceanGrid, eos: EquationOfState) -> 
     are referenced to the interface, in float64.
     """
     depth = torch.from_numpy(grid.interface_depth)
-    pairs = wet_pairs(wet_tensor(grid))
-    steps = density_steps(state.map(torch.Tensor.double), eos=eos, interface_depth=depth)
-    unstable = (steps[0] < -_UNSTABLE_STEP) & pairs
-    shares = (unstable.sum() / pairs.sum(), unstable.any(0).sum() / pairs.any(0).sum())
-    of_pairs, of_columns = (100 * float(share.nan_to_num()) for share in shares)
-    return of_pairs, of_columns
+    pairs, count = wet_pairs(wet_tensor(grid)), np.zeros(4)
+    for first in range(0, grid.shape[1], ROWS):
+        rows = slice(first, first + ROWS)
+        part = state.map(itemgetter((..., rows, slice(None)))).map(torch.Tensor.double)
+        wet = pairs[:, rows]
+        unstable = (density_steps(part, eos=eos, interface_depth=depth)[0] < -_UNSTABLE_STEP) & wet
+        count += [int(found.sum()) for found in (unstable, wet, unstable.any(0), wet.any(0))]
+    unstable_pairs, all_pairs, unstable_columns, columns = count
+    return _percent(unstable_pairs, all_pairs), _percent(unstable_columns, columns)
+
+
+def _percent(part: float, whole: float) -> float:
+    return 100 * part / whole if whole else 0.0

@@ -15,6 +15,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from data.archive.protocol import Archive
 from data.errors import UserError
 
+MOST_BYTES = 2**30  # of float32 states that are computed with together
+
+
+def fitting_at_once(numbers: int, wanted: int) -> int:
+    """How many states of so many numbers are computed with together: `wanted`, or 1 if large."""
+    return wanted if 4 * numbers * wanted <= MOST_BYTES else 1
+
 
 class Samples(Dataset[tuple[Any, int]], ABC):
     """A map-style dataset of known length, for `counted_loader`.

@@ -55,12 +55,14 @@ class Statistics(nn.Module):
             raise UserError(
                 f"{archive.path} has {len(indices)} states for the statistics: expected 2 or more."
             )
-        mean, variance = _moments(archive, indices)
         wet = channel_mask(archive.grid, sea_level=archive.has_sea_level)
+        mean, variance = _moments(archive, indices)
         levels = archive.grid.shape[0]
         std = _floored(_level_std(variance, wet), levels, has_wet=wet.flatten(1).any(1))
-        mean = torch.where(wet, mean, 0).float()
-        return cls(mean, std.float(), wet, levels=levels, grid_digest=archive.grid.digest)
+        del variance
+        return cls(
+            _single(mean, wet), std.float(), wet, levels=levels, grid_digest=archive.grid.digest
+        )
 
     @property
     def channels(self) -> int:
@@ -120,20 +122,44 @@ def channel_mask(grid: OceanGrid, *, sea_level: bool) -> Tensor:
 def _moments(
     archive: Archive, indices: Sequence[int] | NDArray[np.integer]
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each cell over the samples, `c y x` float64, by Welford's update."""
-    mean = variance_sum = torch.zeros(1, dtype=torch.float64)
+    """Mean and variance of each cell over the samples, `c y x` float64, by Welford's update.
+
+    In place and channel by channel, because both and a state of a large grid fill the memory.
+    """
+    levels, *cells = archive.grid.shape
+    channels = 2 * levels + archive.has_sea_level
+    mean, variance = torch.zeros(2, channels, *cells, dtype=torch.float64)
     for count, index in enumerate(tqdm(indices, desc="statistics", unit="state", leave=False), 1):
-        state = archive.read([int(index)]).to_channels()[0].double()
-        change = state - mean
-        mean = mean + change / count
-        variance_sum = variance_sum + change * (state - mean)
-    return mean, variance_sum / len(indices)
+        rows = zip(_channels(archive.read([int(index)])), mean, variance, strict=True)
+        for values, average, squares in rows:
+            value = values.double()
+            change = value - average
+            average += change / count
+            squares += change.mul_(value.sub_(average))
+    return mean, variance.div_(len(indices))
+
+
+def _channels(state: State) -> list[Tensor]:
+    """The channels `y x` of a state (batch 1), in the order of `State.to_channels`, not copied."""
+    levels = [*state.temperature[0], *state.salinity[0]]
+    return levels if state.sea_level is None else [*levels, state.sea_level[0]]
+
+
+def _single(mean: Tensor, wet: Tensor) -> Tensor:
+    """`c y x` in single precision, 0 on land."""
+    single = torch.empty(mean.shape)
+    for channel, cells, values in zip(single, wet, mean, strict=True):
+        channel.copy_(torch.where(cells, values, 0))
+    return single
 
 
 def _level_std(variance: Tensor, wet: Tensor) -> Tensor:
-    """Root of the mean variance over the wet cells of each channel, `c`; 0 where all is land."""
+    """Root of the mean variance over the wet cells of each channel, `c`; 0 where all is land.
+
+    variance: `c y x`, set to 0 on land
+    """
     cells = wet.flatten(1).sum(1)
-    total = (variance * wet).flatten(1).sum(1)
+    total = variance.mul_(wet).flatten(1).sum(1)
     return (total / cells.clamp(min=1)).sqrt()
 
 

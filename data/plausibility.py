@@ -235,7 +235,7 @@ def _check_thickness(grid: OceanGrid, source: object) -> None:
     used: NDArray[np.bool_] = np.any(grid.wet, axis=(1, 2))
     if len(used) < 2:
         return
-    thickest = np.where(grid.wet, grid.thickness, 0.0).max(axis=(1, 2))[used]
+    thickest = grid.thickest[used]
     ratio = thickest / layer_thickness(grid.depth)[used]
     if ratio.max() > _THICKER or np.median(ratio) < _THINNER:
         level = int(np.flatnonzero(used)[np.abs(np.log(ratio)).argmax()])

@@ -64,7 +64,7 @@ def evaluate(
     numbers of `evaluation.spinup_metrics`, too
     """
     run.verify_archive()
-    context = evaluation_context(run.archive)
+    context = evaluation_context(run.archive, scratch=run.results)
     rows = gather_rows(run, context)
     if csv:
         write_spinup_csv(run.results / CSV, rows, context.grid)

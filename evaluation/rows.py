@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from autoencoder.codec import Codec
 from configs.layout import ROWS
 from configs.run import Run
 from configs.stages import sample_rows
+from data.archive.mapped import read_mapped
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.state import State
@@ -22,10 +25,14 @@ from guidance.seawater import equation_of_state
 from guidance.stratification import adjust
 
 
-def evaluation_context(archive: StateArchive) -> EvaluationContext:
-    """Grid, equation of state and labelled training states of an archive."""
+def evaluation_context(archive: StateArchive, *, scratch: Path | None = None) -> EvaluationContext:
+    """Grid, equation of state and labelled training states of an archive.
+
+    scratch: folder where more states than fit into memory are unpacked, see `data.archive.mapped`
+    """
     indices = archive.indices("train")
-    training = TrainingStates(archive.read(indices), Labels.of(archive, indices), archive.grid)
+    states = read_mapped(archive, indices, folder=scratch) if scratch else archive.read(indices)
+    training = TrainingStates(states, Labels.of(archive, indices), archive.grid)
     return EvaluationContext(
         archive.grid, equation_of_state(archive.equation_of_state), training=training
     )
@@ -36,12 +43,12 @@ def gather_rows(run: Run, context: EvaluationContext) -> dict[str, State]:
     codec, held_out = run.pipeline().codec, run.held_out
     codec.check_archive(run.archive)
     sample_rows(run)
-    truth = held_out.archive.read(judged_with(run))
+    truth = read_mapped(held_out.archive, judged_with(run), folder=run.results)
     rows = {TRUTH: truth, **yardsticks(context, count=len(truth))}
     rows["autoencoded"] = autoencode(codec, truth)
     for row in ROWS:
         samples = StateArchive.open(run.samples(row))
-        rows[row] = samples.read(range(len(samples)))
+        rows[row] = read_mapped(samples, range(len(samples)), folder=run.results)
     return rows
 
 

@@ -13,8 +13,10 @@ network learns only the difference from this.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ from data.batches import Samples
 
 MOST_STATES = 512  # for the covariance
 MOST_BYTES = 2 * 2**30  # of their latents, and so of the patterns; fewer states of a large ocean
+BLOCK_BYTES = 2**30  # of these latents in memory together; of more, blocks of values are read
 FEWEST_OF_A_MEMBER = 16  # fewer do not tell a member's mean from its states
 SMALLEST_VARIANCE = 1e-4  # of a standardised latent; smaller ones are noise of the encoding
 
@@ -77,18 +80,21 @@ class MemberGaussians(FullPrecision, ModelMixin, ConfigMixin):
         if not patterns or len(some) < 2:
             return cls(shape)
         group = _groups(member[some])
-        latents, posterior = _latents_of(samples, some)
-        counts, means = group.bincount(), _group_means(latents, group)
-        freedom = len(latents) - len(counts)
-        anomalies = latents.sub_(means[group]).flatten(1)
-        components, variances = principal_components(anomalies, most=patterns, freedom=freedom)
-        rest = _remaining_variance(anomalies, variances, freedom=freedom)
+        anomalies = Anomalies(samples, some, group)
+        counts = group.bincount()
+        freedom = len(some) - len(counts)
+        moments = anomalies.moments()
+        values, vectors = _leading(moments.products, most=patterns, freedom=freedom)
+        variances = values / freedom
+        directions = math.prod(shape) - len(variances)
+        rest = max(moments.total / max(freedom, 1) - float(variances.sum()), 0.0)
+        posterior = moments.posterior
         mixture = cls(shape, len(counts), len(variances))
         mixture.weights.copy_(counts / counts.sum())
-        mixture.means.copy_(means)
-        mixture.patterns.copy_(components.view(-1, *shape))
+        mixture.means.copy_(moments.means.view_as(mixture.means))
+        anomalies.combine(vectors / values.sqrt(), out=mixture.patterns.flatten(1))
         mixture.variances.copy_(variances + posterior)
-        mixture.remainder.fill_(max(rest + posterior, SMALLEST_VARIANCE))
+        mixture.remainder.fill_(max(rest / max(directions, 1) + posterior, SMALLEST_VARIANCE))
         return mixture
 
     def velocity(self, scaled: Tensor, *, signal: Amplitude, noise: Amplitude) -> Tensor:
@@ -168,6 +174,95 @@ class MemberGaussians(FullPrecision, ModelMixin, ConfigMixin):
         ]
 
 
+@dataclass(frozen=True)
+class Moments:
+    """What is summed over some latents.
+
+    means: of each group, `g d`; products: of the anomalies of any two states from these, `n n`
+    float64; total: sum of all squares; posterior: mean variance of the encoding
+    """
+
+    means: Tensor
+    products: Tensor
+    total: float
+    posterior: float
+
+
+@dataclass
+class Anomalies:
+    """Anomalies `n d` of the latents of some samples from the means of their groups, in blocks.
+
+    Latents of more than a block are read once for each block, and are never in memory together.
+    Their sums then are float64, so that they do not depend on the blocks.
+
+    some: numbers `n` of the samples, `2 c h w` each; group: `n`
+    """
+
+    samples: Samples
+    some: NDArray[np.integer]
+    group: Tensor
+
+    @cached_property
+    def blocks(self) -> list[slice]:
+        """Values that are in memory together."""
+        values = self.samples[int(self.some[0])][0][0].numel()
+        size = max(BLOCK_BYTES // (4 * len(self.some)), 1)
+        return [slice(start, min(start + size, values)) for start in range(0, values, size)]
+
+    def moments(self) -> Moments:
+        """Means of the groups, and sums over the anomalies."""
+        count, groups, end = len(self.some), len(self.group.bincount()), self.blocks[-1].stop
+        means = torch.empty(groups, end)
+        products, total = torch.zeros(count, count, dtype=torch.float64), 0.0
+        for block, centre, anomalies in self:
+            means[:, block] = centre
+            for part in self._parts(anomalies):
+                products += (part @ part.T).double()
+                total += float(part.square().sum(dim=1).double().sum())
+        return Moments(means, products, total, self._posterior / count)
+
+    def combine(self, weights: Tensor, *, out: Tensor) -> None:
+        """Fill `out` `k d` with the sums of the anomalies with `weights` `n k`."""
+        for block, _, anomalies in self:
+            out[:, block] = weights.T.to(anomalies) @ anomalies
+
+    def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Each block, with the groups' means `g v` and the anomalies `n v` of its values."""
+        if len(self.blocks) == 1:
+            yield self.blocks[0], *self._only
+            return
+        for block in self.blocks:
+            yield block, *self._read(block)
+
+    def _parts(self, anomalies: Tensor) -> Iterator[Tensor]:
+        """The anomalies of a block as they are summed: a few values in double precision, or all."""
+        if len(self.blocks) == 1:
+            yield anomalies
+            return
+        for part in anomalies.split(max(anomalies.shape[1] // 16, 1), dim=1):
+            yield part.double()
+
+    @cached_property
+    def _only(self) -> tuple[Tensor, Tensor]:
+        return self._read(self.blocks[0])
+
+    def _read(self, block: slice) -> tuple[Tensor, Tensor]:
+        latents = torch.empty(len(self.some), block.stop - block.start)
+        for row, index in zip(latents, self.some, strict=True):
+            row.copy_(self.samples[int(index)][0][0].flatten()[block])
+        means = _group_means(latents, self.group)
+        for row, one in zip(latents, self.group, strict=True):
+            row -= means[one]
+        return means, latents
+
+    @property
+    def _posterior(self) -> float:
+        """Sum over the samples of the mean variance of the encoding."""
+        return sum(
+            float(self.samples[int(index)][0][1].double().square().mean()) for index in self.some
+        )
+
+
 def principal_components(anomalies: Tensor, *, most: int, freedom: int) -> tuple[Tensor, Tensor]:
     """Orthonormal principal components `k d` of anomalies `n d`, and the variance `k` along each.
 
@@ -175,11 +270,16 @@ def principal_components(anomalies: Tensor, *, most: int, freedom: int) -> tuple
     from the n x n matrix of inner products, because states have many more values than there are
     states.
     """
-    values, vectors = torch.linalg.eigh((anomalies @ anomalies.T).double())
+    products = (anomalies @ anomalies.T).double()
+    values, vectors = _leading(products, most=most, freedom=freedom)
+    return (vectors / values.sqrt()).T.to(anomalies) @ anomalies, values / freedom
+
+
+def _leading(products: Tensor, *, most: int, freedom: int) -> tuple[Tensor, Tensor]:
+    """Leading eigenvalues `k` of inner products `n n`, and their vectors `n k`."""
+    values, vectors = torch.linalg.eigh(products)
     kept = min(most, freedom, int((values > 1e-9 * values[-1]).sum()))
-    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
-    components = (vectors / values.sqrt()).T.to(anomalies) @ anomalies
-    return components, values / freedom
+    return values.flip(0)[:kept], vectors.flip(1)[:, :kept]
 
 
 def _in_full_precision(device: str) -> AbstractContextManager[object]:
@@ -201,24 +301,6 @@ def _groups(member: NDArray[np.integer]) -> Tensor:
     return torch.zeros_like(group) if few else group
 
 
-def _latents_of(samples: Samples, some: NDArray[np.integer]) -> tuple[Tensor, float]:
-    """Means of the latents of some samples, `n c h w`, and the mean of their variances."""
-    first, _ = samples[int(some[0])]
-    latents, variance = torch.empty(len(some), *first.shape[1:]), 0.0
-    for row, index in zip(latents, some, strict=True):
-        mean, std = samples[int(index)][0]
-        row.copy_(mean)
-        variance += float(std.double().square().mean())
-    return latents, variance / len(some)
-
-
 def _group_means(latents: Tensor, group: Tensor) -> Tensor:
-    """Mean `g c h w` of the latents `n c h w` of each group."""
+    """Mean `g v` of the latents `n v` of each group."""
     return torch.stack([latents[group == one].mean(dim=0) for one in group.unique()])
-
-
-def _remaining_variance(anomalies: Tensor, variances: Tensor, *, freedom: int) -> float:
-    """Mean variance of anomalies `n d` in the directions beyond those of `variances` `k`."""
-    directions = anomalies.shape[1] - len(variances)
-    total = float(anomalies.square().sum(dim=1).double().sum()) / max(freedom, 1)
-    return max(total - float(variances.sum()), 0.0) / max(directions, 1)

@@ -1,30 +1,31 @@
-"""The latent cache: posterior mean and standard deviation of each training state."""
+"""The latent cache: posterior mean and standard deviation of each training state.
+
+It is written in pieces and read item by item, so that it may be larger than the memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from autoencoder.codec import Codec, IdentityCodec
 from data.archive.reader import StateArchive
-from data.atomic import atomic_write
-from data.batches import Samples
-from data.checksums import load_tensors, save_tensors
+from data.batches import Samples, fitting_at_once
 from data.errors import UserError
+from data.tensor_files import Piece, StoredTensor, open_tensors, write_pieces
 
 SPLITS = ("train", "validation")
+AT_ONCE = 16  # states that are encoded together, if they are not large
 
 
 class LatentCache(Samples):
-    """Means and standard deviations of the latents of a split in memory, `n 2 c h w`."""
+    """Means and standard deviations of the latents of a split, `n 2 c h w`, stored or in memory."""
 
-    def __init__(self, moments: Tensor) -> None:
+    def __init__(self, moments: Tensor | StoredTensor) -> None:
         self._moments = moments
 
     def __len__(self) -> int:
@@ -65,22 +66,25 @@ def latent_datasets(codec: Codec, archive: StateArchive, *, path: Path) -> dict[
 
 @torch.no_grad()
 def _write_cache(codec: Codec, archive: StateArchive, path: Path) -> None:
-    moments = {split: torch.cat(list(_encode(codec, archive, split))) for split in SPLITS}
-    with atomic_write(path) as partial:
-        save_tensors(moments, partial, about=_origin(codec, archive))
+    """Encode both splits; an interrupted call goes on where it was."""
+    indices = {split: archive.indices(split) for split in SPLITS}
 
+    def encode(piece: Piece) -> Tensor:
+        state = archive.read(indices[piece.name][piece.items])
+        return torch.stack(codec.encode_distribution(state), dim=1)
 
-def _encode(
-    codec: Codec, archive: StateArchive, split: str, *, batch: int = 16
-) -> Iterator[Tensor]:
-    indices = archive.indices(split)
-    for start in tqdm(range(0, len(indices), batch), desc=f"encoding {split}", unit="batch"):
-        state = archive.read(indices[start : start + batch])
-        yield torch.stack(codec.encode_distribution(state), dim=1)
+    write_pieces(
+        path,
+        encode,
+        shapes={split: (len(rows), 2, *codec.latent_shape) for split, rows in indices.items()},
+        at_once=fitting_at_once(codec.statistics.mean.numel(), AT_ONCE),
+        about=_origin(codec, archive),
+        label="encoding",
+    )
 
 
 def _read_cache(codec: Codec, archive: StateArchive, path: Path) -> dict[str, Samples]:
-    moments, about = load_tensors(path)
+    moments, about = open_tensors(path)
     for kind, digest in _origin(codec, archive).items():
         if about.get(kind) != digest:
             raise UserError(

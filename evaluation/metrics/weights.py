@@ -11,6 +11,9 @@ from torch import Tensor
 from data.grid import OceanGrid
 from data.state import State
 
+BATCH_BYTES = 2**30  # of the temperature of states that are converted together
+DOUBLE = 8  # bytes
+
 
 def cell_volume(grid: OceanGrid) -> Tensor:
     """Wet volume of each cell `z y x` [m3], 0 on land."""
@@ -24,8 +27,7 @@ def column_area(grid: OceanGrid) -> Tensor:
 
 def level_thickness(grid: OceanGrid) -> Tensor:
     """Thickness of each level `z` [m]: that of its thickest wet cell, 0 without wet cells."""
-    thickness = np.where(grid.wet, grid.thickness, 0.0).max(axis=(1, 2))
-    return torch.from_numpy(np.ascontiguousarray(thickness, dtype=np.float64))
+    return torch.from_numpy(grid.thickest.astype(np.float64))
 
 
 def interface_depth(grid: OceanGrid) -> Tensor:
@@ -61,11 +63,18 @@ def weighted_quantile(values: Tensor, weights: Tensor, quantile: float) -> float
 def level_means(field: Tensor, grid: OceanGrid) -> Tensor:
     """Volume-weighted horizontal mean `b z` of a field `b z y x`; NaN at levels without ocean."""
     volume = cell_volume(grid)
-    return (field.double() * volume).sum(dim=(2, 3)) / volume.sum(dim=(1, 2))
+    at_once = max(BATCH_BYTES // (DOUBLE * volume.numel()), 1)
+    sums = [(part.double() * volume).sum(dim=(2, 3)) for part in field.split(at_once)]
+    return torch.cat(sums) / volume.sum(dim=(1, 2))
 
 
 def over_batches(state: State, function: Callable[[State], Tensor], *, size: int = 16) -> Tensor:
-    """Apply `function` in float64 to batches of `size` states, to limit memory."""
+    """Apply `function` in float64 to batches of `size` states, to limit memory.
+
+    Of large states to fewer at once. The function must not depend on what else is in a batch.
+    """
+    large = BATCH_BYTES // (DOUBLE * state.temperature[0].numel())
+    size = max(min(size, large), 1)
     chunks = range(0, len(state), size)
     return torch.cat([function(_double(state, start, start + size)) for start in chunks])
 

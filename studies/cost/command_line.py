@@ -22,6 +22,7 @@ def add_cost(studies: Commands) -> None:
     _add_adjustment(studies)
     _add_chains(studies)
     _add_writing(studies)
+    _add_memory(studies)
     text = "throughput, memory and operations of training"
     add = add_of_config(studies, "training", lazily("studies.cost.training:run"), text)
     add("--grid", help=f"grid of random states, {SHAPE} (default: states of the experiment)")
@@ -51,6 +52,15 @@ def _add_writing(studies: Commands) -> None:
     parser.add_argument("archive", type=Path, metavar="ARCHIVE", help="state archive")
     parser.add_argument("--states", type=int, help="states, spread over it (default: 12)")
     add_output(parser.add_argument)
+
+
+def _add_memory(studies: Commands) -> None:
+    text = "peak of resident memory of the stages that read a whole archive"
+    add = add_of_config(studies, "memory", lazily("studies.cost.memory:run"), text)
+    add("--grid", help=f"{SHAPE} (default: 36x2400x730, DINO at 1/12 degree)")
+    add("--states", type=int, help="number of states of the archive, 6 or more (default: 8)")
+    add("--folder", type=Path, help="folder that keeps the archive for another measurement")
+    _add_machine(add)
 
 
 def _add_benchmark(studies: Commands) -> None:

@@ -43,9 +43,9 @@ class Meter:
             return (torch.cuda.max_memory_allocated(self.device) - before) / 1e6
         if not _reset_peak():
             return float("nan")
-        start = _resident("VmRSS")
+        start = resident("VmRSS")
         call()
-        return max(_resident("VmHWM") - start, 0.0)
+        return max(resident("VmHWM") - start, 0.0)
 
     @property
     def _on_gpu(self) -> bool:
@@ -87,8 +87,9 @@ def _reset_peak() -> bool:
     return True
 
 
-def _resident(entry: str) -> float:
-    """`VmRSS` (now) or `VmHWM` (peak) of this process [MB]."""
-    text = Path("/proc/self/status").read_text()
+def resident(entry: str) -> float:
+    """`VmRSS` (now) or `VmHWM` (peak) of this process [MB]; NaN if unavailable."""
+    status = Path("/proc/self/status")
+    text = status.read_text() if status.exists() else ""
     found = re.search(rf"^{entry}:\s+(\d+) kB", text, re.MULTILINE)
     return 1024 * float(found[1]) / 1e6 if found else float("nan")

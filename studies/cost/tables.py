@@ -87,6 +87,11 @@ GROWTH_GROUPS = {
         Column("autoencoder_window_memory_MB", "memory of one", "MB"),
     ),
 }
+MEMORY_COLUMNS = (
+    Column("peak_MB", "peak of resident memory", "MB"),
+    Column("start_MB", "of which before the stage", "MB"),
+    Column("processor_seconds", "processor time", "s"),
+)
 PROCESS_COLUMNS = (
     Column("autoencoder_samples_per_second", "training, autoencoder", "samples/s"),
     Column("autoencoder_samples_per_second_of_first", "ratio to first row"),
@@ -160,6 +165,7 @@ TABLES: dict[str, Table] = {
     "codec_cost": calls_table,
     "growth": growth_table,
     "guidance_cost": table_of("chains", CHAIN_COLUMNS),
+    "memory_cost": table_of("stages", MEMORY_COLUMNS),
     "processes": table_of("processes", PROCESS_COLUMNS),
     "training_cost": trainings_table,
 }

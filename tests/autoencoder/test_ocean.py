@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from autoencoder.train import load_codec
 from data.errors import UserError
 
 
@@ -87,7 +91,7 @@ def test_an_archive_of_other_physics_is_refused_in_a_sentence(make_codec, name, 
 def test_the_static_maps_contain_land_and_position(make_codec):
     codec, _ = make_codec("identity", rows=12, columns=8)
     surface, column, north, cosine, sine = codec.static_maps
-    assert torch.equal(surface, codec.padding.pad(codec.grid_wet[0]).float())
+    assert torch.equal(surface, codec.padding.pad(codec.grid_wet[0].float()))
     assert (column <= surface).all()
     assert (column < surface).any()
     assert torch.equal(north[:, 0], torch.linspace(-1, 1, 12))
@@ -101,3 +105,28 @@ def test_the_maps_are_those_of_the_adopted_grid_and_can_be_met_by_gradients(make
     assert codec.static_maps is before and not before.is_inference()
     codec.adopt(dataclasses.replace(archive.grid, wet=archive.grid.wet & False), codec.statistics)
     assert not codec.static_maps[:2].any()
+
+
+def test_the_grid_is_not_copied(make_codec):
+    codec, archive = make_codec()
+    grid = codec.grid
+    for name in ("wet", "thickness"):
+        assert np.shares_memory(getattr(grid, name), getattr(codec, f"grid_{name}").numpy())
+        np.testing.assert_array_equal(getattr(grid, name), getattr(archive.grid, name))
+
+
+def test_codecs_that_held_the_wet_mask_as_numbers_are_the_same(make_codec, tmp_path):
+    """As version 0.1.0 wrote them: with the fingerprint that cached latents name."""
+    codec, _ = make_codec()
+    codec.save_pretrained(tmp_path)
+    file = tmp_path / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    tensors["grid_wet"] = tensors["grid_wet"].double()
+    save_file(tensors, file, metadata={"format": "pt"})
+    loaded = load_codec(tmp_path)
+    assert loaded.grid_wet.dtype == torch.bool
+    assert torch.equal(loaded.grid_wet, codec.grid_wet)
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    assert loaded.fingerprint == codec.fingerprint == digest.hexdigest()[:16]

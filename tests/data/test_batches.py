@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data.archive.reader import StateArchive
-from data.batches import CountedSampler, StateDataset, counted_loader
+from data.batches import CountedSampler, StateDataset, counted_loader, fitting_at_once
 from data.errors import UserError
 
 
@@ -70,3 +70,8 @@ def test_bad_batch_sizes():
         CountedSampler(10, seed=0, batch_size=5, world_size=2)
     with pytest.raises(UserError, match=r"no states to draw batches from"):
         CountedSampler(0, seed=0, batch_size=1)
+
+
+def test_large_states_are_computed_with_alone():
+    numbers = 2**24  # 64 MiB
+    assert [fitting_at_once(numbers, wanted) for wanted in (1, 16, 17)] == [1, 16, 1]

@@ -48,3 +48,12 @@ def test_the_mean_state_is_one_state():
     mean = mean_state(training)
     assert len(mean) == 1
     torch.testing.assert_close(mean.temperature[0], training.temperature.mean(dim=0))
+
+
+def test_both_are_the_same_in_blocks(monkeypatch):
+    training = correlated_states(7)
+    whole = eof_gaussian(training, 3), mean_state(training)
+    monkeypatch.setattr("evaluation.baselines.BLOCK_BYTES", 8 * 7 * 5)
+    for ours, theirs in zip((eof_gaussian(training, 3), mean_state(training)), whole, strict=True):
+        torch.testing.assert_close(ours.temperature, theirs.temperature, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(ours.salinity, theirs.salinity, rtol=1e-6, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data.batches import Samples
-from latent_diffusion.gaussian import MemberGaussians, principal_components
+from latent_diffusion.gaussian import Anomalies, MemberGaussians, principal_components
 
 SHAPE = (2, 3, 4)
 AMPLITUDES = {"signal": 0.6, "noise": 0.8}
@@ -134,6 +134,33 @@ def test_what_the_patterns_leave_out_is_spread_over_the_other_directions():
     total = torch.cov(means.flatten(1).T).trace()
     assert float(covariance(gaussian).trace()) == pytest.approx(float(total), rel=1e-4)
     assert float(gaussian.remainder) == pytest.approx(0.09, rel=0.1)
+
+
+@pytest.mark.parametrize("values", [1, 5, 23])
+def test_latents_larger_than_a_block_give_the_same(monkeypatch, values):
+    """Two members of 20 states, of which `values` of 24 numbers are in memory together."""
+    means = latents(40) + 3.0 * torch.arange(2.0).repeat_interleave(20)[:, None, None, None]
+    samples, member = Latents(means, 0.5), np.repeat([0, 1], 20)
+    whole = MemberGaussians.of(samples, member, patterns=10)
+    found = []
+    for size in (values, 12):
+        monkeypatch.setattr("latent_diffusion.gaussian.BLOCK_BYTES", 4 * 40 * size)
+        found.append(MemberGaussians.of(samples, member, patterns=10))
+    in_blocks, halves = found
+    torch.testing.assert_close(in_blocks.means, whole.means, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(covariance(in_blocks), covariance(whole), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(in_blocks.variances, halves.variances, rtol=1e-6, atol=0)
+
+
+def test_sums_over_blocks_are_those_of_double_precision(monkeypatch):
+    samples, group = Latents(latents(40), 0.5), torch.arange(40) % 2
+    monkeypatch.setattr("latent_diffusion.gaussian.BLOCK_BYTES", 4 * 40 * 7)
+    moments = Anomalies(samples, np.arange(40), group).moments()
+    values = samples.moments[:, 0].flatten(1)
+    anomalies = (values - moments.means[group]).double()
+    torch.testing.assert_close(moments.products, anomalies @ anomalies.T, rtol=1e-12, atol=1e-12)
+    assert moments.total == pytest.approx(float(anomalies.square().sum()), rel=1e-12)
+    assert moments.posterior == pytest.approx(0.25, rel=1e-12)
 
 
 def test_without_patterns_it_says_nothing():

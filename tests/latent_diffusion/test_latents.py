@@ -75,3 +75,39 @@ def test_latents_of_another_archive_are_refused(codec, archive, tmp_path, write_
     other = StateArchive.open(write_tiny_archive(tmp_path / "other.zarr", seed=1))
     with pytest.raises(UserError, match="cached from another archive"):
         latent_datasets(codec, other, path=path)
+
+
+def test_an_interrupted_encoding_goes_on_to_the_same_file(codec, archive, tmp_path, monkeypatch):
+    monkeypatch.setattr("latent_diffusion.latents.AT_ONCE", 2)
+    latent_datasets(codec, archive, path=tmp_path / "whole")
+    read = type(archive).read
+    batches = []
+
+    def stop(self, indices):
+        batches.append(indices)
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return read(self, indices)
+
+    monkeypatch.setattr(type(archive), "read", stop)
+    with pytest.raises(KeyboardInterrupt):
+        latent_datasets(codec, archive, path=tmp_path / "again")
+    states = [len(archive.indices(split)) for split in ("train", "validation")]
+    latent_datasets(codec, archive, path=tmp_path / "again")
+    # The first batch was on the disk for certain, so that it was not encoded again.
+    assert len(batches) - 3 == sum(-(-count // 2) for count in states) - 1
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_large_states_are_encoded_one_by_one(codec, archive, tmp_path, monkeypatch):
+    monkeypatch.setattr("data.batches.MOST_BYTES", 1)
+    sizes = []
+    read = type(archive).read
+
+    def note(self, indices):
+        sizes.append(len(indices))
+        return read(self, indices)
+
+    monkeypatch.setattr(type(archive), "read", note)
+    latent_datasets(codec, archive, path=tmp_path / "latents.safetensors")
+    assert set(sizes) == {1}
