@@ -8,17 +8,16 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 import halocline
 from data.locks import LOCK
+from tests.jobs import ROOT, command, wait_until
 from training.records import checkpoints_in
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300  # seconds
 
 # Runs a command; the second process alone gets a signal, before the step at sample 8.
@@ -82,11 +81,9 @@ def test_workers_of_a_killed_launcher_keep_others_out_and_end(
     write_tiny_config, launch_environment, tmp_path
 ):
     config = str(write_tiny_config(tmp_path))
-    file = str(ROOT / "configs" / "accelerate" / "two_cpu_processes.yaml")
-    accelerate = ("accelerate.commands.launch", "--config_file", file, "--main_process_port", "0")
     endless = ("train", "autoencoder", config, "--autoencoder.training.samples=1000000")
     launcher = subprocess.Popen(
-        [sys.executable, "-m", *accelerate, "-m", "halocline", *endless],
+        command(*endless, processes=2),
         env=launch_environment,
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
@@ -94,21 +91,14 @@ def test_workers_of_a_killed_launcher_keep_others_out_and_end(
     )
     try:
         stage = tmp_path / "run" / "autoencoder"
-        _wait_until(lambda: checkpoints_in(stage), seconds=TIMEOUT)
+        wait_until(lambda: checkpoints_in(stage), seconds=TIMEOUT)
     finally:
         launcher.send_signal(signal.SIGKILL)
         launcher.wait()
     with pytest.raises(SystemExit, match=rf"run is used by process \d+ on {socket.gethostname()}"):
         halocline.main(["train", "autoencoder", config])
-    _wait_until(lambda: not (tmp_path / "run" / LOCK).exists(), seconds=60)
+    wait_until(lambda: not (tmp_path / "run" / LOCK).exists(), seconds=60)
     trained = checkpoints_in(stage)
     time.sleep(1)
     assert checkpoints_in(stage) == trained
     assert not list(stage.rglob(f"*-{os.getpid()}.partial"))
-
-
-def _wait_until(true, *, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
