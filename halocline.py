@@ -227,7 +227,7 @@ def run_all(run: Run) -> None:
     for package in ("tensorboard", "matplotlib"):
         lacks(package)
     stages: list[tuple[str, Callable[[Run], object]]] = [
-        ("data", make_archive),
+        ("data", make_archive_once),
         *training_stages(run),
         ("sampling", sample_rows),
     ]
@@ -287,6 +287,14 @@ def make_archive(run: Run) -> None:
             f"{data.archive} does not exist; correct data.archive, or add data.ingest or "
             "data.ensemble to create it"
         )
+
+
+def make_archive_once(run: Run) -> None:
+    """`make_archive` for processes launched together: the others find what the first has made."""
+    from training.launch import launched_processes
+
+    with launched_processes().main_process_first():
+        make_archive(run)
 
 
 def simulate(run: Run, *, workers: int = 2) -> None:

@@ -12,7 +12,9 @@ import time
 import pytest
 
 import halocline
+from data.archive.reader import StateArchive
 from data.locks import LOCK
+from tests.faults.subjects import make_netcdf
 from tests.jobs import ROOT, command, wait_until
 from training.records import checkpoints_in
 
@@ -31,6 +33,16 @@ def signalled(trainer, batch):
         signal.raise_signal(signal.SIGUSR1)
     return step(trainer, batch)
 Trainer.step = signalled
+halocline.main(sys.argv[1:])
+"""
+
+# `halocline run` without what follows the data.
+DATA_ALONE = """
+import sys
+import configs.stages
+import halocline
+halocline.training_stages = lambda run: []
+configs.stages.sample_rows = halocline.judge = halocline.export = lambda run: None
 halocline.main(sys.argv[1:])
 """
 
@@ -102,3 +114,17 @@ def test_workers_of_a_killed_launcher_keep_others_out_and_end(
     time.sleep(1)
     assert checkpoints_in(stage) == trained
     assert not list(stage.rglob(f"*-{os.getpid()}.partial"))
+
+
+def test_one_of_two_processes_reads_the_model_output(write_tiny_config, start_two, tmp_path):
+    archive = tmp_path / "new.zarr"
+    ingest = {
+        "reader": "cf",
+        "files": f"[{make_netcdf(tmp_path, times=24)}]",
+        "equation_of_state": "veros-vallis",
+        "split": "{train: 0.5, validation: 0.2, gap_years: 0}",
+    }
+    words = [f"--data.ingest.{key}={value}" for key, value in ingest.items()]
+    run = ("run", str(write_tiny_config(tmp_path)), f"--data.archive={archive}", *words)
+    assert start_two("-c", DATA_ALONE, *run) == [0, 0]
+    assert len(StateArchive.open(archive)) == 24
