@@ -23,6 +23,7 @@ from pathlib import Path
 
 os.environ["ACCELERATE_USE_CPU"] = "true"
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["TQDM_DISABLE"] = "1"
 
 from tests.faults.bit_flips import Flip, flipped
 from tests.faults.commands import uninterrupted

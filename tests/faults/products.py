@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,7 +83,6 @@ def _of_file(path: Path) -> str:
 def _difference(name: str, found: str | list[int] | None, expected: str | list[int]) -> str:
     if found is None:
         return f"{name} is missing"
-    lost = sorted({*expected} - {*found}) if isinstance(expected, list) else []
-    if lost:
-        return f"{name}: {', '.join(map(str, lost))} lost"
-    return f"{name} differs"
+    lost = (Counter(expected) - Counter(found)).elements() if name.endswith(MEMBERS) else ()
+    numbers = ", ".join(map(str, lost))
+    return f"{name}: {numbers} lost" if numbers else f"{name} differs"
