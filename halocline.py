@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command, load = keywords.pop("command"), keywords.pop("load", None)
     if overrides and load is None:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-    with user_errors_in_one_sentence(), stopping_on_signals():
+    with user_errors_in_one_sentence(), stopping_on_signals(last=arguments is None):
         settings = [load(keywords.pop("config"), overrides)] if load else []
         command(*settings, **keywords)
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,12 @@ STOPPED = 75  # the work is saved, and the same command continues
 STARTING_UP = 0.15  # share of the signals that come before a command is at work
 ATTEMPTS = 3  # a command that was interrupted once must be done by then
 AT_ONCE = 4  # times that a signal came too late until the trial is given up
+
+
+class Part(Enum):
+    """Parts of a command: until it takes its lock, until it gives it back, and after that."""
+
+    START_UP, WORK, END = "start-up", "work", "end"
 
 
 @dataclass(frozen=True)
@@ -74,14 +81,14 @@ def interrupted(trial: Interruption, whole: Uninterrupted, folder: Path) -> list
     else:
         return ["the signal always came too late"]
     found = [f"{len(left)} processes were left after a minute"] if left else []
-    found += wrong_end(trial, code, job.said, at_work=sent)
+    found += wrong_end(trial, code, job.said, part=sent)
     return found + _finish(trial, whole, folder, code)
 
 
-def _signal(job: Job, trial: Interruption, moment: float, whole: Uninterrupted) -> bool | None:
+def _signal(job: Job, trial: Interruption, moment: float, whole: Uninterrupted) -> Part | None:
     """Send the signal at its moment.
 
-    Whether the command was at work; None if it had ended, or its workers were not there yet.
+    Which part of the command it met; None if the command had ended.
     """
     if moment < 0:
         time.sleep((1 + moment) * whole.startup[trial.stage])
@@ -90,29 +97,32 @@ def _signal(job: Job, trial: Interruption, moment: float, whole: Uninterrupted) 
         time.sleep(moment * whole.work[trial.stage])
     if trial.worker is not None:
         wait_until(lambda: len(job.workers()) > 1 or not job.runs, seconds=1800)
-    at_work = moment >= 0 or job.is_at_work
-    return at_work if job.send(trial.number, worker=trial.worker) else None
+    part = Part.WORK if job.is_at_work else Part.END if moment >= 0 else Part.START_UP
+    return part if job.send(trial.number, worker=trial.worker) else None
 
 
-def wrong_end(trial: Interruption, code: int, said: str, *, at_work: bool) -> list[str]:
+def wrong_end(trial: Interruption, code: int, said: str, *, part: Part) -> list[str]:
     """In words, how the end of an interrupted command differs from what the guide says.
 
-    at_work: whether the signal came after the command took its lock; before, it may end a process
-    that is still loading Python
+    part: of the command that the signal met
     """
     by_signal = -int(trial.number)
     if trial.worker is None and trial.processes > 1:
         # The launcher itself: it does not pass on how its processes end.
-        expected = {1, by_signal}
+        expected = {1, by_signal, *([0] if part == Part.END else [])}
     elif trial.worker is not None:
         codes = {int(one) for one in re.findall(r"exitcode\s*:\s*(-?\d+)", said)}
         expected = {1}
-        if trial.number != signal.SIGKILL and at_work and STOPPED not in codes:
+        if part == Part.END:
+            return []  # some processes may have ended
+        if trial.number != signal.SIGKILL and part == Part.WORK and STOPPED not in codes:
             return [f"its workers ended with {sorted(codes)}, and none with {STOPPED}"]
     elif trial.number == signal.SIGKILL:
         expected = {by_signal}
     else:
-        expected = {STOPPED} if at_work else {STOPPED, by_signal}
+        # A process that is still loading Python has no work to save.
+        others = {Part.START_UP: by_signal, Part.WORK: STOPPED, Part.END: 0}
+        expected = {STOPPED, others[part]}
     found = []
     if code not in expected:
         found.append(f"it ended with {code} instead of {' or '.join(map(str, sorted(expected)))}")

@@ -21,7 +21,7 @@ from data.archive.writer import ArchiveWriter
 from tests.faults import interruptions
 from tests.faults.bit_flips import PRODUCTS, Flip
 from tests.faults.commands import MARK, STAGES
-from tests.faults.interrupting import Interruption, wrong_end
+from tests.faults.interrupting import Interruption, Part, wrong_end
 from tests.faults.interruptions import KINDS, Kind
 from tests.faults.products import contents, differences, of, unfinished
 from tests.faults.two_jobs import PAIRS, End, Pair, have_met, wrong_ends
@@ -126,22 +126,24 @@ def _trial(number: signal.Signals, **others) -> Interruption:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_wrong_exit_code_is_reported(number):
     trial = _trial(number)
-    assert wrong_end(trial, 75, "stopped", at_work=True) == []
+    assert wrong_end(trial, 75, "stopped", part=Part.WORK) == []
     for code in (0, 1, -number):
-        assert wrong_end(trial, code, "", at_work=True) == [f"it ended with {code} instead of 75"]
-    assert wrong_end(trial, -number, "", at_work=False) == []
-    (found,) = wrong_end(trial, 75, "Traceback (most recent call last):", at_work=True)
+        assert wrong_end(trial, code, "", part=Part.WORK) == [f"it ended with {code} instead of 75"]
+    assert wrong_end(trial, -number, "", part=Part.START_UP) == []
+    assert wrong_end(trial, 0, "", part=Part.END) == []
+    assert wrong_end(trial, -number, "", part=Part.END) != []
+    (found,) = wrong_end(trial, 75, "Traceback (most recent call last):", part=Part.WORK)
     assert "traceback" in found
 
 
 def test_a_wrong_exit_code_of_a_worker_is_reported():
     trial = _trial(signal.SIGTERM, processes=2, worker=1)
     said = "  rank      : 1\n  exitcode  : {} (pid: 12)\n"
-    assert wrong_end(trial, 1, said.format(75), at_work=True) == []
-    assert wrong_end(trial, 1, said.format(-15), at_work=True) == [
+    assert wrong_end(trial, 1, said.format(75), part=Part.WORK) == []
+    assert wrong_end(trial, 1, said.format(-15), part=Part.WORK) == [
         "its workers ended with [-15], and none with 75"
     ]
-    assert wrong_end(_trial(signal.SIGUSR1, processes=2), 0, "", at_work=True) == [
+    assert wrong_end(_trial(signal.SIGUSR1, processes=2), 0, "", part=Part.WORK) == [
         "it ended with 0 instead of -10 or 1"
     ]
 

@@ -53,6 +53,24 @@ def test_after_a_command_signals_mean_what_they_did():
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
+ENDS = """
+import signal, sys
+from data.errors import Stopped, user_errors_in_one_sentence
+from training.stopping import stopping_on_signals
+try:
+    with user_errors_in_one_sentence(), stopping_on_signals(last=True):
+        if sys.argv[1] == "stopped":
+            signal.raise_signal(signal.SIGUSR1)
+finally:
+    signal.raise_signal(signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("done", 0), ("stopped", 75)])
+def test_a_signal_while_the_process_ends_does_not_change_how_it_ended(how, code):
+    assert subprocess.run([sys.executable, "-c", ENDS, how], cwd=ROOT).returncode == code
+
+
 WORK = """
 import sys, time
 from pathlib import Path
