@@ -25,7 +25,7 @@ from tests.faults.interrupting import Interruption, Part, wrong_end
 from tests.faults.interruptions import KINDS, Kind
 from tests.faults.products import contents, differences, of, unfinished
 from tests.faults.two_jobs import PAIRS, End, Pair, have_met, wrong_ends
-from tests.jobs import marked, wait_until
+from tests.jobs import PROCESSES, marked, wait_until
 
 SAMPLES = "run/samples/guided.zarr"
 WEIGHTS = "run/model/unet/weights.safetensors"
@@ -174,6 +174,7 @@ def test_the_ends_of_two_jobs_are_judged():
     assert not have_met(_ends(0, 0, said=""))
 
 
+@pytest.mark.skipif(not PROCESSES.exists(), reason="looks for processes in /proc")
 def test_processes_of_a_job_are_found_until_they_end(tmp_path):
     words = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(words, env=os.environ | {MARK: "here"}) as process:
