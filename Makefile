@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-fast wheel-test lint faults format docs docs-serve lock lowest clean
+.PHONY: quickstart test test-fast wheel-test lint faults interruptions format docs docs-serve lock lowest clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/halocline run configs/quickstart.yaml
@@ -22,6 +22,12 @@ wheel-test: $(VENV)/.installed  # the wheel in a fresh environment elsewhere; ab
 
 faults: $(VENV)/.installed  # damaged products and inputs, 270 of them; about ten minutes
 	$(BIN)/python -W ignore -m tests.faults.campaign
+
+# Signals at 50 random times, 20 pairs of jobs at once, 20 flipped bits: about 45 minutes on two
+# cores with nothing else to do (estimated from the processor time). One trial: TRIALS=17; fewer of
+# a kind: TRIALS="--interruptions 10 --two-jobs 0". Linux only.
+interruptions: $(VENV)/.installed
+	$(BIN)/python -W ignore -m tests.faults.interruptions $(TRIALS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command, load = keywords.pop("command"), keywords.pop("load", None)
     if overrides and load is None:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-    with user_errors_in_one_sentence(), stopping_on_signals():
+    with user_errors_in_one_sentence(), stopping_on_signals(last=arguments is None):
         settings = [load(keywords.pop("config"), overrides)] if load else []
         command(*settings, **keywords)
 
@@ -227,7 +227,7 @@ def run_all(run: Run) -> None:
     for package in ("tensorboard", "matplotlib"):
         lacks(package)
     stages: list[tuple[str, Callable[[Run], object]]] = [
-        ("data", make_archive),
+        ("data", make_archive_once),
         *training_stages(run),
         ("sampling", sample_rows),
     ]
@@ -287,6 +287,14 @@ def make_archive(run: Run) -> None:
             f"{data.archive} does not exist; correct data.archive, or add data.ingest or "
             "data.ensemble to create it"
         )
+
+
+def make_archive_once(run: Run) -> None:
+    """`make_archive` for processes launched together: the others find what the first has made."""
+    from training.launch import launched_processes
+
+    with launched_processes().main_process_first():
+        make_archive(run)
 
 
 def simulate(run: Run, *, workers: int = 2) -> None:

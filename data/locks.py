@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from data.atomic import remove_leftover, remove_leftovers, write_errors
 from data.errors import UserError
 
 LOCK = "job.lock"  # in a run directory; that of an archive is NAME.lock beside it
+SIGNED_WITHIN = 2.0  # seconds from taking a lock to saying who did
 UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
@@ -71,7 +73,7 @@ def _opened(path: Path, lock: Path) -> tuple[TextIOWrapper, bool]:
         except BlockingIOError as error:
             file.close()
             raise UserError(
-                f"{path} is used by {_described(_holder(lock))}; wait until that job ends, or end "
+                f"{path} is used by {_described(_signed(lock))}; wait until that job ends, or end "
                 "it, and run the same command again."
             ) from error
         if _is_at(file, lock):
@@ -123,6 +125,14 @@ def _holder(lock: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return holder if isinstance(holder, dict) else {}
+
+
+def _signed(lock: Path) -> dict[str, object]:
+    """Who holds a lock; waits for one who has just taken it to sign it."""
+    end = time.monotonic() + SIGNED_WITHIN
+    while not (holder := _holder(lock)) and time.monotonic() < end:
+        time.sleep(0.02)
+    return holder
 
 
 def _described(holder: dict[str, object]) -> str:

@@ -23,12 +23,13 @@ from data.basin.forcing import BasinParameters
 from data.grid import OceanGrid
 from data.regrid import Regridding, coarsened
 from data.state import State
+from tests.faults.damage import flip_bit
+from tests.jobs import job_environment
 
 torch.set_num_threads(1)
 # Tests run on the CPU, also where there is a GPU: they assert what two processes on it do.
 os.environ["ACCELERATE_USE_CPU"] = "true"
 
-ROOT = Path(__file__).resolve().parents[1]
 DEPTH = np.array([10.0, 60.0, 200.0, 700.0, 2000.0])
 LAYERS = np.array([20.0, 80.0, 200.0, 800.0, 1800.0])
 TRAINING_FIXTURES = {"trained", "finished", "conditional", "interrupt_training"}
@@ -57,13 +58,8 @@ def _refuse_to_train(trainer: object) -> None:
 
 @pytest.fixture(scope="session")
 def launch_environment() -> dict[str, str]:
-    """For processes that a launcher starts: on the CPU, set explicitly where needed.
-
-    Where there is no GPU, it is `training.launch` that has to know.
-    """
-    device = {} if not torch.accelerator.is_available() else {"ACCELERATE_USE_CPU": "true"}
-    kept = {name: value for name, value in os.environ.items() if name != "ACCELERATE_USE_CPU"}
-    return kept | device | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    """For processes that a launcher starts, see `tests.jobs.job_environment`."""
+    return job_environment()
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +76,7 @@ def flip_bits() -> Callable[..., Iterator[Path]]:
             file = draw.choice(files)
             sound = file.read_bytes()
             damaged = bytearray(sound)
-            damaged[draw.randrange(len(sound))] ^= 1 << draw.randrange(8)
+            flip_bit(damaged, draw)
             file.write_bytes(damaged)
             yield file
             file.write_bytes(sound)

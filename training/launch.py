@@ -23,6 +23,7 @@ from accelerate.utils import (
     reduce,
 )
 
+from data.atomic import temporary_name
 from data.errors import Stopped, UserError, shown
 from data.extras import is_installed
 from data.locks import exclusive
@@ -89,15 +90,18 @@ def require_shared_folder(folder: Path) -> None:
     processes = launched_processes()
     if processes.num_processes == 1:
         return
-    (name,) = broadcast_object_list([f".shared-{uuid4().hex}"])
+    # A temporary name: the next job removes what a killed one left.
+    (name,) = broadcast_object_list([temporary_name(Path(f".shared-{uuid4().hex}")).name])
     mark = folder / name
     folder.mkdir(parents=True, exist_ok=True)
-    if processes.is_main_process:
-        mark.touch()
-    processes.wait_for_everyone()
-    seen = gather_object([_appears(mark)])
-    if processes.is_main_process:
-        mark.unlink()
+    try:
+        if processes.is_main_process:
+            mark.touch()
+        processes.wait_for_everyone()
+        seen = gather_object([_appears(mark)])
+    finally:
+        if processes.is_main_process:
+            mark.unlink(missing_ok=True)
     if not all(seen):
         raise UserError(
             f"{seen.count(False)} of {len(seen)} processes do not see what the first one writes to "

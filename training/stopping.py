@@ -45,10 +45,13 @@ _request = _Request()
 
 
 @contextmanager
-def stopping_on_signals() -> Iterator[None]:
+def stopping_on_signals(*, last: bool = False) -> Iterator[None]:
     """Context of a command: SIGTERM and SIGUSR1 raise `data.errors.Stopped`.
 
     In a launched process so does the death of the launcher.
+
+    last: the process ends after this context, for which PyTorch takes a while: signals that come
+        then are ignored, so that the exit code says whether the work was done or stopped
     """
     former = {number: signal.signal(number, _request.receive) for number in SIGNALS}
     if LAUNCHED in os.environ:
@@ -58,7 +61,7 @@ def stopping_on_signals() -> Iterator[None]:
             yield
     finally:
         for number, handler in former.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if last else handler)
         _request.received = None
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -48,6 +49,21 @@ def test_a_second_job_is_told_who_holds_the_lock(tmp_path, other_job):
     refused = pytest.raises(UserError, match=rf"run is used by {holder}.*wait .*or end it")
     with refused, exclusive(tmp_path / "run"):
         pass
+
+
+def test_a_second_job_waits_for_the_first_to_say_who_it_is(tmp_path):
+    """The first has the lock, but its number is not in the file yet."""
+    lock = tmp_path / LOCK
+    with lock.open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        signed = threading.Timer(0.1, lock.write_text, [json.dumps({"host": "node7", "pid": 4711})])
+        signed.start()
+        with (
+            pytest.raises(UserError, match="is used by process 4711 on node7"),
+            exclusive(tmp_path),
+        ):
+            pass
+        signed.join()
 
 
 def test_a_killed_job_holds_nothing(tmp_path, other_job):

@@ -18,6 +18,8 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -57,12 +59,13 @@ def campaign(name: str, subject: Subject, numbers: range | list[int], folder: Pa
     if not note.is_file():
         sys.exit(f"{name}: it could not be made ({ended}); run the tests of tests/faults")
     relative = note.read_text()
-    _, sound = trial(subject, whole, relative, damaged=None)
+    _, sound = trial(subject, whole, relative)
     if not sound.startswith("accepted"):
         sys.exit(f"{name}: a whole one is not accepted: {sound}")
     outcomes: Counter[str] = Counter()
     for number in numbers:
-        what, outcome = trial(subject, whole, relative, damaged=Random(f"{name} {number}"))
+        harm = partial(damage, draw=Random(f"{name} {number}"))
+        what, outcome = trial(subject, whole, relative, harm=harm)
         label = judged(outcome, sound, subject)
         outcomes[label] += 1
         if label in FAILURES or len(sys.argv) > 2:
@@ -82,12 +85,12 @@ def judged(outcome: str, sound: str, subject: Subject) -> str:
 
 
 def trial(
-    subject: Subject, whole: Path, relative: str, *, damaged: Random | None
+    subject: Subject, whole: Path, relative: str, *, harm: Callable[[Path], str] | None = None
 ) -> tuple[str, str]:
-    """Damage a copy and read it; what was done, and the outcome."""
+    """Damage a copy with `harm` and read it; what was done, and the outcome."""
     with tempfile.TemporaryDirectory(dir=whole.parent) as place:
         copy = Path(shutil.copytree(whole, Path(place) / "copy"))
-        what = damage(copy / relative, damaged) if damaged else "no damage"
+        what = harm(copy / relative) if harm else "no damage"
         note = Path(place) / "outcome"
         size = sum(file.stat().st_size for file in copy.rglob("*") if file.is_file())
         ended = _in_a_process(lambda: _read(subject, copy / relative, note, size=size))

@@ -45,9 +45,14 @@ def flip(file: Path, draw: Random) -> str:
     """Flip a few bits."""
     content = bytearray(file.read_bytes())
     for _ in range(draw.choice((1, 1, 8)) if content else 0):
-        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        flip_bit(content, draw)
     file.write_bytes(content)
     return "flipped bits"
+
+
+def flip_bit(content: bytearray, draw: Random) -> None:
+    """Flip one bit in place."""
+    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
 
 
 def cut(file: Path, draw: Random) -> str:

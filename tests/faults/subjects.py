@@ -132,12 +132,12 @@ def make_yaml(folder: Path) -> Path:
     return path
 
 
-def make_netcdf(folder: Path) -> Path:
-    """States as a CF file with HDF5's checksums."""
+def make_netcdf(folder: Path, times: int = 6) -> Path:
+    """States of one member, a year apart, as a CF file with HDF5's checksums."""
     import xarray as xr
 
     grid = _tiny_grid()
-    states = _tiny_states(grid, batch=6, seed=0)
+    states = _tiny_states(grid, batch=times, seed=0)
     dims = ("time", "depth", "lat", "lon")
     fields = {
         "thetao": (states.temperature, "sea_water_potential_temperature", "degC"),
@@ -150,7 +150,7 @@ def make_netcdf(folder: Path) -> Path:
             for name, (field, long, units) in fields.items()
         },
         coords={
-            "time": ("time", 365.0 * np.arange(6), {"units": "days since 0001-01-01"}),
+            "time": ("time", 365.0 * np.arange(times), {"units": "days since 0001-01-01"}),
             "depth": ("depth", grid.depth, {"units": "m", "positive": "down"}),
             "lat": ("lat", grid.latitude, {"units": "degrees_north"}),
             "lon": ("lon", grid.longitude, {"units": "degrees_east"}),

@@ -14,11 +14,13 @@ from configs import load_experiment
 from configs.run import Run
 from data.archive.reader import StateArchive
 from latent_diffusion.sample import draw
+from tests.jobs import ROOT, command
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300  # seconds
+PYTHON = (sys.executable, "-m")
+TORCHRUN = (*PYTHON, "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
 
 # Trains the denoiser for a while, gathers every process's weights and gradients, then runs the
 # stage and draws an ensemble.
@@ -100,7 +102,7 @@ torch.distributed.destroy_process_group()
 
 def _launch(*words: str, environment: dict[str, str]) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", *words],
+        words,
         env=environment,
         cwd=ROOT,
         stderr=subprocess.PIPE,
@@ -119,22 +121,18 @@ def two_processes(tmp_path_factory, write_tiny_config, launch_environment):
     """The experiment run by two processes, and the records of each."""
     directory = tmp_path_factory.mktemp("two")
     config = write_tiny_config(directory)
-    file = str(ROOT / "configs" / "accelerate" / "two_cpu_processes.yaml")
-    launcher = ("accelerate.commands.launch", "--config_file", file, "--main_process_port", "0")
-    train = ("-m", "halocline", "train", "autoencoder", str(config), "--autoencoder.blocks=1")
-    _launch(*launcher, *train, environment=launch_environment)
+    train = ("train", "autoencoder", str(config), "--autoencoder.blocks=1")
+    _launch(*command(*train, processes=2), environment=launch_environment)
     script, report = directory / "check.py", directory / "report.json"
     script.write_text(CHECK)
-    torchrun = ("torch.distributed.run", "--nproc_per_node", "2", "--standalone")
-    _launch(*torchrun, str(script), str(config), str(report), environment=launch_environment)
+    _launch(*TORCHRUN, str(script), str(config), str(report), environment=launch_environment)
     return Run(load_experiment(config)), json.loads(report.read_text())
 
 
 def test_processes_that_share_no_folder_are_refused(tmp_path, launch_environment):
     script = tmp_path / "apart.py"
     script.write_text(APART)
-    torchrun = ("torch.distributed.run", "--nproc_per_node", "2", "--standalone")
-    _launch(*torchrun, str(script), str(tmp_path), environment=launch_environment)
+    _launch(*TORCHRUN, str(script), str(tmp_path), environment=launch_environment)
     for rank in ("0", "1"):
         assert "1 of 2 processes do not see" in (tmp_path / rank / "refused").read_text()
 

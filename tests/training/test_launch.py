@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from data.errors import UserError
+from data.locks import exclusive
 from training import launch
+
+DEAD = 2**22 + 1  # above the highest number of a process
 
 
 @pytest.mark.parametrize(
@@ -53,3 +58,25 @@ def test_fast_bf16_is_that_of_amx(tmp_path, flags, fast):
     path.write_text(f"processor : 0\nflags : {flags}\n")
     assert launch._has_amx(path) is fast
     assert not launch._has_amx(tmp_path / "absent")
+
+
+def test_what_a_killed_job_left_to_look_for_is_removed_by_the_next(monkeypatch, tmp_path):
+    """Processes look whether all see a file that the first one writes."""
+    other = launch.launched_processes()
+    monkeypatch.setattr(other, "num_processes", 2)
+    monkeypatch.setattr(launch, "launched_processes", lambda: other)
+    monkeypatch.setattr(launch, "broadcast_object_list", lambda objects: objects)
+    seen = []
+
+    def killed(objects: list[bool]) -> None:
+        seen.extend(tmp_path.iterdir())
+        os.link(seen[0], tmp_path / seen[0].name.replace(f"-{os.getpid()}.", f"-{DEAD}."))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "gather_object", killed)
+    with pytest.raises(KeyboardInterrupt):
+        launch.require_shared_folder(tmp_path)
+    (left,) = tmp_path.iterdir()  # not of this process, which has ended by itself
+    assert left != seen[0]
+    with exclusive(tmp_path):
+        assert not left.exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import Stopped, user_errors_in_one_sentence
+from tests.jobs import ROOT, parent_of, wait_until
 from training.stopping import (
     LAUNCHED,
     stop_requested,
@@ -19,7 +20,6 @@ from training.stopping import (
     stops_deferred,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = [signal.SIGTERM, signal.SIGUSR1]
 
 
@@ -51,6 +51,24 @@ def test_after_a_command_signals_mean_what_they_did():
     with stopping_on_signals():
         assert [signal.getsignal(number) for number in SIGNALS] != before
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+ENDS = """
+import signal, sys
+from data.errors import Stopped, user_errors_in_one_sentence
+from training.stopping import stopping_on_signals
+try:
+    with user_errors_in_one_sentence(), stopping_on_signals(last=True):
+        if sys.argv[1] == "stopped":
+            signal.raise_signal(signal.SIGUSR1)
+finally:
+    signal.raise_signal(signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("done", 0), ("stopped", 75)])
+def test_a_signal_while_the_process_ends_does_not_change_how_it_ended(how, code):
+    assert subprocess.run([sys.executable, "-c", ENDS, how], cwd=ROOT).returncode == code
 
 
 WORK = """
@@ -85,10 +103,10 @@ def test_a_worker_ends_with_its_launcher(tmp_path, kind, saves):
     environment = os.environ | {LAUNCHED: "1"}
     launcher = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     worker = int(launcher.stdout.readline())
-    _wait_until(begun.exists)
+    wait_until(begun.exists)
     launcher.kill()
     launcher.wait()
-    _wait_until(lambda: not _runs(worker))
+    wait_until(lambda: parent_of(worker) is None)
     assert Path(f"{begun}.saved").exists() == saves
 
 
@@ -116,18 +134,3 @@ def test_a_process_that_waits_in_compiled_code_ends(tmp_path):
             assert process.wait(timeout=60) == 75
         finally:
             process.kill()
-
-
-def _wait_until(true, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process runs; one that has ended may still wait for its new parent."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

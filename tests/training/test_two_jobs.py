@@ -8,17 +8,18 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 import halocline
+from data.archive.reader import StateArchive
 from data.locks import LOCK
+from tests.faults.subjects import make_netcdf
+from tests.jobs import ROOT, command, wait_until
 from training.records import checkpoints_in
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300  # seconds
 
 # Runs a command; the second process alone gets a signal, before the step at sample 8.
@@ -32,6 +33,16 @@ def signalled(trainer, batch):
         signal.raise_signal(signal.SIGUSR1)
     return step(trainer, batch)
 Trainer.step = signalled
+halocline.main(sys.argv[1:])
+"""
+
+# `halocline run` without what follows the data.
+DATA_ALONE = """
+import sys
+import configs.stages
+import halocline
+halocline.training_stages = lambda run: []
+configs.stages.sample_rows = halocline.judge = halocline.export = lambda run: None
 halocline.main(sys.argv[1:])
 """
 
@@ -82,11 +93,9 @@ def test_workers_of_a_killed_launcher_keep_others_out_and_end(
     write_tiny_config, launch_environment, tmp_path
 ):
     config = str(write_tiny_config(tmp_path))
-    file = str(ROOT / "configs" / "accelerate" / "two_cpu_processes.yaml")
-    accelerate = ("accelerate.commands.launch", "--config_file", file, "--main_process_port", "0")
     endless = ("train", "autoencoder", config, "--autoencoder.training.samples=1000000")
     launcher = subprocess.Popen(
-        [sys.executable, "-m", *accelerate, "-m", "halocline", *endless],
+        command(*endless, processes=2),
         env=launch_environment,
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
@@ -94,21 +103,28 @@ def test_workers_of_a_killed_launcher_keep_others_out_and_end(
     )
     try:
         stage = tmp_path / "run" / "autoencoder"
-        _wait_until(lambda: checkpoints_in(stage), seconds=TIMEOUT)
+        wait_until(lambda: checkpoints_in(stage), seconds=TIMEOUT)
     finally:
         launcher.send_signal(signal.SIGKILL)
         launcher.wait()
     with pytest.raises(SystemExit, match=rf"run is used by process \d+ on {socket.gethostname()}"):
         halocline.main(["train", "autoencoder", config])
-    _wait_until(lambda: not (tmp_path / "run" / LOCK).exists(), seconds=60)
+    wait_until(lambda: not (tmp_path / "run" / LOCK).exists(), seconds=60)
     trained = checkpoints_in(stage)
     time.sleep(1)
     assert checkpoints_in(stage) == trained
     assert not list(stage.rglob(f"*-{os.getpid()}.partial"))
 
 
-def _wait_until(true, *, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+def test_one_of_two_processes_reads_the_model_output(write_tiny_config, start_two, tmp_path):
+    archive = tmp_path / "new.zarr"
+    ingest = {
+        "reader": "cf",
+        "files": f"[{make_netcdf(tmp_path, times=24)}]",
+        "equation_of_state": "veros-vallis",
+        "split": "{train: 0.5, validation: 0.2, gap_years: 0}",
+    }
+    words = [f"--data.ingest.{key}={value}" for key, value in ingest.items()]
+    run = ("run", str(write_tiny_config(tmp_path)), f"--data.archive={archive}", *words)
+    assert start_two("-c", DATA_ALONE, *run) == [0, 0]
+    assert len(StateArchive.open(archive)) == 24
