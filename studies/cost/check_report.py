@@ -16,6 +16,7 @@ SAMPLING_EFFICIENCY = 0.9  # processes do not communicate
 TRAINING_EFFICIENCY = 0.7  # processes average their gradients in every step
 LEAST_SHARE = 0.05  # of the measured peak
 MEMORY_GROWTH = 1.2  # relative to one process
+PEAK = "of peak [TFLOP/s]"
 Record = dict[str, Any]
 
 
@@ -49,13 +50,9 @@ def findings(records: Sequence[Record]) -> list[Finding]:
         *_states(others),
         *_weights(others),
         _repeatable(first),
-        _efficiency(records, "sampling", _state_rate, SAMPLING_EFFICIENCY, _SLOW_SAMPLING),
-        *(
-            _efficiency(records, f"training, {stage}", _rate(stage), TRAINING_EFFICIENCY, _SLOW)
-            for stage in first["training"]
-        ),
+        *(_scaling(records) if others else []),
         _share(records[-1]),
-        _memory(records),
+        *([_memory(records)] if others else []),
     ]
 
 
@@ -110,25 +107,36 @@ def _weights(others: Sequence[Record]) -> Iterator[Finding]:
                 False,
             )
             continue
-        count, worst = max(found, key=lambda pair: pair[1]["difference_from_replay"])
-        value, samples = worst["difference_from_replay"], worst["samples"]
-        right = value <= WEIGHTS_APART
-        how = f"differ by {value:.2g} of the way trained" if value else "are bitwise the same"
-        start = f"After {samples} samples they are the same in all processes, and "
-        if right:
-            rest = f"{how} if one process computes all shares (with {count}; {WEIGHTS_APART:g})."
+        count, worst = max(found, key=lambda pair: _from_replay(pair[1]))
+        value, right = _from_replay(worst), _from_replay(worst) <= WEIGHTS_APART
+        reference = "those of one process that computes all shares in turn"
+        sentence = f"After {worst['samples']} samples they are the same in all processes, and "
+        if value == 0:
+            sentence += f"bitwise {reference}."
         else:
-            rest = (
-                f"with {count} they {how} from those of one process that computes all shares, more "
-                f"than the stated {WEIGHTS_APART:g}; look whether one process repeats itself "
-                "(below), try training.precision fp32, and report it with check.json."
+            sentence += (
+                f"differ by {value:.2g} of the way trained from {reference} (with {count} "
+                f"processes; stated: {WEIGHTS_APART:g})"
             )
-        yield Finding(question, right, start + rest, right)
+            sentence += "." if right else _OTHER_WEIGHTS
+        yield Finding(question, right, sentence, right)
+
+
+_OTHER_WEIGHTS = (
+    "; look whether one process repeats itself (below), try training.precision fp32, and report it "
+    "with check.json."
+)
+
+
+def _from_replay(training: Record) -> float:
+    """How far weights are from those of the replay; infinite if they are not numbers."""
+    found = training["difference_from_replay"]
+    return float("inf") if found is None else float(found)
 
 
 def _repeatable(first: Record) -> Finding:
     """Whether one process computes the same weights again."""
-    worst = max(one["difference_from_replay"] for one in first["training"].values())
+    worst = max(_from_replay(one) for one in first["training"].values())
     if worst == 0:
         sentence = "One process trains bitwise the same weights again."
     else:
@@ -156,6 +164,14 @@ _SLOW_SAMPLING = (
     "look for other jobs on the machine, and for processors that are too few: each process needs "
     "some of its own"
 )
+
+
+def _scaling(records: Sequence[Record]) -> Iterator[Finding]:
+    """Whether sampling and each stage lose little of the speed of one process."""
+    yield _efficiency(records, "sampling", _state_rate, SAMPLING_EFFICIENCY, _SLOW_SAMPLING)
+    for stage in records[0]["training"]:
+        name = f"training, {stage}"
+        yield _efficiency(records, name, _rate(stage), TRAINING_EFFICIENCY, _SLOW)
 
 
 def _efficiency(
@@ -251,9 +267,9 @@ def tables(records: Sequence[Record]) -> str:
 
 def _table(name: str, records: Sequence[Record]) -> str:
     """A row for each number of processes of a stage, or of sampling."""
-    unit = "states/s" if name == "sampling" else "samples/s"
+    unit = "state/s" if name == "sampling" else "sample/s"
     rate = _state_rate if name == "sampling" else _rate(name)
-    columns = ["processes", unit, "s each", "efficiency", "shared batch", "of peak", "GB each"]
+    columns = ["processes", unit, f"s/{unit[:-2]}", "efficiency", "shared batch", PEAK, "GB each"]
     rows = [_row(dict(_parts(one))[name], one, records[0], rate) for one in records]
     if name == "sampling":
         columns, rows = _without(columns, rows, "shared batch")
@@ -268,7 +284,7 @@ def _row(part: Record, one: Record, first: Record, rate: Callable[[Record], floa
         f"{1 / rate(one):.3g}",
         f"{efficiency(one, first, rate):.0%}",
         f"{part.get('samples_per_second_of_shared_batch', 0):.3g}",
-        f"{_mean(part['share_of_matmul_peak']):.1%} of {_mean(part['matmul_gflops']) / 1000:.3g} T",
+        f"{_mean(part['share_of_matmul_peak']):.1%} of {_mean(part['matmul_gflops']) / 1000:.3g}",
         f"{min(memory):.2f}-{max(memory):.2f}" if memory else "-",
     ]
 

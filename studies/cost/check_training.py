@@ -202,7 +202,7 @@ def digest(weights: Weights) -> str:
     found = hashlib.sha256()
     for name in sorted(weights):
         found.update(name.encode())
-        found.update(weights[name].view(torch.uint8).numpy().tobytes())
+        found.update(weights[name].reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
 
 

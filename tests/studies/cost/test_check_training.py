@@ -32,8 +32,8 @@ def test_weights_differ_by_their_distance_relative_to_the_way():
 
 
 def test_a_digest_sees_the_last_bit_and_the_name():
-    one = {"a": torch.ones(3)}
-    other = {"a": torch.ones(3)}
+    one = {"a": torch.ones(3), "scalar": torch.tensor(1.0)}
+    other = {"a": torch.ones(3), "scalar": torch.tensor(1.0)}
     assert digest(one) == digest(other)
     other["a"][2] = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0))
     assert digest(one) != digest(other)
