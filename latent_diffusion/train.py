@@ -59,7 +59,7 @@ def train_denoiser(
         if conditions
         else None
     )
-    denoiser = _initial_denoiser(settings, codec, archive, datasets["train"], conditional)
+    denoiser = initial_denoiser(settings, codec, archive, datasets["train"], conditional)
     trainer = build_trainer(
         settings,
         codec,
@@ -96,7 +96,7 @@ def _pipeline_of(
     )
 
 
-def _initial_denoiser(
+def initial_denoiser(
     settings: DiffusionSettings,
     codec: Codec,
     archive: StateArchive,

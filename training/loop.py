@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -135,19 +135,39 @@ class Trainer:
 
         batch: a tensor or a named tuple of tensors, as the samples have
         """
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.plan.learning_rate_at(self.counter)
-        generator = self._generator(self.counter)
+        losses = self._backward(batch, self._generator(self.counter))
+        self._update()
+        return losses
+
+    def step_of_processes(self, shares: Sequence[Any]) -> None:
+        """The step of as many processes as there are shares of a batch, taken by this one alone.
+
+        Their noise and the mean of their gradients are those of the processes, to rounding.
+        """
+        for process, share in enumerate(shares):
+            generator = self._generator(self.counter, process)
+            self._backward(share, generator, weight=1 / len(shares))
+        self._update()
+
+    def _backward(
+        self, batch: Any, generator: torch.Generator, *, weight: float = 1.0
+    ) -> dict[str, Tensor]:
+        """Add the gradients of the losses of a batch, times `weight`, to those of the network."""
         torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
         self.objective.train()
         losses = self._losses(batch, generator)
-        self.accelerator.backward(losses["loss"])
+        self.accelerator.backward(losses["loss"] * weight)
+        return losses
+
+    def _update(self) -> None:
+        """Change weights and averages by the gradients, and count the samples."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate_at(self.counter)
         self.accelerator.clip_grad_norm_(self._parameters, self.plan.gradient_clip)
         self._optimizer.step()
         self._optimizer.zero_grad()
         self.ema.step(self._parameters)
         self.counter += self.plan.batch_size
-        return losses
 
     def _losses(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         part = batch if self._cut is None else self._cut(batch, generator)
@@ -221,9 +241,13 @@ class Trainer:
             f"{prefix}/{name}": float(value) for name, value in zip(names, reduced, strict=True)
         }
 
-    def _generator(self, counter: int) -> torch.Generator:
-        """Generator for (seed, counter, process): a resumed run draws the same noise."""
-        seed = (self.plan.seed * 1_000_003 + counter) * 1009 + self.accelerator.process_index
+    def _generator(self, counter: int, process: int | None = None) -> torch.Generator:
+        """Generator for (seed, counter, process): a resumed run draws the same noise.
+
+        process: default: this one
+        """
+        process = self.accelerator.process_index if process is None else process
+        seed = (self.plan.seed * 1_000_003 + counter) * 1009 + process
         return torch.Generator().manual_seed(seed % 2**63)
 
     def _identity(self, counter: int) -> dict[str, object]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.lazily import lazily
-from studies.declaring import add_command, add_of_config, add_output
+from studies.declaring import add_command, add_of_config, add_output, load_run
 
 if TYPE_CHECKING:
     from studies.declaring import Commands
@@ -38,12 +38,25 @@ def add_cost(studies: Commands) -> None:
     )
     add("--steps", type=int, help="number of timed steps of each stage (default: 8)")
     _add_machine(add)
+    _add_check(studies)
     text = "scaling of operations and memory with the grid, counted without running"
     add = add_of_config(studies, "growth", lazily("studies.cost.growth:run"), text)
     add(
         "--grid", nargs="+", help=f"{SHAPE} (default: DINO at 1 and 1/4 degree, global 1/12 degree)"
     )
     add_output(add)
+
+
+def _add_check(studies: Commands) -> None:
+    text = "whether several processes do what one does; configs/accelerate/check.sh launches it"
+    add = add_of_config(studies, "check", lazily("studies.cost.check:run"), text, load=load_run)
+    add("--folder", type=Path, required=True, help="folder of the check")
+    text = "numbers of processes of the whole check, 1 first"
+    add("--counts", type=int, nargs="+", required=True, metavar="N", help=text)
+    text = "samples of the trainings whose weights are compared (default: 256)"
+    add("--samples", type=int, help=text)
+    add("--steps", type=int, help="number of timed steps of each stage (default: 8)")
+    add("--compare", action="store_true", help="measure nothing; compare what was measured")
 
 
 def _add_writing(studies: Commands) -> None:

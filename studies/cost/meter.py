@@ -36,16 +36,24 @@ class Meter:
         On a CPU this is the resident memory of the process, whose peak Linux allows to reset; freed
         memory is first returned to the system. On a GPU it is the memory allocated by torch.
         """
+        before, peak = self._memory_around(call)
+        return max(peak - before, 0.0)
+
+    def peak_memory(self, call: Callable[[], object]) -> float:
+        """Peak memory during `call` [MB], with what is there before it; NaN if unavailable."""
+        return self._memory_around(call)[1]
+
+    def _memory_around(self, call: Callable[[], object]) -> tuple[float, float]:
+        """Memory before `call` and its peak during it [MB]; NaN if unavailable."""
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
-            before = torch.cuda.memory_allocated(self.device)
+            allocated = torch.cuda.memory_allocated(self.device)
             call()
-            return (torch.cuda.max_memory_allocated(self.device) - before) / 1e6
-        if not _reset_peak():
-            return float("nan")
-        start = resident("VmRSS")
+            return allocated / 1e6, torch.cuda.max_memory_allocated(self.device) / 1e6
+        available = _reset_peak()
+        before = resident("VmRSS") if available else float("nan")
         call()
-        return max(resident("VmHWM") - start, 0.0)
+        return before, resident("VmHWM") if available else float("nan")
 
     @property
     def _on_gpu(self) -> bool:

@@ -36,6 +36,7 @@ from training.loop import Trainer
 
 WARM_UP_STEPS = 2
 MATRIX = 2048  # size of the square matrices whose product measures the peak rate
+MATRIX_ON_GPU = 8192  # a smaller product takes hardly longer than its launch
 PEAK_TRIALS = 5
 POSTERIOR_STD = 0.05
 
@@ -68,6 +69,7 @@ def step_cost(trainer: Trainer, *, steps: int) -> dict[str, float | str]:
     with FlopCounterMode(display=False) as counter:
         trainer.step(batch)
     gflop, seconds = counter.get_total_flops() / 1e9 / len(batch), median(durations)
+    peak = _peak_of(trainer.accelerator)
     fast, slow = durations[len(durations) // 4], durations[(3 * len(durations)) // 4]
     return {
         "precision": trainer.accelerator.mixed_precision,
@@ -76,17 +78,24 @@ def step_cost(trainer: Trainer, *, steps: int) -> dict[str, float | str]:
         "samples_per_second_quartiles_apart": len(batch) / fast - len(batch) / slow,
         "memory_MB": meter.peak_memory_growth(lambda: trainer.step(batch)),
         "gflop_per_sample": gflop,
-        "share_of_matmul_peak": gflop * len(batch) / seconds / matmul_gflops(trainer.accelerator),
+        "matmul_gflops": peak,
+        "share_of_matmul_peak": gflop * len(batch) / seconds / peak,
     }
 
 
-def matmul_gflops(accelerator: Accelerator) -> float:
-    """Peak rate of a product of large matrices in the accelerator's precision [GFLOP/s]."""
-    precision = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
-    a, b = torch.randn(2, MATRIX, MATRIX, dtype=precision, device=accelerator.device)
-    meter = Meter(device=str(accelerator.device))
+def matmul_gflops(device: torch.device, *, precision: torch.dtype) -> float:
+    """Peak rate of a product of large matrices [GFLOP/s]."""
+    size = MATRIX if device.type == "cpu" else MATRIX_ON_GPU
+    a, b = torch.randn(2, size, size, device=device).to(precision)
+    meter = Meter(device=str(device))
     meter.seconds(lambda: a @ b)
-    return 2e-9 * MATRIX**3 / min(meter.seconds(lambda: a @ b) for _ in range(PEAK_TRIALS))
+    return 2e-9 * size**3 / min(meter.seconds(lambda: a @ b) for _ in range(PEAK_TRIALS))
+
+
+def _peak_of(accelerator: Accelerator) -> float:
+    """Peak rate in the precision of the training [GFLOP/s]."""
+    precision = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
+    return matmul_gflops(accelerator.device, precision=precision)
 
 
 def _autoencoder_cost(
