@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evaluation.columns import TRUTH
-from evaluation.yardsticks import BASELINE, FLOOR, ROW_NAMES, column_of
+from evaluation.yardsticks import BASELINE, FLOOR, HALVES, ROW_NAMES, column_of
 
 Rows = Mapping[str, Mapping[str, Any]]
 Range = tuple[float, float | None]
-HALVES = "truth_halves"
 
 
 @dataclass(frozen=True)

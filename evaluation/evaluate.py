@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 from tqdm import tqdm
 
 from configs.run import Run
@@ -17,6 +18,7 @@ from data.archive.format import SPLITS
 from data.extras import lacks
 from data.salinity import salinity_of
 from data.state import State
+from evaluation.climates import climates
 from evaluation.columns import TRUTH
 from evaluation.differences import Differences
 from evaluation.metrics.classifier import two_sample_metrics
@@ -31,6 +33,7 @@ from evaluation.verdict import judge_product
 from evaluation.yardsticks import (
     BASELINE,
     FLOOR,
+    HALVES,
     NOT_OF_THE_FLOOR,
     PRODUCT,
     ROW_NAMES,
@@ -110,29 +113,30 @@ def evaluate_rows(
     run: Run, rows: dict[str, State], context: EvaluationContext
 ) -> dict[str, dict[str, float]]:
     """The metrics of every row, and those of one half of the truth against the other."""
-    truth = rows[TRUTH]
+    truth, known = rows[TRUTH], climates(run, context)
     bar = tqdm(rows.items(), desc="evaluating", unit="row")
     metrics = {
-        name: evaluate_row(state, truth, context)
+        name: evaluate_row(state, truth, context, climate=known.get(name))
         | (two_sample_metrics(state, truth, context.grid) if name != TRUTH else NOT_TOLD)
         | _told_from_training(state, context, is_floor=name == FLOOR)
         for name, state in bar
     }
     if FLOOR in metrics:
         metrics[FLOOR] |= dict.fromkeys(NOT_OF_THE_FLOOR, float("nan"))
-    return {TRUTH: metrics.pop(TRUTH), **_between_halves(run, truth, context), **metrics}
+    later = _between_halves(run, truth, context, climate=known.get(HALVES))
+    return {TRUTH: metrics.pop(TRUTH), **later, **metrics}
 
 
 def _between_halves(
-    run: Run, truth: State, context: EvaluationContext
+    run: Run, truth: State, context: EvaluationContext, *, climate: Tensor | None
 ) -> dict[str, dict[str, float]]:
     """The row of one half of the truth against the other; none if a half has a single state."""
     earlier, later = halves(truth, Labels.of(run.held_out.archive, judged_with(run)))
     if min(len(earlier), len(later)) < FEWEST_OF_A_HALF:
         return {}
-    metrics = evaluate_row(later, earlier, context)
+    metrics = evaluate_row(later, earlier, context, climate=climate)
     metrics |= two_sample_metrics(later, earlier, context.grid)
-    return {"truth_halves": metrics | _told_from_training(later, context, is_floor=False)}
+    return {HALVES: metrics | _told_from_training(later, context, is_floor=False)}
 
 
 def _told_from_training(

@@ -92,7 +92,13 @@ def autoencode(codec: Codec, states: State, *, batch: int = 16) -> State:
 
 
 def halves(states: State, labels: Labels) -> tuple[State, State]:
-    """The first and the second half in time of each member's states.
+    """The first and the second half in time of each member's states; see `is_later`."""
+    later = is_later(labels)
+    return subset(states, np.flatnonzero(~later)), subset(states, np.flatnonzero(later))
+
+
+def is_later(labels: Labels) -> NDArray[np.bool_]:
+    """Whether each state is in the second half in time of its member's.
 
     Halves in time, not every other state: neighbours in time are alike, so the latter would
     understate how much two parts of the truth differ. A member of a single state is all later.
@@ -102,4 +108,4 @@ def halves(states: State, labels: Labels) -> tuple[State, State]:
         record = np.flatnonzero(labels.member == one)
         order = record[np.argsort(labels.time[record], kind="stable")]
         later[order[len(order) // 2 :]] = True
-    return subset(states, np.flatnonzero(~later)), subset(states, np.flatnonzero(later))
+    return later

@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from evaluation.columns import TRUTH, Column, format_value
 from evaluation.metrics.catalogue import COLUMNS
 
+HALVES = "truth_halves"
 FLOOR = "training"
 BASELINE = "eof_gaussian_adjusted"
 PRODUCT = "guided_adjusted"
 ROW_NAMES = {
     TRUTH: "truth",
-    "truth_halves": "truth, half to half",
+    HALVES: "truth, half to half",
     FLOOR: "training states (floor)",
     "training_mean": "mean of training states",
     "eof_gaussian": "EOF-Gaussian",

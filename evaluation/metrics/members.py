@@ -38,26 +38,29 @@ class Members:
 
     means: mean state of each member, `m z y x`
     scale: standard deviation `f z` of the training anomalies, for distances
-    variance: variance within and between the members
+    variance: variance within and between the members that nearest means make of the states
+    labelled: the same of the members that the labels name
     """
 
     means: State
     scale: Tensor
     variance: MemberVariance
+    labelled: MemberVariance
 
     @classmethod
     def of(cls, training: State, labels: Labels, grid: OceanGrid) -> Members:
         """Members of `training` states with `labels`.
 
-        Their variance is that of the groups that nearest means make of them, as for generated
-        states, rather than of the labels: otherwise training states far from the mean of their own
-        member would widen it, while generated states could not.
+        `variance` is that of the groups that nearest means make of them, as for generated states of
+        unknown members, rather than of the labels: otherwise training states far from the mean of
+        their own member would widen it, while generated states could not.
         """
         group = torch.from_numpy(labels.groups)
         means = training.map(lambda field: _group_means(field, group))
         scale = anomaly_scale(training, grid)
         nearest = nearest_mean(training, means, grid, scale=scale)
-        return cls(means, scale, MemberVariance.of(training, nearest, grid))
+        variance, labelled = (MemberVariance.of(training, g, grid) for g in (nearest, group))
+        return cls(means, scale, variance, labelled)
 
     def assign(self, state: State, grid: OceanGrid) -> Tensor:
         """The member `b` with the nearest mean state, as an index of `means`."""
@@ -92,8 +95,12 @@ class MemberVariance:
         return cls(within, between)
 
 
-def member_metrics(state: State, members: Members, grid: OceanGrid) -> dict[str, float]:
+def member_metrics(
+    state: State, members: Members, grid: OceanGrid, *, group: Tensor | None = None
+) -> dict[str, float]:
     """Variance of `state` within and between members, relative to that of the training states.
+
+    group: the member or climate `b` of each state, if it is known
 
     Ratios of `member_profiles`: thickness-weighted mean over the levels; the largest within and
     the smallest between, which show members that are blurred towards each other. NaN with a single
@@ -101,7 +108,7 @@ def member_metrics(state: State, members: Members, grid: OceanGrid) -> dict[str,
     """
     profiles = {
         key: torch.tensor(values, dtype=torch.float64)
-        for key, values in member_profiles(state, members, grid).items()
+        for key, values in member_profiles(state, members, grid, group=group).items()
     }
     metrics: dict[str, float] = {}
     for name in FIELDS:
@@ -115,11 +122,14 @@ def member_metrics(state: State, members: Members, grid: OceanGrid) -> dict[str,
     return metrics
 
 
-def member_profiles(state: State, members: Members, grid: OceanGrid) -> dict[str, list[float]]:
+def member_profiles(
+    state: State, members: Members, grid: OceanGrid, *, group: Tensor | None = None
+) -> dict[str, list[float]]:
     """Variance within and between members at each level, state / training: `z` values each.
 
-    Keys: "within_temperature", "between_temperature" and likewise for salinity. Each state counts
-    as of the member with the nearest mean state. NaN at levels without ocean or where the training
+    Keys: "within_temperature", "between_temperature" and likewise for salinity. Without `group`
+    each state counts as of the member with the nearest mean state: of states of other climates,
+    that would put unlike ones into one group. NaN at levels without ocean or where the training
     states do not vary, everywhere with a single member or if no member has two states; between
     members also where the variance of the training states between them is less than a quarter of
     that within them.
@@ -127,7 +137,9 @@ def member_profiles(state: State, members: Members, grid: OceanGrid) -> dict[str
     if len(members.means) < 2:
         parts = product(("within", "between"), FIELDS)
         return {f"{part}_{name}": [NAN] * state.levels for part, name in parts}
-    ours, theirs = MemberVariance.of(state, members.assign(state, grid), grid), members.variance
+    theirs = members.variance if group is None else members.labelled
+    group = members.assign(state, grid) if group is None else group
+    ours = MemberVariance.of(state, group, grid)
     profiles = {}
     for name in FIELDS:
         within, between = theirs.within[name], theirs.between[name]

@@ -77,8 +77,13 @@ class EvaluationContext:
         return column_area(self.grid)
 
 
-def evaluate_row(state: State, truth: State, context: EvaluationContext) -> dict[str, float]:
+def evaluate_row(
+    state: State, truth: State, context: EvaluationContext, *, climate: Tensor | None = None
+) -> dict[str, float]:
     """All metrics of `state`, compared with held-out `truth`; units are in `COLUMNS`.
+
+    climate: number `b` of each state's climate, where it is known (`evaluation.climates`); else
+        that of the nearest training member
 
     The row of the truth is `evaluate_row(truth, truth, context)`, with ratios 1 and distances 0.
     Without the two-sample tests, which train networks: see `evaluation.metrics.classifier`.
@@ -89,7 +94,7 @@ def evaluate_row(state: State, truth: State, context: EvaluationContext) -> dict
         **_mixed_layer(state, truth, context),
         **_distribution(state, truth, context),
         **_structure(state, truth, context),
-        **_against_training(state, context),
+        **_against_training(state, context, climate),
     }
 
 
@@ -158,13 +163,15 @@ def _anomalies(states: State) -> State:
     return states.map(lambda field: scale * (field.double() - field.double().mean(dim=0)))
 
 
-def _against_training(state: State, context: EvaluationContext) -> dict[str, float]:
+def _against_training(
+    state: State, context: EvaluationContext, climate: Tensor | None
+) -> dict[str, float]:
     training, grid = context.training, context.grid
     if training is None:
         return {}
     return {
         **variance_metrics(state, training.states, grid, suffix="_training"),
-        **member_metrics(state, training.members, grid),
+        **member_metrics(state, training.members, grid, group=climate),
         **season_metrics(state, training.cycle, grid),
         **novelty_metrics(state, training.states, training.independent, grid),
     }

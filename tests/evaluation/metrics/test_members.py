@@ -58,6 +58,18 @@ def test_blurred_members_have_too_much_within_and_too_little_between(grid, membe
     assert values["variance_between_members_smallest_salinity"] < 0.7
 
 
+def test_unlike_climates_near_one_training_member_are_told_apart_if_they_are_known(grid, members):
+    noise = make_states(grid, 12, seed=7).map(lambda x: x[::MEMBERS])
+    colder = noise.map(lambda x: x - 1.5)
+    both, climate = State.cat([noise, colder]), torch.arange(24) // 12
+    lumped = member_metrics(both, members, grid, group=torch.zeros(24, dtype=torch.int64))
+    known = member_metrics(both, members, grid, group=climate)
+    for field in ("temperature", "salinity"):
+        key = f"variance_within_members_mean_{field}"
+        assert known[key] == pytest.approx(1.0, abs=0.15)
+        assert lumped[key] > 5
+
+
 def test_levels_are_told_apart(grid, members):
     new = make_states(grid, 16, seed=4)
     wide = make_states(grid, 16, seed=4, within=0.4)
