@@ -14,6 +14,8 @@ from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
 from data.errors import UserError
 from data.state import State
+from evaluation.climates import climates
+from evaluation.rows import evaluation_context
 from integration.commands import evaluate
 
 
@@ -67,6 +69,13 @@ def test_the_model_is_drawn_at_the_other_conditions_and_judged_in_a_folder_of_it
     assert set(drawn.parameters["gm"].tolist()) == {900.0, 3000.0}
     beyond = int((drawn.parameters["gm"] > 1000.0).sum())
     assert metrics["judged_with"]["extrapolated"] == beyond > 0
+    judged = RunElsewhere(conditional.settings, other, folder=tmp_path / "judged")
+    known = climates(judged, evaluation_context(conditional.archive))
+    assert known["truth"].tolist() == known["autoencoded"].tolist() == 4 * [0] + 4 * [1]
+    assert known["truth_halves"].tolist() == [0, 0, 1, 1]
+    points = drawn.parameters["gm"][known["guided_adjusted"] == 0]
+    assert set(points.tolist()) == {900.0}
+    assert {"eof_gaussian", "training_mean"}.isdisjoint(known)
     names = {check["name"]: check["value"] for check in metrics["verdict"]["checks"]}
     assert (names["training states"], names["test states"]) == (60, 8)
     assert metrics["autoencoder"]["states"] == 8
