@@ -36,6 +36,8 @@ TINY = {
     "guidance": {"start": 0.9},
 }
 HALOCLINE = sys.argv[1]
+FIRST = ("--sampling.members", "1")
+MOST_SECONDS = 60  # to the first state after the installation
 
 
 def use() -> None:
@@ -45,6 +47,10 @@ def use() -> None:
     halocline("--version")
     assert "quickstart" in halocline("--help")
     assert "data         done" in halocline("status", "quickstart")
+    began = time.monotonic()
+    halocline("sample", "data/models/quickstart", *FIRST, "--output", "first.nc")
+    check_state(Path("first.nc"))
+    assert time.monotonic() - began < MOST_SECONDS
     Path("tiny.yaml").write_text(yaml.safe_dump(TINY))
     write_tiny_archive(Path("tiny.zarr"))
     for stage in ("autoencoder", "diffusion"):

@@ -27,7 +27,8 @@ def climates(run: Run, context: EvaluationContext) -> dict[str, Tensor]:
 
     Empty without conditions. EOF-Gaussian states and the mean have no climate.
     """
-    if run.settings.conditions is None or context.training is None:
+    conditions = run.settings.conditions
+    if conditions is None or context.training is None:
         return {}
     held_out = Labels.of(run.held_out.archive, judged_with(run))
     truth, training = held_out.groups, context.training
@@ -35,13 +36,13 @@ def climates(run: Run, context: EvaluationContext) -> dict[str, Tensor]:
         **dict.fromkeys((TRUTH, "autoencoded"), truth),
         HALVES: truth[is_later(held_out)],
         FLOOR: training.labels.groups[floor(training.states, len(truth))],
-        **{row: _of_samples(run, row) for row in ROWS},
+        **{row: _of_samples(run, row, [*conditions.parameters]) for row in ROWS},
     }
     return {row: torch.from_numpy(groups) for row, groups in known.items()}
 
 
-def _of_samples(run: Run, row: str) -> NDArray[np.int64]:
-    """Numbers of the points of the parameters at which samples were drawn."""
+def _of_samples(run: Run, row: str, names: list[str]) -> NDArray[np.int64]:
+    """Numbers of the points of the parameters `names` at which samples were drawn."""
     drawn = StateArchive.open(run.samples(row)).parameters
-    points = [drawn[name] for name in run.settings.conditions.parameters]
+    points = [drawn[name] for name in names]
     return np.unique(points, axis=1, return_inverse=True)[1].ravel()

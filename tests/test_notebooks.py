@@ -29,10 +29,10 @@ def notebooks() -> ModuleType:
 
 @pytest.mark.slow
 def test_the_gallery_runs_on_a_tiny_model(notebooks, conditional, tmp_path, monkeypatch):
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "quickstart").symlink_to(conditional.directory)
+    (tmp_path / "data" / "models").mkdir(parents=True)
+    (tmp_path / "data" / "models" / "quickstart").symlink_to(conditional.model_folder)
     archive = tmp_path / "data" / "archives" / "ensemble.zarr"
-    archive.parent.mkdir(parents=True)
+    archive.parent.mkdir()
     shutil.make_archive(str(archive), "zip", conditional.settings.data.archive)
     monkeypatch.chdir(tmp_path)
     matplotlib.use("agg")

@@ -11,7 +11,9 @@ import pytest
 import xarray as xr
 
 from configs import load_experiment
+from configs.released import run_or_model
 from configs.shipped import config_file, shipped_configs
+from data.shipped import MODELS
 from halocline import build_parser, main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +39,7 @@ def commands() -> Iterator[list[str]]:
             yield words[1:]
 
 
-COMMANDS = sorted(map(tuple, commands()))
+COMMANDS = sorted({tuple(words) for words in commands()})
 
 
 def test_sections_are_in_the_order_of_a_reader():
@@ -64,6 +66,8 @@ def test_commands_and_their_settings_are_accepted(words):
     known = {f"configs/{name}.yaml" for name in shipped_configs()} | {*shipped_configs()}
     if config in known:
         load_experiment(config_file(Path(config)), overrides)
+    elif config.startswith(MODELS):
+        run_or_model(Path(config), overrides)
     else:
         assert overrides == []
 
@@ -78,16 +82,16 @@ def test_settings_that_are_shown_are_accepted():
 def test_a_trained_model_draws_as_shown(conditional, tmp_path, monkeypatch, capsys):
     (code,) = blocks("python")
     at = '{"warming": 1.5, "season": 0.0}'  # of the basin; the tiny ocean has another parameter
-    assert at in code and "runs/quickstart/model" in code
+    name = "data/models/quickstart"
+    assert at in code and name in code
     tiny = code.replace(at, '{"gm": 900.0, "season": 0.0}')
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "quickstart").symlink_to(conditional.directory)
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).symlink_to(conditional.model_folder)
     monkeypatch.chdir(tmp_path)
     exec(compile(tiny, "README.md", "exec"), {})
     with xr.open_dataset("states.nc") as states:
         assert states.sizes["member"] == 8
-    command = next(words for words in COMMANDS if words[0] == "sample" and "--output" in words)
-    config = conditional.directory.parent / "conditional.yaml"
-    main([str(config) if word == "quickstart" else word for word in command])
+    command = next(words for words in COMMANDS if words[0] == "sample" and name in words)
+    main([*command])
     with xr.open_dataset("state.nc") as state:
         assert state.sizes["member"] == 1

@@ -134,7 +134,7 @@ def _autoencoder(run: Run, directory: Path) -> Trainer:
         archive=run.archive,
         accelerator=build_accelerator(directory, precision=settings.training.precision),
         directory=directory,
-        diffusion_stages=run.diffusion_stages,
+        diffusion_stages=run.stages_for(run.archive),
     )
 
 

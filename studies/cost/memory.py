@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import zarr
 
-from autoencoder.train import build_codec, load_codec
+from autoencoder.train import load_codec
 from configs import Experiment
 from configs.ingestion import ingest_run
 from configs.run import Run
@@ -110,11 +110,7 @@ def statistics(job: Job) -> None:
 
 def codec(job: Job) -> None:
     """Statistics and linear maps of an untrained autoencoder, which is saved."""
-    run = job.run
-    built = build_codec(
-        run.settings.autoencoder, run.archive, diffusion_stages=run.diffusion_stages
-    )
-    built.save_pretrained(job.folder / "codec")
+    job.run.untrained_codec(job.run.archive).save_pretrained(job.folder / "codec")
 
 
 def encoding(job: Job) -> None:
