@@ -48,8 +48,9 @@ def test_too_few_states_are_refused(tiny_config):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak of a process's memory")
 def test_memory_does_not_grow_with_the_number_of_states(tiny_experiment, tmp_path):
-    """Of every stage: 32 and 160 states of 1 MB, both encoded in whole batches.
+    """Of every stage: 64 and 320 states of 1 MB, both several batches.
 
+    The training states alone are 179 MB more; peaks of the same stage differ by up to 50 MB.
     The closed form holds blocks of up to 1 GiB, see `tests/latent_diffusion/test_gaussian.py`.
     """
     few, many = (
@@ -60,7 +61,7 @@ def test_memory_does_not_grow_with_the_number_of_states(tiny_experiment, tmp_pat
             folder=tmp_path / str(states),
             threads=1,
         )
-        for states in (32, 160)
+        for states in (64, 320)
     )
     for stage in STAGES.keys() - {"closed form of the latents"}:
-        assert many[stage]["peak_MB"] - few[stage]["peak_MB"] < 25, stage
+        assert many[stage]["peak_MB"] - few[stage]["peak_MB"] < 90, stage
