@@ -66,11 +66,11 @@ def caption(figure: str, evidence: Evidence) -> str:
 def integration_caption(summary: Mapping[str, Any]) -> str:
     """The caption of the figure of integrations, from `integration.study.summary`."""
     starts = summary["by_start"]
-    lost = sum(start.get("blown_up") or 0 for start in starts.values())
+    lost = {name: start["blown_up"] for name, start in starts.items() if start.get("blown_up")}
     runs = sum(start.get("members") or 0 for start in starts.values())
     sentences = [
         "The ocean model from each kind of start; thin lines are single runs.",
-        "No run diverged." if not lost else f"{lost} of {runs} runs diverged.",
+        _diverged(lost, runs),
     ]
     ours, nearest = (
         starts.get(name, {}).get("distance_K") for name in ("generated", "nearest_member")
@@ -85,6 +85,14 @@ def integration_caption(summary: Mapping[str, Any]) -> str:
     if ratio is not None:
         sentences.append(f"They drift {_number(ratio)} times as much as from the truth's states.")
     return " ".join(sentences)
+
+
+def _diverged(lost: Mapping[str, int], runs: int) -> str:
+    """How many of all runs diverged, and from which starts."""
+    if not lost:
+        return "No run diverged."
+    starts = ", ".join(f"{count} from {name.replace('_', ' ')}" for name, count in lost.items())
+    return f"{sum(lost.values())} of {runs} runs diverged ({starts}); distances are of the others."
 
 
 def _surface(quantity: str) -> Callable[[Evidence], list[str]]:

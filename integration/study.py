@@ -26,6 +26,7 @@ from integration.integrate import (
     finished,
     integrate_states,
 )
+from integration.member_run import MemberRun
 from integration.points import FIRST_FREE_YEAR, Points
 from integration.settings import IntegrationSettings, StartSettings
 from latent_diffusion.sample import draw, draw_adjusted
@@ -102,32 +103,38 @@ def conditions_of(points: Points, *, seed: int) -> list[Conditions]:
 def summary(result: IntegrationResult) -> dict[str, object]:
     """Results of a study for `metrics.json`: of the generated states and of every label.
 
-    distance_K: of a label's runs from those of the truth, see `distance_from_truth`
+    distances_K: of a label's runs from those of the truth, see `distances_from_truth`; distance_K:
+    their mean
     """
     by_start = {
-        label: values | {"distance_K": distance_from_truth(result, label)}
-        for label, values in result.summary().items()
+        label: values | _distances(result, label) for label, values in result.summary().items()
     }
     generated = by_start.get(GENERATED, {})
     keys = ("members", "years", "blown_up", "drift_ratio_to_truth")
     return {**{key: generated.get(key) for key in keys}, "by_start": by_start}
 
 
-def distance_from_truth(result: IntegrationResult, label: str) -> float | None:
-    """Distance of a label's runs from the truth's in the last year both have, mean over runs [K].
+def _distances(result: IntegrationResult, label: str) -> dict[str, object]:
+    found = distances_from_truth(result, label)
+    known = [distance for distance in found if distance is not None]
+    return {"distance_K": float(np.mean(known)) if known else None, "distances_K": found}
 
-    See `integration.drift.distance`. None without a complete year, for the truth itself, and
-    without surviving runs of both.
+
+def distances_from_truth(result: IntegrationResult, label: str) -> list[float | None]:
+    """Distance of each of a label's runs from the truth's in the last year both have [K].
+
+    See `integration.drift.distance`. None without a complete year, and if either blew up; empty for
+    the truth itself.
     """
     truth = {run.index: run for run in result.of(TRUTH) if run.survived}
-    last = [
-        distances[-1]
-        for run in result.of(label)
-        if run.survived and run.index in truth and label != TRUTH
-        for distances in [distance(run, truth[run.index], "temperature")]
-        if len(distances)
-    ]
-    return float(np.mean(last)) if last else None
+    return [_distance(run, truth.get(run.index)) for run in result.of(label) if label != TRUTH]
+
+
+def _distance(run: MemberRun, truth: MemberRun | None) -> float | None:
+    if truth is None or not run.survived:
+        return None
+    distances = distance(run, truth, "temperature")
+    return float(distances[-1]) if len(distances) else None
 
 
 def integration_settings(run: Run) -> IntegrationSettings:

@@ -133,7 +133,7 @@ def test_integrations_are_told_by_what_was_run():
         "nearest_member": {"members": 4, "blown_up": 0, "distance_K": 0.6952},
     }
     text = integration_caption({"by_start": starts})
-    assert "1 of 12 runs diverged." in text
+    assert "1 of 12 runs diverged (1 from generated); distances are of the others." in text
     assert "0.45 K (rms)" in text and "and 0.7 K after one" in text
     assert "drift" not in text
     assert "No run diverged." in integration_caption({"by_start": {"truth": {"members": 4}}})

@@ -206,6 +206,9 @@ def test_the_distance_from_the_truth_is_that_of_runs_of_equal_number():
     assert found["generated"]["distance_K"] == pytest.approx(0.1 * np.sqrt(100 / 400))
     assert found["nearest"]["distance_K"] == 0.0
     assert found["broken"]["distance_K"] is None and found["truth"]["distance_K"] is None
+    # The second generated run has no truth of its number.
+    assert found["generated"]["distances_K"] == [found["generated"]["distance_K"], None]
+    assert found["broken"]["distances_K"] == [None] and found["truth"]["distances_K"] == []
 
 
 def test_a_run_as_it_stood_before_it_blew_up():
