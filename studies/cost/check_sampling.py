@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from configs.run import Run
 from data.archive.reader import StateArchive
+from data.grid import wet_tensor
 from data.state import State
 from latent_diffusion.sample import draw
 from studies.cost.chains import GUIDED, UNGUIDED
@@ -41,35 +42,34 @@ def drawn(run: Run, *, folder: Path) -> dict[str, dict[str, Any]]:
         path = folder / f"{kind}-{processes.num_processes}.zarr"
         draw(run.ensemble(guided=guided), output=path)
         if processes.is_main_process:
-            result[kind] = differences(_states(path), _states(folder / f"{kind}-1.zarr"))
+            found, reference = (StateArchive.open(one) for one in (path, folder / f"{kind}-1.zarr"))
+            wet = wet_tensor(found.grid)
+            result[kind] = differences(_states(found), _states(reference), wet)
     return result
 
 
-def _states(path: Path) -> State:
-    archive = StateArchive.open(path)
+def _states(archive: StateArchive) -> State:
     return archive.read(range(len(archive)))
 
 
-def differences(states: State, others: State) -> dict[str, Any]:
-    """Whether states are bitwise the same, and how far they are apart.
+def differences(states: State, others: State, wet: Tensor) -> dict[str, Any]:
+    """Whether states are bitwise the same, and how far they are apart in `wet` cells `z y x`.
 
-    Temperature [K] and, whichever is larger, salinity [g/kg]: largest and root mean square.
+    Temperature [K] and salinity [g/kg], whichever is larger: largest and root mean square.
     """
-    pairs = [(states.temperature, others.temperature), (states.salinity, others.salinity)]
-    apart = [(one.double() - other.double()) for one, other in pairs]
+    apart = [
+        (one.double() - other.double())[:, wet]
+        for one, other in (
+            (states.temperature, others.temperature),
+            (states.salinity, others.salinity),
+        )
+    ]
     return {
         "states": len(states),
-        "bitwise": all(torch.equal(one, other) for one, other in _fields(states, others)),
+        "bitwise": torch.equal(states.to_channels(), others.to_channels()),
         "largest": max(float(field.abs().max()) for field in apart),
         "rms": max(float(field.square().mean().sqrt()) for field in apart),
     }
-
-
-def _fields(states: State, others: State) -> list[tuple[Tensor, Tensor]]:
-    pairs = [(states.temperature, others.temperature), (states.salinity, others.salinity)]
-    if states.sea_level is not None and others.sea_level is not None:
-        pairs.append((states.sea_level, others.sea_level))
-    return pairs
 
 
 def sampling_cost(run: Run) -> dict[str, Any]:

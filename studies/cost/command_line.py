@@ -72,7 +72,7 @@ def _add_memory(studies: Commands) -> None:
     add = add_of_config(studies, "memory", lazily("studies.cost.memory:run"), text)
     add("--grid", help=f"{SHAPE} (default: 36x2400x730, DINO at 1/12 degree)")
     add("--states", type=int, help="number of states of the archive, 6 or more (default: 8)")
-    add("--folder", type=Path, help="folder that keeps the archive for another measurement")
+    add("--folder", type=Path, help="new folder that keeps the files (default: they are removed)")
     _add_machine(add)
 
 

@@ -22,6 +22,7 @@ from math import prod
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -53,6 +54,7 @@ SPLIT = {"train": 0.7, "validation": 0.1, "gap_years": 0.0}
 AREA = 1e14  # m2, of the ocean
 GRID = "36x2400x730"  # the box of NEMO DINO at 1/12 degree
 Shape = tuple[int, int, int]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def _latents(job: Job) -> Path:
     return job.folder / "latents.safetensors"
 
 
-def write_output(path: Path, shape: Shape, *, states: int) -> dict[str, float]:
+def write_output(path: Path, shape: Shape, *, states: int) -> None:
     """Monthly states on an all-wet grid `z y x`, as a store in which most of them are links."""
     grid = synthetic_grid(*shape, periodic_x=True)
     grid = replace(grid, area=np.full(shape[1:], AREA / prod(shape[1:])))
@@ -161,7 +163,6 @@ def write_output(path: Path, shape: Shape, *, states: int) -> dict[str, float]:
     for name in ("thetao", "so"):
         _link_states(path / name, different, states)
     _extend(path, states)
-    return {}
 
 
 def _state(shape: Shape, number: int) -> State:
@@ -221,12 +222,11 @@ def memory_cost(
 ) -> dict[str, dict[str, float]]:
     """What `measured` finds for each stage, in a new process each; files are left in `folder`."""
     job = Job(experiment, folder, threads)
-    if not job.output.exists():
-        _alone(partial(write_output, job.output, shape, states=states))
+    _alone(partial(write_output, job.output, shape, states=states))
     return {stage: _alone(partial(measured, stage, job)) for stage in STAGES}
 
 
-def _alone(call: Callable[[], dict[str, float]]) -> dict[str, float]:
+def _alone(call: Callable[[], Result]) -> Result:
     """The result of a call in a process of its own.
 
     It is forked from one that has imported the same modules and done nothing.
@@ -260,11 +260,16 @@ def run(
 ) -> None:
     """Measure all stages on a synthetic archive and print the result as JSON.
 
-    folder: keeps the files there, for another measurement; default: they are removed
+    folder: keeps the files there; default: they are removed
+
+    Raises `UserError` for too few states, and if the folder has files: what is left of another
+    measurement would not be made again, and so not measured.
     """
     shape = parse_shape(grid)
     if states < FEWEST:
         raise UserError(f"{states} states leave a part of the data empty: give {FEWEST} or more")
+    if folder and folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: remove it, or give another --folder")
     with TemporaryDirectory() as temporary:
         place = folder or Path(temporary)
         stages = memory_cost(experiment, shape, states=states, folder=place, threads=threads)

@@ -45,6 +45,12 @@ def test_too_few_states_are_refused(tiny_config):
         main(["study", "cost", "memory", str(tiny_config), "--states", "2"])
 
 
+def test_files_of_another_measurement_are_refused(tiny_config, tmp_path):
+    (tmp_path / "latents.safetensors").touch()
+    with pytest.raises(SystemExit, match=f"{tmp_path} is not empty"):
+        main(["study", "cost", "memory", str(tiny_config), "--folder", str(tmp_path)])
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak of a process's memory")
 def test_memory_does_not_grow_with_the_number_of_states(tiny_experiment, tmp_path):
