@@ -51,12 +51,14 @@ _BASIC = (
     ),
     Column(
         "w1_temperature_K", "W₁ of T", "K",
-        "Wasserstein-1 distance of the values at each level, mean over depth; target: 0",
+        "Wasserstein-1 distance of the values at each level, weighted by area, mean over depth; "
+        "target: 0",
         target=0.0,
     ),
     Column(
         "w1_salinity", "W₁ of S", SALINITY_UNIT,
-        "Wasserstein-1 distance of the values at each level, mean over depth; target: 0",
+        "Wasserstein-1 distance of the values at each level, weighted by area, mean over depth; "
+        "target: 0",
         target=0.0,
     ),
     Column(

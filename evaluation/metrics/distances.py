@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from evaluation.metrics.weights import cell_volume, level_means, level_thickness, weighted_mean
+from evaluation.metrics.weights import (
+    cell_volume,
+    horizontal_area,
+    level_means,
+    level_thickness,
+    weighted_mean,
+)
 
 DISTANCE_FIELDS = ("temperature", "salinity")
-MOST_QUANTILES = 50_000  # far beyond the sampling error of a level's distribution
+MOST_VALUES = (
+    5_000_000  # that are sorted, to limit memory; far beyond the sampling error of a level
+)
 
 
 def w1(generated: Tensor, truth: Tensor, grid: OceanGrid) -> float:
@@ -25,7 +34,7 @@ def w1(generated: Tensor, truth: Tensor, grid: OceanGrid) -> float:
 def w1_levels(generated: Tensor, truth: Tensor, grid: OceanGrid) -> Tensor:
     """Wasserstein-1 distance `z` at each level of fields `b z y x`, in their units.
 
-    Pools all samples and wet cells of a level; 0 for levels without ocean.
+    Pools all samples and wet cells of a level, weighted by area; 0 for levels without ocean.
     """
     return torch.tensor(
         [_w1_level(generated, truth, grid, level) for level in range(len(grid.depth))],
@@ -33,11 +42,23 @@ def w1_levels(generated: Tensor, truth: Tensor, grid: OceanGrid) -> Tensor:
     )
 
 
-def w1_pooled(a: Tensor, b: Tensor) -> float:
-    """Wasserstein-1 distance between samples `n` and `m`: mean difference of their quantiles."""
-    count = min(max(len(a), len(b)), MOST_QUANTILES)
-    gap = _quantiles(a, count) - _quantiles(b, count)
-    return float(np.abs(gap).mean())
+def w1_weighted(a: Tensor, b: Tensor, weights: Tensor) -> float:
+    """Wasserstein-1 distance between samples `a n` and `b n` whose places `n` have `weights`.
+
+    Of more than `MOST_VALUES` values those in equal steps count.
+    """
+    return w1_pooled(
+        a.flatten(), b.flatten(), a_weights=weights.repeat(len(a)), b_weights=weights.repeat(len(b))
+    )
+
+
+def w1_pooled(
+    a: Tensor, b: Tensor, *, a_weights: Tensor | None = None, b_weights: Tensor | None = None
+) -> float:
+    """Wasserstein-1 distance between samples `n` and `m`, by default of equal weights."""
+    values = (_even_selection(one) for one in (a, b))
+    weights = (None if one is None else _even_selection(one) for one in (a_weights, b_weights))
+    return float(wasserstein_distance(*values, *weights))
 
 
 def mean_profile_error(generated: Tensor, truth: Tensor, grid: OceanGrid) -> float:
@@ -102,11 +123,10 @@ def _w1_level(generated: Tensor, truth: Tensor, grid: OceanGrid, level: int) -> 
     cells = wet_tensor(grid)[level]
     if not cells.any():
         return 0.0
-    return w1_pooled(generated[:, level, cells].flatten(), truth[:, level, cells].flatten())
+    area = horizontal_area(grid)[cells]
+    return w1_weighted(generated[:, level, cells], truth[:, level, cells], area)
 
 
-def _quantiles(values: Tensor, count: int) -> np.ndarray:
-    """Quantiles at `count` evenly spaced probabilities."""
-    ordered = np.sort(values.double().numpy())
-    probability = (np.arange(count) + 0.5) / count
-    return np.interp(probability * len(ordered) - 0.5, np.arange(len(ordered)), ordered)
+def _even_selection(values: Tensor) -> np.ndarray:
+    """Values in equal steps, at most `MOST_VALUES` of them."""
+    return values[:: 1 + (len(values) - 1) // MOST_VALUES].double().numpy()

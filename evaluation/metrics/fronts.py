@@ -11,7 +11,8 @@ from data.geometry import centre_distances
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from evaluation.columns import Column
-from evaluation.metrics.distances import w1_pooled
+from evaluation.metrics.distances import w1_weighted
+from evaluation.metrics.weights import horizontal_area, weighted_quantile
 
 SUBSURFACE = (100.0, 500.0)  # m
 PERCENTILES = (50, 90, 99)
@@ -47,8 +48,8 @@ COLUMNS = (
 def front_metrics(state: State, reference: State, grid: OceanGrid) -> dict[str, float]:
     """Temperature gradients of `state`, compared with those of `reference`; see `COLUMNS`.
 
-    All places and states are pooled with equal weights. NaN without levels at 100-500 m, or
-    without cells that have neighbours along both axes.
+    All places and states are pooled, weighted by area. NaN without levels at 100-500 m, or without
+    cells that have neighbours along both axes.
     """
     shallow, deep = SUBSURFACE
     subsurface = np.flatnonzero((grid.depth >= shallow) & (grid.depth <= deep)).tolist()
@@ -57,7 +58,7 @@ def front_metrics(state: State, reference: State, grid: OceanGrid) -> dict[str, 
         ours, theirs = (
             _pooled_gradients(one.temperature, grid, levels) for one in (state, reference)
         )
-        metrics |= _comparison(ours, theirs, place)
+        metrics |= _comparison(ours, theirs, _pooled_area(grid, levels), place)
     return metrics
 
 
@@ -68,8 +69,7 @@ def temperature_gradients(temperature: Tensor, grid: OceanGrid, level: int) -> T
     the differences to them: one-sided, because central differences miss noise of two cells. The
     axes of the grid are taken as perpendicular.
     """
-    field = temperature[:, level].double()
-    cells = _cells_with_neighbours(wet_tensor(grid)[level], periodic_x=grid.periodic_x)
+    field, cells = temperature[:, level].double(), _cells_with_neighbours(grid, level)
     distances = centre_distances(grid.longitude, grid.latitude, units=grid.horizontal_units)
     along_x, along_y = (
         (field.roll(-1, axis) - field)[:, cells] / _tensor(distance)[cells]
@@ -78,33 +78,42 @@ def temperature_gradients(temperature: Tensor, grid: OceanGrid, level: int) -> T
     return GRADIENT_UNIT * torch.hypot(along_x, along_y)
 
 
-def _cells_with_neighbours(wet: Tensor, *, periodic_x: bool) -> Tensor:
-    """Wet cells `y x` whose next cells along both axes are wet."""
+def _cells_with_neighbours(grid: OceanGrid, level: int) -> Tensor:
+    """Wet cells `y x` of a level whose next cells along both axes are wet."""
+    wet = wet_tensor(grid)[level]
     east, north = wet.roll(-1, -1), wet.roll(-1, -2)
     north[-1] = False
-    if not periodic_x or wet.shape[-1] == 1:
+    if not grid.periodic_x or wet.shape[-1] == 1:
         east[:, -1] = False
     return wet & east & north
 
 
 def _pooled_gradients(temperature: Tensor, grid: OceanGrid, levels: list[int]) -> Tensor:
-    """Gradients `n` [K per 100 km] of all states, places and levels."""
-    parts = [temperature_gradients(temperature, grid, level).flatten() for level in levels]
-    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+    """Gradients `b n` [K per 100 km] of all places and levels."""
+    parts = [temperature_gradients(temperature, grid, level) for level in levels]
+    return torch.cat(parts, dim=1) if parts else torch.empty(len(temperature), 0)
 
 
-def _comparison(ours: Tensor, theirs: Tensor, place: str) -> dict[str, float]:
+def _pooled_area(grid: OceanGrid, levels: list[int]) -> Tensor:
+    """Areas `n` [m2] of the cells of `_pooled_gradients`."""
+    area = horizontal_area(grid)
+    parts = [area[_cells_with_neighbours(grid, level)] for level in levels]
+    return torch.cat(parts) if parts else torch.empty(0)
+
+
+def _comparison(ours: Tensor, theirs: Tensor, area: Tensor, place: str) -> dict[str, float]:
     ratios = [f"front_ratio_{place}_p{percentile}" for percentile in PERCENTILES]
     distance = f"front_w1_{place}_K_per_100km"
-    if not len(ours) or not len(theirs):
+    if not len(area):
         return dict.fromkeys([*ratios, distance], float("nan"))
-    strengths = zip(_percentiles(ours), _percentiles(theirs), strict=True)
+    strengths = zip(_percentiles(ours, area), _percentiles(theirs, area), strict=True)
     values = [a / b if b > 0 else float("nan") for a, b in strengths]
-    return dict(zip(ratios, values, strict=True)) | {distance: w1_pooled(ours, theirs)}
+    return dict(zip(ratios, values, strict=True)) | {distance: w1_weighted(ours, theirs, area)}
 
 
-def _percentiles(gradients: Tensor) -> list[float]:
-    return np.percentile(gradients.numpy(), PERCENTILES).tolist()
+def _percentiles(gradients: Tensor, area: Tensor) -> list[float]:
+    weights = area.expand_as(gradients)
+    return [weighted_quantile(gradients, weights, percent / 100) for percent in PERCENTILES]
 
 
 def _tensor(array: NDArray[np.float64]) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor
 from data.grid import OceanGrid, wet_tensor
 from data.state import State
 from evaluation.columns import Column
-from evaluation.metrics.distances import w1_pooled
-from evaluation.metrics.weights import over_batches
+from evaluation.metrics.distances import w1_weighted
+from evaluation.metrics.weights import horizontal_area, over_batches
 from guidance.seawater import EquationOfState
 from guidance.stratification import buoyancy_frequency_squared, wet_pairs
 
@@ -18,8 +18,8 @@ UNIT = 1e-5  # 1/s2
 COLUMNS = (
     Column(
         "w1_stratification_1e_minus_5_per_s2", "W₁ of N²", "10⁻⁵ s⁻²",
-        "Wasserstein-1 distance of the squared buoyancy frequencies at each interface, mean over "
-        "depth; target: 0", target=0.0,
+        "Wasserstein-1 distance of the squared buoyancy frequencies at each interface, weighted by "
+        "area, mean over depth; target: 0", target=0.0,
     ),
 )  # fmt: skip
 
@@ -43,13 +43,15 @@ def stratification_metrics(
 def w1_interfaces(generated: Tensor, truth: Tensor, grid: OceanGrid) -> Tensor:
     """Wasserstein-1 distance `z-1` at each interface of fields `b z-1 y x`, in their units.
 
-    Pools all samples and all pairs of wet cells; NaN for interfaces without such pairs.
+    Pools all samples and all pairs of wet cells, weighted by area; NaN for interfaces without such
+    pairs.
     """
+    area = horizontal_area(grid)
     distances = torch.full((len(grid.depth) - 1,), torch.nan, dtype=torch.float64)
     for level, pairs in enumerate(wet_pairs(wet_tensor(grid))):
         if pairs.any():
-            ours, theirs = (one[:, level, pairs].flatten() for one in (generated, truth))
-            distances[level] = w1_pooled(ours, theirs)
+            ours, theirs = (one[:, level, pairs] for one in (generated, truth))
+            distances[level] = w1_weighted(ours, theirs, area[pairs])
     return distances
 
 

@@ -22,7 +22,12 @@ def cell_volume(grid: OceanGrid) -> Tensor:
 
 def column_area(grid: OceanGrid) -> Tensor:
     """Area of each water column `y x` [m2], 0 on land."""
-    return torch.from_numpy(np.ascontiguousarray(grid.area * grid.wet[0], dtype=np.float64))
+    return horizontal_area(grid) * torch.from_numpy(grid.wet[0])
+
+
+def horizontal_area(grid: OceanGrid) -> Tensor:
+    """Area of each cell `y x` [m2], also on land."""
+    return torch.from_numpy(np.ascontiguousarray(grid.area, dtype=np.float64))
 
 
 def level_thickness(grid: OceanGrid) -> Tensor:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from data.grid import OceanGrid
 from data.state import State
+from evaluation.metrics import distances
 from evaluation.metrics.catalogue import COLUMNS
-from evaluation.metrics.distances import mean_profile_error, w1, w1_levels, w1_pooled
+from evaluation.metrics.distances import mean_profile_error, w1, w1_levels, w1_weighted
 from evaluation.metrics.labels import Labels
 from evaluation.metrics.row import EvaluationContext, TrainingStates, evaluate_row
 from evaluation.metrics.spectra import longest_stretch, small_scale_ratio, zonal_spectra
@@ -111,13 +114,25 @@ def test_w1_of_shifted_fields_is_the_shift():
     )
 
 
-def test_w1_of_samples_of_unequal_size_agrees_with_scipy():
-    from scipy.stats import wasserstein_distance
+def test_w1_counts_area_and_not_cells():
+    grid = make_grid(land=False)
+    area = np.ones_like(grid.area)
+    area[:, 0] = 7.0
+    grid = replace(grid, area=area)
+    state = profile_state(grid, [20.0, 12.0, 5.0])
+    warmer = state.temperature.clone()
+    warmer[..., 0] += 1.0
+    share = 7.0 / (7.0 + area.shape[1] - 1)
+    assert w1(warmer, state.temperature, grid) == pytest.approx(share, rel=1e-6)
 
-    generator = np.random.default_rng(3)
-    a, b = generator.normal(0, 1, 5000), generator.normal(0.3, 1.5, 3000)
-    ours = w1_pooled(torch.from_numpy(a), torch.from_numpy(b))
-    assert ours == pytest.approx(wasserstein_distance(a, b), rel=0.01)
+
+def test_w1_of_many_values_is_that_of_a_part(monkeypatch):
+    torch.manual_seed(0)
+    a, b, weights = torch.rand(20, 300), 0.2 + torch.rand(30, 300), torch.rand(300)
+    whole = w1_weighted(a, b, weights)
+    monkeypatch.setattr(distances, "MOST_VALUES", 1000)
+    assert w1_weighted(a, b, weights) == pytest.approx(whole, rel=0.1)
+    assert w1_weighted(a, b, weights) != whole
 
 
 def test_mean_profile_error_weighs_levels_by_thickness():
