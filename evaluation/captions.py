@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from evaluation.checks import number
 from evaluation.columns import TRUTH, format_value
 from evaluation.differences import Differences, MapDifference, extreme
 from evaluation.places import column_name, level_name, row_name
+from evaluation.starts import paired_distances
 from evaluation.yardsticks import FLOOR, PRODUCT, Rows
 
 AS_LARGE = 1.1  # ratios nearer to 1 are neither larger nor smaller
@@ -72,19 +73,27 @@ def integration_caption(summary: Mapping[str, Any]) -> str:
         "The ocean model from each kind of start; thin lines are single runs.",
         _diverged(lost, runs),
     ]
-    ours, nearest = (
-        starts.get(name, {}).get("distance_K") for name in ("generated", "nearest_member")
-    )
-    if ours is not None:
-        text = f"In the last year the level means are {_number(ours)} K (rms) from the truth's run "
-        text += "after a start from generated states"
-        if nearest is not None:
-            text += f", and {_number(nearest)} K after one from the nearest training members"
-        sentences.append(f"{text}.")
+    sentences += _distances(starts)
     ratio = starts.get("generated", {}).get("drift_ratio_to_truth")
     if ratio is not None:
         sentences.append(f"They drift {_number(ratio)} times as much as from the truth's states.")
     return " ".join(sentences)
+
+
+def _distances(starts: Mapping[str, Any]) -> Iterator[str]:
+    """How far the runs from generated states end from the truth's, beside those of the nearest."""
+    ours = starts.get("generated", {}).get("distance_K")
+    if ours is None:
+        return
+    sentence = f"In the last year the level means are {_number(ours)} K (rms) from the truth's run "
+    yield sentence + "after a start from generated states."
+    paired = paired_distances(starts, "generated", "nearest_member")
+    if paired is not None:
+        ours, nearest, runs = paired
+        yield (
+            f"Over the {runs} runs that both finished it is {_number(ours)} K, and "
+            f"{_number(nearest)} K after a start from the nearest training members."
+        )
 
 
 def _diverged(lost: Mapping[str, int], runs: int) -> str:

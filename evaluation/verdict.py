@@ -11,6 +11,7 @@ from data.documents import read_object
 from data.errors import UserError
 from evaluation.checks import Check, Rows, at_least, at_most, checks_of_rows
 from evaluation.columns import Value, format_value
+from evaluation.starts import paired_distances
 from evaluation.yardsticks import PRODUCT, capitalised
 
 FEWEST = {"training states": 100, "independent training states": 20}
@@ -120,18 +121,19 @@ def _of_integration(summary: Mapping[str, Any]) -> Iterator[Check]:
     ours = by_start.get("generated")
     if not ours:
         return
-    truth, nearest = by_start.get("truth", {}), by_start.get("nearest_member", {})
-    lost = truth.get("blown_up", 0)
+    lost = by_start.get("truth", {}).get("blown_up", 0)
     yield at_most("integrations that blew up", ours["blown_up"], lost, reference=lost)
     if ours.get("drift_ratio_to_truth") is not None:
         ratio = ours["drift_ratio_to_truth"]
         yield at_most("drift relative to the truth's", ratio, MOST_DRIFT, reference=1.0)
-    if ours.get("distance_K") is not None and nearest.get("distance_K") is not None:
+    paired = paired_distances(by_start, "generated", "nearest_member")
+    if paired is not None:
+        distance, nearest, _ = paired
         yield at_most(
             "distance from the truth after integration",
-            ours["distance_K"],
-            MOST_DISTANCE * nearest["distance_K"],
-            reference=nearest["distance_K"],
+            distance,
+            MOST_DISTANCE * nearest,
+            reference=nearest,
             unit="K",
             against="nearest training member",
         )

@@ -129,12 +129,18 @@ def test_numbers_of_the_metrics_are_in_the_captions(grid):
 def test_integrations_are_told_by_what_was_run():
     starts = {
         "truth": {"members": 4, "blown_up": 0},
-        "generated": {"members": 4, "blown_up": 1, "distance_K": 0.4504},
-        "nearest_member": {"members": 4, "blown_up": 0, "distance_K": 0.6952},
+        "generated": {
+            "members": 4,
+            "blown_up": 1,
+            "distance_K": 0.4504,
+            "distances_K": [0.4, 0.6, None, 0.3512],
+        },
+        "nearest_member": {"members": 4, "blown_up": 1, "distances_K": [0.6, None, 9.0, 0.8]},
     }
     text = integration_caption({"by_start": starts})
-    assert "1 of 12 runs diverged (1 from generated); distances are of the others." in text
-    assert "0.45 K (rms)" in text and "and 0.7 K after one" in text
+    assert "2 of 12 runs diverged (1 from generated, 1 from nearest member); distances are" in text
+    assert "0.45 K (rms)" in text
+    assert "Over the 2 runs that both finished it is 0.38 K, and 0.7 K after a start" in text
     assert "drift" not in text
     assert "No run diverged." in integration_caption({"by_start": {"truth": {"members": 4}}})
 

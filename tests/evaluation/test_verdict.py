@@ -188,12 +188,13 @@ def test_each_part_must_have_enough_states(name):
     assert not judge_product(rows_of(product={}), sizes=FEWEST | {name: FEWEST[name] - 1}).fit
 
 
-def integration(**generated: float) -> dict[str, object]:
-    ours = {"blown_up": 0, "drift_ratio_to_truth": 1.1, "distance_K": 0.05}
+def integration(**generated: object) -> dict[str, object]:
+    """The nearest members' states are lost where others end far away."""
+    ours = {"blown_up": 0, "drift_ratio_to_truth": 1.1, "distances_K": [0.03, 0.07, 5.0]}
     return {
         "by_start": {
-            "truth": {"blown_up": 0, "distance_K": None},
-            "nearest_member": {"blown_up": 0, "distance_K": 0.04},
+            "truth": {"blown_up": 0, "distances_K": []},
+            "nearest_member": {"blown_up": 1, "distances_K": [0.03, 0.05, None]},
             "generated": ours | generated,
         }
     }
@@ -204,8 +205,8 @@ def integration(**generated: float) -> dict[str, object]:
     [
         ({"blown_up": 1, "drift_ratio_to_truth": None}, "Integrations that blew up: 1"),
         ({"drift_ratio_to_truth": 6.5}, "Drift relative to the truth's: 6.5 (allowed: at most 3"),
-        ({"distance_K": 0.13}, "Distance from the truth after integration: 0.13 K (allowed: at "
-         "most 0.08 K; nearest training member: 0.04 K)."),
+        ({"distances_K": [0.12, 0.14, 0.0]}, "Distance from the truth after integration: 0.13 K "
+         "(allowed: at most 0.08 K; nearest training member: 0.04 K)."),
     ],
 )  # fmt: skip
 def test_integrations_count_where_there_are_any(generated, expected):
