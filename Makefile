@@ -5,14 +5,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PROCESSES ?= 2
 
 .PHONY: quickstart test test-fast wheel-test lint faults interruptions format docs docs-serve lock lowest clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/halocline run configs/quickstart.yaml
 
+# Tests of one file stay in one process, which makes its fixtures once.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses $(PROCESSES) --dist loadfile
 
 test-fast: $(VENV)/.installed  # trains no network; about a minute
 	$(BIN)/python -m pytest -q -m "not slow"

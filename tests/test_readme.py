@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xarray as xr
@@ -14,10 +16,12 @@ from configs import load_experiment
 from configs.released import run_or_model
 from configs.shipped import config_file, shipped_configs
 from data.shipped import MODELS
+from evaluation.starts import paired_distances
 from halocline import build_parser, main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+SEEDS = ("quickstart", "quickstart_seed1", "quickstart_seed2")
 # What a reader looks for, in this order.
 ORDER = (
     *("Three findings", "What is special", "Two commands", "Five lines of Python"),
@@ -46,6 +50,45 @@ def test_sections_are_in_the_order_of_a_reader():
     titles = re.findall(r"^## (.*)$", README, flags=re.M)
     assert tuple(titles[: len(ORDER)]) == ORDER
     assert README.index("![") < README.index("## "), "a picture comes first"
+
+
+def test_the_findings_are_those_of_the_results():
+    text = " ".join(
+        README[README.index("## Three findings") : README.index("## What is special")].split()
+    )
+    nearest = result("quickstart")["integration"]["by_start"]["nearest_member"]
+    drawn = [result("quickstart")["integration"]["by_start"]["generated"]] + [
+        result(f"{name}_integration")["by_start"]["generated"] for name in SEEDS[1:]
+    ]
+    low, *_, high = sorted(start["distance_K"] for start in drawn)
+    assert f"level means are {low:.2f} to {high:.2f} K" in text
+    pairs = [
+        paired_distances({"ours": start, "nearest": nearest}, "ours", "nearest") for start in drawn
+    ]
+    assert {runs for _, _, runs in pairs} == {3} and nearest["blown_up"] == 1
+    low, *_, high = sorted(here for here, _, _ in pairs)
+    there = f"{pairs[0][1]:.2f} K away (generated states there: {low:.2f} to {high:.2f} K)"
+    assert there in text
+    found = result("conditional_quickstart")["summary"]["test"]
+    for row, form in {
+        "expected_adjusted": "{:.2f} K from the truth's (median; the worst: {:.2f} K)",
+        "gaussian_process": "({:.2f} K; {:.2f} K)",
+        "nearest": "({:.2f} K; {:.2f} K)",
+        "replicate": "({:.2f} K; {:.2f} K)",
+    }.items():
+        errors = (found[part][row]["rmse_temperature"] for part in ("median", "worst"))
+        assert form.format(*errors) in text, row
+    rows = result("quickstart")["rows"]
+    seeds = [result(name)["rows"] for name in SEEDS]
+    for key in ("mixed_layer_depth_mean_m", "mixed_layer_depth_p90_m"):
+        drawn = sorted(rows["guided_adjusted"][key] for rows in seeds)
+        assert f"{drawn[0]:.0f} to {drawn[-1]:.0f} m (truth: {rows['truth'][key]:.0f} m" in text
+        assert f" {rows['eof_gaussian_adjusted'][key]:.0f} m)" in text
+    assert all(result(name)["verdict"]["fit"] for name in SEEDS)
+
+
+def result(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
 
 
 def test_targets_of_make_exist():
