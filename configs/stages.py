@@ -15,7 +15,13 @@ from guidance.climatology import Climatology, training_climatology
 from latent_diffusion import distil as distillation_stage
 from latent_diffusion import train as diffusion_stage
 from latent_diffusion.points import conditions_at, read_points
-from latent_diffusion.sample import adjust_archive, draw, draw_adjusted, draw_netcdf
+from latent_diffusion.sample import (
+    Ensemble,
+    adjust_archive,
+    draw,
+    draw_adjusted,
+    draw_netcdf,
+)
 from training.launch import require_shared_folder
 from training.stage import differing_settings
 
@@ -116,18 +122,27 @@ def sample(
     kind.
     """
     is_netcdf = _is_netcdf(output)
-    guidance = run.settings.guidance
-    noises = run.settings.sampling.members
+    guidance, members = run.settings.guidance, run.settings.sampling.members
     run, conditions = _at_points(run, at, extrapolate=extrapolate, certain=certain)
-    ensemble = run.ensemble(
-        guided=guidance.enabled, conditions=conditions, noises=noises if conditions else None
-    )
+    ensemble = _ensemble_at(run, conditions, members=members)
     if is_netcdf:
         draw_netcdf(ensemble, output=output, adjusted=guidance.adjust)
     elif guidance.adjust:
         draw_adjusted(ensemble, output=output)
     else:
         draw(ensemble, output=output)
+
+
+def ensemble_of(run: Run) -> Ensemble:
+    """The ensemble that `sample` draws without points, guided if configured."""
+    run, conditions = _at_points(run, (), extrapolate=False, certain=False)
+    return _ensemble_at(run, conditions, members=run.settings.sampling.members)
+
+
+def _ensemble_at(run: Run, conditions: Conditions | None, *, members: int) -> Ensemble:
+    """The ensemble at some conditions; members: at each point, of the same noise at all points."""
+    noises = members if conditions else None
+    return run.ensemble(guided=run.settings.guidance.enabled, conditions=conditions, noises=noises)
 
 
 def _is_netcdf(output: Path) -> bool:

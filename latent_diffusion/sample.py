@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import netCDF4
 import torch
 from accelerate import PartialState
-from tqdm import tqdm
 
 from autoencoder.codec import Codec
 from data.archive.format import ADJUSTED, ADJUSTMENT, UNUSED
@@ -27,6 +26,7 @@ from data.archive.writer import ArchiveWriter
 from data.conditions import Conditions
 from data.errors import UserError, file_errors
 from data.plausibility import Door, check_state
+from data.state import State
 from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
 from guidance.settings import GuidanceSettings
@@ -37,6 +37,7 @@ from latent_diffusion.origin import TITLE, source
 from latent_diffusion.parts import Parts
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.posterior import LatentPosterior
+from latent_diffusion.progress import progress
 from latent_diffusion.settings import SamplingSettings
 from latent_diffusion.start import Start
 from training.launch import end_if_stopped, launched_processes, require_shared_folder
@@ -72,6 +73,42 @@ class Ensemble:
         """The noise source of a member."""
         noise = member % self.noises if self.noises else member
         return member_generator(self.settings.seed, noise)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A loaded model that draws any members of an ensemble; see `Ensemble` for its parts."""
+
+    ensemble: Ensemble
+    pipeline: StatePipeline
+    guide: SteeringGuide | None
+    posterior: LatentPosterior | None
+    start: Start | None
+
+    @classmethod
+    def of(cls, ensemble: Ensemble, pipeline: StatePipeline) -> Sampler:
+        """The sampler of an ensemble with the pipeline that it loads."""
+        guide = ensemble.guide(pipeline.codec) if ensemble.guide else None
+        posterior = ensemble.posterior(pipeline) if ensemble.posterior else None
+        start = ensemble.start(pipeline) if ensemble.start else None
+        return cls(ensemble, pipeline, guide, posterior, start)
+
+    def states(self, members: Sequence[int]) -> State:
+        """The states of these members, drawn together, without adjustment.
+
+        Raises `UserError` if they are no sea water.
+        """
+        conditions = self.ensemble.conditions
+        state = self.pipeline.draw(
+            generators=[self.ensemble.generator(member) for member in members],
+            guide=self.guide,
+            conditions=conditions.at(members) if conditions else None,
+            posterior=self.posterior,
+            start=self.start,
+        ).state
+        door = Door(self.pipeline.codec.grid, "the ensemble", ADVICE)
+        check_state(state, door=door, numbers=members)
+        return state
 
 
 def draw(ensemble: Ensemble, *, output: Path) -> None:
@@ -138,7 +175,7 @@ def adjust_archive(source: Path, target: Path) -> None:
         _remove(target)
         eos = equation_of_state(archive.equation_of_state)
         with _writer_like(archive, target) as writer:
-            for index in tqdm(range(len(archive)), desc="adjusting", unit="state"):
+            for index in progress(range(len(archive)), "adjusting", total=len(archive)):
                 state = archive.read([index])
                 adjust_in_place(state, eos=eos, grid=archive.grid)
                 member = int(archive.member[index])
@@ -258,29 +295,20 @@ def _draw_parts(
     ensemble: Ensemble, pipeline: StatePipeline, *, parts: Parts, processes: PartialState
 ) -> None:
     """Draw this process's batches, except those already in `parts`, until asked to stop."""
-    guide = ensemble.guide(pipeline.codec) if ensemble.guide else None
-    posterior = ensemble.posterior(pipeline) if ensemble.posterior else None
-    start = ensemble.start(pipeline) if ensemble.start else None
+    sampler = Sampler.of(ensemble, pipeline)
     mine = parts.batches[processes.process_index :: processes.num_processes]
-    label = "guided" if guide else "unguided"
-    for batch in tqdm(
-        mine, desc=f"sampling {label}", unit="batch", disable=not processes.is_main_process
+    for batch in progress(
+        mine,
+        "sampling guided" if sampler.guide else "sampling unguided",
+        total=len(mine),
+        unit="batch",
+        states=len,
+        shown=processes.is_main_process,
     ):
         if stop_requested():
             return
-        if parts.holds(batch):
-            continue
-        generators = [ensemble.generator(member) for member in batch]
-        conditions = ensemble.conditions.at(batch) if ensemble.conditions else None
-        state = pipeline.draw(
-            generators=generators,
-            guide=guide,
-            conditions=conditions,
-            posterior=posterior,
-            start=start,
-        ).state
-        check_state(state, door=Door(pipeline.codec.grid, "the ensemble", ADVICE), numbers=batch)
-        parts.store(batch, state)
+        if not parts.holds(batch):
+            parts.store(batch, sampler.states(batch))
 
 
 def _remove(archive: Path) -> None:
@@ -306,7 +334,8 @@ def _merge(parts: Parts, output: Path, *, codec: Codec, ensemble: Ensemble) -> N
             "sampling": ensemble.record,
         },
     ) as writer:
-        for member, state in parts.states(levels=ocean["levels"]):
+        states = parts.states(levels=ocean["levels"])
+        for member, state in progress(states, "writing", total=parts.members):
             given = conditions.of_state(member) if conditions else None
             writer.append(state, member=member, time=0.0, split=UNUSED, parameters=given)
 
