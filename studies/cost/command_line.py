@@ -23,6 +23,7 @@ def add_cost(studies: Commands) -> None:
     _add_chains(studies)
     _add_writing(studies)
     _add_memory(studies)
+    _add_members(studies)
     text = "throughput, memory and operations of training"
     add = add_of_config(studies, "training", lazily("studies.cost.training:run"), text)
     add("--grid", help=f"grid of random states, {SHAPE} (default: states of the experiment)")
@@ -74,6 +75,26 @@ def _add_memory(studies: Commands) -> None:
     add("--states", type=int, help="number of states of the archive, 6 or more (default: 8)")
     add("--folder", type=Path, help="new folder that keeps the files (default: they are removed)")
     _add_machine(add)
+
+
+def _add_members(studies: Commands) -> None:
+    text = "memory of sampling against the number of members written"
+    find = lazily("configs.released:run_or_model")
+    config = "YAML of the experiment, or folder of a model"
+    add = add_of_config(
+        studies, "members", lazily("studies.cost.members:run"), text, load=find, config=config
+    )
+    add("--members", type=int, metavar="N", help="number of states (default: 5000)")
+    add("--steps", type=int, help="steps of each chain (default: sampling.steps)")
+    text = "states drawn together (default: sampling.batch_size)"
+    add("--batch-size", type=int, metavar="N", help=text)
+    text = "with guidance (default: as configured)"
+    add("--guided", action="store_true", help=text)
+    add("--unguided", action="store_false", dest="guided", help="without guidance")
+    text = "new folder that keeps the archive (default: it is removed)"
+    add("--folder", type=Path, help=text)
+    add("--figure", type=Path, help="PNG file to draw the result to")
+    add_output(add)
 
 
 def _add_benchmark(studies: Commands) -> None:

@@ -1,4 +1,4 @@
-"""The figure of the benchmark: cost of a state by size of the grid."""
+"""Figures of cost: of a state by size of the grid, and of sampling by number of members."""
 
 from __future__ import annotations
 
@@ -53,3 +53,28 @@ def _lines(
         ]
         label = f"{system}, {how}"
         ax.plot(*zip(*points, strict=True), style, color=colour, label=label)
+
+
+@styled
+def memory_of_members(result: Mapping[str, Any]) -> Figure:
+    """Memory of sampling, and its wall time, against the members for which each work is done.
+
+    result: as `studies.cost.members` writes it
+    """
+    figure, axes = new_figure(1, 2, panel=(4.2, 3.4))
+    memory, seconds = axes[0]
+    for (work, trace), colour in zip(result["traces"].items(), ROW_COLOURS, strict=False):
+        members = trace["members"]
+        memory.plot(members, trace["resident_MiB"], color=colour, label=work)
+        memory.plot(members, trace["peak_MiB"], ":", color=colour)
+        minutes = [(second - trace["seconds"][0]) / 60 for second in trace["seconds"]]
+        seconds.plot(members, minutes, color=colour)
+    memory.set_ylim(bottom=0)
+    memory.set_ylabel("resident memory [MiB]\n(dotted: peak of the process so far)")
+    seconds.set_ylabel("wall time [min]")
+    seconds.set_ylim(bottom=0)
+    for ax in axes[0]:
+        ax.set_xlim(0, result["members"])
+        ax.set_xlabel("members")
+    figure.legend(loc="outside lower center", ncols=3, fontsize="small")
+    return figure

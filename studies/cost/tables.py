@@ -92,6 +92,20 @@ MEMORY_COLUMNS = (
     Column("start_MB", "of which before the stage", "MB"),
     Column("processor_seconds", "processor time", "s"),
 )
+WORK_COLUMNS = (
+    Column("resident_at_a_tenth_MiB", "resident at a tenth", "MiB"),
+    Column("resident_at_the_end_MiB", "at the end", "MiB"),
+    Column("slope_MiB_per_1000_members", "growth per 1000 members", "MiB"),
+    Column("rise_MiB", "largest less that at a tenth", "MiB"),
+    Column("peak_rise_MiB", "growth of the peak", "MiB"),
+    Column("seconds_per_member", "time per member", "s"),
+)
+AGAIN_COLUMNS = (
+    Column("batch_temperature_K", "with its batch, T", "K"),
+    Column("batch_salinity", "S", "10⁻³"),
+    Column("alone_temperature_K", "alone, T", "K"),
+    Column("alone_salinity", "S", "10⁻³"),
+)
 PROCESS_COLUMNS = (
     Column("autoencoder_samples_per_second", "training, autoencoder", "samples/s"),
     Column("autoencoder_samples_per_second_of_first", "ratio to first row"),
@@ -159,12 +173,20 @@ def trainings_table(result: Result, group: str | None) -> str:
     return rows_markdown(rows, TRAINING_COLUMNS)
 
 
+def members_table(result: Result, group: str | None) -> str:
+    """One line for each kind of work; group "again": for each member that was drawn again."""
+    if chosen({"again": True}, group):
+        return rows_markdown(result["drawn_again"], AGAIN_COLUMNS)
+    return rows_markdown(result["work"], WORK_COLUMNS)
+
+
 TABLES: dict[str, Table] = {
     "adjustment_cost": table_of("adjustment_seconds", ADJUSTMENT_COLUMNS),
     "benchmark": benchmark_table,
     "codec_cost": calls_table,
     "growth": growth_table,
     "guidance_cost": table_of("chains", CHAIN_COLUMNS),
+    "members_cost": members_table,
     "memory_cost": table_of("stages", MEMORY_COLUMNS),
     "processes": table_of("processes", PROCESS_COLUMNS),
     "training_cost": trainings_table,
