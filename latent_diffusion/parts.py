@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,7 +77,10 @@ class Parts:
         return tensors["state"], about
 
     def _origin(self, batch: range) -> dict[str, str]:
-        return {"sampling": self.record, "members": json.dumps(list(batch))}
+        # The record may hold the conditions of all members: in each part it would take memory and
+        # disk that grow with the square of their number.
+        record = hashlib.sha256(self.record.encode()).hexdigest()
+        return {"sampling_sha256": record, "members": json.dumps(list(batch))}
 
     def _path(self, batch: range) -> Path:
         return self.folder / f"{batch.start:07d}.safetensors"

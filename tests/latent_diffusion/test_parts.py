@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,13 @@ def test_a_foreign_or_truncated_batch_is_neither_held_nor_merged(parts, tmp_path
         list(parts.states(levels=LEVELS))
     parts.store(batch, _states(batch))
     assert parts.holds(batch)
+
+
+def test_the_size_of_a_batch_does_not_grow_with_the_record(parts, tmp_path):
+    long = replace(parts, folder=tmp_path / "long", record=json.dumps([0.5] * 100_000))
+    long.store(parts.batches[0], _states(parts.batches[0]))
+    assert _file(long, 0).stat().st_size == _file(parts, 0).stat().st_size
+    assert long.holds(parts.batches[0])
 
 
 def test_a_batch_with_a_flipped_bit_is_not_held(parts, flip_bits):
