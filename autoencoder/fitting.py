@@ -35,9 +35,9 @@ def standardise_latents(codec: VolumeCodec, states: Iterable[State]) -> None:
     """Set the codec's standardisation of latents from the training states, in batches.
 
     Standardised latents have mean 0 and, in each channel, a standard deviation proportional to the
-    channel's effect on the decoded state (mean square over channels 1). Equal changes of any two
-    latent values then change the state equally, so diffusion noise hides the least important
-    details first, as in data space.
+    channel's effect on the decoded states of the last batch (mean square over channels 1). Equal
+    changes of any two latent values then change the state equally, so diffusion noise hides the
+    least important details first, as in data space.
     """
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for state in states:

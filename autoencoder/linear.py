@@ -7,8 +7,8 @@ Amplitudes are scaled to variance 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,10 @@ from data.errors import UserError
 
 
 class ColumnModes(nn.Module):
-    """Vertical modes: a linear map from each column's `c` channels to `m` amplitudes, and back."""
+    """Vertical modes: a linear map from each column's `c` channels to `m` amplitudes, and back.
+
+    Computed in float32 or better, independent of the precision of the networks.
+    """
 
     def __init__(self, fields: int, modes: int) -> None:
         super().__init__()
@@ -29,11 +32,13 @@ class ColumnModes(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Normalised fields `b c y x` to amplitudes `b m y x`."""
-        return self.analysis(x)
+        with _full_precision(x.device):
+            return self.analysis(single_or_better(x))
 
     def decode(self, amplitudes: Tensor) -> Tensor:
         """Amplitudes `b m y x` to normalised fields `b c y x`."""
-        return self.synthesis(amplitudes)
+        with _full_precision(amplitudes.device):
+            return self.synthesis(single_or_better(amplitudes))
 
     def windows(self, x: Tensor) -> Tensor:
         """The columns of `x` `b c y x` as vectors, `n c`."""
@@ -118,11 +123,21 @@ class LappedMap(nn.Module):
         return torch.sin(math.pi * cells / (2 * self.patch))
 
 
-def _full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """A context without autocast; the meta device has no autocast."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """A context without autocast, which the meta device does not have, and without TF32.
+
+    By default cuDNN rounds the inputs of convolutions in float32 to the 10 bits of TF32.
+    """
+    has_autocast = torch.amp.is_autocast_available(device.type)
+    without = torch.autocast(device.type, enabled=False) if has_autocast else nullcontext()
+    allowed = torch.backends.cudnn.allow_tf32
+    try:
+        torch.backends.cudnn.allow_tf32 = False
+        with without:
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glob import escape, glob, has_magic
+from glob import escape, glob
 from pathlib import Path
 
 from data.errors import UserError
@@ -35,8 +35,3 @@ def refuse_url(pattern: str | Path) -> None:
             f"{pattern} is a URL, and only local files are read: copy the files, or mount the "
             "store, and give their path"
         )
-
-
-def is_pattern(path: str | Path) -> bool:
-    """Whether the path is a pattern, and not the name of something that exists."""
-    return has_magic(str(path)) and not Path(path).expanduser().exists()

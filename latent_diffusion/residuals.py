@@ -106,7 +106,7 @@ def conditional_data(
             datasets[split], means[split], group=groups[split], course=courses[split], scale=scale
         )
 
-    scale = _deviation(residuals("train", 1.0), weight)
+    scale = deviation(residuals("train", 1.0), weight)
     freedom = 1 - fitted_coefficients(courses["train"], groups["train"]) / len(rows["train"])
     points = space.point(conditions["train"].at(np.unique(member, return_index=True)[1]))
     expectation = Expectation.of(
@@ -169,12 +169,17 @@ def _anomalies(course: FloatArray) -> tuple[FloatArray, FloatArray]:
     return centre, np.where(np.ptp(terms, axis=0) > UNRESOLVED, anomalies, 0.0)
 
 
-def _deviation(residuals: Samples, weight: Tensor) -> Tensor:
-    """Standard deviation `c 1 1` of residuals, with the uncertainty of the encoding."""
-    share = (weight / weight.sum(dim=(1, 2), keepdim=True)).double().cpu()
+def deviation(residuals: Samples, weight: Tensor) -> Tensor:
+    """Standard deviation `c 1 1` of residuals, with the uncertainty of the encoding.
+
+    1 for channels without weight, such as a level without ocean.
+    """
+    total = weight.sum(dim=(1, 2), keepdim=True)
+    share = (weight / torch.where(total > 0, total, 1.0)).double().cpu()
     square = sum(
         (moments.double().square().sum(dim=0) * share).sum(dim=(1, 2))
         for moments, _ in (residuals[item] for item in range(len(residuals)))
     )
     assert isinstance(square, Tensor)
-    return (square / len(residuals)).sqrt().float()[:, None, None]
+    scale = (square / len(residuals)).sqrt().float()[:, None, None]
+    return torch.where(total.cpu() > 0, scale, 1.0)

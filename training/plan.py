@@ -48,7 +48,7 @@ class TrainingPlan(Section):
         """Linear warm-up, then a half cosine down to 2 % of the peak."""
         peak = self.peaks[max(start for start in self.peaks if start <= counter)]
         if counter < self.warmup_samples:
-            return peak * (counter + self.batch_size) / self.warmup_samples
+            return peak * min((counter + self.batch_size) / self.warmup_samples, 1.0)
         span = max(self.samples - self.warmup_samples, 1)
         fraction = min((counter - self.warmup_samples) / span, 1.0)
         return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fraction)))

@@ -49,14 +49,6 @@ class Target:
             return value
         return math.exp(abs(math.log(value))) - 1 if value > 0 else math.inf
 
-    def is_reached(self, value: float | None) -> bool | None:
-        """Whether a value reaches the target; None without a value."""
-        if value is None or math.isnan(value):
-            return None
-        if not self.is_ratio:
-            return value <= self.tolerance
-        return abs(value - 1) <= self.tolerance
-
 
 TARGETS = (
     Target(

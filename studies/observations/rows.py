@@ -284,7 +284,3 @@ class Methods:
 
 def _at(states: State, rows: NDArray[np.int64]) -> State:
     return states.map(lambda field: field[torch.from_numpy(rows)])
-
-
-def _without_sea_level(states: State) -> State:
-    return State(states.temperature, states.salinity)

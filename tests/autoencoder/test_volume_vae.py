@@ -89,6 +89,26 @@ def test_fitted_columns_of_low_rank_pass_the_modes_unchanged():
     torch.testing.assert_close(amplitudes.square().mean(dim=(0, 2, 3)), torch.ones(2))
 
 
+@pytest.mark.parametrize("map_", [ColumnModes(7, 2), LappedMap(7, 2, 2)])
+def test_linear_maps_are_in_single_precision_whatever_the_networks_are_in(map_):
+    columns = torch.randn(2, 7, 4, 4)
+    expected = map_.encode(columns), map_.decode(map_.encode(columns))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        amplitudes = map_.encode(columns)
+        found = amplitudes, map_.decode(amplitudes)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert torch.equal(one, other)
+
+
+def test_cudnn_rounds_no_linear_map(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    modes, seen = ColumnModes(7, 2), []
+    modes.analysis.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    modes.encode(torch.randn(2, 7, 4, 4))
+    assert seen == [False] and torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize("patch", [1, 2, 3])
 @pytest.mark.parametrize("periodic", [True, False])
 def test_a_lapped_map_of_all_components_loses_nothing(periodic, patch):

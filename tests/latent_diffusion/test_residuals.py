@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from data.batches import Samples
-from latent_diffusion.residuals import Residuals, fitted_coefficients, member_courses
+from latent_diffusion.residuals import (
+    Residuals,
+    deviation,
+    fitted_coefficients,
+    member_courses,
+)
 
 SHAPE = (2, 3, 4)
 
@@ -86,3 +91,12 @@ def test_coefficients_are_counted():
     course = np.concatenate([seasons([0.0, 0.25, 0.5, 0.75], 5), seasons([0.25], 5)])
     group = np.repeat([0, 1], [20, 5])
     assert fitted_coefficients(course, group) == 4 + 1  # sin(4 pi t) is not resolved; few states
+
+
+def test_a_level_without_ocean_is_left_as_it_is():
+    means = torch.randn(50, *SHAPE, generator=torch.Generator().manual_seed(0))
+    weight = torch.ones(SHAPE)
+    weight[1] = 0
+    wet, dry = deviation(Latents(means), weight).flatten()
+    assert wet == pytest.approx((means[:, 0].square().mean() + 0.1**2).sqrt())
+    assert dry == 1

@@ -35,6 +35,11 @@ def test_the_learning_rate_warms_up_and_falls_as_a_half_cosine(plan):
     assert plan.learning_rate_at(5000) == pytest.approx(2.0 * 0.02)
 
 
+def test_a_warm_up_shorter_than_a_batch_does_not_exceed_the_peak(plan):
+    short = plan.model_copy(update={"warmup_samples": 5})
+    assert short.learning_rate_at(0) == 2.0
+
+
 def test_the_learning_rate_never_rises_after_the_warm_up(plan):
     rates = [plan.learning_rate_at(counter) for counter in range(100, 1000, 10)]
     assert rates == sorted(rates, reverse=True)

@@ -50,24 +50,6 @@ def test_what_cannot_be_scored_is_missing():
     assert set(scores("ours", {"ours": {"auc_surface": None}}, {}).values()) == {None}
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "reached"),
-    [
-        ("worst_variance", 0.951, True),
-        ("worst_variance", 1.06, False),
-        ("worst_spectrum", 0.91, True),
-        ("worst_gradient", 0.89, False),
-        ("auc_above_training", 0.1, True),
-        ("auc_above_training", -0.3, True),
-        ("auc_above_eof_gaussian", -0.15, False),
-        ("worst_spectrum", None, None),
-        ("worst_spectrum", NAN, None),
-    ],
-)
-def test_targets_are_reached_from_both_sides(key, value, reached):
-    assert BY_KEY[key].is_reached(value) is reached
-
-
 def test_ratios_deviate_by_their_factor():
     target = BY_KEY["worst_spectrum"]
     assert target.deviation(0.5) == pytest.approx(1.0) == target.deviation(2.0)
