@@ -175,6 +175,11 @@ def export(
     writer = build_writer(format, velocities=velocities, **options)
     if output and not overwrite:
         refuse_to_overwrite(writer, output)
+    if states is not None and states.suffix == ".nc":
+        raise UserError(
+            f"{states} is a NetCDF file, and export reads an archive: sample the same states again "
+            "with --output states.zarr"
+        )
     archive = StateArchive.open(states or run.samples("guided_adjusted"))
     written = export_state(
         archive,

@@ -90,8 +90,8 @@ class Points:
         distance = np.square(here[:, None] - there[None]).sum(axis=2)
         return self._last_in_season(member[distance.argmin(axis=1)])
 
-    def parameters(self) -> list[BasinParameters]:
-        """Parameters of the basin at each point, with the tracer step of the point's member."""
+    def parameters(self, *, tracer_step_days: float | None = None) -> list[BasinParameters]:
+        """Parameters of the basin at each point, by default with the tracer step of its member."""
         attributes = cast(Mapping[str, Any], self.archive.attributes)
         shared = BasinParameters(**attributes["ensemble_settings"]["basin"])
         steps, names = attributes["tracer_step_days"], attributes["members"]
@@ -99,7 +99,7 @@ class Points:
             shared.model_copy(
                 update={
                     **{name: float(self.archive.parameters[name][row]) for name in self._names},
-                    "tracer_step_days": steps[names[self.archive.member[row]]],
+                    "tracer_step_days": tracer_step_days or steps[names[self.archive.member[row]]],
                 }
             )
             for row in self.index

@@ -74,6 +74,9 @@ class IntegrationSettings(Section):
     velocities: Literal["rest", "balanced"] = Field(
         "rest", description="initial velocities: none, or in geostrophic balance with T and S"
     )
+    tracer_step_days: float | None = Field(
+        None, gt=0, description="of all runs [days]; default: that of the member at each point"
+    )
     seed: int = Field(12345, description="forcing anomalies of member 0; member k uses seed + k")
     checkpoint_years: float = Field(2.0, gt=0, description="simulated years between checkpoints")
     workers: int = Field(2, gt=0, description="number of runs in parallel")

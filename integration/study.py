@@ -71,7 +71,7 @@ def planned(run: Run, *, only: Sequence[str] = ()) -> Integrations:
             )
             for label, kind in chosen.items()
         },
-        conditions=conditions_of(points, seed=settings.seed),
+        conditions=conditions_of(points, settings),
         directory=study_directory(run),
         velocities=settings.velocities,
         checkpoint_years=settings.checkpoint_years,
@@ -90,13 +90,12 @@ def points_of(run: Run) -> Points:
     return Points.of(run.archive, run.settings.conditions, test=wanted.test, outside=wanted.outside)
 
 
-def conditions_of(points: Points, *, seed: int) -> list[Conditions]:
+def conditions_of(points: Points, settings: IntegrationSettings) -> list[Conditions]:
     """Parameters, forcing seed and start year of the runs at each point."""
+    parameters = points.parameters(tracer_step_days=settings.tracer_step_days)
     return [
-        Conditions(parameters, seed + k, float(FIRST_FREE_YEAR + season))
-        for k, (parameters, season) in enumerate(
-            zip(points.parameters(), points.season, strict=True)
-        )
+        Conditions(of_point, settings.seed + k, float(FIRST_FREE_YEAR + season))
+        for k, (of_point, season) in enumerate(zip(parameters, points.season, strict=True))
     ]
 
 

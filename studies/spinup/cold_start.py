@@ -74,7 +74,7 @@ def _runs(run: Run, kind: FirstVelocities, states: int, days: float) -> list[Mem
             f"the study has {len(points)} points; give --states between 1 and {len(points)}, or "
             "more --integration.points.test"
         )
-    conditions = conditions_of(points, seed=settings.seed)[:states]
+    conditions = conditions_of(points, settings)[:states]
     study = Integrations(
         starts={
             kind: Starts(

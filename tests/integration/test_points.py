@@ -39,6 +39,7 @@ def test_runs_have_the_parameters_and_the_time_step_of_their_member(points):
     assert [p.wind_stress_scale for p in (one, two, strong)] == [0.8, 1.2, 1.6]
     assert {p.southern_salinity for p in (one, two, strong)} == {34.4}  # shared by all members
     assert [p.tracer_step_days for p in (one, two, strong)] == [2.0, 1.0, 2.0]
+    assert {p.tracer_step_days for p in points.parameters(tracer_step_days=0.5)} == {0.5}
 
 
 def test_generated_states_are_drawn_at_equilibrium_with_the_expected_mean(points):
