@@ -46,7 +46,7 @@ DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity fields from which an
 ocean model can start. It learns them from states that the model has simulated.
 
-Start with:   halocline sample data/models/quickstart --sampling.members 1 --output state.nc
+Start with:   halocline sample data/models/quickstart --certain --sampling.members 1 --output s.nc
               halocline run quickstart
 """
 EPILOG = """\
@@ -115,6 +115,7 @@ def add_states(commands: Commands) -> None:
     add_condition_options(add, at="condition of the states, or a CSV file of many; needs --output")
     text = "give all states at a point the expected mean, not each one a drawn mean"
     add("--certain", action="store_true", help=text)
+    add("--overwrite", action="store_true", help="replace sampled states of other settings")
 
     text = "show what a change of parameters does, from paired states"
     add = command("sensitivity", sensitivity, text)
@@ -348,20 +349,31 @@ def sample(
     at: Sequence[str] = (),
     extrapolate: bool = False,
     certain: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Generate an ensemble of states."""
     from configs import stages
     from training.launch import one_job
 
-    if (at or extrapolate or certain) and not output:
-        raise UserError("--at, --extrapolate and --certain need --output: the archive to write")
+    if (at or extrapolate or certain or overwrite) and not output:
+        raise UserError(
+            "--at, --extrapolate, --certain and --overwrite need --output: the archive to write"
+        )
     written = output or run.samples("guided_adjusted").parent
+    remarks: list[str] = []
     with one_job(output or run.directory, archive=output is not None):
         if output:
-            stages.sample(run, output=output, at=at, extrapolate=extrapolate, certain=certain)
+            remarks = stages.sample(
+                run,
+                output=output,
+                at=at,
+                extrapolate=extrapolate,
+                certain=certain,
+                overwrite=overwrite,
+            )
         else:
             stages.sample_rows(run)
-    print(f"wrote {written}")
+    print("\n".join([f"wrote {written}", *remarks]))
 
 
 def sensitivity(

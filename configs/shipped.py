@@ -23,6 +23,11 @@ def config_file(path: Path) -> Path:
     """
     if path.exists() and not path.is_dir():
         return path
+    if (path / "model_index.json").is_file():
+        raise UserError(
+            f"{path} is the folder of a model, and this command needs an experiment: give the YAML "
+            "of the experiment; sample and export also take the folder"
+        )
     known = shipped_configs()
     name = _name(path)
     if name in known:

@@ -14,13 +14,15 @@ from data.errors import UserError
 from guidance.climatology import Climatology, training_climatology
 from latent_diffusion import distil as distillation_stage
 from latent_diffusion import train as diffusion_stage
-from latent_diffusion.points import conditions_at, read_points
+from latent_diffusion.points import conditions_at, left_open, read_points
 from latent_diffusion.sample import (
     Ensemble,
     adjust_archive,
     draw,
     draw_adjusted,
     draw_netcdf,
+    holds_ensemble,
+    holds_in_netcdf,
 )
 from training.launch import require_shared_folder
 from training.stage import differing_settings
@@ -109,28 +111,57 @@ def sample(
     at: Sequence[str] = (),
     extrapolate: bool = False,
     certain: bool = False,
-) -> None:
+    overwrite: bool = False,
+) -> list[str]:
     """Draw an ensemble into `output`, guided and adjusted if configured.
+
+    Returns what the user did not ask for and should know, a sentence each.
 
     output: `.zarr` or `.zarr.zip` for an archive, `.nc` for a CF NetCDF file
     at: conditions as `latent_diffusion.points.read_points` takes them; the configured number of
         states is drawn at each point, of the same noise at all points
     extrapolate: whether points may lie outside the range of the training members
     certain: whether all states at a point have the expected mean, see `data.conditions.Conditions`
+    overwrite: whether to replace sampled states that are not these
 
-    Raises `UserError` for conditions that the model does not have, and for an output of another
-    kind.
+    Raises `UserError` for conditions that the model does not have, for an output of another kind,
+    and for one that holds other states.
     """
     is_netcdf = _is_netcdf(output)
     guidance, members = run.settings.guidance, run.settings.sampling.members
     run, conditions = _at_points(run, at, extrapolate=extrapolate, certain=certain)
+    remarks = _remarks(run, at, certain=certain) if conditions else []
     ensemble = _ensemble_at(run, conditions, members=members)
+    held = holds_in_netcdf if is_netcdf else holds_ensemble
+    others = output.exists() and not held(output, ensemble.record, adjusted=guidance.adjust)
+    if others and not overwrite:
+        raise UserError(
+            f"{output} holds states of other settings: give --overwrite to replace them, or "
+            "another --output"
+        )
     if is_netcdf:
         draw_netcdf(ensemble, output=output, adjusted=guidance.adjust)
     elif guidance.adjust:
         draw_adjusted(ensemble, output=output)
     else:
         draw(ensemble, output=output)
+    return remarks
+
+
+def _remarks(run: Run, at: Sequence[str], *, certain: bool) -> list[str]:
+    """What decides about the states although the user did not give it."""
+    remarks = []
+    if names := left_open(read_points(at), run.expectation()):
+        remarks.append(
+            f"Left open: {', '.join(names)}. Parameters that --at does not give are those of a "
+            "training member, drawn for each state, and so is the season; the file holds them."
+        )
+    if not certain:
+        remarks.append(
+            "The mean of each state is drawn from the predicted uncertainty. To start a model from "
+            "a state, give --certain: its mean then is the expected one."
+        )
+    return remarks
 
 
 def ensemble_of(run: Run) -> Ensemble:

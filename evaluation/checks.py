@@ -74,15 +74,18 @@ class Check:
 
     @property
     def used(self) -> float:
-        """Share of the tolerance that the value takes beyond truth and training states."""
+        """Share of the tolerance that the value takes beyond truth and training states.
+
+        0 below them where smaller is better, which is where even 0 is allowed.
+        """
         if self.value is None:
             return math.inf
         training = self.reference if self.training is None else self.training
         small, large = sorted((self.reference, training))
         low, high = self.allowed
-        if self.value > large:
-            return 0.0 if high is None else _share(self.value, large, high)
-        return _share(self.value, small, low) if self.value < small else 0.0
+        if self.value > large and high is not None:
+            return _share(self.value, large, high)
+        return _share(self.value, small, low) if self.value < small and low else 0.0
 
 
 def _share(value: float, start: float, end: float) -> float:

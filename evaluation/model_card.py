@@ -21,7 +21,7 @@ DIGITS = 4
 NOT_STATED = "not stated"
 USE = """\
 ```sh
-halocline sample FOLDER{at} --sampling.members 1 --output state.nc
+halocline sample FOLDER{options} --sampling.members 1 --output state.nc
 halocline verify FOLDER
 ```
 
@@ -29,7 +29,7 @@ halocline verify FOLDER
 from latent_diffusion.pipeline import StatePipeline
 
 pipeline = StatePipeline.from_pretrained("FOLDER")
-states = pipeline(members=8, seed=0)  # an xarray.Dataset, guided and adjusted
+states = pipeline(members=8, seed=0{arguments})  # an xarray.Dataset, guided and adjusted
 ```"""
 
 
@@ -80,7 +80,7 @@ def packed_card(pipeline: StatePipeline, packed: Packed, statements: Statements)
         _verdict(packed.metrics["verdict"]),
         _content(pipeline, packed),
         f"## Use\n\nHalocline {packed.release['halocline']} or later must be installed.\n\n"
-        + USE.format(at=_example(pipeline)),
+        + _use(pipeline),
         f"## Data and licence\n\n{_data(packed, statements)}",
         f"## Conditions\n\n{_conditions(pipeline)}",
         f"## Metrics\n\n{_metrics(pipeline, packed.metrics)}",
@@ -180,15 +180,16 @@ def _content(pipeline: StatePipeline, packed: Packed) -> str:
     )
 
 
-def _example(pipeline: StatePipeline) -> str:
-    """Options of conditions in the middle of their ranges."""
+def _use(pipeline: StatePipeline) -> str:
+    """How to draw states: in the middle of the ranges of conditions, about the expected mean."""
     if pipeline.expectation is None:
-        return ""
-    space, words = pipeline.expectation.space, ""
+        return USE.format(options="", arguments="")
+    space, middle = pipeline.expectation.space, {}
     for name, (low, high) in space.ranges.items():
-        middle = (low * high) ** 0.5 if space.scales[name] == "log" else (low + high) / 2
-        words += f" --at {name}={float(f'{middle:.2g}'):g}"
-    return words
+        value = (low * high) ** 0.5 if space.scales[name] == "log" else (low + high) / 2
+        middle[name] = float(f"{value:.2g}")
+    options = "".join(f" --at {name}={value:g}" for name, value in middle.items())
+    return USE.format(options=f"{options} --certain", arguments=f", at={middle}, certain=True")
 
 
 def _data(packed: Packed, statements: Statements) -> str:

@@ -74,7 +74,7 @@ def sensitivity(
     changed = {text.partition("=")[0].strip() for text in to}
     kept = [text for text in at if text.partition("=")[0].strip() not in changed]
     for path, point in zip(paths, (at, [*kept, *to]), strict=True):
-        sample(run, output=path, at=point, extrapolate=extrapolate, certain=True)
+        sample(run, output=path, at=point, extrapolate=extrapolate, certain=True, overwrite=True)
     before, after = (StateArchive.open(path) for path in paths)
     result = differences(before, after)
     dataset = output / "difference.nc"

@@ -32,6 +32,12 @@ def read_points(texts: Sequence[str]) -> list[Point]:
     return _read_table(files[0]) if files else [_point(pairs)]
 
 
+def left_open(points: Sequence[Point], expectation: Expectation) -> list[str]:
+    """Names of the conditions that some of the points do not give."""
+    names = expectation.space.names
+    return [name for name in names if not all(name in point for point in points)]
+
+
 def conditions_at(
     points: Sequence[Point],
     *,
@@ -111,6 +117,10 @@ def _read_table(path: Path) -> list[Point]:
     try:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file, skipinitialspace=True))
+    except FileNotFoundError:
+        raise UserError(
+            f"--at {path} is neither NAME=VALUE nor a CSV file: there is no file of this name"
+        ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a CSV file ({error})") from error
     if not rows:

@@ -21,6 +21,7 @@ from data.archive.reader import StateArchive
 from data.extras import lacks
 from data.restarts.formats import FORMATS
 from data.restarts.initial_condition import VelocityChoice
+from data.shipped import PACKAGES
 from evaluation.yardsticks import ROW_NAMES
 from halocline import main
 from integration.commands import VELOCITIES
@@ -466,11 +467,36 @@ def test_a_member_that_is_not_there_cannot_be_exported(finished):
     assert "states 0 to 2; there is no state 3" in message
 
 
+def test_a_netcdf_file_of_states_is_not_exported(finished, tmp_path):
+    words = ["export", str(finished), "--states", str(tmp_path / "state.nc")]
+    assert "export reads an archive: sample the same states again with --output" in _exit(words)
+
+
+def test_a_model_in_place_of_an_experiment_is_recognised():
+    assert "is the folder of a model, and this command needs an experiment" in _exit(
+        ["evaluate", str(PACKAGES / "data" / "models" / "quickstart")]
+    )
+
+
 def test_a_user_draws_an_ensemble_of_any_size_anywhere(finished, tmp_path, capsys):
     output = tmp_path / "mine.zarr.zip"
     main(["sample", str(finished), "--sampling.members=4", "--output", str(output)])
     assert len(StateArchive.open(output)) == 4
     assert f"wrote {output}" in capsys.readouterr().out
+
+
+def test_sampled_states_are_replaced_only_on_request(finished, tmp_path):
+    output = tmp_path / "mine.zarr"
+    words = ["sample", str(finished), "--sampling.members=2", "--output", str(output)]
+    main(words)
+    before = output.stat().st_mtime_ns
+    main(words)
+    assert output.stat().st_mtime_ns == before, "the same states stay"
+    others = [*words, "--sampling.seed", "5"]
+    assert "holds states of other settings: give --overwrite" in _exit(others)
+    assert output.stat().st_mtime_ns == before
+    main([*others, "--overwrite"])
+    assert output.stat().st_mtime_ns != before
 
 
 def test_simulating_or_ingesting_never_replaces_an_archive(tiny_config, tiny_archive):

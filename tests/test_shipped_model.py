@@ -37,6 +37,9 @@ def test_it_draws_a_stable_state_without_a_run(tmp_path, monkeypatch, capsys):
     at = ("--at", "warming=2", "--at", "season=0")
     main(["sample", str(NAME), "--sampling.members", "1", *at, "--output", "state.zarr"])
     assert [path.name for path in tmp_path.iterdir()] == ["state.zarr"]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Left open: gm_diffusivity, vertical_diffusivity, wind_stress_scale." in said
+    assert "To start a model from a state, give --certain" in said
     states = StateArchive.open(tmp_path / "state.zarr")
     state, grid = states.read([0]), states.grid
     depth = torch.from_numpy(grid.interface_depth)

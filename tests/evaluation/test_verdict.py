@@ -137,6 +137,13 @@ def test_the_closest_check_is_named():
     assert "is mixed layer, mean: 118 m (allowed: 80 to 120 m; truth: 100 m" in reason
 
 
+def test_what_is_better_than_asked_uses_no_tolerance():
+    near = integration(distances_K=[0.001, 0.001, 0.001])
+    product = {"mixed_layer_depth_mean_m": 110.0}
+    (reason,) = judge_product(rows_of(product=product), integration=near).reasons
+    assert "the closest to its limit is mixed layer, mean" in reason
+
+
 FAR = {
     "mixed_layer_depth_mean_m": 40.0,
     "near_neutral_pairs_percent": 4.0,

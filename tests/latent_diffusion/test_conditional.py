@@ -133,7 +133,7 @@ def test_without_a_point_states_are_those_of_training_members(conditional, tmp_p
         (["gm=1500"], "gm 1500 is outside .* 500 to 1000: the nearest bound is 1000"),
         (["wind=1"], "does not know wind: its conditions are gm, season, age"),
         (["gm=high"], "--at gm=high: 'high' is not a number"),
-        (["nothing.csv"], "nothing.csv cannot be read"),
+        (["nothing.csv"], "--at nothing.csv is neither NAME=VALUE nor a CSV file"),
         (["a.csv", "gm=1"], "give one CSV file, or name=value"),
         (["gm=600", "gm=900"], "gives gm twice: give several points in a CSV file"),
     ],
