@@ -154,7 +154,7 @@ def _remarks(run: Run, at: Sequence[str], *, certain: bool) -> list[str]:
     if names := left_open(read_points(at), run.expectation()):
         remarks.append(
             f"Left open: {', '.join(names)}. Parameters that --at does not give are those of a "
-            "training member, drawn for each state, and so is the season; the file holds them."
+            "training member, drawn for each state, and the season is random; the file holds them."
         )
     if not certain:
         remarks.append(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.conditions import Conditions, FloatArray
+from data.conditions import AGE, Conditions, FloatArray
 from data.errors import UserError
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.noise import member_generator
@@ -33,8 +33,11 @@ def read_points(texts: Sequence[str]) -> list[Point]:
 
 
 def left_open(points: Sequence[Point], expectation: Expectation) -> list[str]:
-    """Names of the conditions that some of the points do not give."""
-    names = expectation.space.names
+    """Names of the conditions that are drawn, because some of the points do not give them.
+
+    The age is not: by default it is that of equilibrium.
+    """
+    names = [name for name in expectation.space.names if name != AGE]
     return [name for name in names if not all(name in point for point in points)]
 
 
