@@ -23,6 +23,7 @@ from data.inspection import inspect
 from data.kinds import taken_kinds
 from data.paths import matching
 from data.state import State
+from data.urls import is_url
 from data.validation import checked
 from training.log import write_json
 
@@ -41,7 +42,7 @@ def foreign_archive(
 
     Raises `UserError` for files that no reader accepts.
     """
-    if len(files) == 1 and files[0].rstrip("/").endswith(ARCHIVES):
+    if len(files) == 1 and files[0].rstrip("/").endswith(ARCHIVES) and not is_url(files[0]):
         return StateArchive.open(files[0].rstrip("/"))
     made_of = output.with_name(output.name + ".json")
     record = {"files": _described(files), "settings": [_stated(word) for word in settings]}
@@ -68,7 +69,14 @@ def foreign_archive(
 
 
 def _described(patterns: Sequence[str]) -> list[list[object]]:
-    """Path, size and time of the last change of each file, also of those in folders."""
+    """Path, size and time of the last change of each file, also of those in folders.
+
+    Of URLs the name alone: their files are copied once, and their stores hardly ever change.
+    """
+    if any(is_url(pattern) for pattern in patterns):
+        local = [pattern for pattern in patterns if not is_url(pattern)]
+        urls: list[list[object]] = [[pattern] for pattern in patterns if is_url(pattern)]
+        return [*urls, *_described(local)]
     paths = [path.absolute() for pattern in patterns for path in matching(pattern)]
     inside = [file for path in paths if path.is_dir() for file in sorted(path.rglob("*"))]
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in (*paths, *inside)]

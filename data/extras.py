@@ -13,6 +13,9 @@ EXTRAS = {
     "tensorboard": "train",
     "veros": "basin",
     "iterative_ensemble_smoother": "smoothers",
+    "aiohttp": "remote",
+    "pyarrow": "kerchunk",
+    "dask": "dask",
 }
 LEFT_OUT = {  # by commands that go on without the package
     "matplotlib": "no figures are drawn",

@@ -18,7 +18,7 @@ from data.archive.writer import ArchiveWriter
 from data.errors import UserError, file_errors
 from data.grid import OceanGrid
 from data.ingest_settings import IngestSettings, Members
-from data.paths import matching, refuse_url
+from data.paths import matching_any
 from data.readers.base import ModelOutput
 from data.readers.settings import Reader
 from data.salinity import salinity_of
@@ -122,15 +122,7 @@ def outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:
 
 def _grouped(reader: Reader, patterns: list[str]) -> list[list[Path]]:
     """Paths of each output among the files that match the patterns, in the order given."""
-    paths = []
-    for pattern in patterns:
-        refuse_url(pattern)
-        matches = matching(pattern)
-        if not matches:
-            raise UserError(f"no file matches {pattern}: check the path in `files`.")
-        paths += matches
-    # A file that two patterns match is one file.
-    paths = list(dict.fromkeys(paths))
+    paths = matching_any(patterns, advice="check the path in `files`")
     with file_errors(paths[0] if len(paths) == 1 else paths[0].parent):
         return reader.outputs(paths)
 

@@ -21,7 +21,7 @@ from data.errors import UserError
 from data.grid import OceanGrid
 from data.ingest import open_sources, outputs
 from data.ingest_settings import IngestSettings
-from data.paths import matching, refuse_url
+from data.paths import matching_any
 from data.periodicity import periodic_x
 from data.readers.base import ModelOutput
 from data.readers.settings import NONE, READERS, Variables
@@ -34,6 +34,7 @@ from data.recognition import (
     salinity_units,
 )
 from data.records import LevelRecord
+from data.remote import network_errors
 from data.sources import Source, open_source
 
 Settings = dict[str, Finding]
@@ -96,15 +97,9 @@ def inspect(patterns: Sequence[str], *, given: Mapping[str, Any]) -> Inspection:
 
 
 def _recognised(patterns: Sequence[str], given: Mapping[str, Any]) -> Recognised:
-    paths: list[Path] = []
-    for pattern in patterns:
-        refuse_url(pattern)
-        matches = matching(pattern)
-        if not matches:
-            raise UserError(f"no file matches {pattern}: check the path, and quote the pattern.")
-        paths += matches
+    paths = matching_any(patterns, advice="check the path, and quote the pattern")
     names = given.get("variables") or {}
-    found = recognised(list(dict.fromkeys(paths)), Variables(**names))
+    found = recognised(paths, Variables(**names))
     if "reader" in given:
         found = replace(found, reader=Finding(given["reader"], "as given"))
     return found
@@ -288,7 +283,9 @@ def _record(sources: list[Source]) -> LevelRecord:
         source, sample = rows[row]
         output = source.output
         order = np.arange(output.grid.shape[0])[output.order]
-        maps = [output.temperature[sample, order[level]].values for level in record.levels.values()]
+        with network_errors(output.path):
+            levels = [order[level] for level in record.levels.values()]
+            maps = [output.temperature[sample, level].values for level in levels]
         year = float(output.years[sample] + source.shift)
         record.add(maps, member=int(source.member[sample]), year=year)
     return record

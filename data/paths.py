@@ -1,20 +1,28 @@
-"""Paths as users write them: `~`, patterns, and names that look like patterns."""
+"""Paths as users write them: `~`, patterns, URLs, and names that look like patterns."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from glob import escape, glob
 from pathlib import Path
 
 from data.errors import UserError
+from data.lazily import lazily
+from data.urls import RemotePath, as_path, is_url, shown_url
 
 
 def matching(pattern: str | Path) -> list[Path]:
     """Paths that match the pattern, by name; empty if there are none.
 
     `~` is the home folder. What exists under the very name is taken as it is, also within a
-    pattern: in `run[1]/*.nc` the folder `run[1]`, if it is there.
+    pattern: in `run[1]/*.nc` the folder `run[1]`, if it is there. Of URLs as
+    `data.remote.matching`.
     """
-    path = Path(pattern).expanduser()
+    path = as_path(pattern)
+    if isinstance(path, RemotePath):
+        remote: list[Path] = lazily("data.remote:matching")(path)
+        return remote
+    path = path.expanduser()
     literal = Path(path.anchor)
     parts = path.relative_to(path.anchor).parts
     known = 0
@@ -28,10 +36,19 @@ def matching(pattern: str | Path) -> list[Path]:
     return [Path(match) for match in sorted(glob(str(Path(start) / rest), recursive=True))]
 
 
-def refuse_url(pattern: str | Path) -> None:
-    """Raise `UserError` for a URL, which would be taken for the path of no file."""
-    if "://" in str(pattern):
-        raise UserError(
-            f"{pattern} is a URL, and only local files are read: copy the files, or mount the "
-            "store, and give their path"
-        )
+def matching_any(patterns: Sequence[str], *, advice: str) -> list[Path]:
+    """Paths that match the patterns, in the order given; one that two match is there once.
+
+    Files of URLs are then on this machine, see `data.remote.copy_all`. Raises UserError, with
+    `advice`, for a pattern that matches nothing.
+    """
+    paths: list[Path] = []
+    for pattern in patterns:
+        matches = matching(pattern)
+        if not matches:
+            raise UserError(f"no file matches {shown_url(pattern)}: {advice}.")
+        paths += matches
+    paths = list(dict.fromkeys(paths))
+    if any(is_url(path) for path in paths):
+        lazily("data.remote:copy_all")(paths)
+    return paths

@@ -28,6 +28,7 @@ from data.readers.quantities import QUANTITIES
 from data.readers.settings import Variables
 from data.readers.variables import main_quantities
 from data.units import SALINITIES
+from data.urls import is_url
 
 
 class Finding(NamedTuple):
@@ -253,11 +254,12 @@ def pattern_of(paths: Sequence[Path], patterns: Sequence[str]) -> list[str]:
     """
     wanted, kept = {*paths}, []
     for pattern in patterns:
-        if {*matching(pattern)} <= wanted:
+        matches = {*matching(pattern)}
+        if matches <= wanted:
             kept.append(str(pattern))
-            wanted -= {*matching(pattern)}
+            wanted -= matches
     left = [path for path in paths if path in wanted]
-    if len(left) > 1:
+    if len(left) > 1 and not any(is_url(path) for path in left):
         common = _common_pattern(left)
         if common and matching(common) == left:  # the order of files is that of time
             return [*kept, common]

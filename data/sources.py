@@ -16,6 +16,7 @@ from data.readers.base import ModelOutput
 from data.readers.clock import Clock
 from data.readers.nemo_pieces import whole_name
 from data.readers.settings import Reader
+from data.remote import network_errors
 from data.state import State
 
 
@@ -53,7 +54,7 @@ class Source:
 
     def states(self) -> Iterator[State]:
         """The samples, one at a time. Raises UserError for whatever the file has wrong."""
-        with file_errors(self.output.path):
+        with file_errors(self.output.path), network_errors(self.output.path):
             yield from self.output.states(self.samples)
 
 
@@ -71,7 +72,7 @@ def open_source(
     block: the samples to keep, by their value of `block`; parameters: names. Raises UserError for
     whatever is wrong with the files.
     """
-    with file_errors(paths[0]):
+    with file_errors(paths[0]), network_errors(paths[0]):
         output = reader.open(*paths)
         first = 1 + max((int(source.member.max()) for source in before), default=-1)
         if before and before[-1].group == group:

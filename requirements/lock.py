@@ -10,7 +10,10 @@ import subprocess
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-EXTRAS = ("train", "report", "basin", "observations", "smoothers", "dev", "docs")
+EXTRAS = (
+    *("train", "report", "basin", "observations", "smoothers", "remote", "kerchunk", "dask"),
+    *("dev", "docs"),
+)
 # torch.txt has PyTorch and the libraries of its CUDA build. pip prefers it to a CPU build, whose
 # hashes no index states, so that build has its own file: for Python 3.11 on Linux x86-64.
 TORCH = ("torch==", "cuda-", "nvidia-", "triton==")

@@ -94,6 +94,7 @@ def test_what_only_some_commands_need_is_in_extras():
     groups = PYPROJECT["project"]["optional-dependencies"]
     assert [*groups] == [
         *("train", "report", "basin", "observations", "smoothers"),
+        *("remote", "kerchunk", "dask"),
         *("dev", "docs"),
     ]
     assert all(f'"{group}"' in (ROOT / "requirements" / "lock.py").read_text() for group in groups)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from data.grid import OceanGrid
 from data.plausibility import Door, check_state
+from data.readers.chunks import read_together
 from data.readers.clock import Clock
 from data.readers.land import check_constant_land
 from data.state import State
@@ -30,7 +31,8 @@ class ModelOutput:
 
     years: `(sample,)`, model time [years]
     clock: what the years count from; None if the file has no time
-    temperature, salinity: `sample z y x`, read lazily; sea_level: `sample y x` or None
+    temperature, salinity: `sample z y x`, read lazily, in dask's chunks where dask is installed;
+        sea_level: `sample y x` or None
     dataset: the file, for attributes and other variables
     order: slice over levels that puts the surface first
     offset: added to temperature [K]
@@ -63,13 +65,15 @@ class ModelOutput:
         cells that are land in the first state.
         """
         first = samples.start or 0
-        temperature = self.temperature[samples, self.order].values
-        salinity = self.salinity[samples, self.order].values
+        fields = [self.temperature[samples, self.order], self.salinity[samples, self.order]]
+        if self.sea_level is not None:
+            fields.append(self.sea_level[samples])
+        temperature, salinity, *surface = read_together(fields)
         thetao = self._converted(temperature, offset=self.offset)
         so = self._converted(salinity, factor=self.salinity_factor)
         zos = None
-        if self.sea_level is not None:
-            zos = self._converted(self.sea_level[samples].values, factor=self.sea_level_factor)
+        if surface:
+            zos = self._converted(surface[0], factor=self.sea_level_factor)
         sea_level = None if zos is None else torch.from_numpy(zos)
         state = State(torch.from_numpy(thetao), torch.from_numpy(so), sea_level)
         check_state(state, door=self._door, numbers=range(first, first + len(state)))

@@ -6,6 +6,7 @@ setting that decides.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
@@ -14,26 +15,30 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from data.archive.format import open_store
 from data.errors import UserError
 from data.geometry import cell_area, layer_thickness
 from data.grid import OceanGrid
 from data.kinds import check_kind, of_right_kind
 from data.plausibility import check_grid
 from data.readers.base import ModelOutput
+from data.readers.chunks import in_chunks
 from data.readers.clock import sample_times
 from data.readers.conversion import celsius_offset, field_factor, horizontal_positions
 from data.readers.dimensions import Axes, constant
 from data.readers.gaps import with_positions
-from data.readers.groups import check_groups, is_zarr
+from data.readers.groups import check_groups
 from data.readers.land import check_mask, wet_by_values
 from data.readers.levels import metres_of_depth, refuse_other_levels
 from data.readers.merging import grouped_by_output, merged
 from data.readers.raw import decoded
+from data.readers.references import REFERENCES
 from data.readers.repeats import check_repeats
 from data.readers.settings import CfReader, Conventions
+from data.readers.stores import is_zarr, store_of
 from data.readers.variables import find_variables
+from data.remote import copy_of, located, network_errors
 from data.units import AREAS, LENGTHS, factor
+from data.urls import RemotePath
 
 _TRACERS = ("temperature", "salinity")
 _VOLUME = ("z", "y", "x")
@@ -61,21 +66,40 @@ def open_together(paths: Sequence[Path]) -> xr.Dataset:
 def open_dataset(path: Path) -> xr.Dataset:
     """Open lazily, times undecoded.
 
-    Raises UserError if `path` is missing, unreadable, or has fields in groups.
+    Raises UserError if `path` is missing, unreadable, or has fields in groups, and for a URL if
+    its server cannot be reached or refuses.
     """
     try:
-        check_groups(path)
-        if is_zarr(path):
-            raw = xr.open_zarr(open_store(path), decode_cf=False, chunks=None)
-            return decoded(raw, zarr=True)
-        return decoded(xr.open_dataset(path, decode_cf=False), zarr=False)
+        with network_errors(path):
+            check_groups(path)
+            if is_zarr(path):
+                return decoded(_open_zarr(path), zarr=True)
+            return decoded(xr.open_dataset(located(path), decode_cf=False), zarr=False)
     except (OSError, RuntimeError, ValueError, KeyError, BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         reason = "it is in neither format" if "did not find a match" in reason else reason
         raise UserError(
-            f"{path} cannot be read ({reason}): expected NetCDF or zarr; check the path and the "
-            "file."
+            f"{path} cannot be read ({reason}): expected NetCDF or zarr; {_advice(path)}."
         ) from error
+
+
+def _open_zarr(path: Path) -> xr.Dataset:
+    with warnings.catch_warnings():
+        if path.suffix in REFERENCES:  # are in one place anyway
+            warnings.filterwarnings("ignore", ".*consolidated metadata", RuntimeWarning)
+        dataset = xr.open_zarr(store_of(path), decode_cf=False, chunks=None)
+    if isinstance(path, RemotePath) and not dataset.variables:
+        raise UserError(
+            f"{path} lists no variables: expected consolidated metadata, which a store needs where "
+            "the server lists no files; write them with zarr.consolidate_metadata."
+        )
+    return dataset
+
+
+def _advice(path: Path) -> str:
+    if isinstance(path, RemotePath) and (copy := copy_of(path)).exists():
+        return f"check the URL, and remove its copy {copy} to have it copied again"
+    return "check the path and the file"
 
 
 def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -> ModelOutput:
@@ -99,14 +123,15 @@ def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -
     sea_level = None if sea_level is None else _over_time(sea_level, known.axes)
     _check_same_times(temperature, [salinity, sea_level], path)
     years, clock = sample_times(dataset, temperature, path, conventions.calendar)
+    zarr = is_zarr(path)
     return ModelOutput(
         path=path,
         grid=grid,
         years=years,
         clock=clock,
-        temperature=temperature,
-        salinity=salinity,
-        sea_level=sea_level,
+        temperature=in_chunks(temperature, zarr=zarr),
+        salinity=in_chunks(salinity, zarr=zarr),
+        sea_level=None if sea_level is None else in_chunks(sea_level, zarr=zarr),
         dataset=dataset,
         order=order,
         offset=offset,

@@ -8,15 +8,11 @@ import netCDF4
 import xarray as xr
 import zarr
 
-from data.archive.format import open_store
 from data.errors import UserError
 from data.readers.settings import Variables
+from data.readers.stores import is_zarr, store_of
 from data.readers.variables import main_quantities
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether the path is a zarr store: a folder or a zip."""
-    return path.is_dir() or path.suffix == ".zip"
+from data.remote import located
 
 
 def check_groups(path: Path) -> None:
@@ -32,9 +28,9 @@ def check_groups(path: Path) -> None:
 
 def _groups(path: Path) -> list[str]:
     if is_zarr(path):
-        return sorted(name for name, _ in zarr.open_group(open_store(path), mode="r").groups())
+        return sorted(name for name, _ in zarr.open_group(store_of(path), mode="r").groups())
     try:
-        with netCDF4.Dataset(path) as file:
+        with netCDF4.Dataset(located(path)) as file:
             return sorted(file.groups)
     except OSError:
         return []  # opening it raises the error
@@ -42,8 +38,8 @@ def _groups(path: Path) -> list[str]:
 
 def _quantities(path: Path, group: str) -> frozenset[str]:
     if is_zarr(path):
-        dataset = xr.open_zarr(open_store(path), group=group, decode_times=False, chunks=None)
+        dataset = xr.open_zarr(store_of(path), group=group, decode_times=False, chunks=None)
     else:
-        dataset = xr.open_dataset(path, group=group, decode_times=False)
+        dataset = xr.open_dataset(located(path), group=group, decode_times=False)
     with dataset:
         return main_quantities(dataset, Variables())

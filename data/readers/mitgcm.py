@@ -18,6 +18,7 @@ from data.readers.mds_streams import choose_streams
 from data.readers.positions import filled
 from data.readers.settings import MdsReader, MitgcmReader, Variables
 from data.readers.variables import find_variables
+from data.urls import RemotePath
 
 _GRID = ("hFacC", "XC", "YC", "RC", "DRF", "RAC")
 _VARIABLES_OF_GRID = ("mask", "area", "thickness", "depth", "longitude", "latitude")
@@ -41,6 +42,11 @@ def open_folder(reader: MdsReader, *paths: Path) -> ModelOutput:
     does.
     """
     (folder,) = paths
+    if isinstance(folder, RemotePath):
+        raise UserError(
+            f"{folder} is a URL: expected a folder of this machine with .data and .meta files; "
+            "copy the folder and give its path."
+        )
     run = MdsFolder(folder)
     grid, wet, covered = _grid(MdsFolder(reader.grid_files) if reader.grid_files else run)
     series = choose_streams(run, reader.variables, shape=wet.shape)

@@ -27,6 +27,8 @@ from data.errors import UserError
 from data.readers.cf import open_dataset
 from data.readers.lazy import lazy_variable
 from data.readers.positions import filled
+from data.readers.stores import is_zarr
+from data.remote import located
 
 _NUMBERED = re.compile(r"_\d{4,9}$")
 _PLACE = ("size_global", "position_first", "position_last", "halo_size_start", "halo_size_end")
@@ -128,8 +130,10 @@ def _is_piece(path: Path) -> bool:
 
     Tools that join pieces leave the attributes of the first, so a file of the whole size is whole.
     """
+    if is_zarr(path):
+        return False
     try:
-        with netCDF4.Dataset(path) as file:
+        with netCDF4.Dataset(located(path)) as file:
             total = int(getattr(file, "DOMAIN_number_total", 1))
             domain = np.ravel(getattr(file, "DOMAIN_size_global", ())).tolist()
             sizes = {_axis(name): len(dim) for name, dim in file.dimensions.items()}

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from data.lazily import lazily
 from data.settings import Section, UserPath
+from data.urls import ReadPath, as_path
 
 if TYPE_CHECKING:
     from data.readers.base import ModelOutput
@@ -148,7 +149,7 @@ class NemoReader(Reader):
     name: Literal["nemo"] = "nemo"
     opened_by: ClassVar[str] = "data.readers.nemo:open_output"
     grouped_by: ClassVar[str | None] = "data.readers.nemo:group"
-    mesh_mask: Path | list[Path] | None = Field(
+    mesh_mask: ReadPath | list[ReadPath] | None = Field(
         None,
         description="file with the grid, where the output lacks it; pieces by a pattern, mask and "
         "mesh in several files as a list",
@@ -160,7 +161,7 @@ class VerosReader(Reader):
 
     name: Literal["veros"] = "veros"
     opened_by: ClassVar[str] = "data.readers.veros:open_output"
-    grid_files: UserPath | None = Field(
+    grid_files: Annotated[UserPath, AfterValidator(as_path)] | None = Field(
         None, description="a snapshot file with the grid, for restarts"
     )
 

@@ -19,6 +19,7 @@ from data.errors import UserError
 from data.readers.base import ModelOutput
 from data.readers.cf import from_dataset, open_dataset
 from data.readers.settings import VerosReader
+from data.remote import located
 from data.units import SECONDS_PER_DAY
 from data.veros_layout import INTERIOR, h5py
 
@@ -74,7 +75,7 @@ def _restart(path: Path, grid_files: Path | None) -> xr.Dataset:
         )
     with _snapshot(grid_files) as snapshot:
         grid = snapshot[[*_NAMES.values()]].drop_vars(["temp", "salt"]).drop_dims("Time").load()
-    with h5py().File(path) as file:
+    with h5py().File(located(path)) as file:
         stored = {name: np.asarray(file[name][...]) for name in _RESTART}
     now = int(stored["core/tau"])
     fields = {
@@ -118,7 +119,7 @@ def _is_restart(path: Path) -> bool:
     if path.suffix not in {".h5", ".hdf5"}:
         return False
     try:
-        with h5py().File(path) as file:
+        with h5py().File(located(path)) as file:
             missing = [name for name in _RESTART if name not in file]
     except OSError as error:
         raise UserError(
