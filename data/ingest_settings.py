@@ -96,8 +96,8 @@ class IngestSettings(Section):
     reader: AnyReader
     files: list[str | FilesOfMember] = Field(
         min_length=1,
-        description="paths, globs allowed; mitgcm-mds: folders of runs; or a list for each member, "
-        "of files that continue each other",
+        description="paths or URLs, globs allowed; mitgcm-mds: folders of runs; or a list for each "
+        "member, of files that continue each other",
     )
     equation_of_state: EquationName = Field(description="name of the model's equation of state")
     salinity_units: Literal["1e-3", "g/kg"] = "1e-3"

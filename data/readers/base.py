@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from data.grid import OceanGrid
 from data.plausibility import Door, check_state
-from data.readers.chunks import read_together
+from data.readers.chunks import read_together, slab_length
 from data.readers.clock import Clock
 from data.readers.land import check_constant_land
 from data.state import State
 
-_SLAB_SAMPLES, _SLAB_BYTES = 16, 2**26
 _ADVICE = (
     "leave out a state that blew up, declare the missing value (_FillValue) or correct the mask"
 )
@@ -84,8 +83,7 @@ class ModelOutput:
     def states(self, samples: NDArray[np.integer]) -> Iterator[State]:
         """The states of `samples` (increasing), one at a time (batch 1)."""
         levels, rows, columns = self.grid.shape
-        # Model files often chunk several time steps together, so a few are read at once.
-        slab = int(np.clip(_SLAB_BYTES // (4 * levels * rows * columns), 1, _SLAB_SAMPLES))
+        slab = slab_length(4 * levels * rows * columns)
         for start in range(0, len(self), slab):
             wanted = samples[(samples >= start) & (samples < start + slab)] - start
             if wanted.size == 0:

@@ -1,4 +1,9 @@
-"""Variables that are read from disk when they are indexed, record by record."""
+"""Variables that are read from disk when they are indexed, record by record.
+
+`BackendArray`, `LazilyIndexedArray` and `explicit_indexing_adapter` are what xarray documents for
+reading lazily ("How to add a new backend", which imports `xarray.core.indexing` for them); there is
+no other public name. Arrays of dask would make dask necessary.
+"""
 
 from __future__ import annotations
 

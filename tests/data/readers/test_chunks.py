@@ -44,9 +44,9 @@ def test_values_are_the_same_with_and_without(store, tmp_path, monkeypatch):
     assert digests[0] == digests[1]
 
 
-def test_fields_of_a_store_are_read_together_in_the_chunks_of_the_file(store, monkeypatch):
+def test_threads_read_the_fields_of_a_slab_together(store, monkeypatch):
     output = CfReader().open(store)
-    assert output.salinity.chunks[0] == (5, 5, 2)
+    assert output.salinity.chunks[0] == (12,)
     computed = []
     compute = dask.compute
     monkeypatch.setattr(dask, "compute", lambda *a: computed.append(len(a)) or compute(*a))
@@ -54,10 +54,11 @@ def test_fields_of_a_store_are_read_together_in_the_chunks_of_the_file(store, mo
     assert computed == [2]  # one slab; temperature and salinity
 
 
-def test_large_records_are_read_by_level(store, monkeypatch):
-    monkeypatch.setattr(chunks, "_WHOLE_BYTES", 10)
-    output = CfReader().open(store)
-    assert output.salinity.chunks[:2] == ((5, 5, 2), (2, 1))
+def test_processes_read_the_chunks_of_the_file(store, monkeypatch):
+    with dask.config.set(scheduler="processes"):
+        assert CfReader().open(store).salinity.chunks[:2] == ((5, 5, 2), (3,))
+        monkeypatch.setattr(chunks, "_WHOLE_BYTES", 10)  # large records: level by level
+        assert CfReader().open(store).salinity.chunks[:2] == ((5, 5, 2), (2, 1))
 
 
 def test_threads_do_not_read_netcdf_but_processes_do(tmp_path):
