@@ -104,6 +104,7 @@ def assert_same_states(one: StateArchive, other: StateArchive) -> None:
     np.testing.assert_array_equal(one.time, other.time)
 
 
+@pytest.mark.slow
 @needs_http
 def test_files_and_stores_of_a_server_hold_what_local_files_do(server, tmp_path, cache_folder):
     dataset = model_file(server.folder / "a.nc")
@@ -220,6 +221,7 @@ def _refuse(protocol: str) -> None:
     raise ImportError(protocol)
 
 
+@pytest.mark.slow
 def test_memory_chained_and_local_urls(memory, tmp_path):
     dataset = model_file(tmp_path / "a.nc")
     memory.pipe("/run/a.nc", (tmp_path / "a.nc").read_bytes())

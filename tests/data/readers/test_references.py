@@ -77,6 +77,7 @@ def digest(path: Path | str, output: Path) -> object:
     return StateArchive.open(output).attributes["content_sha256"]
 
 
+@pytest.mark.slow
 def test_references_hold_what_the_file_does(classic, tmp_path):
     expected = digest(classic, tmp_path / "direct.zarr")
     flat = references_to(classic)
@@ -97,6 +98,7 @@ def test_references_hold_what_the_file_does(classic, tmp_path):
     assert digest(written(tmp_path, inline), tmp_path / "inline.zarr") == expected
 
 
+@pytest.mark.slow
 def test_references_at_a_url_to_files_beside_them(classic, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     files = fsspec.filesystem("memory")
