@@ -355,22 +355,16 @@ def sample(
     from configs import stages
     from training.launch import one_job
 
-    if (at or extrapolate or certain or overwrite) and not output:
-        raise UserError(
-            "--at, --extrapolate, --certain and --overwrite need --output: the archive to write"
-        )
+    options: dict[str, Any] = {"at": at, "extrapolate": extrapolate, "certain": certain}
+    options["overwrite"] = overwrite
+    if any(options.values()) and not output:
+        given = ", ".join(f"--{name}" for name, value in options.items() if value)
+        raise UserError(f"{given} needs --output: the archive to write")
     written = output or run.samples("guided_adjusted").parent
     remarks: list[str] = []
     with one_job(output or run.directory, archive=output is not None):
         if output:
-            remarks = stages.sample(
-                run,
-                output=output,
-                at=at,
-                extrapolate=extrapolate,
-                certain=certain,
-                overwrite=overwrite,
-            )
+            remarks = stages.sample(run, output=output, **options)
         else:
             stages.sample_rows(run)
     print("\n".join([f"wrote {written}", *remarks]))
