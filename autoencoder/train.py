@@ -19,7 +19,7 @@ from autoencoder.stored import ADVICE, CONFIG, load_network
 from autoencoder.window_objective import WindowObjective
 from data.archive.protocol import Archive
 from data.archive.reader import StateArchive
-from data.batches import StateDataset, fitting_at_once
+from data.batches import StateDataset, read_in_batches
 from data.documents import read_object
 from data.errors import UserError, shown
 from data.normalisation import Statistics
@@ -177,8 +177,6 @@ def _design(settings: AutoencoderSettings) -> dict[str, object]:
 
 def _states(archive: Archive, codec: Codec, *, at_once: int) -> Iterator[State]:
     """The training states on the codec's device, in batches of `at_once`; large states alone."""
-    indices, device = archive.indices("train"), codec.grid_depth.device
-    at_once = fitting_at_once(codec.statistics.mean.numel(), at_once)
-    for start in range(0, len(indices), at_once):
-        batch = archive.read(indices[start : start + at_once])
+    device = codec.grid_depth.device
+    for batch in read_in_batches(archive, archive.indices("train"), at_once=at_once):
         yield batch.map(lambda field: field.to(device))

@@ -12,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from autoencoder.codec import Codec
+from autoencoder.passing import AT_ONCE, reconstructed
 from configs.given import Given
 from configs.run import Run
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
+from data.batches import read_in_batches
 from data.errors import UserError
 from data.grid import wet_tensor
 from data.observations import Observations
@@ -28,7 +30,6 @@ from latent_diffusion.posterior import Evidence
 
 FloatArray = NDArray[np.float64]
 STATES = 64  # at most, for the errors of the codec
-BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -134,16 +135,14 @@ class Observed(Given):
         return {"observations": digest.hexdigest()[:16], **settings}
 
 
-@torch.no_grad()
 def representation_error(codec: Codec, archive: StateArchive) -> RepresentationError:
     """Root mean squared errors of a codec on validation states, by level."""
     rows = spread_out(archive.indices("validation"), STATES)
-    wet, squares = wet_tensor(archive.grid), []
-    for start in range(0, len(rows), BATCH):
-        state = archive.read(rows[start : start + BATCH])
-        decoded = codec.decode(codec.encode(state.map(lambda f: f.to(codec.device))))
-        squares.append(_squares(decoded.map(torch.Tensor.cpu), state))
-    mean = torch.cat(squares).double().mean(dim=0)
+    wet, total = wet_tensor(archive.grid), torch.zeros(())
+    for states in read_in_batches(archive, rows, at_once=AT_ONCE):
+        (again,) = reconstructed(codec, states)
+        total = total + _squares(again, states).double().sum(dim=0)
+    mean = total / len(rows)
     levels = archive.grid.shape[0]
     mask = torch.cat([wet, wet, wet[:1]])[: len(mean)]
     profile = ((mean * mask).sum(dim=(1, 2)) / mask.sum(dim=(1, 2)).clamp(min=1)).sqrt().numpy()

@@ -14,6 +14,7 @@ from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.points import conditions_at, read_points
 from latent_diffusion.posterior import Evidence, LatentPosterior
 from latent_diffusion.sample import Ensemble
+from training.launch import of_main_process
 
 
 class Given(ABC):
@@ -70,7 +71,7 @@ class Given(ABC):
         inference = Inference(
             self.posterior(pipeline), expectation, trust=self.run.settings.assimilation.trust
         )
-        weighted = inference.conditions(points[0], seed=seed)
+        weighted = of_main_process(inference.conditions(points[0], seed=seed))
         return weighted.drawn(members, seed=seed), weighted
 
     def ensemble(self, *, guided: bool, conditions: Conditions | None) -> Ensemble:

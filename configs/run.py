@@ -192,6 +192,10 @@ class Run(Layout):
         pipeline.origin = self.origin
         return pipeline
 
+    def placed_pipeline(self) -> StatePipeline:
+        """`pipeline`, on the device that this process computes on."""
+        return self.pipeline().to(launched_processes().device)
+
     def refuse_former(self, product: Path) -> None:
         """Raises `UserError` if a stage's product was made by an earlier version of Halocline."""
         unknown = unknown_settings(product, self.model_settings)

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from autoencoder.codec import Codec
+from autoencoder.passing import AT_ONCE, decoded, encoded, reconstructed
 from configs.foreign import in_kinds_of
 from configs.given import Given
 from configs.run import Run
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
+from data.batches import read_in_batches
 from data.block_means import BlockMeans
 from data.conditions import Conditions
 from data.errors import UserError
@@ -28,10 +30,10 @@ from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.posterior import Evidence, condensed
 from latent_diffusion.sample import Ensemble
 from latent_diffusion.start import Scale, Start, compared_scales, least_noise
+from training.launch import of_main_process
 
 How = Literal["means", "noise"]
 MOST_STATES = 64  # of each climate
-BATCH = 16
 # Least errors of block means: a codec that reconstructs a mean exactly still knows it to rounding.
 LEAST_ERRORS: dict[Quantity, float] = {"temperature": 0.02, "salinity": 0.005}  # K, 1e-3 or g/kg
 PATCH = 4  # cells along a side of the blocks whose means tell the conditions of states of one grid
@@ -184,7 +186,8 @@ class Translation(Given):
         if amplitude is not None:
             return Noise(amplitude, [])
         rows = spread_out(self.run.archive.indices("train"), MOST_STATES)
-        target = _encoded(pipeline.codec, self.run.archive.read(rows))
+        training = read_in_batches(self.run.archive, rows, at_once=AT_ONCE)
+        target = torch.cat([_encoded(pipeline.codec, states) for states in training])
         source = _encoded(pipeline.codec, self.given)
         expectation, settings = pipeline.expectation, self.run.settings.conditions
         if expectation is None or settings is None or conditions is None:
@@ -192,10 +195,11 @@ class Translation(Given):
             scales = compared_scales(source - mean, target - mean, states=1)
         else:
             known = Conditions.of(self.run.archive, rows, settings)
-            target = (target - expectation.mean(known)) / expectation.scale
-            residual = (source - expectation.mean(conditions)) / expectation.scale
+            scale = expectation.scale.cpu()
+            target = (target - expectation.mean(known).cpu()) / scale
+            residual = (source - expectation.mean(conditions).cpu()) / scale
             scales = compared_scales(residual, target, states=len(source))
-        return Noise(least_noise(scales), scales)
+        return of_main_process(Noise(least_noise(scales), scales))
 
     @cached_property
     def _kept(self) -> dict[str, Evidence]:
@@ -255,26 +259,19 @@ def both_operator(blocks: BlockMeans) -> ObservationOperator:
     )
 
 
-@torch.no_grad()
 def _squared_error(codec: Codec, state: State, blocks: BlockMeans) -> Tensor:
     """Squared errors of the means of a state that is encoded and decoded, `2 n`."""
-    decoded = codec.decode(codec.encode(state.map(lambda f: f.to(codec.device)))).map(Tensor.cpu)
-    difference: Tensor = both(blocks, decoded) - both(blocks, state)
+    (again,) = reconstructed(codec, state)
+    difference = both(blocks, again) - both(blocks, state)
     return difference.square().view(2, -1)
 
 
-@torch.no_grad()
 def _encoded(codec: Codec, state: State) -> Tensor:
     """Latents `b c h w` of states; sea level that these lack is the training states' mean."""
     if codec.config.ocean["sea_level"] and state.sea_level is None:
-        zero = torch.zeros(1, *codec.latent_shape, device=codec.device)
-        level = codec.decode(zero).sea_level
-        assert level is not None, "a model with sea level decodes one"
-        state = replace(state, sea_level=level.cpu().expand(len(state), -1, -1))
+        (mean,) = decoded(codec, torch.zeros(1, *codec.latent_shape))
+        assert mean.sea_level is not None, "a model with sea level decodes one"
+        state = replace(state, sea_level=mean.sea_level.expand(len(state), -1, -1))
     if not codec.config.ocean["sea_level"]:
         state = replace(state, sea_level=None)
-    parts = [
-        codec.encode(part.map(lambda field: field.to(codec.device))).cpu()
-        for part in state.split(BATCH)
-    ]
-    return torch.cat(parts)
+    return torch.cat([*encoded(codec, state)])

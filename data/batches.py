@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from data.archive.protocol import Archive
 from data.errors import UserError
+from data.state import State
 
 MOST_BYTES = 2**30  # of float32 states that are computed with together
 
@@ -21,6 +22,16 @@ MOST_BYTES = 2**30  # of float32 states that are computed with together
 def fitting_at_once(numbers: int, wanted: int) -> int:
     """How many states of so many numbers are computed with together: `wanted`, or 1 if large."""
     return wanted if 4 * numbers * wanted <= MOST_BYTES else 1
+
+
+def read_in_batches(
+    archive: Archive, indices: Sequence[int] | NDArray[np.integer], *, at_once: int
+) -> Iterator[State]:
+    """The states at `indices` in batches of `at_once`; large states alone."""
+    levels, rows, columns = archive.grid.shape
+    at_once = fitting_at_once((2 * levels + archive.has_sea_level) * rows * columns, at_once)
+    for start in range(0, len(indices), at_once):
+        yield archive.read(indices[start : start + at_once])
 
 
 class Samples(Dataset[tuple[Any, int]], ABC):

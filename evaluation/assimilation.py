@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from configs.assimilation import Observed
 from configs.run import Run
+from data.archive.mapped import read_mapped
 from data.archive.reader import StateArchive
 from data.atomic import atomic_write
 from data.conditions import Conditions
@@ -80,7 +81,7 @@ def assimilate(
     Raises `UserError` for
     files that do not fit the model, and for conditions that it does not have.
     """
-    pipeline = run.pipeline()
+    pipeline = run.placed_pipeline()
     everything = Observed.read(
         run, files, codec=pipeline.codec, convert=convert, leave_out=leave_out
     )
@@ -225,7 +226,7 @@ def _save_figures(
 
 
 def _physics(archive: StateArchive) -> dict[str, Value]:
-    states = archive.read(range(len(archive)))
+    states = read_mapped(archive, range(len(archive)), folder=archive.path.parent)
     return physics(states, archive.grid, equation=archive.equation_of_state)
 
 

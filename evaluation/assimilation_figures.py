@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from data.archive.reader import StateArchive
+from data.batches import read_in_batches
 from data.grid import OceanGrid
 from data.observations import Observations
 from evaluation.canvas import Scale, draw_map, draw_section, map_panel, new_figure, styled
@@ -38,9 +39,8 @@ class Moments:
         """Of all states of an archive, in one pass."""
         first = archive.read([0]).temperature[0].double()  # taken out, against cancellation
         total = torch.zeros(2, *first.shape, dtype=torch.float64)
-        for start in range(0, len(archive), BATCH):
-            rows = range(start, min(start + BATCH, len(archive)))
-            anomaly = archive.read(rows).temperature.double() - first
+        for states in read_in_batches(archive, range(len(archive)), at_once=BATCH):
+            anomaly = states.temperature.double() - first
             total += torch.stack([anomaly.sum(dim=0), anomaly.square().sum(dim=0)])
         mean = total[0] / len(archive)
         square = (total[1] - len(archive) * mean.square()).clamp(min=0)

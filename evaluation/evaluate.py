@@ -161,14 +161,16 @@ def judge_codec(run: Run, rows: dict[str, State], context: EvaluationContext) ->
 
     Under "training" those on training states: a gap between both is over-fitting.
     """
-    codec, grid = run.pipeline().codec, context.grid
-    decoded = decode_all(codec, rows[TRUTH], context)
-    training = decode_all(codec, rows[FLOOR], context)
+    codec = run.placed_pipeline().codec
+    decoded, training = (
+        decode_all(codec, rows[name], context, folder=run.results) for name in (TRUTH, FLOOR)
+    )
+    statistics = codec.cpu().statistics
     return {
-        **judge(decoded, codec.statistics, context),
+        **judge(decoded, statistics, context),
         "compression": codec.compression,
-        "worst_cells": worst_cells(decoded, codec.statistics, grid),
-        "training": judge(training, codec.statistics, context),
+        "worst_cells": worst_cells(decoded, statistics, context.grid),
+        "training": judge(training, statistics, context),
     }
 
 

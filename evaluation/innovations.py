@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from data.archive.reader import StateArchive
+from data.batches import read_in_batches
 from data.observations import QUANTITIES, Observations
 from evaluation.columns import Column, Value
 from guidance.observations import ObservationOperator
@@ -56,10 +57,8 @@ class Innovations:
     ) -> Innovations:
         """Of all states of an archive."""
         operator = ObservationOperator(observations, archive.grid, sea_level=archive.has_sea_level)
-        parts = [
-            operator(archive.read(range(start, min(start + BATCH, len(archive)))))
-            for start in range(0, len(archive), BATCH)
-        ]
+        batches = read_in_batches(archive, range(len(archive)), at_once=BATCH)
+        parts = [operator(states) for states in batches]
         return cls(observations, torch.cat(parts).numpy(), error)
 
     @property

@@ -9,13 +9,17 @@ means of two latents.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from autoencoder.passing import StateCodec, encoded, passing_at_once
+from autoencoder.passing import decoded as decoded_parts
+from data.archive.mapped import joined
 from data.grid import OceanGrid
 from data.normalisation import Statistics
 from data.state import State
@@ -23,8 +27,8 @@ from evaluation.metrics.row import EvaluationContext
 from evaluation.metrics.spectra import (
     THERMOCLINE_CENTRE,
     ZonalSpectrum,
+    spectra_of_levels,
     third_ratios,
-    zonal_spectra,
 )
 from evaluation.metrics.stability import (
     density_error_percent,
@@ -32,50 +36,32 @@ from evaluation.metrics.stability import (
     near_neutral_pairs_percent,
 )
 from evaluation.metrics.variance import variance_ratio
-from evaluation.metrics.weights import cell_volume, level_thickness, weighted_mean
+from evaluation.metrics.weights import cell_volume, level_thickness, over_batches, weighted_mean
 from guidance.stratification import adjust
 
 THERMOCLINE = (300.0, 500.0)  # m
 SURFACE = "surface"
 PERTURBATION = 0.1  # standard deviations of the latents
-BATCH = 16
 VARIABLES = ("temperature", "salinity")
 KINDS = ("", "adjusted_", "perturbed_", "interpolated_")  # prefixes of decoded states
-
-
-class StateCodec(Protocol):
-    """Anything that encodes and decodes like a codec."""
-
-    @property
-    def statistics(self) -> Statistics:
-        """Statistics of the training states, for errors in standard deviations."""
-        ...
-
-    def encode(self, state: State) -> Tensor:
-        """Latents `b c h w` of a state in physical units."""
-        ...
-
-    def decode(self, latents: Tensor) -> State:
-        """The state in physical units for latents `b c h w`."""
-        ...
+TRUTH = "truth_"
+Stability = dict[str, float]  # means over states
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Held-out states and the corresponding decoded states, on the same grid.
+    """Held-out states and their reconstructions, on the same grid.
 
     truth: held-out states
     reconstruction: encoded and decoded
-    adjusted: reconstruction after exact convective adjustment
-    perturbed: decoded from latents with noise of 0.1 standard deviations
-    interpolated: decoded from the mean of the latents of two states
+    stability: of the truth ("truth_") and, by the prefixes of `KINDS`, of reconstructions, of
+        these after exact convective adjustment, of what is decoded from `perturbed` latents, and
+        from `interpolated` ones
     """
 
     truth: State
     reconstruction: State
-    adjusted: State
-    perturbed: State
-    interpolated: State
+    stability: dict[str, Stability]
 
 
 @dataclass(frozen=True)
@@ -96,24 +82,45 @@ def reconstruction_metrics(
     return judge(decode_all(codec, truth, context), codec.statistics, context)
 
 
-@torch.no_grad()
 def decode_all(
-    codec: StateCodec, truth: State, context: EvaluationContext, *, seed: int = 0
+    codec: StateCodec, truth: State, context: EvaluationContext, *, folder: Path | None = None
 ) -> Decoded:
-    """All kinds of decoded states; `seed` is that of the perturbations."""
-    latents = torch.cat([codec.encode(part) for part in truth.split(BATCH)])
+    """Encode and decode states; of all that is decoded, only the reconstructions are kept.
+
+    folder: where more reconstructions than fit into memory are written, see `data.archive.mapped`
+    """
+    latents = torch.cat([*encoded(codec, truth)])
+    again = joined(decoded_parts(codec, latents), count=len(latents), folder=folder)
+    at_once = passing_at_once(codec)
+    adjusted = (adjust(part, eos=context.eos, grid=context.grid) for part in again.split(at_once))
+    kinds = (
+        again.split(at_once),
+        adjusted,
+        decoded_parts(codec, perturbed(latents)),
+        decoded_parts(codec, interpolated(latents)),
+    )
+    return Decoded(
+        truth,
+        again,
+        {TRUTH: _stability_of(truth.split(at_once), context)}
+        | {kind: _stability_of(one, context) for kind, one in zip(KINDS, kinds, strict=True)},
+    )
+
+
+def perturbed(latents: Tensor, *, seed: int = 0) -> Tensor:
+    """Latents `b c h w` with noise of 0.1 standard deviations."""
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents)
     spread = latents.std(dim=(0, 2, 3), correction=0)[:, None, None]
-    # Neighbours in the archive are similar, so states are paired across half of the split.
+    return latents + PERTURBATION * spread * noise
+
+
+def interpolated(latents: Tensor) -> Tensor:
+    """Means of pairs of latents `b c h w`.
+
+    Neighbours in the archive are similar, so states are paired across half of the split.
+    """
     partners = latents.roll(len(latents) // 2, dims=0)
-    reconstruction = _decode(codec, latents)
-    return Decoded(
-        truth=truth,
-        reconstruction=reconstruction,
-        adjusted=adjust(reconstruction, eos=context.eos, grid=context.grid),
-        perturbed=_decode(codec, latents + PERTURBATION * spread * noise),
-        interpolated=_decode(codec, 0.5 * (latents + partners)),
-    )
+    return 0.5 * (latents + partners)
 
 
 def judge(decoded: Decoded, statistics: Statistics, context: EvaluationContext) -> dict[str, float]:
@@ -124,14 +131,13 @@ def judge(decoded: Decoded, statistics: Statistics, context: EvaluationContext) 
         **_volume_means(decoded, context.grid),
         **_spectra_ratios(decoded, context.grid),
         **_variance_ratios(decoded, context.grid),
-        **_stability(decoded, context),
+        **_compared_stability(decoded.stability),
     }
 
 
 def level_errors(decoded: Decoded, statistics: Statistics) -> Profiles:
     """RMSE of the reconstruction at each level, over wet cells and states with equal weights."""
-    squares = _squared_errors(decoded).mean(dim=0)
-    rmse = _over_wet(squares, statistics.wet).sqrt()
+    rmse = _over_wet(_mean_squares(decoded), statistics.wet).sqrt()
     total = _percent(rmse, total_level_std(statistics), statistics)
     anomaly = _percent(rmse, statistics.std.double(), statistics)
     return Profiles(total=total, anomaly=anomaly)
@@ -195,19 +201,26 @@ def thermocline_depths(grid: OceanGrid) -> list[float]:
     return inside or [float(grid.depth[np.abs(grid.depth - THERMOCLINE_CENTRE).argmin()])]
 
 
-def _decode(codec: StateCodec, latents: Tensor) -> State:
-    return State.cat([codec.decode(part) for part in latents.split(BATCH)])
+def _mean_squares(decoded: Decoded) -> Tensor:
+    """Mean squared errors `c y x` over the states [physical units squared].
+
+    Level by level, to limit memory.
+    """
+    levels = zip(_levels(decoded.reconstruction), _levels(decoded.truth), strict=True)
+    return torch.stack(
+        [(ours.double() - truth.double()).square().mean(dim=0) for ours, truth in levels]
+    )
 
 
-def _squared_errors(decoded: Decoded) -> Tensor:
-    """Squared errors `b c y x` [physical units squared]."""
-    truth, ours = decoded.truth.to_channels(), decoded.reconstruction.to_channels()
-    return (ours.double() - truth.double()).square()
+def _levels(state: State) -> list[Tensor]:
+    """Each channel `b y x` of states, in the order of `State.to_channels`."""
+    levels = [*state.temperature.unbind(dim=1), *state.salinity.unbind(dim=1)]
+    return levels if state.sea_level is None else [*levels, state.sea_level]
 
 
 def _cell_errors(decoded: Decoded, statistics: Statistics) -> Tensor:
     """RMSE of T and S in each cell, `2z y x` [% of the level's total std], -1 on land."""
-    rmse = _squared_errors(decoded).mean(dim=0).sqrt()
+    rmse = _mean_squares(decoded).sqrt()
     percent = 100 * rmse / total_level_std(statistics)[:, None, None]
     return torch.where(statistics.wet, percent, -1.0)[: 2 * statistics.levels]
 
@@ -249,7 +262,7 @@ def _volume_means(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
 
     def error(field: str) -> float:
         means = [
-            weighted_mean(getattr(state, field).double(), volume)
+            over_batches(state, lambda some: weighted_mean(getattr(some, field), volume))
             for state in (decoded.reconstruction, decoded.truth)
         ]
         return float((means[0] - means[1]).abs().mean())
@@ -269,15 +282,28 @@ def _spectra(
     scales, and subtracting that of the truth from smooth states would restore lost power.
     """
     places = {SURFACE: [float(grid.depth[0])], "thermocline": thermocline_depths(grid)}
-    ours, theirs = decoded.reconstruction.temperature.double(), decoded.truth.temperature.double()
 
-    def spectra(field: Tensor, depths: list[float]) -> list[ZonalSpectrum]:
-        return zonal_spectra(field, grid, climatology=field.mean(dim=0), depths=depths)
+    def ours(level: int) -> Tensor:
+        return decoded.reconstruction.temperature[:, level].double()
+
+    def theirs(level: int) -> Tensor:
+        return decoded.truth.temperature[:, level].double()
+
+    def error(level: int) -> Tensor:
+        return ours(level) - theirs(level)
+
+    def spectra(field: Callable[[int], Tensor], depths: list[float]) -> list[ZonalSpectrum]:
+        return spectra_of_levels(lambda level: _anomaly(field(level)), grid, depths=depths)
 
     return {
-        place: (spectra(ours, depths), spectra(theirs, depths), spectra(ours - theirs, depths))
+        place: (spectra(ours, depths), spectra(theirs, depths), spectra(error, depths))
         for place, depths in places.items()
     }
+
+
+def _anomaly(values: Tensor) -> Tensor:
+    """Values `b y x` minus their mean over the states."""
+    return values - values.mean(dim=0)
 
 
 def _spectra_ratios(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
@@ -304,13 +330,12 @@ def _variance_ratios(decoded: Decoded, grid: OceanGrid) -> dict[str, float]:
     }
 
 
-def _stability(decoded: Decoded, context: EvaluationContext) -> dict[str, float]:
+def _compared_stability(stability: dict[str, Stability]) -> dict[str, float]:
     """Density error, mixed layer and near-neutral pairs of the truth and of each kind of state."""
-    truth = _stability_of(decoded.truth, context)
-    metrics = {f"truth_{name}": value for name, value in truth.items()}
-    kinds = (decoded.reconstruction, decoded.adjusted, decoded.perturbed, decoded.interpolated)
-    for prefix, state in zip(KINDS, kinds, strict=True):
-        ours = _stability_of(state, context)
+    truth = stability[TRUTH]
+    metrics = {f"{TRUTH}{name}": value for name, value in truth.items()}
+    for prefix in KINDS:
+        ours = stability[prefix]
         depth, true_depth = (x["mixed_layer_depth_mean_m"] for x in (ours, truth))
         neutral, true_neutral = (x["near_neutral_pairs_percent"] for x in (ours, truth))
         relative = {
@@ -321,16 +346,21 @@ def _stability(decoded: Decoded, context: EvaluationContext) -> dict[str, float]
     return metrics
 
 
-def _stability_of(state: State, context: EvaluationContext) -> dict[str, float]:
+def _stability_of(parts: Iterable[State], context: EvaluationContext) -> Stability:
+    """Means over all states of the parts, of which one is in memory at a time."""
     grid, eos = context.grid, context.eos
-    depth = weighted_mean(mixed_layer_depth(state, grid, eos), context.area)
-    strict = density_error_percent(state, grid, eos, threshold=0.0)
-    return {
-        "density_error_percent": float(density_error_percent(state, grid, eos).mean()),
-        "density_error_strict_percent": float(strict.mean()),
-        "mixed_layer_depth_mean_m": float(depth.mean()),
-        "near_neutral_pairs_percent": float(near_neutral_pairs_percent(state, grid, eos).mean()),
-    }
+    found = [
+        {
+            "density_error_percent": density_error_percent(state, grid, eos),
+            "density_error_strict_percent": density_error_percent(state, grid, eos, threshold=0.0),
+            "mixed_layer_depth_mean_m": weighted_mean(
+                mixed_layer_depth(state, grid, eos), context.area
+            ),
+            "near_neutral_pairs_percent": near_neutral_pairs_percent(state, grid, eos),
+        }
+        for state in parts
+    ]
+    return {name: float(torch.cat([one[name] for one in found]).mean()) for name in found[0]}
 
 
 def _ratio(numerator: float, denominator: float) -> float:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autoencoder.codec import Codec
+from autoencoder.passing import reconstructed
 from configs.layout import ROWS
 from configs.run import Run
 from configs.stages import sample_rows
-from data.archive.mapped import read_mapped
+from data.archive.mapped import joined, read_mapped
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.state import State
@@ -40,12 +40,13 @@ def evaluation_context(archive: StateArchive, *, scratch: Path | None = None) ->
 
 def gather_rows(run: Run, context: EvaluationContext) -> dict[str, State]:
     """All rows, the held-out truth first; missing samples are generated."""
-    codec, held_out = run.pipeline().codec, run.held_out
+    codec, held_out = run.placed_pipeline().codec, run.held_out
     codec.check_archive(run.archive)
     sample_rows(run)
     truth = read_mapped(held_out.archive, judged_with(run), folder=run.results)
     rows = {TRUTH: truth, **yardsticks(context, count=len(truth))}
-    rows["autoencoded"] = autoencode(codec, truth)
+    again = reconstructed(codec, truth)  # an upper bound on the quality of samples
+    rows["autoencoded"] = joined(again, count=len(truth), folder=run.results)
     for row in ROWS:
         samples = StateArchive.open(run.samples(row))
         rows[row] = read_mapped(samples, range(len(samples)), folder=run.results)
@@ -83,12 +84,6 @@ def subset(states: State, indices: NDArray[np.int64]) -> State:
     """The states at `indices`."""
     chosen = torch.from_numpy(indices)
     return states.map(lambda field: field[chosen])
-
-
-@torch.no_grad()
-def autoencode(codec: Codec, states: State, *, batch: int = 16) -> State:
-    """States encoded and decoded: an upper bound on the quality of samples."""
-    return State.cat([codec.decode(codec.encode(part)) for part in states.split(batch)])
 
 
 def halves(states: State, labels: Labels) -> tuple[State, State]:

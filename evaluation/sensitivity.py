@@ -21,6 +21,7 @@ from configs.run import Run
 from configs.stages import sample
 from data.archive.reader import StateArchive
 from data.atomic import atomic_write
+from data.batches import read_in_batches
 from data.dataset import CONVENTIONS, state_attributes, with_grid
 from data.errors import UserError
 from data.grid import OceanGrid
@@ -88,13 +89,12 @@ def sensitivity(
 def differences(before: StateArchive, after: StateArchive) -> Sensitivity:
     """Mean and standard deviation of the differences, state by state in one pass."""
     totals = {name: torch.zeros(2, *before.grid.shape, dtype=torch.float64) for name in FIELDS}
-    for start in range(0, len(before), BATCH):
-        rows = range(start, min(start + BATCH, len(before)))
-        first, second = before.read(rows), after.read(rows)
+    pairs = len(before)
+    batches = (read_in_batches(one, range(pairs), at_once=BATCH) for one in (before, after))
+    for first, second in zip(*batches, strict=True):
         for name, field in FIELDS.items():
             change = getattr(second, field).double() - getattr(first, field).double()
             totals[name] += torch.stack([change.sum(dim=0), change.square().sum(dim=0)])
-    pairs = len(before)
     mean = {name: total[0] / pairs for name, total in totals.items()}
     spread = {
         name: (total[1] - pairs * mean[name].square()).clamp(min=0).div(max(pairs - 1, 1)).sqrt()

@@ -82,7 +82,7 @@ def translate(
             "chains given means begin with noise alone, so that --noise says nothing: leave it "
             "out, or give --by noise"
         )
-    pipeline = translation.run.pipeline()
+    pipeline = translation.run.placed_pipeline()
     drawn = _draw(
         translation, pipeline, output=output, amplitude=noise, at=at, extrapolate=extrapolate
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from autoencoder.passing import decoded
 from configs.run import Run
 from data.archive.reader import StateArchive
 from data.errors import UserError
@@ -170,7 +171,8 @@ def training_mean(archive: StateArchive) -> State:
 def _expected(run: Run, points: Points) -> State:
     """The decoded expectation at each point, exactly adjusted: what regression alone says."""
     pipeline = run.pipeline()
-    state = pipeline.codec.decode(pipeline.expectation.mean(points.at_equilibrium))
+    latents = pipeline.expectation.mean(points.at_equilibrium)
+    state = State.cat([*decoded(pipeline.codec, latents, at_once=len(latents))])
     eos = equation_of_state(run.archive.equation_of_state)
     return adjust(state, eos=eos, grid=run.archive.grid)
 

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 from torch import Tensor
 
+from autoencoder.passing import passing_at_once
 from data.conditions import AGE, EQUILIBRIUM, Conditions
 from latent_diffusion.drawn import Frame
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.noise import member_generator
 from latent_diffusion.posterior import LatentPosterior
 
-AT_ONCE = 32  # means that are decoded together
+AT_ONCE = 32  # means that are decoded together, if they are not large
 CANDIDATES = 1024  # in each round; a power of 2, as Sobol's sequence requires
 ROUNDS = 4  # of candidates, each in the range of the probable ones of the round before
 IMPROBABLE = 8.0  # below the largest logarithm of the probability
@@ -100,9 +101,9 @@ class Inference:
     @torch.no_grad()
     def log_probability(self, conditions: Conditions) -> FloatArray:
         """Logarithm of the probability of the observations at conditions `b`, up to a constant."""
-        parts = []
-        for start in range(0, len(conditions), AT_ONCE):
-            rows = range(start, min(start + AT_ONCE, len(conditions)))
+        parts, at_once = [], passing_at_once(self.posterior.codec, AT_ONCE)
+        for start in range(0, len(conditions), at_once):
+            rows = range(start, min(start + at_once, len(conditions)))
             seen = self._seen(conditions.at(rows))
             misfit = seen.misfit - (seen.amplitudes * seen.pull).sum(dim=1)
             parts.append(-0.5 * (misfit + torch.logdet(seen.precision)))

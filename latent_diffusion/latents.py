@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoencoder.codec import Codec, IdentityCodec
+from autoencoder.passing import passing_at_once
 from data.archive.reader import StateArchive
-from data.batches import Samples, fitting_at_once
+from data.batches import Samples
 from data.errors import UserError
 from data.tensor_files import Piece, StoredTensor, open_tensors, write_pieces
 
@@ -77,7 +78,7 @@ def _write_cache(codec: Codec, archive: StateArchive, path: Path) -> None:
         path,
         encode,
         shapes={split: (len(rows), 2, *codec.latent_shape) for split, rows in indices.items()},
-        at_once=fitting_at_once(codec.statistics.mean.numel(), AT_ONCE),
+        at_once=passing_at_once(codec, AT_ONCE),
         about=_origin(codec, archive),
         label="encoding",
     )

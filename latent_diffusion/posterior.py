@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from autoencoder.codec import Codec
+from autoencoder.passing import passing_at_once
 from data.errors import UserError
 from data.state import State
 from guidance.observations import ObservationOperator
@@ -29,7 +30,7 @@ from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.kalman import Jacobian, SeenPrior, Spectral, Spread
 from latent_diffusion.moment_matching import Denoise, DenoiserCovariance, through_denoiser
 
-ROWS_AT_ONCE = 64  # of the Jacobian; each is the gradient of a state
+ROWS_AT_ONCE = 64  # of the Jacobian, if states are not large; each is the gradient of a state
 MOST_COMBINATIONS = 1000  # of observed values
 MOST_BYTES, COPIES = 16 * 2**30, 4  # of the derivative of many values, and of what is made of it
 LEAST_SIGHT = 0.05  # singular value: the variance falls by a four-hundredth
@@ -252,10 +253,10 @@ def _by_rows(operator: ObservationOperator, codec: Codec) -> Tensor:
     """A gradient for each observed value."""
     decode = codec.decode_linearly if codec.has_linear_path else codec.decode
     device = codec.latent_weight.device
-    rows = []
+    rows, at_once = [], passing_at_once(codec, ROWS_AT_ONCE)
     with torch.inference_mode(False), torch.enable_grad():
-        for start in range(0, operator.count, ROWS_AT_ONCE):
-            mine = torch.arange(start, min(start + ROWS_AT_ONCE, operator.count), device=device)
+        for start in range(0, operator.count, at_once):
+            mine = torch.arange(start, min(start + at_once, operator.count), device=device)
             latents = torch.zeros(len(mine), *codec.latent_shape, device=device, requires_grad=True)
             # Copies of one latent, because each observation needs a gradient of its own.
             seen = operator(decode(latents))
@@ -271,9 +272,9 @@ def _by_columns(operator: ObservationOperator, codec: Codec) -> Tensor:
     """A decoded unit for each latent value: fewer, and without gradients, for many values."""
     device, count = codec.latent_weight.device, math.prod(codec.latent_shape)
     origin = operator(codec.decode_linearly(torch.zeros(1, *codec.latent_shape, device=device)))
-    columns = []
-    for start in range(0, count, ROWS_AT_ONCE):
-        mine = torch.arange(start, min(start + ROWS_AT_ONCE, count), device=device)
+    columns, at_once = [], passing_at_once(codec, ROWS_AT_ONCE)
+    for start in range(0, count, at_once):
+        mine = torch.arange(start, min(start + at_once, count), device=device)
         units = torch.zeros(len(mine), count, device=device)
         units[torch.arange(len(mine), device=device), mine] = 1.0
         seen = operator(codec.decode_linearly(units.view(-1, *codec.latent_shape)))

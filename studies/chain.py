@@ -21,7 +21,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
+from autoencoder.passing import encoded_distributions, reconstructed
 from configs.run import Run
+from data.archive.mapped import joined
 from data.archive.splits import spread_out
 from data.errors import UserError
 from data.state import State
@@ -29,7 +31,6 @@ from evaluation.columns import Column
 from evaluation.metrics.variance import variance_profiles
 from evaluation.metrics.weights import mean_over_levels
 from evaluation.provenance import provenance
-from evaluation.rows import autoencode
 from latent_diffusion.denoiser import velocity_target
 from latent_diffusion.gaussian import principal_components
 from latent_diffusion.noise import member_generator
@@ -76,12 +77,13 @@ def run(
     pipeline = run.pipeline()
     training = _states(run, "train", len(run.archive))
     latents, deviation = _encoded(pipeline.codec, training)
+    again = joined(reconstructed(pipeline.codec, training), count=len(training))
     basis = LatentBasis.of(latents)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     rows: dict[str, dict[str, Any]] = {
         "training states": basis.variances(latents) | _levels(training, training, run),
         "with posterior noise": basis.variances(latents + deviation * noise),
-        "autoencoded": _levels(autoencode(pipeline.codec, training), training, run),
+        "autoencoded": _levels(again, training, run),
     }
     for count in tqdm(steps, desc="sampling", unit="chain"):
         samples, states = _draw(pipeline, run.settings.sampling.seed, members, count)
@@ -202,12 +204,9 @@ def _states(run: Run, split: str, most: int) -> State:
     return run.archive.read(spread_out(run.archive.indices(split), most))
 
 
-@torch.no_grad()
-def _encoded(codec: Codec, states: State, *, batch: int = 16) -> tuple[Tensor, Tensor]:
+def _encoded(codec: Codec, states: State) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the latents of states, each `n c h w`."""
-    means, deviations = zip(
-        *(codec.encode_distribution(part) for part in states.split(batch)), strict=True
-    )
+    means, deviations = zip(*encoded_distributions(codec, states), strict=True)
     return torch.cat(means), torch.cat(deviations)
 
 

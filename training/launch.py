@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import torch
@@ -34,6 +35,7 @@ PATIENCE = timedelta(
 )  # one process encodes all latents or adjusts all samples; the others wait
 TRACKERS = "HALOCLINE_TRACKERS"  # environment variable
 CPU_DESCRIPTION = Path("/proc/cpuinfo")
+T = TypeVar("T")
 VISIBLE_WITHIN = 10.0  # seconds until a file that one process writes must be visible to all
 
 
@@ -73,6 +75,16 @@ def in_any_process(*flags: bool) -> list[bool]:
         return list(flags)
     counts = torch.tensor(flags, dtype=torch.float32, device=processes.device)
     return [bool(count) for count in reduce(counts, reduction="sum")]
+
+
+def of_main_process(value: T) -> T:
+    """The main process's `value`, in every process.
+
+    What each of several processes computes on its own device may differ in the last digits.
+    """
+    launched_processes()
+    (found,) = broadcast_object_list([value])
+    return found
 
 
 def end_if_stopped() -> None:

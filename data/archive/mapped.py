@@ -6,8 +6,9 @@ what is mapped, only the pages that are used are read, and the system may drop t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -41,16 +42,48 @@ def read_mapped(
     numbers = (2 * levels + archive.has_sea_level) * prod(cells)
     if len(indices) * numbers * _FLOAT <= MOST_BYTES:
         return archive.read(indices)
+    bar = tqdm(indices, desc="unpacking", unit="state", leave=False)
+    return _unpacked((archive.read([int(index)]) for index in bar), len(indices), folder)
+
+
+def joined(parts: Iterable[State], *, count: int, folder: Path | None = None) -> State:
+    """All `count` states of an iterator of batches, of which one is in memory at a time.
+
+    folder: where more than 2 GiB are written as `read_mapped` does; default: they are in memory
+
+    Raises UserError if the files cannot be written.
+    """
+    coming = iter(parts)
+    first = next(coming)
+    everything = chain([first], coming)
+    numbers = sum(field[0].numel() for field in _fields(first))
+    if folder is not None and count * numbers * _FLOAT > MOST_BYTES:
+        return _unpacked(everything, count, folder)
+    whole = first.map(lambda field: field.new_empty(count, *field.shape[1:]))
+    done = 0
+    for part in everything:
+        for there, here in zip(_fields(whole), _fields(part), strict=True):
+            there[done : done + len(part)] = here
+        done += len(part)
+    return whole
+
+
+def _unpacked(parts: Iterable[State], count: int, folder: Path) -> State:
+    """All `count` states of `parts`, mapped from files in the folder."""
+    fields: list[_Field] = []
     with write_errors(folder / "unpacked states"):
         folder.mkdir(parents=True, exist_ok=True)
-        fields = [_Field(folder) for _ in range(2 + archive.has_sea_level)]
-        for index in tqdm(indices, desc="unpacking", unit="state", leave=False):
-            state = archive.read([int(index)])
-            parts = [state.temperature, state.salinity, state.sea_level][: len(fields)]
-            for one, part in zip(fields, parts, strict=True):
-                assert part is not None
-                one.append(part)
-    return State(*(one.mapped(len(indices)) for one in fields))
+        for part in parts:
+            values = _fields(part)
+            fields = fields or [_Field(folder) for _ in values]
+            for one, field in zip(fields, values, strict=True):
+                one.append(field)
+    return State(*(one.mapped(count) for one in fields))
+
+
+def _fields(state: State) -> list[Tensor]:
+    fields = [state.temperature, state.salinity]
+    return fields if state.sea_level is None else [*fields, state.sea_level]
 
 
 @dataclass
@@ -65,7 +98,7 @@ class _Field:
         self.file = TemporaryFile(dir=self.folder)  # noqa: SIM115 (the map keeps it)
 
     def append(self, values: Tensor) -> None:
-        """Add values `1 ...`."""
+        """Add values `b ...`."""
         self.shape = tuple(values.shape[1:])
         self.file.write(memoryview(values.contiguous().view(-1).view(torch.uint8).numpy()))
 

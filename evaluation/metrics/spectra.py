@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -91,8 +92,15 @@ def zonal_spectra(
     Segments are detrended and Hann-windowed, except for rows that span a periodic grid. Levels
     without a segment of 8 cells are left out.
     """
+    return spectra_of_levels(partial(_anomaly, temperature, climatology), grid, depths=depths)
+
+
+def spectra_of_levels(
+    anomaly: Callable[[int], Tensor], grid: OceanGrid, *, depths: Sequence[float]
+) -> list[ZonalSpectrum]:
+    """As `zonal_spectra`, of the anomalies `b y x` that `anomaly` returns for a level."""
     levels = dict.fromkeys(_nearest_level(grid, depth) for depth in depths)
-    spectra = (_level_spectrum(temperature, climatology, grid, level) for level in levels)
+    spectra = (_level_spectrum(anomaly, grid, level) for level in levels)
     return [spectrum for spectrum in spectra if spectrum is not None]
 
 
@@ -184,7 +192,7 @@ def _by_band(
     upper, lower = levels.values()
     powers = {}
     for place, level in levels.items():
-        spectrum = _level_spectrum(temperature, climatology, grid, level)
+        spectrum = _level_spectrum(partial(_anomaly, temperature, climatology), grid, level)
         powers[place] = UNDEFINED if spectrum is None else band_power(spectrum)
     coherence = coherence_of_levels(
         temperature, grid, climatology=climatology, upper=upper, lower=lower
@@ -213,12 +221,12 @@ def _nearest_level(grid: OceanGrid, depth: float) -> int:
 
 
 def _level_spectrum(
-    temperature: Tensor, climatology: Tensor, grid: OceanGrid, level: int
+    anomaly: Callable[[int], Tensor], grid: OceanGrid, level: int
 ) -> ZonalSpectrum | None:
     segments = _common_segments(grid.wet[level], periodic=grid.periodic_x)
     if segments is None:
         return None
-    power = _power(segments.of(_anomaly(temperature, climatology, level)), segments)
+    power = _power(segments.of(anomaly(level)), segments)
     return ZonalSpectrum(
         depth=float(grid.depth[level]),
         wavenumber=np.fft.rfftfreq(segments.length)[1:].astype(np.float64),
@@ -226,9 +234,9 @@ def _level_spectrum(
     )
 
 
-def _anomaly(temperature: Tensor, climatology: Tensor, level: int) -> NDArray[np.float64]:
+def _anomaly(temperature: Tensor, climatology: Tensor, level: int) -> Tensor:
     """Anomalies `b y x` [K] at a level."""
-    return (temperature[:, level].double() - climatology[level]).numpy()
+    return temperature[:, level].double() - climatology[level]
 
 
 class _Segments(NamedTuple):
@@ -246,9 +254,9 @@ class _Segments(NamedTuple):
         """Number of cells of each segment."""
         return self.columns.shape[1]
 
-    def of(self, field: NDArray[np.float64]) -> NDArray[np.float64]:
+    def of(self, field: Tensor) -> NDArray[np.float64]:
         """Values `b r l` of a field `b y x`."""
-        return np.ascontiguousarray(field[:, self.rows, self.columns])
+        return np.ascontiguousarray(field.numpy()[:, self.rows, self.columns])
 
 
 def _common_segments(wet: NDArray[np.bool_], *, periodic: bool) -> _Segments | None:

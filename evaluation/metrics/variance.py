@@ -27,7 +27,7 @@ def variance_ratio(generated: Tensor, truth: Tensor, weights: Tensor) -> float:
     if len(generated) < 2 or len(truth) < 2:
         return NAN
     numerator, denominator = (
-        float(weighted_mean(field.double().var(dim=0), weights)) for field in (generated, truth)
+        float(weighted_mean(pointwise_variance(field), weights)) for field in (generated, truth)
     )
     return numerator / denominator if denominator > 0 else NAN
 

@@ -134,7 +134,7 @@ def judge_variant(
     codec.check_archive(archive)
     truth = archive.read(spread_out(archive.indices(split), run.settings.evaluation.states))
     context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
-    decoded = decode_all(codec, truth, context)
+    decoded = decode_all(codec, truth, context, folder=run.directory)
     metrics = judge(decoded, codec.statistics, context) | {"compression": codec.compression}
     maps = reconstruction_maps(decoded, archive.grid)
     save_figure(maps, run.directory / f"maps_{split}.png")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from autoencoder.passing import decoded
 from data.conditions import Conditions
 from data.grid import OceanGrid
 from data.state import State
@@ -26,7 +27,6 @@ DRAWS = 200
 BINS = 10
 TRIALS = 2000
 RANGE = (0.05, 0.95)
-STATES_AT_A_TIME = 16
 LARGEST_CORRELATION = 0.9  # of successive states; of a short record it is not known better
 
 
@@ -124,12 +124,12 @@ def predicted_means(
         ]
     ).to(expected)
 
-    def decoded(some: torch.Tensor) -> FloatArray:
-        parts = [codec.decode(part).temperature.cpu() for part in some.split(STATES_AT_A_TIME)]
-        return level_means(torch.cat(parts), grid).numpy()
+    def means(some: torch.Tensor) -> FloatArray:
+        parts = [level_means(one.temperature, grid) for one in decoded(codec, some)]
+        return torch.cat(parts).numpy()
 
-    centre = decoded(expected.double().mean(dim=0, keepdim=True).to(expected))
-    return decoded(expected).mean(axis=0) + decoded(latents) - centre
+    centre = means(expected.double().mean(dim=0, keepdim=True).to(expected))
+    return means(expected).mean(axis=0) + means(latents) - centre
 
 
 def mean_noise(series: FloatArray, course: FloatArray, *, draws: int) -> FloatArray:

@@ -26,6 +26,7 @@ from autoencoder.fitting import standardise_latents
 from configs.run import Run
 from configs.stages import train_denoiser
 from data.archive.splits import spread_out
+from data.batches import read_in_batches
 from data.documents import read_object
 from data.errors import UserError
 from data.state import State
@@ -161,8 +162,7 @@ def _make_model(run: Run) -> None:
 
 def _some_states(run: Run) -> Iterator[State]:
     rows = spread_out(run.archive.indices("train"), STANDARDISED)
-    for start in range(0, len(rows), AT_ONCE):
-        yield run.archive.read(rows[start : start + AT_ONCE])
+    return read_in_batches(run.archive, rows, at_once=AT_ONCE)
 
 
 def _measured(run: Run, *, folder: Path, counts: Sequence[int], steps: int) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from autoencoder.passing import reconstructed
 from configs.run import Run
 from configs.translation import Translation, both
 from data.archive.reader import StateArchive
@@ -154,8 +154,6 @@ class Methods:
         )
         return drawn.state.map(Tensor.cpu)
 
-    @torch.no_grad()
     def _reconstructed(self) -> State:
-        codec = self.pipeline.codec
-        truth = self.run.archive.read([self.index]).map(lambda field: field.to(codec.device))
-        return codec.decode(codec.encode(truth)).map(Tensor.cpu)
+        (found,) = reconstructed(self.pipeline.codec, self.run.archive.read([self.index]))
+        return found

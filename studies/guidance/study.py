@@ -41,7 +41,6 @@ from studies.guidance.metrics import (
     w1_profiles,
 )
 from studies.guidance.settings import GuidanceStudy, Point
-from training.launch import launched_processes
 from training.log import write_json
 
 AS_DRAWN, ADJUSTED = "as drawn", "adjusted"
@@ -143,7 +142,7 @@ def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -
 
 def draw_timed(run: Run) -> tuple[State, float]:
     """An ensemble before adjustment, and the processor time [s] of its sampling."""
-    pipeline = run.pipeline().to(launched_processes().device)
+    pipeline = run.placed_pipeline()
     guide = run.guide(pipeline.codec) if run.settings.guidance.enabled else None
     settings, states, seconds = run.settings.sampling, [], 0.0
     for first in range(0, settings.members, settings.batch_size):

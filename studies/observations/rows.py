@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from autoencoder.passing import decoded, encoded, reconstructed
 from configs.run import Run
 from data.archive.splits import spread_out
 from data.conditions import Conditions
@@ -39,7 +40,7 @@ from studies.observations.classical import (
 from studies.observations.networks import Twin
 from studies.twins import Row, timed
 
-AT_ONCE = 32  # states that are encoded or decoded together
+AT_ONCE = 32  # states that are encoded or decoded together, if they are not large
 MOST_TRAINING = 512  # states that span the covariance
 
 
@@ -185,13 +186,14 @@ class Methods:
             return torch.from_numpy(vectors).float().view(-1, *shape)
 
         def observe(vectors: FloatArray) -> FloatArray:
-            parts = latents(vectors).split(AT_ONCE)
-            return np.concatenate([twin.operator(self._decoded(one)).numpy() for one in parts])
+            parts = decoded(self.pipeline.codec, latents(vectors), at_once=AT_ONCE)
+            return np.concatenate([twin.operator(one).numpy() for one in parts])
 
         picked = self._picked(seed, self._smoother_members)
         first = self._latents[picked].flatten(1).double().numpy()
         vectors = smoothed(first, observe, evidence, passes=s.PASSES, seed=seed)
-        return self._decoded(latents(vectors[: self.settings.members]))
+        members = latents(vectors[: self.settings.members])
+        return State.cat([*decoded(self.pipeline.codec, members, at_once=len(members))])
 
     @property
     def _smoother_members(self) -> int:
@@ -201,19 +203,12 @@ class Methods:
     @cached_property
     def _latents(self) -> torch.Tensor:
         """Latents of the training states."""
-        with torch.no_grad():
-            parts = self.training.split(AT_ONCE)
-            return torch.cat([self.pipeline.codec.encode(one) for one in parts])
+        return torch.cat([*encoded(self.pipeline.codec, self.training, at_once=AT_ONCE)])
 
     # Ours
 
-    @torch.no_grad()
-    def _decoded(self, latents: torch.Tensor) -> State:
-        return self.pipeline.codec.decode(latents)
-
-    @torch.no_grad()
     def _reconstructed(self, truth: State) -> State:
-        return self.pipeline.codec.decode(self.pipeline.codec.encode(truth))
+        return State.cat([*reconstructed(self.pipeline.codec, truth)])
 
     def _posterior(self, twin: Twin) -> LatentPosterior:
         pipeline = self.pipeline

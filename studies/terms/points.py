@@ -16,7 +16,7 @@ from autoencoder.codec import VolumeCodec
 from autoencoder.fitting import standardise_latents
 from configs.run import Run
 from data.archive.reader import StateArchive
-from data.batches import Samples
+from data.batches import Samples, read_in_batches
 from data.state import State
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.noise import member_generator
@@ -228,9 +228,7 @@ class Points:
         )
 
     def _training_states(self) -> Iterator[State]:
-        indices = self.archive.indices("train")
-        for start in range(0, len(indices), BATCH):
-            yield self.archive.read(indices[start : start + BATCH])
+        return read_in_batches(self.archive, self.archive.indices("train"), at_once=BATCH)
 
     def _variant(self, point: Point) -> Variant:
         return self.study.variants[point.variant]

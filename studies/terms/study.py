@@ -14,13 +14,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from autoencoder.passing import reconstructed
+from data.archive.mapped import joined
 from data.archive.splits import spread_out
 from data.errors import UserError
 from data.state import State
 from evaluation.columns import TRUTH
 from evaluation.metrics.row import EvaluationContext, evaluate_row
 from evaluation.provenance import provenance
-from evaluation.rows import autoencode, evaluation_context, yardsticks
+from evaluation.rows import evaluation_context, yardsticks
 from studies.terms.metrics import bound_metrics
 from studies.terms.points import STAGES, Points
 from studies.terms.settings import Point, TermsStudy
@@ -69,7 +71,8 @@ class Judge:
             metrics = self._metrics(self.points.states(point))
             if not self.points.has_own_codec(point):
                 return metrics
-            decoded = self._metrics(autoencode(self.points.codec(point), self.truth))
+            again = reconstructed(self.points.codec(point), self.truth)
+            decoded = self._metrics(joined(again, count=len(self.truth)))
             return metrics | {AUTOENCODED + key: value for key, value in decoded.items()}
 
         return self._once(point.name, self.points.record(point), measured)

@@ -8,8 +8,15 @@ import pytest
 import torch
 
 from data.archive.reader import StateArchive
-from data.batches import CountedSampler, StateDataset, counted_loader, fitting_at_once
+from data.batches import (
+    CountedSampler,
+    StateDataset,
+    counted_loader,
+    fitting_at_once,
+    read_in_batches,
+)
 from data.errors import UserError
+from data.state import State
 
 
 def take(loader, count):
@@ -75,3 +82,22 @@ def test_bad_batch_sizes():
 def test_large_states_are_computed_with_alone():
     numbers = 2**24  # 64 MiB
     assert [fitting_at_once(numbers, wanted) for wanted in (1, 16, 17)] == [1, 16, 1]
+
+
+@pytest.mark.parametrize(("most_bytes", "sizes"), [(2**30, [3, 2]), (1, [1] * 5)])
+def test_states_are_read_in_batches_and_large_ones_alone(
+    write_archive, monkeypatch, most_bytes, sizes
+):
+    monkeypatch.setattr("data.batches.MOST_BYTES", most_bytes)
+    archive, rows = StateArchive.open(write_archive()), [7, 2, 0, 9, 4]
+    batches = list(read_in_batches(archive, rows, at_once=3))
+    assert [len(batch) for batch in batches] == sizes
+    assert torch.equal(State.cat(batches).to_channels(), archive.read(rows).to_channels())
+
+
+def test_the_size_of_a_state_is_that_of_all_its_channels(write_archive, monkeypatch):
+    archive = StateArchive.open(write_archive())
+    numbers = archive.read([0]).to_channels().numel()
+    for most_bytes, size in ((8 * numbers, 2), (8 * numbers - 1, 1)):
+        monkeypatch.setattr("data.batches.MOST_BYTES", most_bytes)
+        assert len(next(read_in_batches(archive, range(4), at_once=2))) == size

@@ -16,6 +16,7 @@ from evaluation.metrics.row import EvaluationContext
 from evaluation.metrics.spectra import ZonalSpectrum, small_scale_ratio, third_ratios
 from evaluation.reconstruction import (
     decode_all,
+    judge,
     level_errors,
     reconstruction_metrics,
     reconstruction_spectra,
@@ -24,6 +25,7 @@ from evaluation.reconstruction import (
     worst_cells,
 )
 from guidance.seawater import equation_of_state
+from guidance.stratification import adjust
 
 EOS = equation_of_state("veros-vallis")
 RATIOS = ("spectrum_ratio", "variance_ratio")
@@ -83,14 +85,45 @@ def test_a_perfect_codec_has_no_error(identity, truth, context):
 
 
 def test_perturbed_and_interpolated_latents_are_decoded(identity, truth, context):
-    decoded = decode_all(identity, truth, context)
+    given = []
+
+    def note(latents):
+        given.append(identity.decode(latents))
+        return latents
+
+    decode_all(Changed(identity, note), truth, context)
+    _, noisy, between = given
     normalise = identity.statistics.normalise
     wet = identity.statistics.wet
     spread = identity.encode(truth).std(dim=(0, 2, 3), correction=0)[:, None, None]
-    moved = ((normalise(decoded.perturbed) - normalise(truth)) / spread)[:, wet]
+    moved = ((normalise(noisy) - normalise(truth)) / spread)[:, wet]
     assert float(moved.std()) == pytest.approx(0.1, rel=0.05)
     halfway = 0.5 * (truth.temperature[0] + truth.temperature[4])
-    torch.testing.assert_close(decoded.interpolated.temperature[0], halfway)
+    torch.testing.assert_close(between.temperature[0], halfway)
+
+
+def test_large_states_are_decoded_and_judged_one_by_one(
+    identity, truth, context, tmp_path, monkeypatch
+):
+    expected = reconstruction_metrics(identity, truth, context)
+    monkeypatch.setattr("data.batches.MOST_BYTES", 1)
+    monkeypatch.setattr("data.archive.mapped.MOST_BYTES", 0)
+    sizes = []
+
+    def adjusted(state, **options):
+        sizes.append(len(state))
+        return adjust(state, **options)
+
+    def note(latents):
+        sizes.append(len(latents))
+        return latents
+
+    monkeypatch.setattr("evaluation.reconstruction.adjust", adjusted)
+    folder = tmp_path / "run"
+    decoded = decode_all(Changed(identity, note), truth, context, folder=folder)
+    assert sizes == [1] * 4 * len(truth)
+    assert folder.is_dir(), "reconstructions are on the disk"
+    assert judge(decoded, identity.statistics, context) == pytest.approx(expected, nan_ok=True)
 
 
 def test_a_known_error_is_that_share_of_the_anomalies(identity, truth, context):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from data.conditions import Conditions, ConditionSettings, ConditionSpace
+from data.state import State
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.inference import Inference, Weighted
 from latent_diffusion.noise import member_generator
@@ -76,6 +77,22 @@ def test_the_probability_of_observations_is_that_of_a_normal_distribution(ocean,
         found.append(float(normal.log_prob(innovation)))
     ours = inference.log_probability(at(500.0, 1700.0))
     assert ours[1] - ours[0] == pytest.approx(found[1] - found[0], rel=1e-4)
+
+
+def test_large_means_are_decoded_one_by_one(ocean, inference, monkeypatch):
+    expected, sizes = inference.log_probability(at(500.0, 900.0, 1700.0)), []
+    codec = ocean.pipeline.codec
+    decode = codec.decode
+
+    def note(latents: torch.Tensor) -> State:
+        sizes.append(len(latents))
+        return decode(latents)
+
+    monkeypatch.setattr(codec, "decode", note)
+    monkeypatch.setattr("data.batches.MOST_BYTES", 1)
+    found = inference.log_probability(at(500.0, 900.0, 1700.0))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert sizes == [1, 1, 1]
 
 
 def test_means_are_drawn_from_their_posterior(ocean, inference):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from data.state import State
 from latent_diffusion.denoiser import NoiseLevel
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.kalman import Jacobian, SeenPrior, Spectral, Spread
@@ -108,6 +109,25 @@ def test_many_values_have_the_derivative_of_few(ocean):
         atol=1e-4,
         rtol=1e-4,
     )
+
+
+@pytest.mark.parametrize("derivative", [_by_rows, _by_columns])
+def test_large_states_are_differentiated_one_by_one(ocean, monkeypatch, derivative):
+    evidence = ocean.observe(ocean.truth(seed=0), profiles=2, levels=3, seed=5)
+    codec = ocean.pipeline.codec
+    expected, sizes, decode = derivative(evidence.operator, codec), [], codec.decode_linearly
+
+    def note(latents: torch.Tensor) -> State:
+        sizes.append(len(latents))
+        return decode(latents)
+
+    monkeypatch.setattr(codec, "decode_linearly", note)
+    derivative(evidence.operator, codec)
+    assert max(sizes) > 1
+    sizes.clear()
+    monkeypatch.setattr("data.batches.MOST_BYTES", 1)
+    torch.testing.assert_close(derivative(evidence.operator, codec), expected)
+    assert set(sizes) == {1}
 
 
 def test_members_differ_as_their_estimates_given_noise(ocean):

@@ -60,6 +60,12 @@ def test_fast_bf16_is_that_of_amx(tmp_path, flags, fast):
     assert not launch._has_amx(tmp_path / "absent")
 
 
+def test_all_processes_go_on_with_what_the_main_one_found(monkeypatch):
+    assert launch.of_main_process(0.25) == 0.25
+    monkeypatch.setattr(launch, "broadcast_object_list", lambda objects: [0.5 for _ in objects])
+    assert launch.of_main_process(0.25) == 0.5
+
+
 def test_what_a_killed_job_left_to_look_for_is_removed_by_the_next(monkeypatch, tmp_path):
     """Processes look whether all see a file that the first one writes."""
     other = launch.launched_processes()

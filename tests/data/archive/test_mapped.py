@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.archive.mapped import read_mapped
+from data.archive.mapped import joined, read_mapped
 from data.archive.reader import StateArchive
 from data.errors import UserError
 
@@ -41,3 +41,13 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(archive, tmp_path, monk
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="unpacked states could not be written"):
         read_mapped(archive, [0], folder=tmp_path / "file")
+
+
+@pytest.mark.parametrize("in_files", [True, False])
+def test_batches_are_joined_one_by_one(archive, tmp_path, monkeypatch, in_files):
+    monkeypatch.setattr("data.archive.mapped.MOST_BYTES", 0)
+    folder = tmp_path / "run" if in_files else None
+    batches = (archive.read(rows) for rows in ([3, 0], [7, 1], [5]))
+    found = joined(batches, count=5, folder=folder)
+    assert torch.equal(found.to_channels(), archive.read([3, 0, 7, 1, 5]).to_channels())
+    assert (tmp_path / "run").exists() == in_files
