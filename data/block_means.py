@@ -155,7 +155,7 @@ def columns_within(fine: OceanGrid, coarse: OceanGrid) -> Columns:
 
 
 def _regular(fine: OceanGrid, coarse: OceanGrid) -> Columns:
-    period = 360.0 if fine.horizontal_units == "degrees" else 0.0
+    period = _common_period(fine, coarse)
     x = _shares(*(unwrapped(grid) for grid in (fine, coarse)), period=period)
     y = _shares(fine.latitude, coarse.latitude)
     (ys, yf), (xs, xf) = np.nonzero(y), np.nonzero(x)
@@ -164,6 +164,14 @@ def _regular(fine: OceanGrid, coarse: OceanGrid) -> Columns:
         (yf[:, None] * fine.shape[2] + xf).ravel(),
         (y[ys, yf][:, None] * x[xs, xf]).ravel(),
     )
+
+
+def _common_period(fine: OceanGrid, coarse: OceanGrid) -> float:
+    """After which positions repeat on both grids; 0: never. A sector may close on itself."""
+    own, other = (Locator(grid).period for grid in (fine, coarse))
+    if np.isfinite(own) and np.isclose(own, other):
+        return own
+    return 360.0 if fine.horizontal_units == "degrees" else 0.0
 
 
 def _shares(fine: FloatArray, coarse: FloatArray, *, period: float = 0.0) -> FloatArray:

@@ -188,7 +188,7 @@ class _Task:
     def fingerprint(self) -> str:
         """Hash of start and conditions; equal for a task and the long task that continues it."""
         c = self.conditions
-        settings = [c.parameters.model_dump(), c.seed, c.start_year]
+        settings = [c.parameters.model_dump(exclude_none=True), c.seed, c.start_year]
         settings += [self.velocities, self.record_days]
         digest = hashlib.sha256(json.dumps(settings).encode())
         for values in self.start or ():

@@ -75,10 +75,12 @@ class PlannedMember:
     def plan(self, *, start: str = "") -> str:
         """What the record of the member depends on, as JSON.
 
-        start: digest of the state that the reference run starts from. Parameters are rounded to
-        nine digits: processors differ in the last ones.
+        start: digest of the state that the reference run starts from, and the year if it is set.
+        Parameters are rounded to nine digits: processors differ in the last ones.
         """
-        parameters = {name: float(f"{x:.9g}") for name, x in self.parameters.model_dump().items()}
+        # What is not given is left out, so that members without it keep their plans.
+        given = self.parameters.model_dump(exclude_none=True)
+        parameters = {name: float(f"{x:.9g}") for name, x in given.items()}
         plan = {
             "parameters": parameters,
             "seed": self.seed,
@@ -94,12 +96,20 @@ class EnsembleSettings(Section):
 
     basin: BasinParameters = Field(BasinParameters(), description="parameters that all share")
     start: Path = Field(description="state (npz) that the reference run starts from")
+    start_year: float | None = Field(
+        None, description="model year in which the reference run begins (default: of its start)"
+    )
     finished: Path = Field(description="folder of finished members, one file each")
     reference_years: float = Field(100.0, gt=0)
     ranges: dict[str, ParameterRange] = Field(min_length=1)
     sequence_seed: int = Field(description="scrambles the Sobol sequence")
     forcing_seed: int = Field(description="of the reference run; each member adds its own offset")
     members: int = Field(ge=1, description="points of the sequence, all inside the ranges")
+    only: list[str] = Field(
+        [],
+        description="names of the members to simulate (default: all); one whose parent is not "
+        "among them branches from the reference run",
+    )
     validation: list[int] = Field([], description="validation members, for model selection")
     test: list[int] = Field([], description="test members, for final results")
     outside: dict[str, dict[str, float]] = Field(
@@ -154,6 +164,9 @@ class EnsembleSettings(Section):
                     f"{name} gives {min({*given} - {*self.ranges})}, which has no range; the "
                     f"ranges are {', '.join(self.ranges)}"
                 )
+        absent = [name for name in self.only if name not in self._names[1:]]
+        if absent:
+            raise ValueError(f"only names {absent[0]}, which is no member of the design")
         repeated = [name for name in self._names if self._names.count(name) > 1]
         if repeated:
             raise ValueError(f"two members are named {repeated[0]}: give each its own name")
@@ -202,7 +215,17 @@ class EnsembleSettings(Section):
     @property
     def recorded(self) -> list[PlannedMember]:
         """The members whose states are archived: all but the continuations of others."""
-        return [*self._inside(), *self._outside(), *self._replicates()]
+        members = [*self._inside(), *self._outside(), *self._replicates()]
+        return self._chosen(members)
+
+    def _chosen(self, members: list[PlannedMember]) -> list[PlannedMember]:
+        if not self.only:
+            return members
+        return [
+            member if member.parent in self.only else replace(member, parent=REFERENCE)
+            for member in members
+            if member.name in self.only
+        ]
 
     @cached_property
     def record_times(self) -> tuple[float, ...]:
@@ -272,7 +295,7 @@ class EnsembleSettings(Section):
                 record_times=times,
                 mean_years=(),
             )
-            for member in self._inside()
+            for member in self.recorded
             if member.name in points
         ]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
@@ -26,6 +27,8 @@ from data.basin.member_files import MemberRecord, read_end, stored_plan, write_m
 from data.basin.oscillation import STATES, oscillates
 from data.basin.workers import Report, require_veros, run_side_by_side
 from data.errors import UserError
+from data.regrid import Regridding
+from data.state import State
 
 if TYPE_CHECKING:
     from data.basin.run import BasinRun
@@ -46,6 +49,7 @@ class _Task(BaseModel):
     parameters: BasinParameters
     seed: int
     start: Path  # the finished parent, or the state that the reference run starts from
+    start_year: float | None  # model year of the start, if it is not that of the state
     record_times: tuple[float, ...]  # years after the start
     mean_years: tuple[int, ...]
     directory: Path
@@ -143,7 +147,9 @@ def plan_of(settings: EnsembleSettings, member: PlannedMember) -> str:
     start = settings.stored_start
     if not start.is_file():
         raise UserError(f"{start}, the start state of the ensemble, does not exist")
-    return member.plan(start=hashlib.sha256(start.read_bytes()).hexdigest()[:16])
+    digest = hashlib.sha256(start.read_bytes()).hexdigest()[:16]
+    year = settings.start_year
+    return member.plan(start=digest if year is None else f"{digest} in {year:g}")
 
 
 def _task(settings: EnsembleSettings, member: PlannedMember, directory: Path) -> _Task:
@@ -153,6 +159,7 @@ def _task(settings: EnsembleSettings, member: PlannedMember, directory: Path) ->
         parameters=member.parameters,
         seed=member.seed,
         start=settings.stored_start if is_reference else finished_file(settings, member.parent),
+        start_year=settings.start_year if is_reference else None,
         record_times=member.record_times,
         mean_years=member.mean_years,
         directory=directory / member.name,
@@ -213,11 +220,31 @@ def _wait_for(start: Path, report: Report) -> None:
 def _start(run: BasinRun, task: _Task) -> float:
     """Give the run its start state; returns the model year of the branching."""
     temperature, salinity, velocities, year = read_end(task.start)
+    year = year if task.start_year is None else task.start_year
     run.set_year(year)
-    run.set_state(temperature, salinity)
+    if temperature.shape == run.grid().shape:
+        run.set_state(temperature, salinity)
+    else:
+        run.set_state(*_on_grid_of(run, task, temperature, salinity))
+        velocities = None
     if velocities is not None:
         run.set_velocities(*velocities)
     return year
+
+
+def _on_grid_of(run: BasinRun, task: _Task, *fields: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """T and S `z y x` of the basin on the grid of its topography, as means over the run's cells."""
+    from data.basin.run import BasinRun
+
+    finer = BasinRun(task.parameters.unjoined, seed=task.seed).grid()
+    if fields[0].shape != finer.shape:
+        raise UserError(
+            f"{task.start} has states of shape {fields[0].shape} (z, y, x): expected "
+            f"{run.grid().shape}, or {finer.shape} of the topography; give another start"
+        )
+    given = State(*(torch.from_numpy(field)[None] for field in fields))
+    means = Regridding(finer, run.grid())(given).state
+    return means.temperature[0].numpy(), means.salinity[0].numpy()
 
 
 def _advance(

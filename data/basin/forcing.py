@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from data.settings import Section
 
@@ -24,6 +25,12 @@ class BasinParameters(Section):
     """Physical parameters of one member of the ensemble."""
 
     resolution: float = Field(2.5, gt=0, description="grid step, degrees")
+    topography_resolution: float | None = Field(
+        None,
+        gt=0,
+        description="grid step of the basin whose sea floor this one has as block means, degrees; "
+        "default: the resolution",
+    )
     levels: int = Field(15, ge=4, description="number of levels")
     depth: float = Field(4000.0, gt=0, description="deepest sea floor, m")
     surface_thickness: float = Field(40.0, gt=0, description="thickness of the top level, m")
@@ -50,6 +57,44 @@ class BasinParameters(Section):
     temperature_anomaly: float = Field(0.8, ge=0, description="std of target noise, K")
     salinity_anomaly: float = Field(0.15, ge=0, description="std of target noise, g/kg")
     wind_anomaly: float = Field(0.02, ge=0, description="std of wind-stress noise, N/m2")
+
+    @model_validator(mode="after")
+    def _check_blocks(self) -> Self:
+        if abs(self.resolution / self._floor_step - self.blocks) > 1e-9 or self.blocks < 1:
+            raise ValueError(
+                f"the resolution is {self.resolution:g} and topography_resolution "
+                f"{self._floor_step:g} degrees: cells must join whole cells of the topography"
+            )
+        return self
+
+    @property
+    def blocks(self) -> int:
+        """Cells of the topography along a side of each cell."""
+        return round(self.resolution / self._floor_step)
+
+    @property
+    def western_edge(self) -> float:
+        """Longitude [degrees] of the first grid line.
+
+        The wall at longitude 0 has one cell of the topography on each side; joined cells begin at
+        its western side, so that the wall is no wider for them.
+        """
+        return -self._floor_step if self.blocks > 1 else 0.0
+
+    @property
+    def unjoined(self) -> BasinParameters:
+        """The same basin on the grid of its topography, with the steps of a diffusive limit."""
+        return self.model_copy(
+            update={
+                "resolution": self._floor_step,
+                "topography_resolution": None,
+                "tracer_step_days": self.tracer_step_days / self.blocks**2,
+            }
+        )
+
+    @property
+    def _floor_step(self) -> float:
+        return self.topography_resolution or self.resolution
 
     def wind_stress(self, latitude: Array) -> Array:
         """Zonal wind stress [N/m2] at `latitude` [degrees north]."""
@@ -88,7 +133,20 @@ class BasinParameters(Section):
         return temperature, salinity
 
     def sea_floor(self, longitude: Array, latitude: Array) -> Array:
-        """Depth of the sea floor [m] over (x, y); 0 on land."""
+        """Depth of the sea floor [m] over (x, y) at centres of cells; 0 on land.
+
+        The mean over the wet cells of the topography that a cell joins; land where fewer than half
+        of them are wet.
+        """
+        places = (np.arange(self.blocks) - 0.5 * (self.blocks - 1)) * self._floor_step
+        x, y = (centres[:, None] + places for centres in (longitude, latitude))
+        floor = self._floor(x.ravel(), y.ravel()).reshape(*x.shape, *y.shape)
+        wet = (floor > 0).sum(axis=(1, 3))
+        mean: Array = floor.sum(axis=(1, 3)) / np.maximum(wet, 1)
+        return np.where(2 * wet >= self.blocks**2, mean, 0.0)
+
+    def _floor(self, longitude: Array, latitude: Array) -> Array:
+        """Depth of the sea floor [m] over (x, y) at centres of cells of the topography."""
         from_wall = np.minimum(longitude % self.width, self.width - longitude % self.width)[:, None]
         to_pole = self.northern_edge - np.abs(latitude)[None, :]
         in_channel = ((latitude > -65.0) & (latitude < -45.0))[None, :]
@@ -98,7 +156,7 @@ class BasinParameters(Section):
         from_sill = np.hypot(from_wall, (latitude + 55.0)[None, :])
         height = 1500.0 * np.sqrt(np.clip(1 - (from_sill / 10.0) ** 2, 0, None))
         floor = np.minimum(floor, self.depth - height)
-        wall = ~in_channel & (from_wall < 0.75 * self.resolution)
+        wall = ~in_channel & (from_wall < 0.75 * self._floor_step)
         return np.where(wall | (to_pole < 0), 0.0, floor)
 
 

@@ -70,7 +70,8 @@ class Basin(VerosSetup):
         settings.nx = round(p.width / p.resolution)
         settings.ny = round(2 * p.northern_edge / p.resolution)
         settings.nz = p.levels
-        settings.x_origin, settings.y_origin = p.resolution, -p.northern_edge + p.resolution
+        settings.x_origin = p.western_edge + p.resolution
+        settings.y_origin = -p.northern_edge + p.resolution
         settings.coord_degree = True
         settings.enable_cyclic_x = True
         settings.dt_mom = p.momentum_step_seconds

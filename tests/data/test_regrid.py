@@ -212,3 +212,14 @@ def test_the_last_joined_cells_may_be_narrower() -> None:
     assert coarse.shape == (3, 2, 3)
     np.testing.assert_allclose(coarse.longitude, [25.0, 75.0, 110.0])
     assert coarse.area.sum() == FINE.area.sum()
+
+
+def test_a_sector_that_closes_on_itself_has_means_across_its_seam() -> None:
+    latitude = np.arange(5.0, 40, 10)
+    fine = make_grid(np.arange(1.25, 50, 2.5), latitude, units="degrees", periodic=True)
+    coarse = make_grid(np.arange(0.0, 50, 5), latitude, units="degrees", periodic=True)
+    blocks = BlockMeans.of(fine, coarse)
+    np.testing.assert_allclose(blocks.covered, blocks.covered[0, 0, 5])
+    columns = torch.arange(20.0).expand(1, *fine.shape)
+    means = blocks(columns).view(coarse.shape)[0, 0]
+    torch.testing.assert_close(means[:2], torch.tensor([0.5 * (19 + 0), 0.5 * (1 + 2)]).double())

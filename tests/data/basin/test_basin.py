@@ -130,3 +130,24 @@ def test_fresher_southern_target_leaves_the_north_alone():
     assert (dino - fresh)[0, 0] == pytest.approx(0.6)
     assert 0 < (dino - fresh)[0, 1] < 0.6
     np.testing.assert_array_equal(fresh[0, 2:], dino[0, 2:])
+
+
+def test_joined_cells_have_the_floor_and_the_wall_of_those_they_join():
+    from data.basin.run import BasinRun
+    from data.block_means import BlockMeans
+
+    joined = BasinParameters(resolution=5.0, topography_resolution=2.5, tracer_step_days=2.0)
+    assert (joined.blocks, joined.western_edge, joined.unjoined.blocks) == (2, -2.5, 1)
+    assert joined.unjoined.resolution == 2.5
+    coarse, fine = (BasinRun(each, seed=0).grid() for each in (joined, joined.unjoined))
+    np.testing.assert_array_equal(coarse.longitude, np.arange(0.0, 50, 5))
+    blocks = BlockMeans.of(fine, coarse)
+    # No coarse cell has water where the fine grid has none, and at the surface both have the same.
+    assert (blocks.covered[coarse.wet] >= 0.5).all()
+    np.testing.assert_array_equal(blocks.covered[0], coarse.wet[0])
+    assert not coarse.wet[0, 14, 0] and coarse.wet[0, 14, 1:].all()
+
+
+def test_cells_that_join_parts_of_others_are_refused():
+    with pytest.raises(ValueError, match="must join whole cells of the topography"):
+        BasinParameters(resolution=5.0, topography_resolution=2.0)

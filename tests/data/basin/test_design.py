@@ -110,3 +110,23 @@ def test_parents_come_first_in_whatever_order_members_run(shipped):
     for member in shipped.planned:
         if member.parent != REFERENCE:
             assert order.index(member.parent) < order.index(member.name)
+
+
+def test_only_some_members_are_simulated_and_orphans_branch_from_the_reference(shipped):
+    some = changed(shipped, only=["m03", "m06", "m12", "outside_wind"], continued=[])
+    parents = {member.name: member.parent for member in some.planned}
+    assert parents == dict.fromkeys(parents, REFERENCE)  # m06 and m12 branch from m04
+    assert [*parents] == ["m03", "m06", "m12", "outside_wind"]
+    whole = {member.name: member for member in shipped.planned}
+    assert some.recorded[0] == whole["m03"]
+    with_parent = changed(shipped, only=["m04", "m06"], continued=[])
+    assert [member.parent for member in with_parent.planned] == [REFERENCE, "m04"]
+    with pytest.raises(ValidationError, match="only names m77"):
+        changed(shipped, only=["m77"])
+
+
+def test_settings_that_came_later_leave_the_plans_of_finished_members_alone(shipped):
+    basin = shipped.basin.model_copy(update={"topography_resolution": None})
+    plan = changed(shipped, basin=basin.model_dump()).recorded[3].plan()
+    assert plan == shipped.recorded[3].plan()
+    assert "topography" not in plan

@@ -8,6 +8,7 @@ import pytest
 from data.basin.design import EnsembleSettings
 from data.basin.ensemble import (
     _integrate,
+    _start,
     _stops,
     _task,
     finished_file,
@@ -163,3 +164,28 @@ def test_the_warming_is_stronger_towards_the_poles(settings):
     warm, _ = settings.basin.model_copy(update={"warming": 2.0}).restoring_targets(latitude, 0.0)
     cold, _ = settings.basin.restoring_targets(latitude, 0.0)
     np.testing.assert_allclose((warm - cold)[0], [1.5, 2.0, 2.807], atol=1e-3)
+
+
+def test_a_run_of_joined_cells_begins_with_the_means_of_a_finer_start(settings):
+    """In the year that the design says, and without the finer run's velocities."""
+    from data.basin.run import BasinRun
+
+    basin = settings.basin.model_copy(update={"resolution": 20.0, "topography_resolution": 10.0})
+    coarse = settings.model_copy(update={"basin": basin, "start_year": 90.0})
+    task = _task(coarse, coarse.reference, settings.finished)
+    assert '90"' in task.plan
+    run = BasinRun(basin, seed=0)
+    assert _start(run, task) == run.year == 90.0
+    fine = BasinRun(settings.basin, seed=0)
+    heat = [(one.state()[0] * one.grid().volume).sum() for one in (run, fine)]
+    water = [one.grid().volume.sum() for one in (run, fine)]
+    assert heat[0] / water[0] == pytest.approx(heat[1] / water[1], rel=0.05)
+
+
+def test_a_start_of_another_grid_is_refused(settings):
+    from data.basin.run import BasinRun
+
+    basin = settings.basin.model_copy(update={"resolution": 5.0, "tracer_step_days": 1.0})
+    other = settings.model_copy(update={"basin": basin})
+    with pytest.raises(UserError, match="give another start"):
+        _start(BasinRun(basin, seed=0), _task(other, other.reference, settings.finished))
