@@ -15,6 +15,7 @@ from autoencoder.passing import AT_ONCE, decoded, encoded, reconstructed
 from configs.foreign import in_kinds_of
 from configs.given import Given
 from configs.run import Run
+from data.archive.pairs import shared_climates
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
 from data.batches import read_in_batches
@@ -106,9 +107,11 @@ class Translation(Given):
         state = self.regridded.state
         if not self.maps:
             return state
-        other = spread_out(np.arange(len(self.source)), MOST_STATES)
-        climate = self._regridding(self._read(other)).state
-        return mapped(state, climate=climate, target=self._training, grid=self.run.archive.grid)
+        archive = self.run.archive
+        other, own = self._climates
+        climate = self._regridding(self._read(spread_out(other, MOST_STATES))).state
+        target = archive.read(spread_out(own, MOST_STATES))
+        return mapped(state, climate=climate, target=target, grid=archive.grid)
 
     @cached_property
     def blocks(self) -> BlockMeans:
@@ -170,11 +173,15 @@ class Translation(Given):
         """States that chains return, which begin at the given state with noise."""
 
         def start(pipeline: StatePipeline) -> Start:
-            return Start(_encoded(pipeline.codec, self.given), noise.amplitude)
+            return self.start(pipeline, noise)
 
         record = self.record | {"noise": noise.amplitude}
         drawn = self._ensemble(record, guided=guided, conditions=conditions)
         return replace(drawn, posterior=None, start=start)
+
+    def start(self, pipeline: StatePipeline, noise: Noise) -> Start:
+        """Where chains begin: at the given state with noise."""
+        return Start(_encoded(pipeline.codec, self.given), noise.amplitude)
 
     def noise(
         self, pipeline: StatePipeline, conditions: Conditions | None, *, amplitude: float | None
@@ -226,10 +233,17 @@ class Translation(Given):
     def _regridding(self) -> Regridding:
         return Regridding(self.source.grid, self.run.archive.grid)
 
-    @cached_property
-    def _training(self) -> State:
-        archive = self.run.archive
-        return archive.read(spread_out(archive.indices("train"), MOST_STATES))
+    @property
+    def _climates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the states of the source and of the model whose climates the maps compare.
+
+        Training states at parameters that both have, which differ by the models alone; without any,
+        all of the source's and the training states.
+        """
+        other, own = shared_climates(self.source, self.run.archive)
+        if len(other):
+            return other, own
+        return np.arange(len(self.source)), self.run.archive.indices("train")
 
     def _read(self, rows: list[int] | np.ndarray) -> State:
         """States of the source, with temperature and salinity as the model has them."""
