@@ -101,19 +101,36 @@ class Judge:
         }
 
     def _bias(self, states: State, grid: OceanGrid) -> dict[str, Value]:
-        volume = cell_volume(grid)
-        total = volume.sum(dim=(1, 2))
         fields = (
             ("bias_K", states.temperature, self.training.temperature),
             ("bias_salinity", states.salinity, self.training.salinity),
         )
-        found: dict[str, Value] = {}
-        for key, ours, theirs in fields:
-            difference = (ours.double().mean(dim=0) - theirs.double().mean(dim=0)) * volume
-            level = difference.sum(dim=(1, 2))[total > 0] / total[total > 0]
-            thickness = torch.from_numpy(np.diff(grid.faces))[total > 0]
-            found[key] = float((level.square() * thickness).sum().div(thickness.sum()).sqrt())
-        return found
+        return {
+            key: rms_over_depth(level_differences(ours, theirs, grid), grid)
+            for key, ours, theirs in fields
+        }
+
+
+def level_differences(ours: Tensor, theirs: Tensor, grid: OceanGrid) -> Tensor:
+    """Difference of the level means `z` of fields `b z y x`, each of the mean over its states.
+
+    0 for levels without water.
+    """
+    volume = cell_volume(grid)
+    difference = (ours.double().mean(dim=0) - theirs.double().mean(dim=0)) * volume
+    level: Tensor = difference.sum(dim=(1, 2)) / volume.sum(dim=(1, 2)).clamp(min=1e-30)
+    return level
+
+
+def level_weights(grid: OceanGrid) -> Tensor:
+    """Thickness of each level `z` as a share of all that have water."""
+    thickness = torch.from_numpy(np.diff(grid.faces) * grid.wet.any(axis=(1, 2)))
+    return thickness / thickness.sum()
+
+
+def rms_over_depth(values: Tensor, grid: OceanGrid) -> float:
+    """Root of the mean square of values `z`, weighted with the thickness of the levels."""
+    return float((values.square() * level_weights(grid)).sum().sqrt())
 
 
 def _without_level_means(values: Tensor, level: Tensor, volume: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     _add_autoencoder(kinds, make_archive)
     _add_compression(kinds, make_archive)
     _add_chain(kinds)
+    _add_coarse_basin(kinds)
     _add_conditional(kinds)
     _add_downscaling(kinds)
     _add_ensemble(kinds)
@@ -137,6 +138,23 @@ def _add_chain(kinds: Commands) -> None:
     add("--members", type=int, help="number of samples (default: 256)")
     add("--steps", type=int, nargs="+", help="numbers of steps (default: 30 60 120)")
     add_output(add)
+
+
+def _add_coarse_basin(kinds: Commands) -> None:
+    text = "states of a 5-degree run of the basin at 2.5 degrees, and on in the model"
+    add = add_of_config(
+        kinds, "coarse_basin", lazily("studies.coarse_basin.study:run"), text, load=load_run
+    )
+    source = "data/archives/coarse_basin.zarr.zip"
+    add("--source", type=Path, help=f"archive of the coarse run (default: {source})")
+    add("--points", type=int, help="test members, from the first (default: 1)")
+    add("--states", type=int, help="coarse states of each, up to the last (default: 3)")
+    add("--members", type=int, help="states of each method for one of these (default: 4)")
+    add("--steps", type=int, help="steps of our chains (default: 60)")
+    add("--started", nargs="+", metavar="ROW", help="rows that start the model (default: 7)")
+    add("--years", type=float, help="length of these runs (default: 5)")
+    add("--seed", type=int, help="of all random numbers (default: 0)")
+    _add_report(add, "coarse_basin")
 
 
 def _add_conditional(kinds: Commands) -> None:

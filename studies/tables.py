@@ -20,6 +20,7 @@ from data.errors import UserError, user_errors_in_one_sentence
 from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table
 from studies.chain import TABLES as CHAIN
+from studies.coarse_basin.tables import TABLES as COARSE_BASIN
 from studies.compression.tables import TABLES as COMPRESSION
 from studies.conditional.tables import TABLES as CONDITIONAL
 from studies.cost.tables import TABLES as COST
@@ -45,6 +46,7 @@ TABLES: Mapping[str, Table] = {
     "run": run_table,
     **AUTOENCODER,
     **CHAIN,
+    **COARSE_BASIN,
     **COMPRESSION,
     **CONDITIONAL,
     **COST,

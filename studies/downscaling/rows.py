@@ -20,6 +20,8 @@ from guidance.seawater import EquationOfState, equation_of_state
 from guidance.stratification import adjust
 from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
+from latent_diffusion.posterior import LatentPosterior
+from latent_diffusion.start import Start
 from studies.conditional.cells import Cells, FloatArray
 from studies.downscaling import settings as s
 from studies.twins import Row, timed
@@ -63,15 +65,15 @@ class Methods:
             _ = self._inferred
         makers: dict[str, Callable[[], State]] = {
             s.INTERPOLATED: lambda: self.translation.regridded.state,
-            s.ADJUSTED: lambda: self._adjusted(self.translation.regridded.state),
+            s.ADJUSTED: lambda: self.adjusted(self.translation.regridded.state),
             s.NEAREST: self._nearest,
             s.GAUSSIAN: self._gaussian,
-            s.UNKNOWN: lambda: self._drawn(self._inferred),
-            s.GUIDED: lambda: self._adjusted(self._drawn(self._inferred, guided=True)),
-            s.RECONSTRUCTED: self._reconstructed,
+            s.UNKNOWN: lambda: self.given_means(self._inferred),
+            s.GUIDED: lambda: self.adjusted(self.given_means(self._inferred, guided=True)),
+            s.RECONSTRUCTED: self.reconstructed,
         }
-        if self._known is not None:
-            makers[s.KNOWN] = lambda: self._drawn(self._known)
+        if self.known is not None:
+            makers[s.KNOWN] = lambda: self.given_means(self.known)
         for name, make in makers.items():
             if name in self.settings.only:
                 yield timed(name, make)
@@ -85,7 +87,8 @@ class Methods:
     def _eos(self) -> EquationOfState:
         return equation_of_state(self.run.archive.equation_of_state)
 
-    def _adjusted(self, states: State) -> State:
+    def adjusted(self, states: State) -> State:
+        """The states after exact convective adjustment."""
         return adjust(states, eos=self._eos, grid=self.run.archive.grid)
 
     @cached_property
@@ -123,7 +126,8 @@ class Methods:
         return cells.states(vectors.mean(axis=0) + weights.T @ anomalies)
 
     @cached_property
-    def _known(self) -> Conditions | None:
+    def known(self) -> Conditions | None:
+        """Conditions of the truth for each member; None for a model without."""
         settings = self.run.settings.conditions
         if settings is None:
             return None
@@ -141,7 +145,20 @@ class Methods:
         )
         return conditions
 
-    def _drawn(self, conditions: Conditions | None, *, guided: bool = False) -> State:
+    def given_means(self, conditions: Conditions | None, *, guided: bool = False) -> State:
+        """States whose means are those of the truth."""
+        posterior = self.translation.posterior(self.pipeline)
+        return self.drawn(conditions, guided=guided, posterior=posterior)
+
+    def drawn(
+        self,
+        conditions: Conditions | None,
+        *,
+        guided: bool,
+        posterior: LatentPosterior | None = None,
+        start: Start | None = None,
+    ) -> State:
+        """States of the model at the conditions of each member; see `StatePipeline.draw`."""
         codec = self.pipeline.codec
         seed = self.settings.seed
         generators = [member_generator(seed, k) for k in range(self.settings.members)]
@@ -150,10 +167,12 @@ class Methods:
             steps=self.settings.steps,
             guide=self.run.guide(codec) if guided else None,
             conditions=conditions,
-            posterior=self.translation.posterior(self.pipeline),
+            posterior=posterior,
+            start=start,
         )
         return drawn.state.map(Tensor.cpu)
 
-    def _reconstructed(self) -> State:
+    def reconstructed(self) -> State:
+        """The truth, encoded and decoded."""
         (found,) = reconstructed(self.pipeline.codec, self.run.archive.read([self.index]))
         return found

@@ -1,0 +1,46 @@
+"""What is said of integrations of the rows, from made-up records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from data.errors import UserError
+from integration.integrate import IntegrationResult
+from studies.coarse_basin.runs import first_month, scores_of_runs
+from studies.coarse_basin.settings import CoarseSettings
+
+
+def test_the_first_month_counts_from_the_first_record_after_the_start(made):
+    truth = made("truth", 1.0)
+    assert first_month(truth, truth) == 0
+    late = replace(truth, series={"kinetic_energy": np.where(truth.time > 0.1, 9.0, 2.0)})
+    assert first_month(late, truth) == 0
+    assert first_month(made("interpolated", 1.5), truth) == pytest.approx(50)
+
+
+def test_runs_are_compared_with_the_truths_run(made):
+    runs = [made("truth", 1.0), made("downscaled", 0.8, warming=0.4)]
+    runs.append(made("interpolated", 3.0, blow_up_year=0.5))
+    years = {run.label: 2.0 for run in runs}
+    found = scores_of_runs(IntegrationResult(runs, years))
+    assert found["truth"] == {
+        "blown_up": 0,
+        "drift_K": 0.0,
+        "shock_percent": None,
+        "distance_K": None,
+    }
+    assert found["downscaled"]["drift_K"] == pytest.approx(0.4)
+    assert found["downscaled"]["shock_percent"] == pytest.approx(20)
+    assert 0.2 < found["downscaled"]["distance_K"] < 0.4
+    assert found["interpolated"]["blown_up"] == 1
+    assert found["interpolated"]["drift_K"] is None
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(UserError, match="states is 0: give at least 1"):
+        CoarseSettings(states=0)
+    with pytest.raises(UserError, match="there is no row ours"):
+        CoarseSettings(started=["ours"])
