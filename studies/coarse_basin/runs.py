@@ -35,7 +35,7 @@ def integrated(
     }
     plan = Integrations(
         starts=starts,
-        conditions=conditions_of(points, seed=settings.seed),
+        conditions=conditions_of(points, settings),
         directory=directory,
         velocities=settings.velocities,
         record_days=RECORD_DAYS,
