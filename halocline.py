@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from configs.run import Run
     from studies.declaring import Commands
 
+How = Callable[[Callable[[], object]], object]  # calls a stage: `together` or `on_main`
 MODEL = "YAML of the experiment, or folder of a model: `data/models/quickstart`, or a packed one"
 DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity fields from which an
@@ -223,25 +224,35 @@ def run_all(run: Run) -> None:
     """
     from configs.stages import sample_rows
     from integration.study import integration_study
-    from training.launch import one_job
+    from training.launch import launched_processes, on_main, one_job
 
     for package in ("tensorboard", "matplotlib"):
         lacks(package)
-    stages: list[tuple[str, Callable[[Run], object]]] = [
-        ("data", make_archive_once),
-        *training_stages(run),
-        ("sampling", sample_rows),
+    is_main = launched_processes().is_main_process
+    stages: list[tuple[str, Callable[[Run], object], How]] = [
+        ("data", make_archive, on_main),
+        *((name, stage, together) for name, stage in training_stages(run)),
+        ("sampling", sample_rows, together),
     ]
     if run.settings.integration and run.settings.conditions and not lacks("veros"):
-        stages.append(("integration", integration_study))
-    stages += [("evaluation", judge), ("export", export)]
+        stages.append(("integration", integration_study, together))
+    stages += [("evaluation", judge, on_main), ("export", export, on_main)]
     with one_job(run.directory):
-        print(f"stages: {', '.join(name for name, _ in stages)}; those that are done are skipped")
-        for name, stage in stages:
-            print(f"\n== {name}", flush=True)
-            timed(name, partial(stage, run), directory=run.directory)
-    print(f"\nDone. Open {run.directory / 'report.html'}")
-    print_verdict(run)
+        if is_main:
+            names = ", ".join(name for name, *_ in stages)
+            print(f"stages: {names}; those that are done are skipped")
+        for name, stage, how in stages:
+            if is_main:
+                print(f"\n== {name}", flush=True)
+            timed(name, partial(how, partial(stage, run)), directory=run.directory)
+    if is_main:
+        print(f"\nDone. Open {run.directory / 'report.html'}")
+        print_verdict(run)
+
+
+def together(stage: Callable[[], object]) -> object:
+    """Call a stage whose work all processes share; the others are for `on_main`."""
+    return stage()
 
 
 def training_stages(run: Run) -> list[tuple[str, Callable[[Run], object]]]:
@@ -288,14 +299,6 @@ def make_archive(run: Run) -> None:
             f"{data.archive} does not exist; correct data.archive, or add data.ingest or "
             "data.ensemble to create it"
         )
-
-
-def make_archive_once(run: Run) -> None:
-    """`make_archive` for processes launched together: the others find what the first has made."""
-    from training.launch import launched_processes
-
-    with launched_processes().main_process_first():
-        make_archive(run)
 
 
 def simulate(run: Run, *, workers: int = 2) -> None:

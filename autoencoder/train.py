@@ -57,7 +57,7 @@ def train_codec(
         codec.to(accelerator.device)  # of a codec trained on windows, only the network is there
         states = _states(archive, codec, at_once=settings.training.states_at_once)
         standardise_latents(codec.eval(), states)
-    stage.publish(codec.cpu().save_pretrained, accelerator=accelerator)
+    stage.publish(codec.cpu().save_pretrained)
 
 
 def build_codec(settings: AutoencoderSettings, archive: Archive, *, diffusion_stages: int) -> Codec:

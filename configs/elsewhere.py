@@ -12,6 +12,7 @@ from data.archive.held_out import HeldOut
 from data.archive.reader import StateArchive
 from data.archive.verification import verify_once
 from data.errors import UserError
+from training.launch import main_first
 
 FOLDER = "evaluations"  # in the run directory
 
@@ -77,4 +78,4 @@ class RunElsewhere(Run):
     def verify_archive(self) -> None:
         """Verify both archives, each once."""
         super().verify_archive()
-        verify_once(self.held_out.archive, self._folder / "archive.json")
+        main_first(lambda: verify_once(self.held_out.archive, self._folder / "archive.json"))

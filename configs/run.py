@@ -37,7 +37,7 @@ from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.release import Release
 from latent_diffusion.sample import Ensemble, sampling_record, weights_digest
 from latent_diffusion.schedulers import build_schedule, build_scheduler
-from training.launch import launched_processes, require_shared_folder
+from training.launch import launched_processes, main_first, require_shared_folder
 from training.records import Record
 from training.stage import Stage, differing_settings, unknown_settings
 
@@ -87,8 +87,7 @@ class Run(Layout):
         share the run directory.
         """
         require_shared_folder(self.directory)
-        with launched_processes().main_process_first():
-            verify_once(self.archive, self.directory / "archive.json")
+        main_first(lambda: verify_once(self.archive, self.directory / "archive.json"))
 
     @property
     def codec_stage(self) -> Stage:

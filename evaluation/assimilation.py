@@ -42,7 +42,7 @@ from latent_diffusion.inference import Weighted
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.points import conditions_at, read_points
 from latent_diffusion.sample import adjust_archive, draw
-from training.launch import launched_processes
+from training.launch import on_main
 
 PRIOR, UPDATED, GUIDED, ADJUSTED = "prior", "updated", "guided", "guided_adjusted"
 STATES = "states.zarr"  # the product: the last row
@@ -88,9 +88,7 @@ def assimilate(
     observed, withheld = everything.without(withhold, seed=run.settings.sampling.seed)
     drawn = _draw(observed, pipeline, output=output, at=at, extrapolate=extrapolate)
     report = output / "report.html"
-    if launched_processes().is_main_process:
-        _report(observed, withheld, pipeline, drawn, output=output)
-    launched_processes().wait_for_everyone()
+    on_main(lambda: _report(observed, withheld, pipeline, drawn, output=output))
     return report
 
 

@@ -141,7 +141,7 @@ def translate(
     from configs.translation import Translation
     from data.errors import UserError
     from evaluation.translation import translate as draw_and_report
-    from training.launch import launched_processes, one_job
+    from training.launch import main_first, one_job
 
     folder = output or run.directory / "translation"
     for file in source:
@@ -152,8 +152,9 @@ def translate(
     if members is not None:
         run = run.with_members(members)
     with one_job(folder):
-        with launched_processes().main_process_first():
-            archive = foreign_archive(source, settings=settings, output=folder / "source.zarr")
+        archive = main_first(
+            lambda: foreign_archive(source, settings=settings, output=folder / "source.zarr")
+        )
         translation = Translation.of(run, archive, state=state, how=by, maps=maps, convert=convert)
         report = draw_and_report(
             translation,

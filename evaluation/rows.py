@@ -40,9 +40,8 @@ def evaluation_context(archive: StateArchive, *, scratch: Path | None = None) ->
 
 def gather_rows(run: Run, context: EvaluationContext) -> dict[str, State]:
     """All rows, the held-out truth first; missing samples are generated."""
+    draw_rows(run)
     codec, held_out = run.placed_pipeline().codec, run.held_out
-    codec.check_archive(run.archive)
-    sample_rows(run)
     truth = read_mapped(held_out.archive, judged_with(run), folder=run.results)
     rows = {TRUTH: truth, **yardsticks(context, count=len(truth))}
     again = reconstructed(codec, truth)  # an upper bound on the quality of samples
@@ -51,6 +50,15 @@ def gather_rows(run: Run, context: EvaluationContext) -> dict[str, State]:
         samples = StateArchive.open(run.samples(row))
         rows[row] = read_mapped(samples, range(len(samples)), folder=run.results)
     return rows
+
+
+def draw_rows(run: Run) -> None:
+    """Draw the samples that are missing; processes share this.
+
+    Raises `UserError` if the run's archive does not fit its model.
+    """
+    run.pipeline().codec.check_archive(run.archive)
+    sample_rows(run)
 
 
 def judged_with(run: Run) -> NDArray[np.int64]:

@@ -35,7 +35,7 @@ from latent_diffusion.inference import Weighted
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.sample import Ensemble, adjust_archive, draw
 from latent_diffusion.start import as_rows, as_text, check_noise
-from training.launch import launched_processes
+from training.launch import launched_processes, on_main
 from training.log import write_json
 
 INTERPOLATED, ADJUSTED_INTERPOLATED = "interpolated", "interpolated, adjusted"
@@ -86,10 +86,8 @@ def translate(
     drawn = _draw(
         translation, pipeline, output=output, amplitude=noise, at=at, extrapolate=extrapolate
     )
-    if launched_processes().is_main_process:
-        name = name or translation.source.path.name
-        _report(translation, pipeline, drawn, output=output, name=name)
-    launched_processes().wait_for_everyone()
+    source = name or translation.source.path.name
+    on_main(lambda: _report(translation, pipeline, drawn, output=output, name=source))
     return output / "report.html"
 
 
@@ -125,8 +123,8 @@ def _draw(
     draw(ensemble(guided=False), output=paths[TRANSLATED])
     draw(ensemble(guided=True), output=paths[GUIDED])
     adjust_archive(paths[GUIDED], paths[ADJUSTED])
-    if launched_processes().is_main_process:
-        _write_state(translation, translation.regridded.state, output / "interpolated.zarr")
+    interpolated = translation.regridded.state
+    on_main(lambda: _write_state(translation, interpolated, output / "interpolated.zarr"))
     return Drawn(paths, noise, candidates)
 
 

@@ -81,7 +81,8 @@ def evaluate(
     """Evaluate the samples of a run; writes metrics, figures and report."""
     from configs.elsewhere import RunElsewhere
     from evaluation.commands import print_verdict
-    from training.launch import one_job
+    from evaluation.rows import draw_rows
+    from training.launch import on_main, one_job
 
     if archive is not None:
         run = RunElsewhere(run.settings, archive, split=split, folder=output)
@@ -89,7 +90,9 @@ def evaluate(
     elif split or output:
         raise UserError("--split and --output need --archive: another archive to judge with")
     with one_job(run.results):
-        judge(run, csv=csv)
+        run.verify_archive()
+        draw_rows(run)
+        on_main(lambda: judge(run, csv=csv))
     print(f"wrote {run.results / 'report.html'}")
     print_verdict(run)
 
@@ -107,10 +110,12 @@ def integrate(run: Run, *, only: Sequence[str] = ()) -> None:
     """Integrate the basin from the states of the configuration and print their drift."""
     from evaluation.provenance import provenance
     from integration.study import integration_settings, integration_study, summary
-    from training.launch import one_job
+    from training.launch import launched_processes, one_job
 
     with one_job(run.directory):
         result = summary(integration_study(run, only=only))
+    if not launched_processes().is_main_process:
+        return
     settings = integration_settings(run)
     seeds = {"integration": settings.seed, "sampling": run.settings.sampling.seed}
     path = (settings.directory or run.directory) / "integration.json"

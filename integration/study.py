@@ -31,6 +31,7 @@ from integration.member_run import MemberRun
 from integration.points import FIRST_FREE_YEAR, Points
 from integration.settings import IntegrationSettings, StartSettings
 from latent_diffusion.sample import draw, draw_adjusted
+from training.launch import on_main
 
 GENERATED = "generated"
 
@@ -38,10 +39,13 @@ GENERATED = "generated"
 def integration_study(run: Run, *, only: Sequence[str] = ()) -> IntegrationResult:
     """Integrate the states of the configuration; resumes where it was interrupted.
 
+    Processes draw the states together. The first one integrates, with `workers` of its own.
+
     only: labels to integrate; default: all. Raises `UserError` for an unknown label.
     """
     settings = integration_settings(run)
-    integrate_states(planned(run, only=only), workers=settings.workers)
+    study = planned(run, only=only)
+    on_main(lambda: integrate_states(study, workers=settings.workers))
     return finished_study(run)
 
 

@@ -27,7 +27,7 @@ from latent_diffusion.objective import DistillationObjective
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.release import Release, save_model
 from latent_diffusion.settings import DistillationSettings, SamplingSettings
-from training.launch import build_accelerator
+from training.launch import build_accelerator, on_main
 from training.loop import Trainer
 from training.plan import TrainingPlan
 from training.stage import Stage
@@ -75,8 +75,8 @@ def distil(
     trainer.run()
     trainer.adopt_averaged_weights()
     student.to("cpu").unet.eval()
-    stage.publish(partial(save_model, student, release), accelerator=accelerator)
-    _remove(folder, accelerator)
+    stage.publish(partial(save_model, student, release))
+    on_main(lambda: shutil.rmtree(folder))  # tens of gigabytes for a large ocean
 
 
 def student_of(teacher: StatePipeline, *, scheduler: SchedulerMixin, steps: int) -> StatePipeline:
@@ -164,13 +164,6 @@ def chains_settings(
 def _chains_seed(settings: DistillationSettings) -> int:
     """Below 0, unlike seeds of ensembles: no evaluated sample starts from the noise of a chain."""
     return -1 - settings.training.seed
-
-
-def _remove(folder: Path, accelerator: Accelerator) -> None:
-    """Remove the chains, which are tens of gigabytes for a large ocean."""
-    if accelerator.is_main_process:
-        shutil.rmtree(folder)
-    accelerator.wait_for_everyone()
 
 
 def _chains_folder(directory: Path, identity: dict[str, object]) -> Path:

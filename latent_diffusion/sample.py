@@ -16,7 +16,6 @@ from pathlib import Path
 
 import netCDF4
 import torch
-from accelerate import PartialState
 
 from autoencoder.codec import Codec
 from data.archive.format import ADJUSTED, ADJUSTMENT, UNUSED
@@ -40,7 +39,13 @@ from latent_diffusion.posterior import LatentPosterior
 from latent_diffusion.progress import progress
 from latent_diffusion.settings import SamplingSettings
 from latent_diffusion.start import Start
-from training.launch import end_if_stopped, launched_processes, require_shared_folder
+from training.launch import (
+    Processes,
+    end_if_stopped,
+    launched_processes,
+    on_main,
+    require_shared_folder,
+)
 from training.records import differences
 from training.stopping import stop_requested, stops_deferred
 
@@ -127,12 +132,7 @@ def draw(ensemble: Ensemble, *, output: Path) -> None:
     with stops_deferred():
         _draw_parts(ensemble, pipeline, parts=parts, processes=processes)
         end_if_stopped()
-    if processes.is_main_process:
-        # Another command may have finished the same ensemble meanwhile.
-        if not holds_ensemble(output, ensemble.record, adjusted=False):
-            _merge(parts, output, codec=pipeline.codec, ensemble=ensemble)
-        shutil.rmtree(parts.folder, ignore_errors=True)
-    processes.wait_for_everyone()
+    on_main(lambda: _finish(parts, output, codec=pipeline.codec, ensemble=ensemble))
 
 
 def draw_netcdf(ensemble: Ensemble, *, output: Path, adjusted: bool) -> None:
@@ -144,11 +144,8 @@ def draw_netcdf(ensemble: Ensemble, *, output: Path, adjusted: bool) -> None:
         return
     archive = output.with_name(output.name + ".zarr")
     (draw_adjusted if adjusted else draw)(ensemble, output=archive)
-    processes = launched_processes()
-    if processes.is_main_process:
-        write_netcdf(archive, output)
-        shutil.rmtree(archive)
-    processes.wait_for_everyone()
+    on_main(lambda: write_netcdf(archive, output))
+    on_main(lambda: shutil.rmtree(archive))
 
 
 def draw_adjusted(ensemble: Ensemble, *, output: Path) -> None:
@@ -158,8 +155,7 @@ def draw_adjusted(ensemble: Ensemble, *, output: Path) -> None:
     raw = output.with_name(output.name + ".raw.zarr")
     draw(ensemble, output=raw)
     adjust_archive(raw, output)
-    if launched_processes().is_main_process:
-        shutil.rmtree(raw, ignore_errors=True)
+    on_main(lambda: shutil.rmtree(raw, ignore_errors=True))
 
 
 def adjust_archive(source: Path, target: Path) -> None:
@@ -167,21 +163,23 @@ def adjust_archive(source: Path, target: Path) -> None:
 
     Only the main process works. Does nothing if `target` already holds the result.
     """
-    processes = launched_processes()
+    on_main(lambda: _adjust_archive(source, target))
+
+
+def _adjust_archive(source: Path, target: Path) -> None:
     archive = StateArchive.open(source)
     check_members(archive)
-    record = str(archive.attributes.get("sampling"))
-    if processes.is_main_process and not holds_ensemble(target, record, adjusted=True):
-        _remove(target)
-        eos = equation_of_state(archive.equation_of_state)
-        with _writer_like(archive, target) as writer:
-            for index in progress(range(len(archive)), "adjusting", total=len(archive)):
-                state = archive.read([index])
-                adjust_in_place(state, eos=eos, grid=archive.grid)
-                member = int(archive.member[index])
-                given = {name: float(v[index]) for name, v in archive.parameters.items()}
-                writer.append(state, member=member, time=0.0, split=UNUSED, parameters=given)
-    processes.wait_for_everyone()
+    if holds_ensemble(target, str(archive.attributes.get("sampling")), adjusted=True):
+        return
+    _remove(target)
+    eos = equation_of_state(archive.equation_of_state)
+    with _writer_like(archive, target) as writer:
+        for index in progress(range(len(archive)), "adjusting", total=len(archive)):
+            state = archive.read([index])
+            adjust_in_place(state, eos=eos, grid=archive.grid)
+            member = int(archive.member[index])
+            given = {name: float(v[index]) for name, v in archive.parameters.items()}
+            writer.append(state, member=member, time=0.0, split=UNUSED, parameters=given)
 
 
 def holds_ensemble(path: Path, record: str, *, adjusted: bool) -> bool:
@@ -292,7 +290,7 @@ def _parts(output: Path, ensemble: Ensemble) -> Parts:
 
 
 def _draw_parts(
-    ensemble: Ensemble, pipeline: StatePipeline, *, parts: Parts, processes: PartialState
+    ensemble: Ensemble, pipeline: StatePipeline, *, parts: Parts, processes: Processes
 ) -> None:
     """Draw this process's batches, except those already in `parts`, until asked to stop."""
     sampler = Sampler.of(ensemble, pipeline)
@@ -317,6 +315,13 @@ def _remove(archive: Path) -> None:
         shutil.rmtree(archive)
     else:
         archive.unlink(missing_ok=True)
+
+
+def _finish(parts: Parts, output: Path, *, codec: Codec, ensemble: Ensemble) -> None:
+    # Another command may have finished the same ensemble meanwhile.
+    if not holds_ensemble(output, ensemble.record, adjusted=False):
+        _merge(parts, output, codec=codec, ensemble=ensemble)
+    shutil.rmtree(parts.folder, ignore_errors=True)
 
 
 def _merge(parts: Parts, output: Path, *, codec: Codec, ensemble: Ensemble) -> None:

@@ -25,7 +25,7 @@ from latent_diffusion.release import Release, save_model
 from latent_diffusion.residuals import ConditionalData, conditional_data
 from latent_diffusion.schedulers import build_schedule
 from latent_diffusion.settings import DiffusionSettings
-from training.launch import build_accelerator
+from training.launch import build_accelerator, main_first
 from training.loop import Trainer
 from training.stage import Stage
 
@@ -52,8 +52,8 @@ def train_denoiser(
         return
     codec.check_grid(archive.grid)
     accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
-    with accelerator.main_process_first():
-        datasets = latent_datasets(codec, archive, path=stage.directory / "latents.safetensors")
+    path = stage.directory / "latents.safetensors"
+    datasets = main_first(lambda: latent_datasets(codec, archive, path=path))
     conditional = (
         conditional_data(datasets, archive, conditions, weight=codec.latent_weight)
         if conditions
@@ -72,7 +72,7 @@ def train_denoiser(
     trainer.run()
     trainer.adopt_averaged_weights()
     pipeline = _pipeline_of(denoiser, codec, scheduler, conditional, steps=steps)
-    stage.publish(partial(save_model, pipeline, release), accelerator=accelerator)
+    stage.publish(partial(save_model, pipeline, release))
 
 
 def _pipeline_of(

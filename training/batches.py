@@ -41,8 +41,12 @@ def check_shares(samples: Samples, *, accelerator: Accelerator) -> None:
 
 def validation_batches(
     samples: Samples, *, plan: TrainingPlan, accelerator: Accelerator
-) -> Iterator[Any]:
-    """This process's share of the validation samples, once and in order."""
-    share = range(accelerator.process_index, len(samples), accelerator.num_processes)
-    loader = DataLoader(Subset(samples, share), batch_size=plan.batch_size)
-    return (batch for batch, _ in loader)
+) -> Iterator[tuple[Any, int]]:
+    """This process's share of the validation samples, once and in order.
+
+    Batches have at most as many states as those of training, and come with their number of states.
+    """
+    processes = accelerator.num_processes
+    share = range(accelerator.process_index, len(samples), processes)
+    loader = DataLoader(Subset(samples, share), batch_size=max(plan.batch_size // processes, 1))
+    return ((batch, len(numbers)) for batch, numbers in loader)

@@ -15,8 +15,14 @@ from training.log import write_json
 def timed(name: str, stage: Callable[[], object], *, directory: Path) -> None:
     """Call `stage`; add its wall and processor time and the largest process to the run's cost.
 
-    Processor time is that of all threads of this process.
+    Of several processes the main one does so, for itself. Processor time is that of all threads of
+    this process.
     """
+    from training.launch import launched_processes  # PyTorch would delay `halocline --help`
+
+    if not launched_processes().is_main_process:
+        stage()
+        return
     start, processor_start = time.monotonic(), time.process_time()
     try:
         stage()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar, cast
 from uuid import uuid4
 
 import torch
@@ -30,23 +31,89 @@ from data.extras import is_installed
 from data.locks import exclusive
 from training.stopping import stop_requested
 
-PATIENCE = timedelta(
-    hours=12
-)  # one process encodes all latents or adjusts all samples; the others wait
+# One process integrates an ocean model for days, or encodes all latents; the others wait. Those of
+# a process that died end before: their connection is closed, or their launcher ends them.
+PATIENCE = timedelta(days=30)
 TRACKERS = "HALOCLINE_TRACKERS"  # environment variable
 CPU_DESCRIPTION = Path("/proc/cpuinfo")
-T = TypeVar("T")
 VISIBLE_WITHIN = 10.0  # seconds until a file that one process writes must be visible to all
 
+T = TypeVar("T")
 
-def launched_processes() -> PartialState:
-    """The processes launched together with this one.
+
+@dataclass(frozen=True)
+class Alone:
+    """The main process while the others wait for it: for its work it is the only one."""
+
+    device: torch.device
+    num_processes: int = 1
+    process_index: int = 0
+    is_main_process: bool = True
+
+    def wait_for_everyone(self) -> None:
+        """Nobody else is at work."""
+
+
+Processes: TypeAlias = PartialState | Alone
+_alone: list[Alone] = []  # within `on_main`, the main process
+
+
+def launched_processes() -> Processes:
+    """The processes launched together with this one; within `on_main`, this one alone.
 
     Without a GPU they compute on the CPU. This must be explicit: by default accelerate treats each
     of several CPU processes as the only one.
     """
+    if _alone:
+        return _alone[-1]
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     return PartialState(cpu=on_cpu, timeout=PATIENCE)
+
+
+def on_main(work: Callable[[], T]) -> T | None:
+    """Call `work` in the main process while the others wait; its result, None in the others.
+
+    Whatever it calls works as in a single process. If it fails, no process waits in vain: a
+    `UserError` and `Stopped` are raised in every process. Any other exception is raised in the main
+    process, and a `UserError` that names it in the others.
+    """
+    processes = launched_processes()
+    if processes.num_processes == 1:
+        return work()
+    result, failure = None, None
+    if processes.is_main_process:
+        _alone.append(Alone(processes.device))
+        try:
+            result = work()
+        except (Exception, Stopped) as error:
+            failure = error
+        finally:
+            _alone.pop()
+    (told,) = broadcast_object_list([_as_told(failure)])
+    if failure:
+        raise failure
+    if told:
+        is_stop, reason = told
+        raise Stopped(reason) if is_stop else UserError(reason)
+    return result
+
+
+def main_first(work: Callable[[], T]) -> T:
+    """Call `work` in the main process, then in the others, which find what it made; its result.
+
+    Fails as `on_main`.
+    """
+    result = on_main(work)
+    return cast(T, result) if launched_processes().is_main_process else work()
+
+
+def _as_told(failure: BaseException | None) -> tuple[bool, str] | None:
+    """What other processes are told of a failure: whether it is `Stopped`, and the reason."""
+    if failure is None:
+        return None
+    if isinstance(failure, UserError | Stopped):
+        return isinstance(failure, Stopped), str(failure)
+    return False, f"the first process ended with {type(failure).__name__}; see its message"
 
 
 @contextmanager
@@ -55,16 +122,8 @@ def one_job(path: Path, *, archive: bool = False) -> Iterator[None]:
 
     Raises `UserError`, in every process, if another job holds it.
     """
-    problem = None
     with ExitStack() as stack:
-        if launched_processes().is_main_process:
-            try:
-                stack.enter_context(exclusive(path, archive=archive))
-            except UserError as error:
-                problem = str(error)
-        (problem,) = broadcast_object_list([problem])
-        if problem:
-            raise UserError(problem)
+        on_main(lambda: stack.enter_context(exclusive(path, archive=archive)))
         yield
 
 

@@ -20,7 +20,7 @@ from data.checks import are_finite
 from data.errors import Stopped, UserError
 from training.batches import check_shares, training_batches, validation_batches
 from training.checkpoints import load_checkpoint, save_checkpoint
-from training.launch import in_any_process
+from training.launch import in_any_process, on_main
 from training.log import MetricsLog
 from training.plan import TrainingPlan
 from training.records import counter_of, latest_checkpoint
@@ -197,18 +197,23 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
-        """Mean losses of the averaged weights over the validation split, under fixed noise."""
+        """Mean losses of the averaged weights over the validation split, under fixed noise.
+
+        Each state counts alike, whatever the size of its batch and the number of processes.
+        """
         self.objective.eval()
         generator = self._generator(0)
         totals: dict[str, list[Tensor]] = {}
         with self.averaged_weights():
-            for batch in validation_batches(
+            for batch, states in validation_batches(
                 self._validation, plan=self.plan, accelerator=self.accelerator
             ):
                 for name, loss in self._losses(batch, generator).items():
-                    totals.setdefault(name, []).append(loss)
+                    totals.setdefault(name, []).append(states * loss)
+        # Processes have different numbers of states, and `_means` weights processes alike.
+        weight = self.accelerator.num_processes / len(self._validation)
         return self._means(
-            {k: torch.stack(v).mean() for k, v in totals.items()}, prefix="validation"
+            {k: weight * torch.stack(v).sum() for k, v in totals.items()}, prefix="validation"
         )
 
     def _refuse_divergence(self) -> None:
@@ -277,8 +282,9 @@ class Trainer:
 
     def _save(self) -> None:
         self._refuse_divergence()
-        if self.accelerator.is_main_process:
-            save_checkpoint(
+        # The others wait: no process may read an incomplete checkpoint.
+        on_main(
+            lambda: save_checkpoint(
                 self.directory,
                 counter=self.counter,
                 network=self.accelerator.unwrap_model(self.objective),
@@ -287,8 +293,7 @@ class Trainer:
                 identity=self._identity(self.counter),
                 kept=self.plan.checkpoints_kept,
             )
-        # No process may read an incomplete checkpoint.
-        self.accelerator.wait_for_everyone()
+        )
 
     def _open_log(self) -> MetricsLog | None:
         self.accelerator.init_trackers(self._label)

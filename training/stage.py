@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from data.atomic import atomic_folder
@@ -17,6 +16,7 @@ from data.checksums import check_file, write_checksums
 from data.documents import read_object
 from data.errors import UserError
 from training.environment import write_environment
+from training.launch import on_main
 from training.records import RECORD, Record, as_json, differences
 
 
@@ -41,20 +41,21 @@ class Stage:
         """
         return _record_of(self.product) == as_json(self.record)
 
-    def publish(self, write: Callable[[Path], object], *, accelerator: Accelerator) -> None:
+    def publish(self, write: Callable[[Path], object]) -> None:
         """Let the main process `write` the product atomically; checksums are added.
 
         Raises `UserError` if a network in the product holds numbers that are not finite.
         """
-        if accelerator.is_main_process:
-            with atomic_folder(self.product) as partial:
-                write(partial)
-                self._check_finite(partial)
-                record = json.dumps(as_json(self.record), indent=2, sort_keys=True)
-                (partial / RECORD).write_text(record)
-                write_environment(partial)
-                write_checksums(partial)
-        accelerator.wait_for_everyone()
+        on_main(lambda: self._publish(write))
+
+    def _publish(self, write: Callable[[Path], object]) -> None:
+        with atomic_folder(self.product) as partial:
+            write(partial)
+            self._check_finite(partial)
+            record = json.dumps(as_json(self.record), indent=2, sort_keys=True)
+            (partial / RECORD).write_text(record)
+            write_environment(partial)
+            write_checksums(partial)
 
     def _check_finite(self, folder: Path) -> None:
         for file in sorted(folder.rglob("*.safetensors")):

@@ -34,7 +34,7 @@ from evaluation.provenance import provenance
 from studies.cost.check_report import failures, findings, tables
 from studies.cost.check_sampling import drawn, sampling_cost
 from studies.cost.check_training import AUTOENCODER, DIFFUSION, trainings_of
-from training.launch import build_accelerator, launched_processes
+from training.launch import launched_processes
 from training.log import write_json
 
 SAMPLES = 256  # of each training
@@ -153,10 +153,9 @@ def _shortened(run: Run, *, folder: Path, most: int, samples: int) -> Run:
 def _make_model(run: Run) -> None:
     """The model that all processes sample from: an untrained codec and a denoiser."""
     codec = run.untrained_codec(run.archive)
-    accelerator = build_accelerator(run.directory, precision="fp32")
     if isinstance(codec, VolumeCodec):
         standardise_latents(codec.eval(), _some_states(run))
-    run.codec_stage.publish(codec.save_pretrained, accelerator=accelerator)
+    run.codec_stage.publish(codec.save_pretrained)
     train_denoiser(run)
 
 

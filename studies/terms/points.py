@@ -130,7 +130,7 @@ class Points:
             save_file({"states": states.to_channels().contiguous()}, folder / STATES)
             write_json(folder / TRAINING, _cost(trainer))
 
-        stage.publish(write, accelerator=trainer.accelerator)
+        stage.publish(write)
 
     def codec(self, point: Point) -> VolumeCodec:
         """The codec of a point, trained unless that is done."""
@@ -154,7 +154,7 @@ class Points:
             codec.save_pretrained(folder)
             write_json(folder / TRAINING, _cost(trainer))
 
-        stage.publish(write, accelerator=trainer.accelerator)
+        stage.publish(write)
 
     def _measured(self, name: StageName, variant: str) -> dict[str, Any]:
         """The calibration of a variant in a stage, measured now."""
