@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from training import launch
 from training.cost import largest_process, read_cost, timed
 
 
@@ -26,3 +29,13 @@ def test_stages_are_added_up_even_if_they_fail(tmp_path, monkeypatch):
     assert cost["diffusion_processor_seconds"] == 4.5
     assert cost["sampling_processor_seconds"] == 0.2
     assert 0 < cost["largest_process_GiB"] <= largest_process()
+
+
+def test_of_several_processes_the_main_one_notes_the_cost(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        launch, "launched_processes", lambda: SimpleNamespace(is_main_process=False)
+    )
+    done = []
+    timed("sampling", lambda: done.append("once"), directory=tmp_path)
+    assert done == ["once"]
+    assert read_cost(tmp_path) == {}

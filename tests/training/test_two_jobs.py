@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import pytest
@@ -16,6 +15,7 @@ from data.archive.reader import StateArchive
 from data.locks import LOCK
 from tests.faults.subjects import make_netcdf
 from tests.jobs import ROOT, command, wait_until
+from training.cost import read_cost
 from training.records import checkpoints_in
 
 pytestmark = pytest.mark.slow
@@ -36,6 +36,23 @@ Trainer.step = signalled
 halocline.main(sys.argv[1:])
 """
 
+# `halocline run` whose evaluation, after a second of sampling, is refused.
+REFUSED = """
+import sys, time
+from pathlib import Path
+import configs.stages
+import halocline
+from data.errors import UserError
+def refuse(run):
+    with (run.directory / "evaluations").open("a") as file:
+        print("evaluated", file=file)
+    raise UserError("these states are refused")
+halocline.training_stages = lambda run: []
+configs.stages.sample_rows = lambda run: time.sleep(1)
+halocline.judge = refuse
+halocline.main(sys.argv[1:])
+"""
+
 # `halocline run` without what follows the data.
 DATA_ALONE = """
 import sys
@@ -45,32 +62,6 @@ halocline.training_stages = lambda run: []
 configs.stages.sample_rows = halocline.judge = halocline.export = lambda run: None
 halocline.main(sys.argv[1:])
 """
-
-
-@pytest.fixture
-def start_two(launch_environment):
-    """Starts two processes as srun does, without a launcher: `start_two("-c", "...")`."""
-    started: list[subprocess.Popen] = []
-
-    def start(*words: str) -> list[int]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        jobs = [
-            subprocess.Popen(
-                [sys.executable, *words],
-                env=launch_environment | shared | {"RANK": rank, "LOCAL_RANK": rank},
-                cwd=ROOT,
-            )
-            for rank in "01"
-        ]
-        started.extend(jobs)
-        return [job.wait(timeout=TIMEOUT) for job in jobs]
-
-    yield start
-    for job in started:
-        job.kill()
 
 
 def test_two_processes_stop_at_the_same_sample_and_continue(
@@ -128,3 +119,16 @@ def test_one_of_two_processes_reads_the_model_output(write_tiny_config, start_tw
     run = ("run", str(write_tiny_config(tmp_path)), f"--data.archive={archive}", *words)
     assert start_two("-c", DATA_ALONE, *run) == [0, 0]
     assert len(StateArchive.open(archive)) == 24
+
+
+def test_what_fails_in_one_process_ends_both_with_its_sentence(
+    write_tiny_config, start_two, tmp_path
+):
+    config = str(write_tiny_config(tmp_path))
+    assert start_two("-c", REFUSED, "run", config) == [1, 1]
+    for errors in tmp_path.glob("errors-*"):
+        told = [line for line in errors.read_text().splitlines() if "halocline:" in line]
+        assert told == ["halocline: these states are refused"]
+        assert "Traceback" not in errors.read_text()
+    assert (tmp_path / "run" / "evaluations").read_text() == "evaluated\n"
+    assert 1 <= read_cost(tmp_path / "run")["sampling_seconds"] < 2
