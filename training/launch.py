@@ -89,9 +89,11 @@ def on_main(work: Callable[[], T]) -> T | None:
             failure = error
         finally:
             _alone.pop()
-    (told,) = broadcast_object_list([_as_told(failure)])
-    if failure:
-        raise failure
+    try:
+        (told,) = broadcast_object_list([_as_told(failure)])
+    finally:
+        if failure:
+            raise failure  # also where the others have ended, and cannot be told
     if told:
         is_stop, reason = told
         raise Stopped(reason) if is_stop else UserError(reason)
