@@ -40,8 +40,8 @@ from training.stopping import stopping_on_signals
 if TYPE_CHECKING:
     from configs.run import Run
     from studies.declaring import Commands
+    from training.launch import How
 
-How = Callable[[Callable[[], object]], object]  # calls a stage: `together` or `on_main`
 MODEL = "YAML of the experiment, or folder of a model: `data/models/quickstart`, or a packed one"
 DESCRIPTION = """\
 Halocline generates equilibrated 3-D ocean states: temperature and salinity fields from which an
@@ -224,7 +224,7 @@ def run_all(run: Run) -> None:
     """
     from configs.stages import sample_rows
     from integration.study import integration_study
-    from training.launch import launched_processes, on_main, one_job
+    from training.launch import launched_processes, on_main, one_job, together
 
     for package in ("tensorboard", "matplotlib"):
         lacks(package)
@@ -248,11 +248,6 @@ def run_all(run: Run) -> None:
     if is_main:
         print(f"\nDone. Open {run.directory / 'report.html'}")
         print_verdict(run)
-
-
-def together(stage: Callable[[], object]) -> object:
-    """Call a stage whose work all processes share; the others are for `on_main`."""
-    return stage()
 
 
 def training_stages(run: Run) -> list[tuple[str, Callable[[Run], object]]]:

@@ -55,6 +55,7 @@ class Alone:
 
 
 Processes: TypeAlias = PartialState | Alone
+How: TypeAlias = Callable[[Callable[[], object]], object]  # `together` or `on_main`
 _alone: list[Alone] = []  # within `on_main`, the main process
 
 
@@ -98,6 +99,11 @@ def on_main(work: Callable[[], T]) -> T | None:
         is_stop, reason = told
         raise Stopped(reason) if is_stop else UserError(reason)
     return result
+
+
+def together(work: Callable[[], T]) -> T:
+    """Call `work` in every process: they share it. For lists of work beside `on_main`."""
+    return work()
 
 
 def main_first(work: Callable[[], T]) -> T:
