@@ -100,7 +100,10 @@ class IngestSettings(Section):
         "member, of files that continue each other",
     )
     equation_of_state: EquationName = Field(description="name of the model's equation of state")
-    salinity_units: Literal["1e-3", "g/kg"] = "1e-3"
+    salinity_units: Literal["1e-3", "g/kg"] = Field(
+        "1e-3",
+        description="unit that the archive names; the files' own attributes tell how they are read",
+    )
     one_member: bool = Field(
         False, description="the files continue each other; default: each file is a member"
     )

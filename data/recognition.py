@@ -27,7 +27,7 @@ from data.readers.dimensions import is_time
 from data.readers.quantities import QUANTITIES
 from data.readers.settings import Variables
 from data.readers.variables import main_quantities
-from data.units import SALINITIES
+from data.units import is_per_mass
 from data.urls import is_url
 
 
@@ -241,8 +241,8 @@ def _named(text: str) -> str | None:
 def salinity_units(found: Recognised) -> Finding | None:
     """g/kg where salinity states that it is absolute or in such units; None for practical."""
     for name, attributes in found.fields.get("salinity", {}).items():
-        units = re.sub(r"\s", "", str(attributes.get("units", "")))
-        if stated_kind(name, attributes) == ABSOLUTE or (units in SALINITIES and "g" in units):
+        units = str(attributes.get("units", ""))
+        if stated_kind(name, attributes) == ABSOLUTE or is_per_mass(units):
             return Finding("g/kg", f"{name} is absolute or in {units or 'g/kg'}")
     return None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from data.errors import UserError
@@ -13,7 +14,8 @@ KELVIN_ABOVE = 100.0  # no ocean is this warm in degC, none this cold in K
 METRES = {"m", "metre", "meter", "metres", "meters"}
 SECONDS_PER_DAY = 86400.0
 
-# Spellings after `_spelling`: lower case, without blanks, underscores and marks of powers.
+# Spellings after `_spelling`: lower case, without blanks, underscores, outer brackets and marks of
+# powers; numbers are as Python writes them.
 _PREFIXES = {"": 1.0, "centi": 1e-2, "milli": 1e-3, "kilo": 1e3}
 LENGTHS: dict[str, float] = {  # in m
     **{f"{prefix}{name}": value for prefix, value in _PREFIXES.items() for name in METRES - {"m"}},
@@ -23,14 +25,26 @@ AREAS: dict[str, float] = {  # in m2
     **{f"{name}2": value**2 for name, value in LENGTHS.items()},
     **{f"square{name}": value**2 for name, value in LENGTHS.items()},
 }
-_CELSIUS = {"c", "celsius", "centigrade"}
+_CELSIUS = {"c", "celsius", "celcius", "centigrade", "oc"}
+_CELSIUS |= {"cdeg", "cdegree", "cdegrees", "celsiusdegree", "celsiusdegrees"}
 _KELVIN = {"k", "kelvin", "kelvins"}
-_NUMBERS = {"1", "dimensionless", "unitless", "none", "nounits"}
+_NUMBERS = {"1.0", "dimensionless", "unitless", "none", "nounits", "nondim", "-"}
 _PRACTICAL = {"psu", "psal", "pss", "pss78", "pss-78", "practicalsalinityunit"}
-_PER_THOUSAND = {"1e-3", "1e-03", "0.001", "1.e-3", "10-3", "ppt", "permil", "permille", "‰"}
-_PER_THOUSAND |= {"partsperthousand", "practicalsalinityunits", "o/oo", "%o"}
-_GRAMS = {"g/kg", "gkg-1", "grams/kg", "gram/kg", "gramsperkilogram"}
-_KILOGRAMS = {"kg/kg", "kgkg-1", "g/g", "gg-1", "kg/kgofseawater"}
+_PER_THOUSAND = {"0.001", "10-3", "ppt", "permil", "permill", "permille", "‰"}
+_PER_THOUSAND |= {"partsperthousand", "partperthousand", "practicalsalinityunits"}
+_PER_THOUSAND |= {"o/oo", "0/00", "%o"}
+_GRAM = ("g", "gm", "gr", "gram", "grams", "gramme", "grammes")
+_KILOGRAM = ("kg", "kgs", "kilo", "kilogram", "kilograms", "kilogramme", "kilogrammes")
+
+
+def _ratios(above: Iterable[str], below: Iterable[str]) -> set[str]:
+    """Spellings of one unit divided by another."""
+    forms = ("{}/{}", "{}per{}", "{}{}-1", "{}.{}-1", "{}*{}-1")
+    return {form.format(one, other) for form in forms for one in above for other in below}
+
+
+_GRAMS = _ratios(_GRAM, _KILOGRAM)
+_KILOGRAMS = _ratios(_KILOGRAM, _KILOGRAM) | _ratios(_GRAM, _GRAM) | {"kg/kgofseawater"}
 SALINITIES: dict[str, float] = {  # in 1e-3 or g/kg
     **dict.fromkeys(_NUMBERS | _PRACTICAL | _PER_THOUSAND | _GRAMS, 1.0),
     **dict.fromkeys(_KILOGRAMS, 1e3),
@@ -48,14 +62,19 @@ def is_practical(units: str) -> bool:
     return _spelling(units) in _PRACTICAL | {"practicalsalinityunits"}
 
 
+def is_per_mass(units: str) -> bool:
+    """Whether a unit of salinity is mass of salt by mass of sea water."""
+    return _spelling(units) in _GRAMS | _KILOGRAMS
+
+
 def is_kelvin(units: str) -> bool | None:
     """Whether a unit of temperature is kelvin, or degC; None if it is neither."""
     # "degrees K", "deg_C" and "°C" in any encoding have the same letters.
-    letters = re.sub(r"[^a-z]", "", units.lower())
+    letters = re.sub(r"[^a-z]", "", unicodedata.normalize("NFKC", units).lower())
     name = re.sub(r"^deg(ree)?s?", "", letters) or letters
     if name in _KELVIN:
         return True
-    return False if name in _CELSIUS | {"cdegree", "cdegrees", "celsiusdegrees"} else None
+    return False if name in _CELSIUS else None
 
 
 def factor(
@@ -76,10 +95,18 @@ def factor(
     found = known.get(_spelling(units))
     if found is None:
         raise UserError(
-            f'{quantity} of {path} is in "{units}": expected {expected}; convert the file.'
+            f'{quantity} of {path} is in "{units}": expected {expected}; convert the file, or '
+            "correct its attribute units."
         )
     return found
 
 
 def _spelling(units: str) -> str:
-    return re.sub(r"[\s_]|\^|\*\*|(?<=[a-z])\.(?=[a-z])", "", units.lower())
+    # Superscripts become digits, and all signs of minus one.
+    plain = unicodedata.normalize("NFKC", units).lower().replace("\u2212", "-")
+    text = re.sub(r"[\s_]|\^|\*\*|(?<=[a-z])\.(?=[a-z])", "", plain)
+    text = re.sub(r"^[\[(](.*)[\])]$", r"\1", text)
+    try:
+        return str(float(text))
+    except ValueError:
+        return text

@@ -87,7 +87,7 @@ def _scale(variable: xr.DataArray, path: Path) -> tuple[float, str]:
     units = str(variable.attrs.get("units", "")).strip().lower()
     if units.startswith("radian") or units == "rad":
         return float(np.rad2deg(1.0)), "degrees"
-    if not units or units == "1" or units.startswith("deg") or units == "°":
+    if not units or units == "1" or units.startswith(("deg", "°")):
         return 1.0, "degrees"
     expected = "degrees, radians, m or km"
     metres = factor(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from data.errors import UserError
+from data.units import LENGTHS, SALINITIES, factor, is_kelvin
 
 PLAIN = ("thetao", "so", "zos")
 
@@ -22,6 +25,8 @@ def scaled(dataset, name, factor, offset=0.0, **attributes):
         ("so", 1e-3, 0, "kg kg-1"),
         ("so", 1, 0, "PSU"),
         ("so", 1, 0, "g kg-1"),
+        ("so", 1, 0, "gram/kilogram"),  # POP
+        ("so", 1e-3, 0, "kg kg⁻¹"),
         ("zos", 100, 0, "centimeter"),
         ("zos", 1000, 0, "mm"),
         ("thetao", 1, 273.15, "degrees K"),
@@ -40,6 +45,57 @@ def test_units_that_are_known_are_converted(ocean, into_archive, name, factor, o
     fields = {"thetao": read.temperature, "so": read.salinity, "zos": read.sea_level}
     for field, values in fields.items():
         np.testing.assert_allclose(values[0], expected[field][4].fillna(0), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        *("gram/kilogram", "gm/kg", "g.kg-1", "grams per kilogram", "g kg**-1", "gram kilogram^-1"),
+        *(
+            "psu",
+            "PSU",
+            "[psu]",
+            "ppt",
+            "PSS-78",
+            "1E-03",
+            "0.001",
+            "10^-3",
+            "1.0",
+            "parts per thousand",
+        ),
+    ],
+)
+def test_salinity_by_any_spelling(units):
+    attributes = {"units": units}
+    read = factor(attributes, SALINITIES, quantity="so", path=Path("a.nc"), expected="g/kg")
+    assert read == 1
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        *("Celsius", "degrees Celsius", "deg C", "C", "degreesC", "degree_C", "celcius", "oC"),
+        *("degrees (C)", "degree_centigrade", "deg. C", "℃"),
+    ],
+)
+def test_celsius_by_any_spelling(units):
+    assert is_kelvin(units) is False
+
+
+@pytest.mark.parametrize(
+    ("units", "metres"),
+    [
+        ("metre", 1),
+        ("meters", 1),
+        ("M", 1),
+        ("centimeter", 0.01),
+        ("cm", 0.01),
+        ("kilometers", 1e3),
+    ],
+)
+def test_length_by_any_spelling(units, metres):
+    attributes = {"units": units}
+    assert factor(attributes, LENGTHS, quantity="z", path=Path("a.nc"), expected="m") == metres
 
 
 @pytest.mark.parametrize(
