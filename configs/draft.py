@@ -191,7 +191,9 @@ def _counted(found: Inspection) -> str:
 def _told(path: Path, found: Inspection) -> Iterator[str]:
     yield f"wrote {path}: {_counted(found)}"
     counts = [f"{count:.0f} ({level})" for level, count in found.independent.items()]
-    yield f"independent states, about: {', '.join(counts)}"
+    judged, total = found.judged, sum(found.states)
+    some = f" (by {judged} of {total} states; ingest counts in all)" if judged < total else ""
+    yield f"independent states, about: {', '.join(counts)}{some}"
     for key, finding in found.settings.items():
         if finding.check:
             yield f"check {key}: {finding.value} ({finding.why})"

@@ -50,7 +50,7 @@ def ingest(
         grid = sources[0].output.grid
         unit = salinity_of(settings.equation_of_state).shown
         described = summary(grid) if summary else Summary(grid, unit)
-        return _write(settings, _thinned(sources, settings.interval_years), described, output)
+        return _write(settings, thinned(sources, settings.interval_years), described, output)
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def _grouped(reader: Reader, patterns: list[str]) -> list[list[Path]]:
         return reader.outputs(paths)
 
 
-def _thinned(sources: list[Source], interval_years: float) -> list[Source]:
+def thinned(sources: list[Source], interval_years: float) -> list[Source]:
     """The sources without states that follow another of the same member too closely."""
     years, member = _years_and_members(sources)
     kept = _by_source(apart(years, member, interval_years=interval_years), sources)

@@ -19,10 +19,11 @@ from pydantic import ValidationError
 from data.archive.splits import split_by_time_blocks, spread_out
 from data.errors import UserError
 from data.grid import OceanGrid
-from data.ingest import open_sources, outputs
+from data.ingest import open_sources, outputs, thinned
 from data.ingest_settings import IngestSettings
 from data.paths import matching_any
 from data.periodicity import periodic_x
+from data.plausibility import LIMITS
 from data.readers.base import ModelOutput
 from data.readers.settings import NONE, READERS, Variables
 from data.recognition import (
@@ -33,9 +34,10 @@ from data.recognition import (
     recognised,
     salinity_units,
 )
-from data.records import LevelRecord
+from data.records import LevelRecord, resolves_year
 from data.remote import network_errors
 from data.sources import Source, open_source
+from data.urls import is_url
 
 Settings = dict[str, Finding]
 
@@ -43,7 +45,9 @@ Settings = dict[str, Finding]
 _UP = {"depth_positive": Finding("up", "depths are negative in the files")}
 _KELVIN = {"temperature_units": Finding("K", "values are in kelvin")}
 _ATTEMPTS: tuple[Settings, ...] = ({}, _UP, _KELVIN, _UP | _KELVIN)
-_MOST_READ = 400  # states from which time scales are estimated
+# States from which time scales are estimated: this many, and more while their levels are small.
+_MOST_READ, _MOST_BYTES = 400, 1e8
+_COLDEST, _WARMEST, _ = LIMITS["thetao"]
 _FEWEST_TO_HOLD_OUT = 5  # members, so that three remain to train on
 _TRAIN, _VALIDATION = 0.7, 0.1
 _LONGEST_GAP = 0.1  # of the record
@@ -54,7 +58,8 @@ class Inspection:
     """What an ingest of the files needs.
 
     settings: of `data.ingest`; states: number of each member
-    independent: number of independent states by level; notes: what the user should know
+    independent: number of independent states by level, of `judged` states
+    notes: what the user should know
     """
 
     title: str
@@ -63,6 +68,7 @@ class Inspection:
     sea_level: bool
     states: list[int]
     independent: dict[str, float]
+    judged: int
     notes: list[str]
 
 
@@ -80,6 +86,8 @@ def inspect(patterns: Sequence[str], *, given: Mapping[str, Any]) -> Inspection:
         settings["periodic_x"] = _confirmed(periodic_x(first), settings)
     with open_sources(_validated(settings)) as sources:
         joined = _joined(sources, settings)
+        interval = float(given.get("interval_years") or 0.0)
+        joined = replace(joined, sources=thinned(joined.sources, interval))
         record = _record(joined.sources)
         settings |= joined.settings
         if "split" not in given:
@@ -92,6 +100,7 @@ def inspect(patterns: Sequence[str], *, given: Mapping[str, Any]) -> Inspection:
             sea_level=first.sea_level is not None,
             states=counts,
             independent=record.independent(),
+            judged=record.added,
             notes=_notes(first),
         )
 
@@ -276,19 +285,45 @@ def _as_member(sources: list[Source], number: int) -> list[Source]:
 
 
 def _record(sources: list[Source]) -> LevelRecord:
-    """Temperature at three depths of evenly spread states."""
-    record = LevelRecord(sources[0].output.grid)
+    """Temperature at three depths of states, of evenly spread ones where there are very many.
+
+    Raises UserError, as `ingest` does, for states that blew up.
+    """
+    grid = sources[0].output.grid
     rows = [(source, int(sample)) for source in sources for sample in source.samples]
-    for row in spread_out(np.arange(len(rows)), _MOST_READ):
+    most = _MOST_READ
+    if not is_url(sources[0].paths[0]):  # elsewhere every level takes a request
+        most = max(most, int(_MOST_BYTES / (4 * grid.wet[0].size)))
+    record = LevelRecord(grid, dense=_resolve_year(sources) if len(rows) > most else None)
+    for row in spread_out(np.arange(len(rows)), most):
         source, sample = rows[row]
-        output = source.output
-        order = np.arange(output.grid.shape[0])[output.order]
-        with network_errors(output.path):
-            levels = [order[level] for level in record.levels.values()]
-            maps = [output.temperature[sample, level].values for level in levels]
-        year = float(output.years[sample] + source.shift)
-        record.add(maps, member=int(source.member[sample]), year=year)
+        year = float(source.output.years[sample] + source.shift)
+        record.add(
+            _level_maps(source.output, sample, record), member=int(source.member[sample]), year=year
+        )
     return record
+
+
+def _resolve_year(sources: list[Source]) -> bool:
+    years, member = _times(sources)
+    return all(resolves_year(years[member == one]) for one in np.unique(member))
+
+
+def _level_maps(
+    output: ModelOutput, sample: int, record: LevelRecord
+) -> list[NDArray[np.floating]]:
+    """Temperature of the record's levels of one state, each `y x`."""
+    order = np.arange(output.grid.shape[0])[output.order]
+    maps = []
+    for level in record.levels.values():
+        with network_errors(output.path):
+            values = output.temperature[sample, order[level]].values
+        wet = values[output.grid.wet[level]] + output.offset
+        # NaN fails the comparison too; what ingest says of the whole state comes from there.
+        if wet.size and not (wet.min() >= _COLDEST and wet.max() <= _WARMEST):
+            output.read(slice(sample, sample + 1))
+        maps.append(values)
+    return maps
 
 
 def _times(sources: list[Source]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

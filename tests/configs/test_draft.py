@@ -242,6 +242,33 @@ def test_real_output_of_nemo_and_mitgcm_is_ingested(shared_data, folder, capsys)
         assert len(StateArchive.open(f"runs/{name}/states.zarr").indices("train")) > 20
 
 
+@pytest.mark.parametrize("blown", [np.nan, np.inf, 1e4])
+def test_a_state_that_blew_up_is_refused_as_by_ingest(folder, blown):
+    mitgcm(folder)
+    with xr.open_dataset("state.nc", decode_times=False) as file:
+        output = file.load()
+    output.THETA[5] = output.THETA[5].where(output.hFacC == 0, blown)
+    output.to_netcdf("blown.nc")
+    with pytest.raises(SystemExit) as caught:
+        main(["init", "mine", "--files", "blown.nc"])
+    assert "state 5 of blown.nc has" in str(caught.value.code)
+    assert "leave out a state that blew up" in str(caught.value.code)
+
+
+def test_ingest_counts_as_many_independent_states_as_init(folder, capsys, monkeypatch):
+    """Also where `init` reads only some of the states."""
+    mitgcm(folder)
+    main(["init", "mine", "--files", "state.nc"])
+    told = capsys.readouterr().out
+    main(["ingest", "mine.yaml"])
+    count = json.loads(Path("runs/mine/ingest.json").read_text())["independent_states"]
+    assert f"independent states, about: {count['surface, 10 m']:.0f} (surface), " in told
+    monkeypatch.setattr("data.inspection._MOST_READ", 20)
+    monkeypatch.setattr("data.inspection._MOST_BYTES", 0)
+    main(["init", "some", "--files", "state.nc"])
+    assert "(by 20 of 48 states; ingest counts in all)" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_a_drafted_experiment_trains_and_starts_a_model(folder):
     """Init, ingest, training for a few samples, states, an initial condition."""

@@ -51,6 +51,31 @@ def test_a_season_and_a_trend_are_no_memory(small_grid):
 def test_members_add_up_and_single_states_count_as_one(small_grid):
     record = record_of(small_grid, [1.0], years=[0.0])
     for member in (1, 2):
-        record.add([np.ones(small_grid.wet[0].shape)] * 3, member=member, year=0.0)
+        record.add([np.full(small_grid.wet[0].shape, member)] * 3, member=member, year=0.0)
     assert record.independent() == {"surface": 3, "thermocline": 3, "deep": 3}
     assert record.decorrelation_years() == 0
+
+
+def test_states_that_are_there_twice_count_once(small_grid):
+    series = red_noise(40, memory=0.5, seed=0)
+    once = record_of(small_grid, series, years=np.arange(40.0))
+    twice = record_of(small_grid, series, years=np.arange(40.0))
+    for value in (*series[30:], *series[:10]):
+        pattern = np.linspace(-1, 2, small_grid.wet[0].size).reshape(small_grid.wet[0].shape)
+        twice.add([10 + value * pattern] * 3, member=1, year=0.0)
+    assert twice.independent() == once.independent()
+    assert twice.repeated == 20
+
+
+def test_a_sample_of_a_dense_record_knows_its_season(small_grid):
+    """Every seventh of monthly states: too few to resolve the year by themselves."""
+    years = np.arange(0, 840, 7) / 12
+    slow = red_noise(120, memory=0.8, seed=0)
+    series = slow + 20 * np.cos(2 * np.pi * years)
+    without = record_of(small_grid, slow, years=years).independent()["surface"]
+    record = LevelRecord(small_grid, dense=True)
+    pattern = np.linspace(-1, 2, small_grid.wet[0].size).reshape(small_grid.wet[0].shape)
+    for value, year in zip(series, years, strict=True):
+        record.add([10 + value * pattern] * 3, member=0, year=year)
+    assert record.independent()["surface"] == pytest.approx(without, rel=0.3)
+    assert record_of(small_grid, series, years=years).independent()["surface"] > 2 * without
