@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data.archive.format import SPLITS
+from data.archive.format import SPLITS, UNUSED
 from data.archive.splits import apart, split_by_member, split_by_time_blocks
 from data.archive.writer import ArchiveWriter
 from data.errors import UserError, file_errors
@@ -31,6 +32,7 @@ from data.sources import (
     open_source,
     per_sample,
 )
+from data.state import State
 from data.summary import Summary
 
 Value = TypeVar("Value", bound=np.generic)
@@ -43,8 +45,9 @@ def ingest(
 
     summary: makes what describes the states, for their grid; by default without stability
 
-    Raises UserError for files that are missing, unreadable, ambiguous or of different grids, and
-    for files of one member that do not continue each other in time.
+    Raises UserError for files that are missing, unreadable, ambiguous or of different grids, for
+    files of one member that do not continue each other in time, and for identical states in two
+    parts of the split.
     """
     with open_sources(settings) as sources:
         grid = sources[0].output.grid
@@ -71,8 +74,9 @@ def open_sources(settings: IngestSettings) -> Iterator[list[Source]]:
             check_equation(source.output, settings.equation_of_state)
             if sources:
                 _check_same_grid(sources[0].output, source.output)
-                source = continued(sources[-1], source)
-            sources.append(source)
+                source = continued(sources[-1], source, drop_overlap=settings.drop_overlap)
+            if source.samples.size:  # else all of them are in the source before
+                sources.append(source)
         yield sources
 
 
@@ -91,11 +95,14 @@ def _write(
         rounding=settings.rounding,
     )
     total = sum(len(part) for part in splits)
+    first_of: dict[bytes, _Place] = {}
     with writer, tqdm(total=total, desc="ingesting", unit="state") as bar:
         for source, split in zip(sources, splits, strict=True):
             rows = zip(source.states(), source.samples, source.years, split, strict=True)
             for state, sample, year, part in rows:
                 member = int(source.member[sample])
+                place = _Place(source.output.path, int(sample), member, int(part))
+                _check_apart(first_of.setdefault(_digest(state), place), place)
                 writer.append(
                     state,
                     member=member,
@@ -107,6 +114,43 @@ def _write(
                 bar.update()
     summary.clock = common_clock(sources)
     return summary
+
+
+class _Place(NamedTuple):
+    """Where a state comes from, and where it goes."""
+
+    path: Path
+    sample: int
+    member: int
+    part: int
+
+
+def _digest(state: State) -> bytes:
+    found = hashlib.blake2b(digest_size=16)
+    for field in (state.temperature, state.salinity, state.sea_level):
+        if field is not None:
+            found.update(np.ascontiguousarray(field.numpy()))
+    return found.digest()
+
+
+def _check_apart(first: _Place, again: _Place) -> None:
+    """Raise UserError if a state and one that is identical are in two parts of the split."""
+    if first.part == again.part or UNUSED in (first.part, again.part):
+        return
+    names = {number: name for name, number in SPLITS.items()}
+    if first.member == again.member:
+        remedy = "list no file twice, and leave repeated states out"
+    else:
+        remedy = (
+            "if the files are overlapping pieces of one run, set one_member: true (or list them as "
+            "one member in files) with drop_overlap: true, else leave repeated states or files out"
+        )
+    raise UserError(
+        f"state {again.sample} of {again.path} ({names[again.part]}, member {again.member}) is "
+        f"identical to state {first.sample} of {first.path} ({names[first.part]}, member "
+        f"{first.member}): expected no state in two parts of the split, or the test is of what was "
+        f"trained on; {remedy}."
+    )
 
 
 def outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:

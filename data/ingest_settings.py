@@ -107,6 +107,11 @@ class IngestSettings(Section):
     one_member: bool = Field(
         False, description="the files continue each other; default: each file is a member"
     )
+    drop_overlap: bool = Field(
+        False,
+        description="leave out states of a file that repeat those of the file before it, in the "
+        "same member and at the same times",
+    )
     block: int | None = Field(None, description="keep only samples with this value of `block`")
     interval_years: float = Field(
         0.0, ge=0, description="leave out states that follow the one before within this time"
@@ -137,6 +142,11 @@ class IngestSettings(Section):
             raise ValueError("files: give every member a list of its files, or none")
         if self.one_member and list in kinds:
             raise ValueError("one_member joins all files, but files lists members: choose one")
+        if self.drop_overlap and not self.one_member and list not in kinds:
+            raise ValueError(
+                "drop_overlap is of files that continue each other: set one_member: true, or give "
+                "every member a list of its files"
+            )
         return self
 
     @model_serializer(mode="wrap")

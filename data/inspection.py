@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from data.recognition import (
 )
 from data.records import LevelRecord, resolves_year
 from data.remote import network_errors
-from data.sources import Source, open_source
+from data.sources import Source, in_both, open_source, same_state
 from data.urls import is_url
 
 Settings = dict[str, Finding]
@@ -101,7 +100,7 @@ def inspect(patterns: Sequence[str], *, given: Mapping[str, Any]) -> Inspection:
             states=counts,
             independent=record.independent(),
             judged=record.added,
-            notes=_notes(first),
+            notes=[*_notes(first), *joined.notes, *_repeated(record)],
         )
 
 
@@ -212,10 +211,27 @@ def _confirmed(finding: Finding, settings: Settings) -> Finding:
 
 @dataclass(frozen=True)
 class _Joined:
-    """Sources with their members on a common clock, and the settings that join them."""
+    """Sources with their members on a common clock, the settings that join them, and remarks."""
 
     sources: list[Source]
     settings: Settings
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Outputs of one run in the order of time, each state once.
+
+    repeated: how many states of `sources` were left out; copies: outputs that have none else
+    """
+
+    sources: list[Source]
+    repeated: int = 0
+    copies: list[Source] = field(default_factory=list)
+
+    @property
+    def paths(self) -> list[Path]:
+        return [path for source in self.sources for path in source.paths]
 
 
 def _joined(sources: list[Source], settings: Settings) -> _Joined:
@@ -225,31 +241,90 @@ def _joined(sources: list[Source], settings: Settings) -> _Joined:
     clocks = _on_one_clock(sources)
     if clocks is None:
         return _Joined(sources, {})
-    if _disjoint(clocks):
-        ordered = sorted(clocks, key=lambda source: float(source.years.min()))
-        why = f"the {len(sources)} outputs continue each other in time"
-        joined = {"one_member": Finding(True, why)}
-        if ordered != clocks:
-            paths = [str(path) for source in ordered for path in source.paths]
-            joined["files"] = Finding(paths, "in the order of time")
-        return _Joined(_as_member(ordered, 0), joined)
-    return _runs(clocks)
+    run = _one_run(clocks)
+    if run is None:
+        return _runs(clocks)
+    joined: Settings = {}
+    if len(run.sources) > 1:
+        why = f"the {len(run.sources)} outputs continue each other in time"
+        joined["one_member"] = Finding(True, why)
+    if run.copies or run.paths != [path for source in clocks for path in source.paths]:
+        why = "without files that repeat others" if run.copies else "in the order of time"
+        joined["files"] = Finding([str(path) for path in run.paths], why)
+    return _Joined(_as_member(run.sources, 0), joined | _overlaps([run]), _copies([run]))
+
+
+def _one_run(sources: list[Source]) -> _Run | None:
+    """The outputs as one run, if they follow each other in time; None if they do not.
+
+    They may overlap, as after a restart, if the states that they share are equal.
+    """
+    first, *others = sorted(sources, key=lambda one: (one.years.min(), -one.years.max()))
+    run, repeated, copies = [first], 0, []
+    for source in others:
+        rest = _continuation(run[-1], source)
+        if rest is None:
+            return None
+        if rest.samples.size:
+            run.append(rest)
+            repeated += len(source.samples) - len(rest.samples)
+        else:
+            copies.append(source)
+    return _Run(run, repeated, copies)
+
+
+def _continuation(before: Source, after: Source) -> Source | None:
+    """`after` without states of `before`; None if they are no run.
+
+    Two of the states that are at the same times are compared; ingest compares all.
+    """
+    last = before.years.max()
+    if after.years.min() > last:
+        return after
+    pairs = in_both(before, after)
+    compared = {pairs[0], pairs[-1]} if pairs else set()
+    if not compared or not all(same_state(before, after, pair) for pair in compared):
+        return None
+    left = after.samples[~np.isin(after.samples, [sample for _, sample in pairs])]
+    rest = replace(after, samples=left)
+    return rest if not left.size or rest.years.min() > last else None
+
+
+def _overlaps(runs: Sequence[_Run]) -> Settings:
+    repeated = sum(run.repeated for run in runs)
+    if not repeated:
+        return {}
+    why = f"{repeated} states of the files repeat the end of the file before, and are left out"
+    return {"drop_overlap": Finding(True, why, True)}
+
+
+def _copies(runs: Sequence[_Run]) -> list[str]:
+    names = [source.paths[0].name for run in runs for source in run.copies]
+    if not names:
+        return []
+    one = len(names) == 1
+    return [
+        f"{', '.join(names)} repeat{'s' * one} states of other files and {'is' if one else 'are'} "
+        "left out"
+    ]
 
 
 def _runs(sources: list[Source]) -> _Joined:
     """Runs of several files, told by folders and by names without dates and counters."""
     names = {_without_dates(source.paths[0]) for source in sources}
-    runs: dict[str, list[Source]] = {}
+    grouped: dict[str, list[Source]] = {}
     for source in sources:
-        runs.setdefault(_continued_name(_without_dates(source.paths[0]), names), []).append(source)
-    if len(runs) == len(sources) or not all(map(_disjoint, runs.values())):
+        name = _continued_name(_without_dates(source.paths[0]), names)
+        grouped.setdefault(name, []).append(source)
+    runs = [run for run in map(_one_run, grouped.values()) if run is not None]
+    if len(grouped) == len(sources) or len(runs) < len(grouped):
         return _Joined(sources, {})
-    files, joined = [], []
-    for member, run in enumerate(runs.values()):
-        ordered = sorted(run, key=lambda source: float(source.years.min()))
-        files.append(pattern_of([path for source in ordered for path in source.paths], []))
-        joined += _as_member(ordered, member)
-    return _Joined(joined, {"files": Finding(files, f"{len(files)} runs, each a member")})
+    files = [pattern_of(run.paths, []) for run in runs]
+    joined = [
+        source for member, run in enumerate(runs) for source in _as_member(run.sources, member)
+    ]
+    settings: Settings = {"files": Finding(files, f"{len(files)} runs, each a member")}
+    return _Joined(joined, settings | _overlaps(runs), _copies(runs))
 
 
 def _without_dates(path: Path) -> str:
@@ -273,11 +348,6 @@ def _on_one_clock(sources: list[Source]) -> list[Source] | None:
             return None
         shifted.append(replace(source, shift=years))
     return shifted
-
-
-def _disjoint(sources: Sequence[Source]) -> bool:
-    spans = sorted((float(source.years.min()), float(source.years.max())) for source in sources)
-    return all(before[1] < after[0] for before, after in pairwise(spans))
 
 
 def _as_member(sources: list[Source], number: int) -> list[Source]:
@@ -385,3 +455,12 @@ def _notes(first: ModelOutput) -> list[str]:
     if first.clock is None:
         return ["the files have no time, so that states count as one a year"]
     return []
+
+
+def _repeated(record: LevelRecord) -> list[str]:
+    if not record.repeated:
+        return []
+    return [
+        f"{record.repeated} of {record.added} states are identical to others, as in copies of "
+        "files and in overlapping pieces of a run; leave them out, so that none is in two parts"
+    ]

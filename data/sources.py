@@ -57,6 +57,11 @@ class Source:
         with file_errors(self.output.path), network_errors(self.output.path):
             yield from self.output.states(self.samples)
 
+    def state(self, sample: int) -> State:
+        """One sample of the output (batch 1). Raises UserError as `states`."""
+        with file_errors(self.output.path), network_errors(self.output.path):
+            return self.output.read(slice(sample, sample + 1))
+
 
 def open_source(
     reader: Reader,
@@ -170,8 +175,10 @@ def check_equation(output: ModelOutput, equation: str) -> None:
         )
 
 
-def continued(before: Source, after: Source) -> Source:
+def continued(before: Source, after: Source, *, drop_overlap: bool = False) -> Source:
     """`after` on the clock of `before`, if it continues the same member.
+
+    drop_overlap: leave out its first states, none or all, that repeat states of `before`
 
     Raises UserError if it does not begin later, or on a clock that cannot be compared.
     """
@@ -181,12 +188,55 @@ def continued(before: Source, after: Source) -> Source:
     after = replace(after, shift=before.shift + _years_between(before, after, paths))
     if after.member.max() != before.member.max() or after.member.min() != before.member.min():
         raise UserError(f"{paths}, but they hold several members: give each file alone.")
-    if after.years.min() <= before.years.max():
+    if drop_overlap:
+        after = _without_overlap(before, after, paths)
+    if after.samples.size and after.years.min() <= before.years.max():
         raise UserError(
             f"{paths} but begins at year {after.years.min():g}, which is not after its last, "
-            f"{before.years.max():g}: list the files of one member in the order of time."
+            f"{before.years.max():g}: list the files of one member in the order of time, and set "
+            "drop_overlap: true if a file repeats the last states of the one before."
         )
     return after
+
+
+_SAME_TIME = 1e-6  # years
+
+
+def in_both(before: Source, after: Source) -> list[tuple[int, int]]:
+    """The numbers, in `before` and in `after`, of samples at the same times."""
+    theirs = before.output.years + before.shift
+    order = np.argsort(theirs, kind="stable")
+    places = np.searchsorted(theirs[order], after.years - _SAME_TIME)
+    pairs = []
+    for sample, year, place in zip(after.samples, after.years, places, strict=True):
+        if place < len(order) and theirs[order[place]] <= year + _SAME_TIME:
+            pairs.append((int(order[place]), int(sample)))
+    return pairs
+
+
+def same_state(before: Source, after: Source, pair: tuple[int, int]) -> bool:
+    """Whether the states of a pair of samples are equal in every cell."""
+    one, other = (
+        source.state(sample) for source, sample in zip((before, after), pair, strict=True)
+    )
+    fields = [(one.temperature, other.temperature), (one.salinity, other.salinity)]
+    if one.sea_level is not None and other.sea_level is not None:
+        fields.append((one.sea_level, other.sea_level))
+    return all(bool((ours == theirs).all()) for ours, theirs in fields)
+
+
+def _without_overlap(before: Source, after: Source, paths: str) -> Source:
+    """`after` without the samples at times of `before`. Raises UserError if they differ from it."""
+    pairs = in_both(before, after)
+    for pair in pairs:
+        if not same_state(before, after, pair):
+            raise UserError(
+                f"{paths} and overlaps it in {len(pairs)} states, but they differ, as state "
+                f"{pair[1]} from its state {pair[0]}: expected equal states with drop_overlap: "
+                "true; leave one of the two out of the files, or make them two members."
+            )
+    repeated = [sample for _, sample in pairs]
+    return replace(after, samples=after.samples[~np.isin(after.samples, repeated)])
 
 
 def _years_between(before: Source, after: Source, paths: str) -> float:

@@ -128,6 +128,11 @@ class Summary:
                 f"{_FEW_INDEPENDENT}, means and variances are uncertain; a longer record helps, "
                 "more frequent states do not."
             )
+        if self._record.repeated:
+            found.append(
+                f"{self._record.repeated} states are identical to others and count once among the "
+                "independent ones: leave repeated states or files out."
+            )
         if validation < _FEW_VALIDATION:
             found.append(
                 f"{validation} states are for validation: fewer than {_FEW_VALIDATION} do not show "

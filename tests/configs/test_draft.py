@@ -242,6 +242,43 @@ def test_real_output_of_nemo_and_mitgcm_is_ingested(shared_data, folder, capsys)
         assert len(StateArchive.open(f"runs/{name}/states.zarr").indices("train")) > 20
 
 
+def pieces(folder: Path, **spans: tuple[int, int]) -> None:
+    """A run of MITgcm in files of these spans of its states."""
+    mitgcm(folder)
+    with xr.open_dataset("state.nc", decode_times=False) as whole:
+        for name, span in spans.items():
+            whole.isel(time=slice(*span)).to_netcdf(f"{name}.nc")
+    (folder / "state.nc").unlink()
+
+
+def test_overlapping_pieces_are_one_run(folder, capsys):
+    """As after a restart; a copy of a file adds nothing."""
+    pieces(folder, run_1=(0, 20), run_2=(15, 40), run_3=(36, 48), copied=(15, 40))
+    main(["init", "mine", "--files", "*.nc"])
+    told = capsys.readouterr().out
+    assert "wrote mine.yaml: 48 states, " in told
+    assert (
+        "check drop_overlap: True (9 states of the files repeat the end of the file before" in told
+    )
+    assert " repeats states of other files and is left out" in told
+    main(["ingest", "mine.yaml"])
+    archive = StateArchive.open("runs/mine/states.zarr")
+    np.testing.assert_allclose(archive.time, 0.25 * np.arange(48))
+
+
+def test_members_that_begin_alike_are_no_run(folder, capsys):
+    pieces(folder, a=(0, 24), b=(0, 24), c=(0, 24))
+    for number, name in enumerate("bc", 1):
+        with xr.open_dataset(f"{name}.nc", decode_times=False) as file:
+            member = file.load()
+        member.THETA[1:] += 0.1 * number * member.hFacC
+        member.to_netcdf(f"{name}.nc")
+    main(["init", "mine", "--files", "*.nc"])
+    told = capsys.readouterr().out
+    assert "72 states of 3 members" in told
+    assert "check: 2 of 72 states are identical to others" in told
+
+
 @pytest.mark.parametrize("blown", [np.nan, np.inf, 1e4])
 def test_a_state_that_blew_up_is_refused_as_by_ingest(folder, blown):
     mitgcm(folder)

@@ -82,6 +82,54 @@ def test_members_with_parameters(tmp_path):
     np.testing.assert_allclose(archive.grid.thickness[:, 0, 0], [12.5, 27.5, 40])
 
 
+def pieces(folder, *spans, change=None):
+    """One run in files `run_0.nc`, `run_1.nc` ... of the spans of its 24 states."""
+    whole = model_file(None, samples=24)
+    for number, span in enumerate(spans):
+        piece = whole.isel(time=slice(*span)).copy(deep=True)
+        if change is not None and number:
+            piece.votemper[0, 0, 0, 0] += change
+        piece.to_netcdf(folder / f"run_{number}.nc")
+    return str(folder / "run_*.nc")
+
+
+@pytest.mark.parametrize("split", [{"gap_years": 0.0}, {"validation": [1], "test": [2]}])
+def test_identical_states_in_two_parts_are_refused(tmp_path, split):
+    """Pieces of one run that overlap, each taken for a member."""
+    files = pieces(tmp_path, (0, 12), (10, 20), (18, 24))
+    sentence = (
+        r"^state 0 of .*run_1.nc \(\w+, member 1\) is identical to state 10 of .*run_0.nc \(\w+, "
+        r"member 0\): expected no state in two parts of the split, .*drop_overlap: true"
+    )
+    with pytest.raises(UserError, match=sentence):
+        ingest(settings(files, split=split), output=tmp_path / "out.zarr")
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_identical_states_in_one_part_count_once(tmp_path):
+    files = pieces(tmp_path, (0, 24), (0, 24))
+    summary = ingest(settings(files, split="all_test"), output=tmp_path / "out.zarr")
+    assert max(summary.as_dict()["independent_states"].values()) <= 24
+    assert any("24 states are identical to others" in one for one in summary.warnings())
+
+
+def test_an_overlap_is_dropped_where_it_is_equal(tmp_path):
+    files = pieces(tmp_path, (0, 12), (4, 9), (10, 24))
+    joined = {"one_member": True, "drop_overlap": True}
+    ingest(settings(files, **joined), output=tmp_path / "out.zarr")
+    archive = StateArchive.open(tmp_path / "out.zarr")
+    np.testing.assert_allclose(archive.time, np.arange(24))
+    expected = np.nan_to_num(model_file(None, samples=24).votemper.values[20])
+    np.testing.assert_array_equal(archive.read([20]).temperature[0], expected)
+    with pytest.raises(UserError, match=r"not after its last, .*set drop_overlap: true if"):
+        ingest(settings(files, one_member=True), output=tmp_path / "not.zarr")
+    pieces(tmp_path, (0, 12), (4, 9), (10, 24), change=1e-3)
+    with pytest.raises(UserError, match=r"overlaps it in 5 states, but they differ, as state 0"):
+        ingest(settings(files, **joined), output=tmp_path / "not.zarr")
+    with pytest.raises(ValidationError, match="drop_overlap is of files that continue each other"):
+        settings(files, drop_overlap=True)
+
+
 def test_zarr_is_read_like_netcdf(tmp_path):
     model_file(None).to_zarr(tmp_path / "a.zarr", zarr_format=2)
     output = CfReader().open(tmp_path / "a.zarr")
@@ -360,7 +408,8 @@ def test_unknown_time_units(tmp_path):
 
 
 def test_files_of_one_member_continue_each_other(tmp_path):
-    source = model_file(tmp_path / "a.nc")
+    model_file(tmp_path / "a.nc")
+    source = model_file(None, seed=1)
     source.assign_coords(time=source.time.copy(data=source.time + 12 * 360.0)).to_netcdf(
         tmp_path / "b.nc"
     )
