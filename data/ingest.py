@@ -113,6 +113,8 @@ def _write(
                 summary.add(state, member=member, split=int(part), year=float(year))
                 bar.update()
     summary.clock = common_clock(sources)
+    clocks = [source.output.clock for source in sources]
+    summary.assumed_days = any(clock is not None and clock.assumed for clock in clocks)
     return summary
 
 

@@ -454,6 +454,12 @@ def _has_split(output: ModelOutput) -> bool:
 def _notes(first: ModelOutput) -> list[str]:
     if first.clock is None:
         return ["the files have no time, so that states count as one a year"]
+    if first.clock.assumed:
+        span = f"{first.years.min():.4g} to {first.years.max():.4g}"
+        return [
+            f"time has no units and is taken to be in days, which makes the years {span}; else set "
+            "time_units (seconds, minutes, hours, months or years)"
+        ]
     return []
 
 

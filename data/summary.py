@@ -40,12 +40,14 @@ class Summary:
     """Counts states by member and part, and keeps what describes their fields.
 
     clock: what years count from, if it is known; stability: None leaves it out
+    assumed_days: whether files do not state the units of time
     """
 
     grid: OceanGrid
     salinity_unit: str
     stability: Stability | None = None
     clock: Clock | None = None
+    assumed_days: bool = False
     _counts: dict[int, Counter[str]] = field(default_factory=dict)
     _years: dict[int, list[float]] = field(default_factory=dict)
     _ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -127,6 +129,11 @@ class Summary:
                 f"the states amount to {fewest:.0f} independent ones ({name}): with fewer than "
                 f"{_FEW_INDEPENDENT}, means and variances are uncertain; a longer record helps, "
                 "more frequent states do not."
+            )
+        if self.assumed_days:
+            found.append(
+                "time has no units and is taken to be in days: compare the dates with your run; "
+                "else set time_units (seconds, minutes, hours, months or years)."
             )
         if self._record.repeated:
             found.append(

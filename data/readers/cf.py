@@ -122,7 +122,9 @@ def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -
     sea_level = found.get("sea_level")
     sea_level = None if sea_level is None else _over_time(sea_level, known.axes)
     _check_same_times(temperature, [salinity, sea_level], path)
-    years, clock = sample_times(dataset, temperature, path, conventions.calendar)
+    years, clock = sample_times(
+        dataset, temperature, path, conventions.calendar, conventions.time_units
+    )
     zarr = is_zarr(path)
     return ModelOutput(
         path=path,

@@ -24,6 +24,8 @@ _YEARS_PER_UNIT = {
     **dict.fromkeys(("month", "months", "mon"), 1 / 12),
     **dict.fromkeys(("year", "years", "yr", "yrs", "a"), 1.0),
 }
+# Times without units that exceed these are not in days [years].
+_LONGEST_RUN, _LONGEST_INTERVAL = 1e5, 100.0
 _SAME_CALENDAR = {"noleap": "365_day", "gregorian": "standard", "none": "standard"}
 
 
@@ -32,11 +34,13 @@ class Clock:
     """Units of time and calendar of a file.
 
     reference: the date that the units count from, if they have one
+    assumed: whether the file does not state the units
     """
 
     units: str
     reference: str | None
     calendar: str
+    assumed: bool = False
 
     @property
     def days_per_year(self) -> float:
@@ -82,26 +86,52 @@ class Clock:
 
 
 def sample_times(
-    dataset: xr.Dataset, temperature: xr.DataArray, path: Path, default_calendar: str | None
+    dataset: xr.Dataset,
+    temperature: xr.DataArray,
+    path: Path,
+    default_calendar: str | None,
+    default_units: str | None = None,
 ) -> tuple[NDArray[np.float64], Clock | None]:
     """Model time of each sample [years] and the file's clock; sample numbers if it has no time.
 
-    temperature: `time z y x`. Raises UserError for times that are missing or in unknown units.
+    temperature: `time z y x`; default_units: of times whose units the file does not state, days if
+    they are not given
+
+    Raises UserError for times that are missing or in unknown units, and for times that no run has
+    where days are only assumed.
     """
     variable = _time_variable(dataset, temperature)
     if variable is None:
         return np.arange(len(temperature), dtype=np.float64), None
-    units = str(variable.attrs.get("units", "days"))
+    stated = str(variable.attrs.get("units", "")).strip()
+    units = stated or default_units or "days"
     unit, _, reference = units.lower().partition(" since ")
     calendar = str(variable.attrs.get("calendar", default_calendar)).lower()
-    clock = Clock(units, reference.strip() or None, _SAME_CALENDAR.get(calendar, calendar))
+    calendar = _SAME_CALENDAR.get(calendar, calendar)
+    assumed = not (stated or default_units)
+    clock = Clock(units, reference.strip() or None, calendar, assumed=assumed)
     values = np.asarray(variable.values).reshape(-1)  # 0-d for a single state
     if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise UserError(
             f"{variable.name} of {path} has values that are no numbers, such as "
             f"{_not_a_number(values)}: expected the time of each state; correct the file."
         )
-    return _in_years(values, unit, clock, str(variable.name), path), clock
+    years = _in_years(values, unit, clock, str(variable.name), path)
+    if assumed:
+        _check_days(years, values, str(variable.name), path)
+    return years, clock
+
+
+def _check_days(years: NDArray[np.float64], values: NDArray[Any], name: str, path: Path) -> None:
+    """Raise UserError where days, which are only assumed, make years that no run has."""
+    steps = np.diff(np.sort(years))
+    interval = float(np.median(steps)) if steps.size else 0.0
+    if np.abs(years).max() > _LONGEST_RUN or interval > _LONGEST_INTERVAL:
+        raise UserError(
+            f"{name} of {path} has no units, and {values.min():g} to {values.max():g} days "
+            f"would be the years {years.min():.4g} to {years.max():.4g}: expected the times of a "
+            "run; set time_units, such as seconds, or the attribute units of the file."
+        )
 
 
 def _time_variable(dataset: xr.Dataset, temperature: xr.DataArray) -> xr.DataArray | None:

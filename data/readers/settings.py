@@ -58,6 +58,9 @@ class Conventions(Section):
         None,
         description="length of the year where the files do not state it; default 365.25 d",
     )
+    time_units: Literal["seconds", "minutes", "hours", "days", "months", "years"] | None = Field(
+        None, description="units of time where the files do not state them; default days"
+    )
 
     _equation: str | None = PrivateAttr(default=None)
 

@@ -279,6 +279,20 @@ def test_members_that_begin_alike_are_no_run(folder, capsys):
     assert "check: 2 of 72 states are identical to others" in told
 
 
+def test_time_without_units_is_to_be_checked(folder, capsys):
+    mitgcm(folder)
+    with xr.open_dataset("state.nc", decode_times=False) as file:
+        output = file.load()
+    output["time"].attrs.clear()
+    output.to_netcdf("bare.nc")
+    main(["init", "mine", "--files", "bare.nc"])
+    assert "check: time has no units and is taken to be in days, " in capsys.readouterr().out
+    assert "# CHECK: time has no units" in Path("mine.yaml").read_text()
+    main(["init", "set", "--files", "bare.nc", "--set", "time_units=hours"])
+    assert "no units" not in capsys.readouterr().out
+    assert load_experiment(Path("set.yaml")).data.ingest.reader.time_units == "hours"
+
+
 @pytest.mark.parametrize("blown", [np.nan, np.inf, 1e4])
 def test_a_state_that_blew_up_is_refused_as_by_ingest(folder, blown):
     mitgcm(folder)

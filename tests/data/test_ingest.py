@@ -399,6 +399,33 @@ def test_time_comes_in_years(tmp_path, units, interval):
     np.testing.assert_allclose(CfReader().open(tmp_path / "a.nc").years, np.arange(12))
 
 
+def without_units(path, days, *, scale=1.0):
+    source = model_file(None, samples=len(days))
+    source.assign_coords(time=("time", scale * np.asarray(days))).to_netcdf(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [("seconds", 86400.0), ("hours", 24.0), ("years", 1 / 365.25)]
+)
+def test_time_without_units_is_as_set_or_said_to_be_days(tmp_path, name, scale):
+    days = 365.25 * np.arange(12)
+    ingest(settings(without_units(tmp_path / "d.nc", days)), output=tmp_path / "d.zarr")
+    path = without_units(tmp_path / "a.nc", days, scale=scale)
+    summary = ingest(settings(path, time_units=name), output=tmp_path / "a.zarr")
+    np.testing.assert_allclose(StateArchive.open(tmp_path / "a.zarr").time, np.arange(12))
+    assert not any("units" in sentence for sentence in summary.warnings())
+    summary = ingest(settings(tmp_path / "d.nc"), output=tmp_path / "b.zarr")
+    assert any("time has no units and is taken to be in days" in one for one in summary.warnings())
+
+
+@pytest.mark.parametrize("days", [365.25 * np.arange(12), 30.0 * np.arange(12), [36525.0]])
+def test_seconds_taken_for_days_are_refused(tmp_path, days):
+    path = without_units(tmp_path / "a.nc", days, scale=86400.0)
+    with pytest.raises(UserError, match=r"^time of .*a.nc has no units, and .* set time_units"):
+        CfReader().open(path)
+
+
 def test_unknown_time_units(tmp_path):
     source = model_file(None)
     source["time"].attrs["units"] = "fortnights since 0001-01-01"
