@@ -29,7 +29,7 @@ _FEWEST_CELLS = 12  # along a side, so that patches of 4 leave more than two lat
 _ORDER = (
     *("reader", "files", "mesh_mask", "grid_files", "time_step", "variables"),
     *("equation_of_state", "salinity_units", "temperature_units", "depth_positive"),
-    *("calendar", "time_units", "periodic_x", "one_member", "drop_overlap"),
+    *("calendar", "time_units", "drop_columns", "periodic_x", "one_member", "drop_overlap"),
 )
 
 

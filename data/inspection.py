@@ -22,7 +22,7 @@ from data.ingest import open_sources, outputs, thinned
 from data.ingest_settings import IngestSettings
 from data.paths import matching_any
 from data.periodicity import periodic_x
-from data.plausibility import LIMITS
+from data.plausibility import LIMITS, repeated_positions
 from data.readers.base import ModelOutput
 from data.readers.settings import NONE, READERS, Variables
 from data.recognition import (
@@ -82,7 +82,7 @@ def inspect(patterns: Sequence[str], *, given: Mapping[str, Any]) -> Inspection:
     settings, first = _conventions(settings, given)
     settings |= _names(found, first, given)
     if "periodic_x" not in given:
-        settings["periodic_x"] = _confirmed(periodic_x(first), settings)
+        settings |= _along_x(first, settings)
     with open_sources(_validated(settings)) as sources:
         joined = _joined(sources, settings)
         interval = float(given.get("interval_years") or 0.0)
@@ -92,10 +92,11 @@ def inspect(patterns: Sequence[str], *, given: Mapping[str, Any]) -> Inspection:
         if "split" not in given:
             settings["split"] = _split(joined.sources, record)
         counts = _counts(joined.sources)
+        periodic = bool(settings["periodic_x"].value)
         return Inspection(
             title=str(first.dataset.attrs.get("title", "")),
             settings=settings,
-            grid=replace(first.grid, periodic_x=bool(settings["periodic_x"].value)),
+            grid=replace(joined.sources[0].output.grid, periodic_x=periodic),
             sea_level=first.sea_level is not None,
             states=counts,
             independent=record.independent(),
@@ -197,6 +198,28 @@ def _names(found: Recognised, first: ModelOutput, given: Mapping[str, Any]) -> S
     return {"variables": Finding({**known, "sea_level": NONE}, f"as in the files{missing}")}
 
 
+def _along_x(first: ModelOutput, settings: Settings) -> Settings:
+    """Whether x is periodic; columns that are there twice are left out, except of NEMO's output."""
+    finding = periodic_x(first)
+    count = 0 if first.grid.periodic_x else repeated_positions(first.grid)
+    if finding.value or not count or "drop_columns" in settings:
+        return {"periodic_x": _confirmed(finding, settings)}
+    remedy = f"drop_columns: {count} with periodic_x: true"
+    if settings["reader"].value == "nemo":
+        why = f"the last {count} columns repeat the first, as restarts need it; else {remedy}"
+        return {"periodic_x": Finding(False, why, True)}
+    dropped = {
+        "drop_columns": Finding(count, "last columns of x that repeat the first", True),
+        "periodic_x": Finding(True, "longitudes go around the globe"),
+    }
+    try:
+        _first({**settings, **dropped})
+    except UserError:
+        why = f"the last {count} columns are where the first are, but hold other values"
+        return {"periodic_x": Finding(False, why, True)}
+    return dropped
+
+
 def _confirmed(finding: Finding, settings: Settings) -> Finding:
     """A periodic axis only where the reader accepts it."""
     if not finding.value:
@@ -204,7 +227,8 @@ def _confirmed(finding: Finding, settings: Settings) -> Finding:
     try:
         _first({**settings, "periodic_x": finding})
     except UserError as refusal:
-        reason = "columns are repeated" if "repeat" in str(refusal) else "x does not run east"
+        repeated = "columns are repeated (see drop_columns)"
+        reason = repeated if "repeat" in str(refusal) else "x does not run east"
         return Finding(False, f"{reason}, so that x is read as it is", True)
     return finding
 

@@ -26,7 +26,7 @@ def periodic_x(output: ModelOutput) -> Finding:
     if gap is not None and _CLOSES[0] < gap < _CLOSES[1]:
         return Finding(True, "longitudes go around the globe")
     if gap is not None and gap <= _CLOSES[0]:
-        return Finding(False, "the last columns repeat the first")
+        return Finding(False, "the last columns are where the first are", True)
     step = _step_across(output)
     if step is None:
         return Finding(False, "the ends of x are land")

@@ -184,7 +184,7 @@ def check_grid(grid: OceanGrid, *, source: object) -> None:
             )
     _check_thickness(grid, source)
     _check_area(grid, source)
-    repeated = repeated_positions(grid)
+    repeated = repeated_positions(grid) if grid.periodic_x else 0
     if repeated:
         raise repeated_columns(repeated, source=source)
 
@@ -300,8 +300,8 @@ _SAME_DEGREES = 1e-3
 
 
 def repeated_positions(grid: OceanGrid) -> int:
-    """How many last columns of a periodic axis are at the longitudes of the first; 0 if none."""
-    if not grid.periodic_x or grid.horizontal_units != "degrees":
+    """How many last columns are at the positions of the first; 0 if none."""
+    if grid.horizontal_units != "degrees":
         return 0
     longitude, latitude = grid.positions
     column: NDArray[np.bool_] = np.any(grid.wet, axis=0)
@@ -321,6 +321,7 @@ def repeated_columns(count: int, *, source: object) -> UserError:
     what = "last column" if count == 1 else f"last {count} columns"
     return UserError(
         f"the {what} of {source} repeat{'s' * (count == 1)} the first: expected every column once "
-        "with periodic_x: true, or water counts twice; drop what is repeated from the files "
-        "(restarts of NEMO 4.0 and earlier need it: periodic_x: false keeps it)."
+        f"with periodic_x: true, or water counts twice; set drop_columns: {count} or drop what is "
+        "repeated from the files (restarts of NEMO 4.0 and earlier need it: periodic_x: false "
+        "keeps it)."
     )

@@ -11,6 +11,7 @@ import numpy as np
 from data.archive.format import SPLITS, UNUSED
 from data.geometry import centre_distances
 from data.grid import OceanGrid
+from data.plausibility import repeated_positions
 from data.readers.clock import Clock
 from data.records import LevelRecord
 from data.state import State
@@ -129,6 +130,13 @@ class Summary:
                 f"the states amount to {fewest:.0f} independent ones ({name}): with fewer than "
                 f"{_FEW_INDEPENDENT}, means and variances are uncertain; a longer record helps, "
                 "more frequent states do not."
+            )
+        columns = 0 if self.grid.periodic_x else repeated_positions(self.grid)
+        if columns:
+            found.append(
+                f"the last columns repeat the first ({columns}) and are kept, with a wall between "
+                "them, as restarts of NEMO 4.0 and earlier need it: for other models set "
+                f"drop_columns: {columns} and periodic_x: true."
             )
         if self.assumed_days:
             found.append(

@@ -32,7 +32,7 @@ from data.readers.levels import metres_of_depth, refuse_other_levels
 from data.readers.merging import grouped_by_output, merged
 from data.readers.raw import decoded
 from data.readers.references import REFERENCES
-from data.readers.repeats import check_repeats
+from data.readers.repeats import check_repeats, without_columns
 from data.readers.settings import CfReader, Conventions
 from data.readers.stores import is_zarr, store_of
 from data.readers.variables import find_variables
@@ -110,6 +110,8 @@ def from_dataset(dataset: xr.Dataset, *, path: Path, conventions: Conventions) -
     known = find_variables(suitable, path, names)
     found = known.variables
     _check_kinds(found, path, conventions)
+    if conventions.drop_columns:
+        found = without_columns(found, known.axes.x, conventions.drop_columns, path)
     metres = metres_of_depth(found["depth"], dataset, path)
     depth, order = _depth(found["depth"], path, conventions)
     temperature, salinity = (_over_time(found[name], known.axes) for name in _TRACERS)

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from data.errors import UserError
 from data.grid import OceanGrid
 from data.plausibility import MOST_REPEATED, repeated_columns
+
+
+def without_columns(
+    found: Mapping[str, xr.DataArray], x: str, count: int, path: Path
+) -> dict[str, xr.DataArray]:
+    """The variables without the last `count` columns of the dimension `x`.
+
+    Raises UserError unless temperature and salinity of the first state are there as in the first
+    columns.
+    """
+    for name in ("temperature", "salinity"):
+        field = found[name].transpose(..., x)
+        first = field[(0,) * (field.ndim - 3)].values
+        same = np.array_equal(first[..., :count], first[..., -count:], equal_nan=True)
+        if 2 * count >= first.shape[-1] or not same:
+            raise UserError(
+                f"the last {count} of {first.shape[-1]} columns of {path} do not repeat the first "
+                f"in {name}: expected copies with drop_columns: {count}; correct drop_columns."
+            )
+    return {
+        name: field.isel({x: slice(None, -count)}) if x in field.dims else field
+        for name, field in found.items()
+    }
 
 
 def check_repeats(

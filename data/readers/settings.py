@@ -54,6 +54,9 @@ class Conventions(Section):
     temperature_units: Literal["degC", "K"] = Field("degC", description="K is converted to degC")
     depth_positive: Literal["down", "up"] = Field("down", description="up changes the sign")
     periodic_x: bool = Field(False, description="the last column of x adjoins the first")
+    drop_columns: int = Field(
+        0, ge=0, le=8, description="last columns of x to leave out, which repeat the first"
+    )
     calendar: Literal["360_day", "365_day"] | None = Field(
         None,
         description="length of the year where the files do not state it; default 365.25 d",

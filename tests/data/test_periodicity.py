@@ -55,7 +55,7 @@ WAVE, SLOPE = np.cos(2 * np.pi * np.arange(COLUMNS) / COLUMNS), np.arange(COLUMN
     [
         (output(GLOBE, course=SLOPE), True, False),
         (output(GLOBE % 360, course=SLOPE), True, False),
-        (output(360 / (COLUMNS - 1) * np.arange(COLUMNS), course=WAVE), False, False),
+        (output(360 / (COLUMNS - 1) * np.arange(COLUMNS), course=WAVE), False, True),
         (output(SECTOR, course=WAVE), True, True),
         (output(SECTOR, course=SLOPE), False, True),
         (output(SECTOR, course=WAVE, walls=True), False, False),
