@@ -55,7 +55,8 @@ def test_many_members_are_counted_and_enough_states_give_no_warning(small_grid):
     summary = Summary(small_grid, "g kg⁻¹")
     for member in range(120):
         for year in range(1 + (member == 3)):
-            summary.add(state_of(small_grid, 2.0), member=member, split=member % 2, year=year)
+            state = state_of(small_grid, 2.0 + 0.01 * member + 0.001 * year)
+            summary.add(state, member=member, split=member % 2, year=year)
     assert "  120 members of 1 to 2 states" in str(summary).splitlines()
     assert "dates: years 0 to 1, every 1 years" in str(summary).splitlines()
     assert "sea level" not in str(summary)
