@@ -69,6 +69,15 @@ def test_the_findings_are_those_of_the_results():
     low, *_, high = sorted(here for here, _, _ in pairs)
     there = f"{pairs[0][1]:.2f} K away (generated states there: {low:.2f} to {high:.2f} K)"
     assert there in text
+    daily = result("quickstart_integration_1day")["by_start"]
+    assert not any(start["blown_up"] for start in daily.values())
+    ours, theirs = (daily[name] for name in ("generated", "nearest_member"))
+    said = (
+        f"{theirs['distance_K']:.2f} K from the nearest members' states, {ours['distance_K']:.2f} K"
+    )
+    assert f"no run blows up: {said} from generated ones" in text
+    worst = f"{max(theirs['distances_K']):.2f} and {max(ours['distances_K']):.2f} K"
+    assert f"at one of the four {worst}" in text
     found = result("conditional_quickstart")["summary"]["test"]
     for row, form in {
         "expected_adjusted": "{:.2f} K from the truth's (median; the worst: {:.2f} K)",
@@ -134,7 +143,7 @@ def test_a_trained_model_draws_as_shown(conditional, tmp_path, monkeypatch, caps
     exec(compile(tiny, "README.md", "exec"), {})
     with xr.open_dataset("states.nc") as states:
         assert states.sizes["member"] == 8
-    command = next(words for words in COMMANDS if words[0] == "sample" and name in words)
+    command = next(words for words in COMMANDS if name in words and "state.nc" in words)
     main([*command])
     with xr.open_dataset("state.nc") as state:
         assert state.sizes["member"] == 1
