@@ -47,10 +47,10 @@ from studies.cost.meter import resident, use_threads
 from studies.cost.synthetic import parse_shape, synthetic_grid
 from training.log import print_json
 
-DIFFERENT = 4  # states; the others are links to them
+PARTS = (0, 0, 1, 2)  # of the different states: train, train, validation, test
+DIFFERENT = len(PARTS)  # states; the others are links to them
 FEWEST = 6  # states with which every part of the data has one
 EQUATION = "nemo-seos"
-SPLIT = {"train": 0.7, "validation": 0.1, "gap_years": 0.0}
 AREA = 1e14  # m2, of the ocean
 GRID = "36x2400x730"  # the box of NEMO DINO at 1/12 degree
 Shape = tuple[int, int, int]
@@ -87,7 +87,7 @@ def ingestion(job: Job) -> None:
             "reader": "cf",
             "files": [str(job.output)],
             "equation_of_state": EQUATION,
-            "split": SPLIT,
+            "split": "from_file",
             "periodic_x": True,
         }
     )
@@ -165,6 +165,14 @@ def write_output(path: Path, shape: Shape, *, states: int) -> None:
     _extend(path, states)
 
 
+def linked_to(number: int, states: int) -> int:
+    """Which of the different states a state is; no two parts share one, which would be refused."""
+    share = number / states
+    if number < DIFFERENT:
+        return number
+    return number % 2 if share < 0.7 else 2 if share < 0.8 else 3
+
+
 def _state(shape: Shape, number: int) -> State:
     """Layers with a wave along y, the same along x, so that it is small on the disk."""
     levels, rows, _ = shape
@@ -181,14 +189,17 @@ def _link_states(field: Path, different: int, states: int) -> None:
     (field / "zarr.json").write_text(json.dumps(metadata))
     for number in range(different, states):
         shutil.copytree(
-            field / "c" / str(number % different), field / "c" / str(number), copy_function=os.link
+            field / "c" / str(linked_to(number, states)),
+            field / "c" / str(number),
+            copy_function=os.link,
         )
 
 
 def _extend(path: Path, states: int) -> None:
     """Correct what describes the states of a store after their number has grown."""
     group = zarr.open_group(path, mode="r+", use_consolidated=False)
-    values = {"member": np.zeros(states), "time": np.arange(states) / 12, "split": np.zeros(states)}
+    parts = np.array([PARTS[linked_to(number, states)] for number in range(states)])
+    values = {"member": np.zeros(states), "time": np.arange(states) / 12, "split": parts}
     for name, column in values.items():
         array = group[name]
         assert isinstance(array, zarr.Array)

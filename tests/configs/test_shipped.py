@@ -58,7 +58,7 @@ def test_a_file_of_the_user_comes_before_a_shipped_one(elsewhere):
 def test_a_wrong_name_lists_the_nearest():
     with pytest.raises(UserError, match=r"such as quickstart, studies/quickstart"):
         config_file(Path("quikstart"))
-    with pytest.raises(UserError, match=r"which are dino_1deg, .*ensemble, .*quickstart$"):
+    with pytest.raises(UserError, match=r"which are coarse_basin, .*ensemble, .*quickstart$"):
         config_file(Path("something_else.yaml"))
 
 

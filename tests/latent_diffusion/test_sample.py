@@ -230,7 +230,7 @@ def test_the_stage_draws_the_configured_ensemble(trained, tmp_path, count_batche
     sample(trained, output=path)
     assert count_batches == [2, 1], "an adjusted ensemble is not drawn twice"
     as_drawn = trained.settings.guidance.model_copy(update={"adjust": False})
-    sample(trained.with_settings(guidance=as_drawn), output=path)
+    sample(trained.with_settings(guidance=as_drawn), output=path, overwrite=True)
     assert _instability(path)[1] > 0
     assert [entry.name for entry in tmp_path.iterdir()] == ["states.zarr"]
 
@@ -239,7 +239,7 @@ def test_an_ensemble_in_a_zip_is_replaced_by_another(trained, tmp_path):
     path = tmp_path / "states.zarr.zip"
     sample(trained, output=path)
     first = _channels(path)
-    sample(_with(trained, seed=9), output=path)
+    sample(_with(trained, seed=9), output=path, overwrite=True)
     assert not torch.allclose(_channels(path), first)
 
 
