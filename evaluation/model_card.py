@@ -29,7 +29,7 @@ halocline verify FOLDER
 from latent_diffusion.pipeline import StatePipeline
 
 pipeline = StatePipeline.from_pretrained("FOLDER")
-states = pipeline(members=8, seed=0{arguments})  # an xarray.Dataset, guided and adjusted
+{at}states = pipeline(members=8, seed=0{arguments})  # an xarray.Dataset, guided and adjusted
 ```"""
 
 
@@ -183,13 +183,18 @@ def _content(pipeline: StatePipeline, packed: Packed) -> str:
 def _use(pipeline: StatePipeline) -> str:
     """How to draw states: in the middle of the ranges of conditions, about the expected mean."""
     if pipeline.expectation is None:
-        return USE.format(options="", arguments="")
+        return USE.format(options="", at="", arguments="")
     space, middle = pipeline.expectation.space, {}
     for name, (low, high) in space.ranges.items():
         value = (low * high) ** 0.5 if space.scales[name] == "log" else (low + high) / 2
         middle[name] = float(f"{value:.2g}")
     options = "".join(f" --at {name}={value:g}" for name, value in middle.items())
-    return USE.format(options=f"{options} --certain", arguments=f", at={middle}, certain=True")
+    lines = "".join(f'    "{name}": {value},\n' for name, value in middle.items())
+    return USE.format(
+        options=f"{options} --certain",
+        at=f"at = {{\n{lines}}}\n",
+        arguments=", at=at, certain=True",
+    )
 
 
 def _data(packed: Packed, statements: Statements) -> str:
