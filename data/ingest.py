@@ -102,7 +102,8 @@ def _write(
             for state, sample, year, part in rows:
                 member = int(source.member[sample])
                 place = _Place(source.output.path, int(sample), member, int(part))
-                _check_apart(first_of.setdefault(_digest(state), place), place)
+                if place.part != UNUSED:
+                    _check_apart(first_of.setdefault(_digest(state), place), place)
                 writer.append(
                     state,
                     member=member,
@@ -137,7 +138,7 @@ def _digest(state: State) -> bytes:
 
 def _check_apart(first: _Place, again: _Place) -> None:
     """Raise UserError if a state and one that is identical are in two parts of the split."""
-    if first.part == again.part or UNUSED in (first.part, again.part):
+    if first.part == again.part:
         return
     names = {number: name for name, number in SPLITS.items()}
     if first.member == again.member:

@@ -77,12 +77,7 @@ def run(
     archive = StateArchive.open(to_read(source))
     points = pairs_of(run, archive, settings)
     folder = run.directory / "coarse_basin" / _digest(run, archive, settings)
-    pipeline = run.pipeline()
-    scores: dict[str, list[dict[str, Any]]] = {}
-    for pair in tqdm([one for pairs in points for one in pairs], desc="states", unit="state"):
-        maker = partial(judged, run, archive, pair, pipeline, settings, folder)
-        for name, row in kept(folder / f"{pair.fine}.json", maker).items():
-            scores.setdefault(name, []).append(row)
+    scores = _scores(run, archive, points, settings, folder)
     rows: dict[str, dict[str, Any]] = {name: summarise(one) for name, one in scores.items()}
     last = [pairs[-1] for pairs in points]
     states = [states_of(folder, pair) for pair in last]
@@ -105,6 +100,23 @@ def run(
     written = draw(run, states[0], result, figures)
     print("\n".join(f"wrote {path}" for path in (output, *written)))
     return content
+
+
+def _scores(
+    run: Run,
+    source: StateArchive,
+    points: list[list[Pair]],
+    settings: CoarseSettings,
+    folder: Path,
+) -> dict[str, list[dict[str, Any]]]:
+    """Scores of all pairs by row; those that are kept are not computed again."""
+    pipeline = run.pipeline()
+    scores: dict[str, list[dict[str, Any]]] = {}
+    for pair in tqdm([one for pairs in points for one in pairs], desc="states", unit="state"):
+        maker = partial(judged, run, source, pair, pipeline, settings, folder)
+        for name, row in kept(folder / f"{pair.fine}.json", maker).items():
+            scores.setdefault(name, []).append(row)
+    return scores
 
 
 def judged(

@@ -106,6 +106,15 @@ def test_identical_states_in_two_parts_are_refused(tmp_path, split):
     assert not (tmp_path / "out.zarr").exists()
 
 
+def test_a_copy_that_is_unused_hides_no_other(tmp_path):
+    repeated = model_file(None).isel(time=[0, 0, 0, *range(1, 12)])
+    repeated["time"] = ("time", 360.0 * np.arange(14), repeated.time.attrs)
+    repeated["split"] = ("time", np.array([-1, 0, 2, *[0] * 9, 1, 2], np.int8))
+    repeated.to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(UserError, match=r"^state 2 .* is identical to state 1 .*two parts"):
+        ingest(settings(tmp_path / "a.nc", split="from_file"), output=tmp_path / "out.zarr")
+
+
 def test_identical_states_in_one_part_count_once(tmp_path):
     files = pieces(tmp_path, (0, 24), (0, 24))
     summary = ingest(settings(files, split="all_test"), output=tmp_path / "out.zarr")

@@ -7,7 +7,13 @@ import json
 import pytest
 
 from data.errors import Stopped, UserError
-from training.launch import launched_processes, main_first, on_main, require_shared_folder
+from training.launch import (
+    launched_processes,
+    main_first,
+    of_main_process,
+    on_main,
+    require_shared_folder,
+)
 
 # Each process writes what it gets of work that succeeds and of work that fails.
 BOTH = """
@@ -24,6 +30,7 @@ OF_THE_FIRST = {
     "processes": 1,
     "together in vain": None,
     "nested": "nested",
+    "shared": "shared",
     "first": "made",
     "mistake": "UserError: a mistake",
     "bug": "ValueError: a bug",
@@ -49,6 +56,7 @@ def outcomes(folder):
         "processes": (on_main, lambda: launched_processes().num_processes),
         "together in vain": (on_main, lambda: require_shared_folder(folder)),
         "nested": (on_main, lambda: on_main(lambda: "nested")),
+        "shared": (on_main, lambda: of_main_process("shared")),
         "first": (main_first, lambda: "found" if made.exists() else made.touch() or "made"),
         "mistake": (on_main, lambda: fail(UserError("a mistake"))),
         "bug": (on_main, lambda: fail(ValueError("a bug"))),
@@ -71,6 +79,7 @@ def test_the_second_of_two_waits_and_learns_of_failures(start_two, tmp_path):
         "processes": None,
         "together in vain": None,
         "nested": None,
+        "shared": None,
         "first": "found",
         "mistake": "UserError: a mistake",
         "bug": "UserError: the first process ended with ValueError; see its message",
