@@ -126,6 +126,7 @@ def test_the_equations_of_veros_agree_with_veros(
     name: str, module: str, prefix: str, arguments: str
 ) -> None:
     pytest.importorskip("veros", reason="needs veros")
+    import_module("data.basin.model")  # else Veros' core locks other settings for later tests
     theirs = import_module(f"veros.core.density.{module}")
     temperature, salinity, depth = ocean_points()
     values = {"sa": salinity.numpy(), "ct": temperature.numpy(), "p": depth.numpy()}
