@@ -72,6 +72,10 @@ def test_the_findings_are_those_of_the_results():
     daily = result("quickstart_integration_1day")["by_start"]
     assert not any(start["blown_up"] for start in daily.values())
     ours, theirs = (daily[name] for name in ("generated", "nearest_member"))
+    page = (ROOT / "docs" / "results" / "index.md").read_text()
+    for label, start in {"generated state": ours, "nearest training member": theirs}.items():
+        row = [*start["distances_K"], start["distance_K"]]
+        assert f"| {label} | {' | '.join(f'{x:.3f}' for x in row)} |" in page
     said = (
         f"{theirs['distance_K']:.2f} K from the nearest members' states, {ours['distance_K']:.2f} K"
     )
