@@ -43,7 +43,7 @@ from evaluation.provenance import provenance
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.latents import latent_datasets
 from studies.cost.growth import meta_pipeline
-from studies.cost.meter import resident, use_threads
+from studies.cost.meter import free_at_once, resident, use_threads
 from studies.cost.synthetic import parse_shape, synthetic_grid
 from training.log import print_json
 
@@ -64,6 +64,7 @@ class Job:
     experiment: Experiment
     folder: Path
     threads: int
+    frees_at_once: bool = False
 
     @property
     def output(self) -> Path:
@@ -214,6 +215,8 @@ def _extend(path: Path, states: int) -> None:
 def measured(stage: str, job: Job) -> dict[str, float]:
     """Peak of the resident memory [MB] and processor time [s] of a stage, in this process."""
     use_threads(job.threads)
+    if job.frees_at_once:
+        free_at_once()
     start, before = time.process_time(), resident("VmRSS")
     STAGES[stage](job)
     return {
@@ -230,9 +233,13 @@ def memory_cost(
     states: int,
     folder: Path,
     threads: int,
+    frees_at_once: bool = False,
 ) -> dict[str, dict[str, float]]:
-    """What `measured` finds for each stage, in a new process each; files are left in `folder`."""
-    job = Job(experiment, folder, threads)
+    """What `measured` finds for each stage, in a new process each; files are left in `folder`.
+
+    frees_at_once: see `meter.free_at_once`
+    """
+    job = Job(experiment, folder, threads, frees_at_once)
     _alone(partial(write_output, job.output, shape, states=states))
     return {stage: _alone(partial(measured, stage, job)) for stage in STAGES}
 

@@ -13,6 +13,8 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # of malloc.h
+
 
 @dataclass(frozen=True)
 class Meter:
@@ -83,6 +85,20 @@ def use_threads(threads: int | None) -> None:
     """Set the number of torch threads; None keeps the default."""
     if threads:
         torch.set_num_threads(threads)
+
+
+def free_at_once() -> None:
+    """Let this process give back to the system what it frees, where the C library is glibc's.
+
+    Otherwise its resident memory counts what the allocator keeps, too: up to 120 MB more, which
+    differs between runs. Costs some time.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(M_ARENA_MAX, 1)
+    mallopt(M_MMAP_THRESHOLD, 2**18)  # bytes; what is larger is a mapping of its own
 
 
 def _reset_peak() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+import torch
 
 from data.errors import UserError
 from data.locks import exclusive
@@ -61,7 +62,9 @@ def test_fast_bf16_is_that_of_amx(tmp_path, flags, fast):
 
 
 def test_all_processes_go_on_with_what_the_main_one_found(monkeypatch):
-    assert launch.of_main_process(0.25) == 0.25
+    assert launch.of_main_process(0.25) == 0.25, "alone, there is nobody to ask"
+    two = launch.Alone(torch.device("cpu"), num_processes=2)
+    monkeypatch.setattr(launch, "launched_processes", lambda: two)
     monkeypatch.setattr(launch, "broadcast_object_list", lambda objects: [0.5 for _ in objects])
     assert launch.of_main_process(0.25) == 0.5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -95,11 +96,16 @@ def test_workers_of_a_killed_launcher_keep_others_out_and_end(
     try:
         stage = tmp_path / "run" / "autoencoder"
         wait_until(lambda: checkpoints_in(stage), seconds=TIMEOUT)
+        first = json.loads((tmp_path / "run" / LOCK).read_text())["pid"]
+        os.kill(first, signal.SIGSTOP)  # it cannot end before the other job has asked
     finally:
         launcher.send_signal(signal.SIGKILL)
         launcher.wait()
-    with pytest.raises(SystemExit, match=rf"run is used by process \d+ on {socket.gethostname()}"):
-        halocline.main(["train", "autoencoder", config])
+    try:
+        with pytest.raises(SystemExit, match=rf"used by process {first} on {socket.gethostname()}"):
+            halocline.main(["train", "autoencoder", config])
+    finally:
+        os.kill(first, signal.SIGCONT)
     wait_until(lambda: not (tmp_path / "run" / LOCK).exists(), seconds=60)
     trained = checkpoints_in(stage)
     time.sleep(1)
