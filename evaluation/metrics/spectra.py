@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import csd
+from scipy.signal.windows import boxcar, hann
 from torch import Tensor
 
 from data.grid import OceanGrid
@@ -174,14 +176,13 @@ def coherence_of_levels(
     segments = _common_segments(grid.wet[upper] & grid.wet[lower], periodic=grid.periodic_x)
     if segments is None:
         return None
-    x, y = (
-        _transform(segments.of(_anomaly(temperature, climatology, level)), segments)
-        for level in (upper, lower)
+    x, y = (segments.of(_anomaly(temperature, climatology, level)) for level in (upper, lower))
+    cross, *powers = (
+        np.abs(_cross_power(one, other, segments).mean(axis=(0, 1)))
+        for one, other in ((x, y), (x, x), (y, y))
     )
-    cross = np.abs((x.conj() * y).mean(axis=(0, 1))) ** 2
-    powers = [(np.abs(one) ** 2).mean(axis=(0, 1)) for one in (x, y)]
     with np.errstate(invalid="ignore"):
-        return (cross / (powers[0] * powers[1]))[1:]
+        return (cross**2 / (powers[0] * powers[1]))[1:]
 
 
 def _by_band(
@@ -297,25 +298,20 @@ def _common_length(counts: list[int]) -> int | None:
 
 def _power(stretches: NDArray[np.float64], segments: _Segments) -> NDArray[np.float64]:
     """Periodogram `b r k` of `b r l`, corrected for the variance lost by the window."""
-    weight = np.square(_window(segments.length)).sum() if segments.windowed else segments.length
-    return np.abs(_transform(stretches, segments)) ** 2 / (segments.length * weight)
+    return _cross_power(stretches, stretches, segments).real
 
 
-def _transform(stretches: NDArray[np.float64], segments: _Segments) -> NDArray[np.complex128]:
-    """Fourier transform `b r k` of `b r l`, detrended and windowed unless they are periodic."""
-    if not segments.windowed:
-        return np.fft.rfft(stretches)
-    return np.fft.rfft(_detrended(stretches) * _window(segments.length))
-
-
-def _window(length: int) -> NDArray[np.float64]:
-    """Hann window without its zeros."""
-    return np.hanning(length + 2)[1:-1]
-
-
-def _detrended(stretches: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values minus their least-squares line along the last axis."""
-    position = np.linspace(-1, 1, stretches.shape[-1])
-    centred = stretches - stretches.mean(axis=-1, keepdims=True)
-    slope = (centred @ position) / np.square(position).sum()
-    return centred - slope[..., None] * position
+def _cross_power(
+    x: NDArray[np.float64], y: NDArray[np.float64], segments: _Segments
+) -> NDArray[np.complex128]:
+    """Cross-periodogram `b r k` of `b r l`, detrended and windowed unless they are periodic."""
+    length = segments.length
+    _, density = csd(
+        x,
+        y,
+        window=hann(length + 2)[1:-1] if segments.windowed else boxcar(length),  # without zeros
+        nperseg=length,
+        detrend="linear" if segments.windowed else False,
+        return_onesided=False,
+    )
+    return density[..., : length // 2 + 1] / length
