@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.archive.format import SPLITS, UNUSED
-from data.archive.splits import apart, split_by_member, split_by_time_blocks
+from data.archive.splits import apart, settled, split_by_member, split_by_time_blocks
 from data.archive.writer import ArchiveWriter
 from data.errors import UserError, file_errors
 from data.grid import OceanGrid
@@ -53,7 +54,7 @@ def ingest(
         grid = sources[0].output.grid
         unit = salinity_of(settings.equation_of_state).shown
         described = summary(grid) if summary else Summary(grid, unit)
-        return _write(settings, thinned(sources, settings.interval_years), described, output)
+        return _write(settings, _kept(settings, sources), described, output)
 
 
 @contextmanager
@@ -146,7 +147,8 @@ def _check_apart(first: _Place, again: _Place) -> None:
     else:
         remedy = (
             "if the files are overlapping pieces of one run, set one_member: true (or list them as "
-            "one member in files) with drop_overlap: true, else leave repeated states or files out"
+            "one member in files) with drop_overlap: true; if the members branch from one state, "
+            "leave it out with discard_years; else leave repeated states or files out"
         )
     raise UserError(
         f"state {again.sample} of {again.path} ({names[again.part]}, member {again.member}) is "
@@ -174,13 +176,33 @@ def _grouped(reader: Reader, patterns: list[str]) -> list[list[Path]]:
         return reader.outputs(paths)
 
 
-def thinned(sources: list[Source], interval_years: float) -> list[Source]:
-    """The sources without states that follow another of the same member too closely."""
+def _kept(settings: IngestSettings, sources: list[Source]) -> list[Source]:
+    return thinned(
+        sources,
+        discard_years=settings.discard_years,
+        interval_years=settings.interval_years,
+    )
+
+
+def thinned(
+    sources: list[Source], *, discard_years: float = 0.0, interval_years: float = 0.0
+) -> list[Source]:
+    """The sources without the first years of each member, and states that follow too closely."""
+    sources = _chosen(sources, partial(settled, discard_years=discard_years))
+    return _chosen(sources, partial(apart, interval_years=interval_years))
+
+
+def _chosen(
+    sources: list[Source],
+    choose: Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.bool_]],
+) -> list[Source]:
+    """The sources with the samples that are chosen by years and members of all."""
     years, member = _years_and_members(sources)
-    kept = _by_source(apart(years, member, interval_years=interval_years), sources)
+    kept = _by_source(choose(years, member), sources)
     return [
         replace(source, samples=source.samples[rows])
         for source, rows in zip(sources, kept, strict=True)
+        if rows.any()
     ]
 
 

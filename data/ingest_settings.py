@@ -113,6 +113,12 @@ class IngestSettings(Section):
         "same member and at the same times",
     )
     block: int | None = Field(None, description="keep only samples with this value of `block`")
+    discard_years: float = Field(
+        0.0,
+        ge=0,
+        description="leave out the first years of each member, in which it adjusts; any number "
+        "above 0 leaves out the state that it branches from",
+    )
     interval_years: float = Field(
         0.0, ge=0, description="leave out states that follow the one before within this time"
     )

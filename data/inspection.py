@@ -82,8 +82,8 @@ def inspect(patterns: Sequence[str], *, given: Mapping[str, Any]) -> Inspection:
         settings |= _along_x(first, settings)
     with open_sources(_validated(settings)) as sources:
         joined = joined_outputs(sources, settings)
-        interval = float(given.get("interval_years") or 0.0)
-        joined = replace(joined, sources=thinned(joined.sources, interval))
+        limits = {key: float(given.get(key) or 0) for key in ("discard_years", "interval_years")}
+        joined = replace(joined, sources=thinned(joined.sources, **limits))
         record = _record(joined.sources)
         settings |= joined.settings
         if "split" not in given:

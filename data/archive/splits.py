@@ -99,6 +99,26 @@ def apart(
     return kept
 
 
+def settled(
+    time: NDArray[np.floating], member: NDArray[np.integer], *, discard_years: float
+) -> NDArray[np.bool_]:
+    """Whether to keep each sample, `(sample,)`: not in the first `discard_years` of its member.
+
+    time: `(sample,)`, model years; member: `(sample,)`. Any number above 0 leaves out the first
+    sample of each member. Raises UserError if no sample is left.
+    """
+    numbers, which = np.unique(member, return_inverse=True)
+    start = np.array([time[member == one].min() for one in numbers])
+    since_start = time - start[which]
+    kept = since_start >= discard_years - _YEAR_TOLERANCE
+    if not kept.any():
+        raise UserError(
+            f"discard_years {discard_years:g} leaves no state: the longest member spans "
+            f"{since_start.max():.4g} years; give fewer."
+        )
+    return kept
+
+
 def _in_order(time: NDArray[np.floating], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Numbers of the chosen samples, in the order of time."""
     rows = np.flatnonzero(chosen)

@@ -122,6 +122,44 @@ def test_identical_states_in_one_part_count_once(tmp_path):
     assert any("24 states are identical to others" in one for one in summary.warnings())
 
 
+def branching(folder):
+    """Three members of 12 yearly states that branch from one state."""
+    members = [model_file(None, seed=seed) for seed in range(3)]
+    for name, member in zip("abc", members, strict=True):
+        member.votemper[0] = members[0].votemper[0]
+        member.so[0] = members[0].so[0]
+        member.to_netcdf(folder / f"{name}.nc")
+    return str(folder / "*.nc")
+
+
+def test_the_state_that_members_branch_from_is_discarded(tmp_path):
+    files, split = branching(tmp_path), {"validation": [1], "test": [2]}
+    with pytest.raises(UserError, match=r"^state 0 .*if the members branch .* discard_years"):
+        ingest(settings(files, split=split), output=tmp_path / "all.zarr")
+    ingest(settings(files, split=split, discard_years=0.01), output=tmp_path / "settled.zarr")
+    archive = StateArchive.open(tmp_path / "settled.zarr")
+    np.testing.assert_array_equal(archive.member, np.repeat([0, 1, 2], 11))
+
+
+def test_the_first_years_of_each_member_are_discarded_across_its_files(tmp_path):
+    """The first file has none of the states that are left."""
+    files = pieces(tmp_path, (0, 6), (6, 24))
+    described = settings(files, one_member=True, discard_years=8.0)
+    ingest(described, output=tmp_path / "out.zarr")
+    archive = StateArchive.open(tmp_path / "out.zarr")
+    assert len(archive) == 16
+    np.testing.assert_allclose(np.diff(archive.time), 1)
+    assert archive.attributes["source_files"] == ["run_1.nc"]
+
+
+def test_more_years_than_there_are_cannot_be_discarded(tmp_path):
+    with pytest.raises(UserError, match=r"discard_years 40 .*longest member spans 23 years"):
+        ingest(
+            settings(pieces(tmp_path, (0, 24)), discard_years=40.0), output=tmp_path / "out.zarr"
+        )
+    assert not (tmp_path / "out.zarr").exists()
+
+
 def test_an_overlap_is_dropped_where_it_is_equal(tmp_path):
     files = pieces(tmp_path, (0, 12), (4, 9), (10, 24))
     joined = {"one_member": True, "drop_overlap": True}
