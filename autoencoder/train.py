@@ -42,7 +42,7 @@ def train_codec(
     if stage.is_done:
         return
     codec = build_codec(settings, archive, diffusion_stages=diffusion_stages)
-    accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
+    accelerator = build_accelerator(stage.directory)
     if isinstance(codec, VolumeCodec):
         trainer = build_trainer(
             settings,

@@ -52,7 +52,7 @@ def distil(
     scheduler, steps: for the student's chains; batch_size: for the teacher's; identity: settings on
     which the chains depend; release: metadata of the model's folder
     """
-    accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
+    accelerator = build_accelerator(stage.directory)
     teacher = teacher.to(accelerator.device)
     student = student_of(teacher, scheduler=scheduler, steps=steps)
     folder = _chains_folder(stage.directory, identity)

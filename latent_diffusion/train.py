@@ -51,7 +51,7 @@ def train_denoiser(
     if stage.is_done:
         return
     codec.check_grid(archive.grid)
-    accelerator = build_accelerator(stage.directory, precision=settings.training.precision)
+    accelerator = build_accelerator(stage.directory)
     path = stage.directory / "latents.safetensors"
     datasets = main_first(lambda: latent_datasets(codec, archive, path=path))
     conditional = (

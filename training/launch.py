@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
 from accelerate.utils import (
     DistributedDataParallelKwargs,
     LoggerType,
@@ -199,24 +198,29 @@ def _appears(path: Path) -> bool:
     return True
 
 
-def build_accelerator(directory: Path, *, precision: str) -> Accelerator:
+def build_accelerator(directory: Path) -> Accelerator:
     """An accelerator that logs to `chosen_trackers`; TensorBoard's files are under `directory`.
 
-    precision: "auto" is bf16 if the device computes it in hardware, else fp32; or "fp32" or "bf16"
+    It knows of no mixed precision: accelerate keeps the first one of a process, but each stage has
+    its own, see `mixed_precision`.
 
     Raises `UserError` for a tracker that is unknown or not installed.
     """
     launched_processes()  # sets the state that the accelerator uses
-    # accelerate keeps the first precision of a process, but each stage has its own, and there is no
-    # public way to change it.
-    AcceleratorState._reset_state()
-    mixed = {"auto": "bf16" if has_fast_bf16() else "no", "fp32": "no", "bf16": "bf16"}[precision]
     return Accelerator(
-        mixed_precision=mixed,
+        mixed_precision="no",
         log_with=chosen_trackers() or None,
         project_config=ProjectConfiguration(project_dir=str(directory), logging_dir=str(directory)),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+
+
+def mixed_precision(precision: str) -> str:
+    """What a setting means on this device: "bf16", or "no" for fp32 everywhere.
+
+    precision: "auto" is bf16 if the device computes it in hardware, else fp32; or "fp32" or "bf16"
+    """
+    return {"auto": "bf16" if has_fast_bf16() else "no", "fp32": "no", "bf16": "bf16"}[precision]
 
 
 def chosen_trackers() -> list[str]:

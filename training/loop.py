@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
+from accelerate.utils import convert_to_fp32, send_to_device
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -20,7 +20,7 @@ from data.checks import are_finite
 from data.errors import Stopped, UserError
 from training.batches import check_shares, training_batches, validation_batches
 from training.checkpoints import load_checkpoint, save_checkpoint
-from training.launch import in_any_process, on_main
+from training.launch import in_any_process, mixed_precision, on_main
 from training.log import MetricsLog
 from training.plan import TrainingPlan
 from training.records import counter_of, latest_checkpoint
@@ -54,6 +54,7 @@ class Trainer:
         self.plan = plan
         self._cut = cut
         self.accelerator = accelerator
+        self.mixed_precision = mixed_precision(plan.precision)
         self.directory = directory
         self._label = label
         self._extra_identity = identity
@@ -171,7 +172,16 @@ class Trainer:
 
     def _losses(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         part = batch if self._cut is None else self._cut(batch, generator)
-        return self.objective(send_to_device(part, self.accelerator.device), generator)
+        device = self.accelerator.device
+        with self._precision(device):
+            losses = self.objective(send_to_device(part, device), generator)
+        return convert_to_fp32(losses)
+
+    def _precision(self, device: torch.device) -> AbstractContextManager[object]:
+        """A context in which networks compute in the precision of the plan."""
+        if self.mixed_precision == "no":
+            return nullcontext()
+        return torch.autocast(device.type, dtype=torch.bfloat16)
 
     def _after_step(
         self, losses: dict[str, Tensor], log: MetricsLog | None, bar: tqdm[Any]
@@ -261,7 +271,7 @@ class Trainer:
             **self.plan.identity_at(counter),
             **self._extra_identity,
             "processes": self.accelerator.num_processes,
-            "mixed_precision": self.accelerator.mixed_precision,
+            "mixed_precision": self.mixed_precision,
             "parameter_shapes": shapes,
         }
 

@@ -221,7 +221,7 @@ def _step_starts(run: Run) -> list[float]:
         settings,
         codec,
         archive=archive,
-        accelerator=build_accelerator(directory, precision=settings.training.precision),
+        accelerator=build_accelerator(directory),
         directory=directory,
         diffusion_stages=run.stages_for(archive),
     )

@@ -65,7 +65,7 @@ class Trainings:
         result: dict[str, Any] = {
             "samples": trainer.counter,
             "batch_size": trainer.plan.batch_size,
-            "precision": trainer.accelerator.mixed_precision,
+            "precision": trainer.mixed_precision,
             "samples_per_second_of_shared_batch": trainer.plan.batch_size / median(seconds),
             "same_in_all_processes": len({*gather_object([digest(weights)])}) == 1,
             "difference_from_replay": self._difference(weights, f"replay-{processes}"),
@@ -132,7 +132,7 @@ def _autoencoder(run: Run, directory: Path) -> Trainer:
         settings,
         codec,
         archive=run.archive,
-        accelerator=build_accelerator(directory, precision=settings.training.precision),
+        accelerator=build_accelerator(directory),
         directory=directory,
         diffusion_stages=run.stages_for(run.archive),
     )
@@ -154,7 +154,7 @@ def _denoiser(run: Run, directory: Path) -> Trainer:
         codec,
         denoiser=initial_denoiser(settings, codec, run.archive, datasets["train"], conditional),
         datasets=conditional.samples if conditional else datasets,
-        accelerator=build_accelerator(directory, precision=settings.training.precision),
+        accelerator=build_accelerator(directory),
         directory=directory,
         conditions=conditions,
     )

@@ -15,7 +15,6 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
-from accelerate import Accelerator
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoencoder.codec import Codec, VolumeCodec
@@ -69,10 +68,10 @@ def step_cost(trainer: Trainer, *, steps: int) -> dict[str, float | str]:
     with FlopCounterMode(display=False) as counter:
         trainer.step(batch)
     gflop, seconds = counter.get_total_flops() / 1e9 / len(batch), median(durations)
-    peak = _peak_of(trainer.accelerator)
+    peak = _peak_of(trainer)
     fast, slow = durations[len(durations) // 4], durations[(3 * len(durations)) // 4]
     return {
-        "precision": trainer.accelerator.mixed_precision,
+        "precision": trainer.mixed_precision,
         "batch_size": len(batch),
         "samples_per_second": len(batch) / seconds,
         "samples_per_second_quartiles_apart": len(batch) / fast - len(batch) / slow,
@@ -92,21 +91,20 @@ def matmul_gflops(device: torch.device, *, precision: torch.dtype) -> float:
     return 2e-9 * size**3 / min(meter.seconds(lambda: a @ b) for _ in range(PEAK_TRIALS))
 
 
-def _peak_of(accelerator: Accelerator) -> float:
+def _peak_of(trainer: Trainer) -> float:
     """Peak rate in the precision of the training [GFLOP/s]."""
-    precision = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
-    return matmul_gflops(accelerator.device, precision=precision)
+    precision = torch.bfloat16 if trainer.mixed_precision == "bf16" else torch.float32
+    return matmul_gflops(trainer.accelerator.device, precision=precision)
 
 
 def _autoencoder_cost(
     experiment: Experiment, codec: VolumeCodec, archive: Archive, *, steps: int
 ) -> dict[str, float | str]:
-    accelerator = _accelerator(experiment, experiment.autoencoder.training.precision)
     trainer = build_autoencoder_trainer(
         experiment.autoencoder,
         codec,
         archive=archive,
-        accelerator=accelerator,
+        accelerator=build_accelerator(experiment.run_directory),
         directory=experiment.run_directory,
         diffusion_stages=Run(experiment).stages_for(archive),
     )
@@ -122,14 +120,10 @@ def _denoiser_cost(experiment: Experiment, codec: Codec, *, steps: int) -> dict[
         codec,
         denoiser=untrained_denoiser(experiment.diffusion, codec),
         datasets={"train": LatentCache(moments), "validation": LatentCache(moments)},
-        accelerator=_accelerator(experiment, training.precision),
+        accelerator=build_accelerator(experiment.run_directory),
         directory=experiment.run_directory,
     )
     return step_cost(trainer, steps=steps)
-
-
-def _accelerator(experiment: Experiment, precision: str) -> Accelerator:
-    return build_accelerator(experiment.run_directory, precision=precision)
 
 
 def run(

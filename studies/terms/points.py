@@ -217,13 +217,12 @@ class Points:
         datasets: dict[str, Samples],
         directory: Path,
     ) -> TimedTrainer:
-        precision = run.settings.diffusion.training.precision
         return denoiser_trainer(
             run,
             pipeline,
             self._variant(point).residual,
             datasets=datasets,
-            accelerator=build_accelerator(directory, precision=precision),
+            accelerator=build_accelerator(directory),
             directory=directory,
         )
 
@@ -283,8 +282,7 @@ def draw(pipeline: StatePipeline, settings: SamplingSettings) -> State:
 def _codec_trainer(
     run: Run, codec: VolumeCodec, term: CensoredSettings | None, directory: Path
 ) -> TimedTrainer:
-    precision = run.settings.autoencoder.training.precision
-    accelerator = build_accelerator(directory, precision=precision)
+    accelerator = build_accelerator(directory)
     return codec_trainer(run, codec, term, accelerator=accelerator, directory=directory)
 
 

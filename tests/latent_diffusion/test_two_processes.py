@@ -42,7 +42,7 @@ from training.launch import build_accelerator
 torch.set_num_threads(1)
 run = Run(load_experiment(Path(sys.argv[1])))
 stage, settings, codec = run.denoiser_stage, run.settings.diffusion, run.codec()
-accelerator = build_accelerator(run.directory / "check", precision="fp32")
+accelerator = build_accelerator(run.directory / "check")
 with accelerator.main_process_first():
     datasets = latent_datasets(codec, run.archive, path=stage.directory / "latents.safetensors")
 denoiser = train.untrained_denoiser(settings, codec)

@@ -43,13 +43,13 @@ def test_unknown_and_missing_trackers_are_refused(monkeypatch):
 
 def test_the_accelerator_has_the_chosen_trackers(monkeypatch, tmp_path):
     monkeypatch.setenv("HALOCLINE_TRACKERS", "tensorboard")
-    made = launch.build_accelerator(tmp_path, precision="fp32")
+    made = launch.build_accelerator(tmp_path)
     assert [str(tracker) for tracker in made.log_with] == ["tensorboard"]
 
 
 def test_no_tracker_is_no_reason_to_warn(monkeypatch, tmp_path, recwarn):
     monkeypatch.setenv("HALOCLINE_TRACKERS", "")
-    assert launch.build_accelerator(tmp_path, precision="fp32").log_with == []
+    assert launch.build_accelerator(tmp_path).log_with == []
     assert not [one for one in recwarn if "log_with" in str(one.message)]
 
 

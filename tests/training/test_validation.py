@@ -51,10 +51,10 @@ def validation_loss(folder):
     """As a trainer in this process finds it."""
     trainer = Trainer(
         Mean(),
-        plan=TrainingPlan(samples=4, batch_size=4),
+        plan=TrainingPlan(samples=4, batch_size=4, precision="fp32"),
         training=Numbers(),
         validation=Numbers(),
-        accelerator=build_accelerator(folder, precision="fp32"),
+        accelerator=build_accelerator(folder),
         directory=folder,
         label="test",
         identity={},
