@@ -39,7 +39,8 @@ def integration_drift(result: IntegrationResult) -> Figure:
     axes[0, 3].set_title("change of level-mean T [K]")
     axes[0, 3].set_ylabel("depth [m]")
     axes[0, 0].set_ylim(bottom=0)
-    axes[0, 1].legend()
+    handles, labels = axes[0, 1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     figure.suptitle("The ocean model from each kind of start state")
     return figure
 

@@ -29,6 +29,8 @@ STATES = (
     Column("misfit", "misfit of means / error"),
     Column("bias_K", "bias of level means", "K", target=0.0),
     Column("bias_left_percent", "bias of the 5-degree run left", "%", target=0.0),
+)
+STABILITY = (
     Column("density_error_percent", "density error", "%", target=0.0),
     Column("mixed_layer_m", "mixed layer, mean", "m"),
     Column("cpu_seconds", "processor time per state", "s"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from studies.coarse_basin.columns import RUNS, STATES, TARGETS
+from studies.coarse_basin.columns import RUNS, STABILITY, STATES, TARGETS
 from studies.markdown import Result, Table, chosen, rows_markdown
 
-GROUPS = {"states": STATES, "runs": RUNS, "targets": TARGETS}
+GROUPS = {"states": STATES, "stability": STABILITY, "runs": RUNS, "targets": TARGETS}
 
 
 def coarse_basin_table(result: Result, group: str | None) -> str:
-    """Rows by quantity; group: "states" (default), "runs" of those integrated, or "targets"."""
+    """Rows by quantity.
+
+    group: "states" (default), "stability", "runs" (only rows that were integrated) or "targets"
+    """
     columns = chosen(GROUPS, group) or STATES
     if group == "targets":
         return rows_markdown(result["targets"], columns)
