@@ -25,9 +25,8 @@ wheel-test: $(VENV)/.installed  # the wheel in a fresh environment elsewhere; ab
 faults: $(VENV)/.installed  # damaged products and inputs, 270 of them; about ten minutes
 	$(BIN)/python -W ignore -m tests.faults.campaign
 
-# Signals at 50 random times, 20 pairs of jobs at once, 20 flipped bits: about 45 minutes on two
-# cores with nothing else to do (estimated from the processor time). One trial: TRIALS=17; fewer of
-# a kind: TRIALS="--interruptions 10 --two-jobs 0". Linux only.
+# Signals at 50 random times, 20 pairs of jobs at once, 20 flipped bits: half an hour on two cores.
+# One trial: TRIALS=17; fewer of a kind: TRIALS="--interruptions 10 --two-jobs 0". Linux only.
 interruptions: $(VENV)/.installed
 	$(BIN)/python -W ignore -m tests.faults.interruptions $(TRIALS)
 
