@@ -45,6 +45,7 @@ from studies import tables
 from studies.guidance.study import draw_timed
 from studies.spinup.accounting import Account, PublishedModel
 from studies.spinup.analysis import LONG_WINDOW, Analysis, drifts_by_level, quantities, summary
+from studies.spinup.distances import distances
 from studies.spinup.tables import NOTHING_YET
 from training.log import write_json
 
@@ -70,6 +71,7 @@ def report(run: Run, result: IntegrationResult) -> dict[str, Any]:
     accounts = {name: ocean.account() for name, ocean in dino(tables.result_of).items()}
     if TRUTH in result.labels:
         analysis, seconds = Analysis(result), year_seconds(result)
+        inside = integration_settings(run).points.test
         accounts = basin_accounts(run, analysis, seconds["mean"]) | accounts
         content |= {
             "criterion": _criterion_table(analysis),
@@ -79,6 +81,7 @@ def report(run: Run, result: IntegrationResult) -> dict[str, Any]:
                 f"{years:g}": drifts_by_level(analysis, years) for years in analysis.lengths
             },
             "long": _long_table(analysis),
+            "distances": distances(analysis, inside=inside),
             "year_seconds": seconds,
             "verdict": summary(analysis),
         }

@@ -85,7 +85,16 @@ COLD_START_COLUMNS = (
     Column("rms_departure_percent", "rms departure from 100", "%"),
     Column("rise_and_fall_percent", "total variation", "%"),
 )
-SIMPLE = {"runs": RUNS, "criterion": CRITERION, "long": LONG}
+DISTANCES = (
+    Column("points_inside", "points inside"),
+    Column("second_year_inside_K", "T − truth (rms), year 2, inside", "K"),
+    Column("last_year_inside_K", "T − truth (rms), last year, inside", "K"),
+    Column("last_year_to_floor", "last year / another own state"),
+    Column("last_year_to_nearest", "last year / nearest member"),
+    Column("points_outside", "points outside"),
+    Column("last_year_outside_K", "T − truth (rms), last year, outside", "K"),
+)
+SIMPLE = {"runs": RUNS, "criterion": CRITERION, "long": LONG, "distances": DISTANCES}
 BY_LENGTH = {"drift": DRIFT, "first": FIRST_YEAR, "circulation": CIRCULATION}
 NOTHING_YET = "(No runs have finished yet.)"
 SECONDS = "_seconds"
@@ -95,8 +104,8 @@ LOWER_BOUNDS = ("cold_years", "cold_seconds", "ratio")  # if the cold start has 
 def spinup_table(result: Result, group: str | None) -> str:
     """One table of a spin-up study.
 
-    group: runs (default), criterion, long or accounts; or drift, first or circulation with the
-    length of the runs in years, as in `drift_20`
+    group: runs (default), criterion, long, distances or accounts; or drift, first or circulation
+    with the length of the runs in years, as in `drift_20`
     """
     content = result["spinup"]
     kind, _, years = (group or "runs").partition("_")
