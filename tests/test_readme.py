@@ -82,6 +82,17 @@ def test_the_findings_are_those_of_the_results():
     assert f"no run blows up: {said} from generated ones" in text
     worst = f"{max(theirs['distances_K']):.2f} and {max(ours['distances_K']):.2f} K"
     assert f"at one of the four {worst}" in text
+    tenth = {
+        start: row["distance_last_year_K"]["mean"]
+        for start, row in result("spinup")["spinup"]["after"]["10"].items()
+        if start != "truth"
+    }
+    said = (
+        f"smaller: {tenth['generated']:.2f} K from generated states, {tenth['nearest_member']:.2f} "
+        "K from the nearest member's at the three points where it survived, and "
+        f"{tenth['floor']:.2f} K from another state"
+    )
+    assert said in text
     found = result("conditional_quickstart")["summary"]["test"]
     for row, form in {
         "expected_adjusted": "{:.2f} K from the truth's (median; the worst: {:.2f} K)",
