@@ -22,7 +22,7 @@ test-fast: $(VENV)/.installed  # trains no network; about a minute
 wheel-test: $(VENV)/.installed  # the wheel in a fresh environment elsewhere; about a minute
 	.ci/wheel
 
-faults: $(VENV)/.installed  # damaged products and inputs, 270 of them; about ten minutes
+faults: $(VENV)/.installed  # damaged products and inputs, 270 of them; two to ten minutes
 	$(BIN)/python -W ignore -m tests.faults.campaign
 
 # Signals at 50 random times, 20 pairs of jobs at once, 20 flipped bits: half an hour on two cores.
