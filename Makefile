@@ -69,7 +69,8 @@ lock:  # after a change of pyproject.toml or constraints.txt; needs uv
 # The lowest versions that pyproject.toml allows, in an environment of their own; needs uv.
 lowest:
 	uv venv --quiet --clear --python $(PYTHON) .lowest
-	uv pip install --quiet --python .lowest --resolution lowest-direct --editable ".[train,report,basin,dev]"
+	uv pip install --quiet --python .lowest --resolution lowest-direct --editable \
+		".[train,report,basin,observations,remote,kerchunk,dask,dev]"
 	.lowest/bin/python -m pytest -q -m "not slow"
 
 clean:  # leaves runs/ alone: a trained model may have cost days
