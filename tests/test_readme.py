@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -52,23 +53,35 @@ def test_sections_are_in_the_order_of_a_reader():
     assert README.index("![") < README.index("## "), "a picture comes first"
 
 
-def test_the_findings_are_those_of_the_results():
-    text = " ".join(
-        README[README.index("## Three findings") : README.index("## What is special")].split()
-    )
-    nearest = result("quickstart")["integration"]["by_start"]["nearest_member"]
-    drawn = [result("quickstart")["integration"]["by_start"]["generated"]] + [
+@pytest.fixture(scope="module")
+def findings() -> str:
+    """The section of the findings, in one line."""
+    start, end = (README.index(f"## {title}") for title in ("Three findings", "What is special"))
+    return " ".join(README[start:end].split())
+
+
+def of_start(name: str) -> dict[str, Any]:
+    """The starts that the quickstart integrates."""
+    return result("quickstart")["integration"]["by_start"][name]
+
+
+def test_distances_in_the_second_year_are_those_of_three_seeds(findings):
+    nearest = of_start("nearest_member")
+    drawn = [of_start("generated")] + [
         result(f"{name}_integration")["by_start"]["generated"] for name in SEEDS[1:]
     ]
     low, *_, high = sorted(start["distance_K"] for start in drawn)
-    assert f"level means are {low:.2f} to {high:.2f} K" in text
+    assert f"level means are {low:.2f} to {high:.2f} K" in findings
     pairs = [
         paired_distances({"ours": start, "nearest": nearest}, "ours", "nearest") for start in drawn
     ]
     assert {runs for _, _, runs in pairs} == {3} and nearest["blown_up"] == 1
     low, *_, high = sorted(here for here, _, _ in pairs)
     there = f"{pairs[0][1]:.2f} K away (generated states there: {low:.2f} to {high:.2f} K)"
-    assert there in text
+    assert there in findings
+
+
+def test_distances_with_short_steps_are_those_of_the_result(findings):
     daily = result("quickstart_integration_1day")["by_start"]
     assert not any(start["blown_up"] for start in daily.values())
     ours, theirs = (daily[name] for name in ("generated", "nearest_member"))
@@ -79,20 +92,32 @@ def test_the_findings_are_those_of_the_results():
     said = (
         f"{theirs['distance_K']:.2f} K from the nearest members' states, {ours['distance_K']:.2f} K"
     )
-    assert f"no run blows up: {said} from generated ones" in text
+    assert f"no run blows up: {said} from generated ones" in findings
     worst = f"{max(theirs['distances_K']):.2f} and {max(ours['distances_K']):.2f} K"
-    assert f"at one of the four {worst}" in text
-    tenth = {
-        start: row["distance_last_year_K"]["mean"]
-        for start, row in result("spinup")["spinup"]["after"]["10"].items()
-        if start != "truth"
+    assert f"at one of the four {worst}" in findings
+
+
+def test_distances_in_the_tenth_year_are_those_of_the_report(findings):
+    inside = [str(point) for point in range(4)]
+    rows = {
+        start: {point: row["last_year_K"].get(point) for point in inside}
+        for start, row in result("spinup")["spinup"]["distances"].items()
     }
-    said = (
-        f"smaller: {tenth['generated']:.2f} K from generated states, {tenth['nearest_member']:.2f} "
-        "K from the nearest member's at the three points where it survived, and "
-        f"{tenth['floor']:.2f} K from another state"
-    )
-    assert said in text
+    survived = [point for point in inside if rows["nearest_member"][point] is not None]
+    assert len(survived) == 3
+
+    def mean(start, points):
+        return f"{np.mean([rows[start][point] for point in points]):.2f} K"
+
+    assert (
+        f"smaller: {mean('generated', inside)} from generated states, "
+        f"{mean('nearest_member', survived)} from the nearest member's at the three points where "
+        f"it survived (generated there: {mean('generated', survived)}), and "
+        f"{mean('floor', inside)} from another state"
+    ) in findings
+
+
+def test_errors_of_the_mean_are_those_of_the_study(findings):
     found = result("conditional_quickstart")["summary"]["test"]
     for row, form in {
         "expected_adjusted": "{:.2f} K from the truth's (median; the worst: {:.2f} K)",
@@ -101,14 +126,34 @@ def test_the_findings_are_those_of_the_results():
         "replicate": "({:.2f} K; {:.2f} K)",
     }.items():
         errors = (found[part][row]["rmse_temperature"] for part in ("median", "worst"))
-        assert form.format(*errors) in text, row
+        assert form.format(*errors) in findings, row
+
+
+def test_mixed_layers_are_those_of_three_seeds(findings):
     rows = result("quickstart")["rows"]
     seeds = [result(name)["rows"] for name in SEEDS]
     for key in ("mixed_layer_depth_mean_m", "mixed_layer_depth_p90_m"):
         drawn = sorted(rows["guided_adjusted"][key] for rows in seeds)
-        assert f"{drawn[0]:.0f} to {drawn[-1]:.0f} m (truth: {rows['truth'][key]:.0f} m" in text
-        assert f" {rows['eof_gaussian_adjusted'][key]:.0f} m)" in text
+        assert f"{drawn[0]:.0f} to {drawn[-1]:.0f} m (truth: {rows['truth'][key]:.0f} m" in findings
+        assert f" {rows['eof_gaussian_adjusted'][key]:.0f} m)" in findings
     assert all(result(name)["verdict"]["fit"] for name in SEEDS)
+
+
+def test_the_world_is_that_of_three_seeds():
+    text = " ".join(README[README.index("**A realistic world.**") :].split())
+    rows = [result(f"global4deg_conditions{seed}")["rows"] for seed in ("", "_seed1", "_seed2")]
+    for key, form in {
+        "mixed_layer_depth_mean_m": "mean mixed layers are {:.1f} to {:.1f} m",
+        "variance_ratio_mean_temperature_training": "T has {:.2f} to {:.2f} of",
+        "w1_temperature_K": "W₁ of T is {:.3f} to {:.3f} K",
+    }.items():
+        low, *_, high = sorted(one["guided_adjusted"][key] for one in rows)
+        assert form.format(low, high) in text
+    truth, floor, gaussian = (rows[0][k] for k in ("truth", "training", "eof_gaussian_adjusted"))
+    assert f"truth {truth['mixed_layer_depth_mean_m']:.1f} m" in text
+    assert f"EOF-Gaussian states {gaussian['mixed_layer_depth_mean_m']:.0f} m" in text
+    distances = (one["w1_temperature_K"] for one in (floor, gaussian))
+    assert "(training states {:.3f} K; EOF-Gaussian {:.3f} K)".format(*distances) in text
 
 
 def result(name: str) -> dict[str, Any]:

@@ -18,7 +18,8 @@ FLOOR, NEAREST = "floor", "nearest_member"  # starts that the others are held ag
 def distances(analysis: Analysis, *, inside: int) -> dict[str, dict[str, Any]]:
     """By start, how far its runs are from the truth's in level-mean T, medians over points.
 
-    inside: number of the points within the range of the training members, which come first
+    inside: number of the points within the range of the training members, which come first.
+    `last_year_K` has the distance in the last year by point, for those where both runs survived.
     """
     apart = {
         label: _by_point(analysis, label) for label in analysis.result.labels if label != TRUTH
@@ -27,7 +28,7 @@ def distances(analysis: Analysis, *, inside: int) -> dict[str, dict[str, Any]]:
 
 
 def _by_point(analysis: Analysis, label: str) -> dict[int, FloatArray]:
-    """Distance [K] in each year at the points where the run and the truth's survived."""
+    """Distance [K] in each year, `year`, at the points where the run and the truth's survived."""
     pairs = analysis.pairs(analysis.result.of(label))
     return {run.index: distance(run, truth.until(run.years), "temperature") for run, truth in pairs}
 
@@ -48,6 +49,7 @@ def _row(
         "last_year_to_nearest": _ratio(found, apart.get(NEAREST, {}), near),
         "points_outside": len(far),
         "last_year_outside_K": _median([found[point][-1] for point in far]),
+        "last_year_K": {str(point): float(years[-1]) for point, years in found.items()},
     }
 
 

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from data.batches import Samples
-from training.launch import build_accelerator, mixed_precision
-from training.loop import Trainer
-from training.plan import TrainingPlan
+from tests.training.trainers import trainer_of
+from training.launch import mixed_precision
 
 
 class One(Samples):
@@ -41,16 +40,7 @@ def test_stages_of_a_process_have_precisions_of_their_own(tmp_path, order):
     computed = {"bf16": torch.bfloat16, "fp32": torch.float32}
     for precision in order:
         network = Product()
-        trainer = Trainer(
-            network,
-            plan=TrainingPlan(samples=4, batch_size=4, precision=precision),
-            training=One(),
-            validation=One(),
-            accelerator=build_accelerator(tmp_path),
-            directory=tmp_path,
-            label="test",
-            identity={},
-        )
+        trainer = trainer_of(network, One(), tmp_path, precision=precision)
         losses = trainer.step(next(iter(trainer.batches(0))))
         assert network.computed == [computed[precision]]
         assert losses["loss"].dtype == network.linear.weight.dtype == torch.float32

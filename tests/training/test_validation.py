@@ -7,9 +7,7 @@ import torch
 from torch import nn
 
 from data.batches import Samples
-from training.launch import build_accelerator
-from training.loop import Trainer
-from training.plan import TrainingPlan
+from tests.training.trainers import trainer_of
 
 VALUES = [1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 100.0]  # batches of 4 leave 3
 MEAN = sum(VALUES) / len(VALUES)
@@ -49,17 +47,7 @@ class Mean(nn.Module):
 
 def validation_loss(folder):
     """As a trainer in this process finds it."""
-    trainer = Trainer(
-        Mean(),
-        plan=TrainingPlan(samples=4, batch_size=4, precision="fp32"),
-        training=Numbers(),
-        validation=Numbers(),
-        accelerator=build_accelerator(folder),
-        directory=folder,
-        label="test",
-        identity={},
-    )
-    return trainer._validate()["validation/loss"]
+    return trainer_of(Mean(), Numbers(), folder)._validate()["validation/loss"]
 
 
 def test_states_of_a_small_last_batch_weigh_as_others(tmp_path):

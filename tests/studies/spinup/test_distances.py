@@ -10,7 +10,7 @@ from integration.integrate import IntegrationResult
 from studies.spinup.analysis import Analysis
 from studies.spinup.distances import distances
 from studies.spinup.tables import spinup_table
-from tests.studies.spinup.test_report import make_run
+from tests.studies.spinup.made_up import make_run
 
 YEARS = 4.0
 APART = {  # K, of each start at two points inside and one outside
@@ -51,6 +51,7 @@ def test_medians_and_ratios_are_those_of_the_points_inside(runs):
     assert row["last_year_to_floor"] == pytest.approx(2.5)
     assert row["last_year_to_nearest"] == pytest.approx((0.4 + 0.3) / 2)
     assert row["last_year_outside_K"] == pytest.approx(0.8)
+    assert row["last_year_K"] == pytest.approx({"0": 0.2, "1": 0.3, "2": 0.8})
 
 
 def test_ratios_are_over_the_points_that_both_finish(runs):
@@ -60,6 +61,7 @@ def test_ratios_are_over_the_points_that_both_finish(runs):
     ]
     rows = found(runs)
     assert rows["nearest_member"]["points_inside"] == 1
+    assert [*rows["nearest_member"]["last_year_K"]] == ["1", "2"]
     assert rows["generated"]["last_year_to_nearest"] == pytest.approx(0.3)
 
 
