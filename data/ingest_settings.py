@@ -39,6 +39,11 @@ class TimeBlocks(Section):
         description="consecutive blocks of equal numbers of states in each member, each with all "
         "three parts; every other block in the reverse order",
     )
+    test_members: list[int] = Field(
+        default=[],
+        description="numbers of members, from 0, that are for test as a whole; train and "
+        "validation then share the years of the others, in their proportion",
+    )
 
     @model_validator(mode="after")
     def _check_fractions(self) -> Self:

@@ -15,6 +15,7 @@ from data.archive.format import SPLITS, UNUSED
 from data.errors import UserError
 
 _YEAR_TOLERANCE = 1e-6  # years; model times are sums of steps
+_FRACTION_TOLERANCE = 1e-9  # of sums of fractions
 
 
 def split_by_time_blocks(
@@ -25,6 +26,7 @@ def split_by_time_blocks(
     validation: float = 0.1,
     gap_years: float,
     blocks: int = 1,
+    test_members: Collection[int] = (),
 ) -> NDArray[np.int8]:
     """Part of each sample, `(sample,)`: 0 train, 1 validation, 2 test, -1 in a gap between parts.
 
@@ -42,16 +44,22 @@ def split_by_time_blocks(
     that meet at a border of blocks are thus of the same kind and need no gap, and with an even
     number of evenly sampled blocks validation and test have the mean time of training.
 
-    Raises UserError if the fractions leave no test part or a part of a block stays empty.
+    `test_members` are for test as a whole. Train and validation share the time of the others, in
+    their proportion, with one gap: for ensembles with too few members for `split_by_member`.
+
+    Raises UserError if the fractions leave no test part, a part of a block stays empty, a test
+    member is absent, or none is left to train on.
     """
     if train <= 0 or validation < 0 or train + validation >= 1:
         raise UserError(
             f"fractions train {train:g} and validation {validation:g} leave no test part: expected "
             "a sum below 1."
         )
-    split = np.full(len(time), UNUSED, dtype=np.int8)
+    split = split_by_member(member, validation=(), test=test_members)
+    if test_members:
+        train, validation = (part / (train + validation) for part in (train, validation))
     years = np.asarray(time, dtype=np.float64)
-    for one in np.unique(member):
+    for one in np.unique(member[split == SPLITS["train"]]):
         for number, rows in enumerate(_blocks(years, member == one, blocks)):
             where = f"member {one}" if blocks == 1 else f"block {number} of member {one}"
             clock = years[rows] if blocks == 1 else _without_holes(years[rows], gap_years)
@@ -149,7 +157,8 @@ def _split_span(
     time: NDArray[np.float64], train: float, validation: float, gap: float, *, where: str
 ) -> NDArray[np.int8]:
     elapsed = time - time.min()
-    usable = elapsed.max() - 2 * gap
+    with_test = train + validation < 1 - _FRACTION_TOLERANCE
+    usable = elapsed.max() - (2 if with_test else 1) * gap
     ends_train = train * usable
     ends_validation = ends_train + gap + validation * usable
     split = np.full(len(time), UNUSED, dtype=np.int8)
@@ -159,7 +168,7 @@ def _split_span(
     in_validation &= elapsed <= ends_validation + _YEAR_TOLERANCE
     split[in_validation] = SPLITS["validation"]
     split[elapsed <= ends_train + _YEAR_TOLERANCE] = SPLITS["train"]
-    wanted = {"train": train, "validation": validation, "test": 1 - train - validation}
+    wanted = {"train": train, "validation": validation, "test": float(with_test)}
     empty = [name for name, part in wanted.items() if part > 0 and SPLITS[name] not in split]
     if usable <= 0 or empty:
         raise UserError(

@@ -125,3 +125,22 @@ def test_by_member():
         split_by_member(member, validation=[1], test=[1])
     with pytest.raises(UserError, match=r"leave one to train on"):
         split_by_member(member, validation=[0, 1], test=[2])
+
+
+def test_members_for_test_leave_the_years_of_the_others_to_train_and_validation():
+    time, member = np.tile(np.arange(21.0), 3), np.repeat([0, 1, 2], 21)
+    shared = {"train": 0.6, "validation": 0.2, "gap_years": 4.0, "test_members": [1]}
+    split = split_by_time_blocks(time, member, **shared)
+    np.testing.assert_array_equal(split[member == 1], 2)
+    for one in (0, 2):
+        np.testing.assert_array_equal(split[member == one], [0] * 13 + [-1] * 3 + [1] * 5)
+
+
+def test_members_for_test_that_leave_nothing_to_train_on():
+    time, member = np.tile(np.arange(21.0), 2), np.repeat([0, 1], 21)
+    with pytest.raises(UserError, match=r"member 4 is not in the archive"):
+        split_by_time_blocks(time, member, gap_years=4.0, test_members=[4])
+    with pytest.raises(UserError, match=r"leave one to train on"):
+        split_by_time_blocks(time, member, gap_years=4.0, test_members=[0, 1])
+    with pytest.raises(UserError, match=r"member 1 spans 20 years .* shorten the gaps"):
+        split_by_time_blocks(time, member, gap_years=20.0, test_members=[0])
