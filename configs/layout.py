@@ -8,6 +8,7 @@ from configs.schema import Experiment
 from training.records import Record
 
 ROWS = ("unguided", "guided", "guided_adjusted")  # the ensembles that are evaluated
+PRODUCT = ROWS[-1]
 
 
 class Layout:
@@ -70,3 +71,8 @@ class Layout:
     def samples(self, row: str) -> Path:
         """Path of the samples of one of `ROWS`."""
         return self.directory / "samples" / f"{row}.zarr"
+
+    def samples_of_seed(self, seed: int) -> Path:
+        """Path of the product of a sampling seed that the run is judged with."""
+        first = seed == self.settings.sampling.seed
+        return self.samples(PRODUCT if first else f"{PRODUCT}_seed_{seed}")

@@ -65,6 +65,15 @@ class Run(Layout):
         sampling = self.settings.sampling.model_copy(update={"members": members})
         return self.with_settings(sampling=sampling)
 
+    @property
+    def of_further_seeds(self) -> list[Run]:
+        """The same run with each further sampling seed that it is judged with."""
+        sampling, count = self.settings.sampling, self.settings.evaluation.seeds
+        return [
+            self.with_settings(sampling=sampling.model_copy(update={"seed": sampling.seed + more}))
+            for more in range(1, count)
+        ]
+
     @cached_property
     def archive(self) -> StateArchive:
         """The state archive of the experiment."""

@@ -47,9 +47,15 @@ class DataSettings(Section):
 
 
 class EvaluationSettings(Section):
-    """Number of states in the evaluation."""
+    """What a run is judged with."""
 
     states: int = Field(64, gt=0, description="maximum number of truth states")
+    seeds: int = Field(
+        1,
+        gt=0,
+        description="ensembles of generated states that are judged, from sampling.seed on; with "
+        "several, tables give mean and standard deviation, and a fit verdict needs all of them",
+    )
 
 
 class BenchmarkSettings(Section):

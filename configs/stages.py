@@ -97,11 +97,17 @@ def distil(run: Run) -> None:
 
 
 def sample_rows(run: Run) -> None:
-    """Draw the ensembles of the evaluation: the same noise without and with guidance."""
+    """Draw the ensembles of the evaluation: the same noise without and with guidance.
+
+    With several seeds, the others' products follow.
+    """
     guided, adjusted = run.samples("guided"), run.samples("guided_adjusted")
     draw(run.ensemble(guided=False), output=run.samples("unguided"))
     draw(run.ensemble(guided=True), output=guided)
     adjust_archive(guided, adjusted)
+    for further in run.of_further_seeds:
+        output = run.samples_of_seed(further.settings.sampling.seed)
+        draw_adjusted(further.ensemble(guided=True), output=output)
 
 
 def sample(

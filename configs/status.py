@@ -82,8 +82,11 @@ def stages(layout: Layout) -> Iterator[Progress]:
         yield _training("autoencoder", layout, plan, codec, layout.codec_settings)
         plan = settings.diffusion.training
         yield _training("diffusion", layout, plan, model, layout.model_settings)
-    drawn = sum(layout.samples(row).exists() for row in ROWS)
-    yield Progress("sampling", _of(drawn, len(ROWS), "ensembles drawn"))
+    first = settings.sampling.seed
+    seeds = range(first + 1, first + settings.evaluation.seeds)
+    ensembles = [*map(layout.samples, ROWS), *map(layout.samples_of_seed, seeds)]
+    drawn = sum(path.exists() for path in ensembles)
+    yield Progress("sampling", _of(drawn, len(ensembles), "ensembles drawn"))
     if settings.integration and settings.conditions:
         yield _integration(layout)
     yield _judged("evaluation", [directory / "metrics.json"], model)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from configs.layout import ROWS
@@ -36,13 +35,23 @@ def climates(run: Run, context: EvaluationContext) -> dict[str, Tensor]:
         **dict.fromkeys((TRUTH, "autoencoded"), truth),
         HALVES: truth[is_later(held_out)],
         FLOOR: training.labels.groups[floor(training.states, len(truth))],
-        **{row: _of_samples(run, row, [*conditions.parameters]) for row in ROWS},
     }
-    return {row: torch.from_numpy(groups) for row, groups in known.items()}
+    drawn = {row: StateArchive.open(run.samples(row)) for row in ROWS}
+    found = {row: climate_of_samples(run, samples, context) for row, samples in drawn.items()}
+    return {row: torch.from_numpy(groups) for row, groups in known.items()} | {
+        row: climate for row, climate in found.items() if climate is not None
+    }
 
 
-def _of_samples(run: Run, row: str, names: list[str]) -> NDArray[np.int64]:
-    """Numbers of the points of the parameters `names` at which samples were drawn."""
-    drawn = StateArchive.open(run.samples(row)).parameters
-    points = [drawn[name] for name in names]
-    return np.unique(points, axis=1, return_inverse=True)[1].ravel()
+def climate_of_samples(
+    run: Run, samples: StateArchive, context: EvaluationContext
+) -> Tensor | None:
+    """Numbers `b` of the points of the parameters at which samples were drawn.
+
+    None without conditions.
+    """
+    conditions = run.settings.conditions
+    if conditions is None or context.training is None:
+        return None
+    points = [samples.parameters[name] for name in conditions.parameters]
+    return torch.from_numpy(np.unique(points, axis=1, return_inverse=True)[1].ravel())

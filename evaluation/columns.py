@@ -48,6 +48,13 @@ def format_value(value: Value) -> str:
     return text.replace("-", "−")
 
 
+def format_spread(mean: float | None, deviation: float | None) -> str:
+    """A mean and its standard deviation, if there is one; a dash if the mean is missing."""
+    if mean is None or np.isnan(mean) or deviation is None or np.isnan(deviation):
+        return format_value(mean)
+    return f"{format_value(mean)} ± {format_value(float(f'{deviation:.2g}'))}"
+
+
 def table_head(columns: Sequence[Column]) -> list[str]:
     """Header of a Markdown table: an unnamed column, then the columns with their units."""
     heads = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in columns]

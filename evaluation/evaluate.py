@@ -15,10 +15,12 @@ from tqdm import tqdm
 
 from configs.run import Run
 from data.archive.format import SPLITS
+from data.archive.mapped import read_mapped
+from data.archive.reader import StateArchive
 from data.extras import lacks
 from data.salinity import salinity_of
 from data.state import State
-from evaluation.climates import climates
+from evaluation.climates import climate_of_samples, climates
 from evaluation.columns import TRUTH
 from evaluation.differences import Differences
 from evaluation.metrics.classifier import two_sample_metrics
@@ -28,6 +30,7 @@ from evaluation.metrics.variance import variance_profiles
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.rows import evaluation_context, floor, gather_rows, halves, judged_with, subset
 from evaluation.run_report import is_elsewhere, origin_of, write_run_report
+from evaluation.seeds import Seeds, verdict_of_seeds
 from evaluation.spinup_metrics import CSV, write_spinup_csv
 from evaluation.verdict import judge_product
 from evaluation.yardsticks import (
@@ -73,17 +76,25 @@ def evaluate(
         write_spinup_csv(run.results / CSV, rows, context.grid)
     row_metrics = evaluate_rows(run, rows, context)
     profiles = _variance_profiles(rows, context)
-    verdict = judge_product(
-        row_metrics,
-        sizes=_sizes(run, context),
-        integration=integration,
-        at_conditions=run.settings.conditions is not None,
+    by_seed = {run.settings.sampling.seed: row_metrics[PRODUCT]}
+    by_seed |= _further_seeds(run, rows[TRUTH], context)
+    verdict = verdict_of_seeds(
+        {
+            seed: judge_product(
+                row_metrics | {PRODUCT: product},
+                sizes=_sizes(run, context),
+                integration=integration,
+                at_conditions=run.settings.conditions is not None,
+            )
+            for seed, product in by_seed.items()
+        }
     )
     metrics: dict[str, Any] = {
         "kind": "run",
         # With the model that it is about: a later one may not have been evaluated.
         "verdict": verdict.as_dict() | {"weights": run.weights},
         "rows": row_metrics,
+        "seeds": Seeds(by_seed).as_dict() if len(by_seed) > 1 else None,
         "excess": excess(row_metrics),
         "comparisons": comparisons(row_metrics),
         "variance_profiles": profiles,
@@ -125,6 +136,24 @@ def evaluate_rows(
         metrics[FLOOR] |= dict.fromkeys(NOT_OF_THE_FLOOR, float("nan"))
     later = _between_halves(run, truth, context, climate=known.get(HALVES))
     return {TRUTH: metrics.pop(TRUTH), **later, **metrics}
+
+
+def _further_seeds(
+    run: Run, truth: State, context: EvaluationContext
+) -> dict[int, dict[str, float]]:
+    """The metrics of the product of each further sampling seed."""
+    found = {}
+    for further in tqdm(run.of_further_seeds, desc="further seeds", unit="seed", disable=None):
+        seed = further.settings.sampling.seed
+        samples = StateArchive.open(run.samples_of_seed(seed))
+        states = read_mapped(samples, range(len(samples)), folder=run.results)
+        climate = climate_of_samples(run, samples, context)
+        found[seed] = (
+            evaluate_row(states, truth, context, climate=climate)
+            | two_sample_metrics(states, truth, context.grid)
+            | _told_from_training(states, context, is_floor=False)
+        )
+    return found
 
 
 def _between_halves(
@@ -223,11 +252,18 @@ def _variance_profiles(
 def _introduction(run: Run, rows: dict[str, State]) -> str:
     return (
         f"{len(rows[PRODUCT])} generated ocean states compared with {len(rows[TRUTH])} held-out "
-        f"states of {run.held_out.archive.path.name}. The product is the column guided, adjusted. "
+        f"states of {run.held_out.archive.path.name}. The product is the column guided, "
+        f"adjusted{_about_seeds(run.settings.evaluation.seeds)}. "
         "Training states, as many and spread out, show what states of the model itself score "
         "(the floor), and EOF-Gaussian states what classical statistics score: Gaussian "
         "coefficients of all EOFs of the training states."
     )
+
+
+def _about_seeds(count: int) -> str:
+    if count == 1:
+        return ", of one sampling seed; evaluation.seeds: 3 tells how much its numbers vary"
+    return f"; its numbers are mean ± standard deviation over {count} sampling seeds"
 
 
 def _elsewhere(run: Run) -> dict[str, object]:

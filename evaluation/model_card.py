@@ -12,6 +12,7 @@ import yaml
 from data.salinity import salinity_of
 from evaluation.columns import TRUTH, Value, format_value, in_units_of, table_head
 from evaluation.metrics.catalogue import COLUMNS
+from evaluation.seeds import with_spread
 from evaluation.yardsticks import BASELINE, FLOOR, LEADING, PRODUCT, ROW_NAMES, findings
 from latent_diffusion.pipeline import StatePipeline
 
@@ -234,11 +235,29 @@ def _metrics(pipeline: StatePipeline, metrics: Mapping[str, Any]) -> str:
     for key in LEADING:
         column = columns[key]
         name = f"{column.name} [{column.unit}]" if column.unit else column.name
-        values = " | ".join(format_value(_number(metrics, row, key)) for row in SHOWN)
+        values = " | ".join(_cell(metrics, row, key) for row in SHOWN)
         lines.append(f"| {name} | {values} |")
-    text = "Of the run's evaluation; all numbers are in `metrics.json`.\n\n" + "\n".join(lines)
+    text = f"Of the run's evaluation{_with_seeds(metrics)}; all numbers are in `metrics.json`."
+    text += "\n\n" + "\n".join(lines)
     starts = (metrics.get("integration") or {}).get("by_start")
     return text if not starts else f"{text}\n\n{_integrations(starts)}"
+
+
+def _cell(metrics: Mapping[str, Any], row: str, key: str) -> str:
+    """A value of the table; of several sampling seeds mean and standard deviation."""
+    shown = with_spread({key: _number(metrics, row, key)}, _seeds(metrics, row))
+    return format_value(shown[key])
+
+
+def _seeds(metrics: Mapping[str, Any], row: str) -> Mapping[str, Any] | None:
+    return metrics.get("seeds") if row == PRODUCT else None
+
+
+def _with_seeds(metrics: Mapping[str, Any]) -> str:
+    found = _seeds(metrics, PRODUCT)
+    if not found:
+        return ", of one sampling seed"
+    return f", with mean ± standard deviation over {len(found['seeds'])} sampling seeds"
 
 
 def _integrations(starts: Mapping[str, Mapping[str, Value]]) -> str:

@@ -17,8 +17,9 @@ from evaluation.differences import Differences
 from evaluation.metrics.catalogue import COLUMNS
 from evaluation.provenance import facts, provenance, trained_precision
 from evaluation.report import write_report
+from evaluation.seeds import with_spread
 from evaluation.verdict import Verdict
-from evaluation.yardsticks import ROW_NAMES, findings
+from evaluation.yardsticks import PRODUCT, ROW_NAMES, findings
 
 INTEGRATION = "integration"  # name of the figure, and of the section of the metrics
 SECONDS, PROCESSOR_SECONDS = "_seconds", "_processor_seconds"
@@ -56,7 +57,10 @@ def write_run_report(
     return write_report(
         run.results / "report.html",
         title=_title(run),
-        metrics={ROW_NAMES[name]: values for name, values in rows.items()},
+        metrics={
+            ROW_NAMES[name]: with_spread(values, metrics["seeds"] if name == PRODUCT else None)
+            for name, values in rows.items()
+        },
         columns=COLUMNS,
         figures=[(path, caption_of(path)) for path in figures],
         config_text=yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False),

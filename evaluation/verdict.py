@@ -22,9 +22,13 @@ MOST_DISTANCE = 2.0  # times that of the nearest training member
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a product is fit to start a model: its checks, and the reasons in sentences."""
+    """Whether a product is fit to start a model: its checks, and the reasons in sentences.
+
+    remark: a sentence that follows the reasons
+    """
 
     checks: Sequence[Check]
+    remark: str = ""
 
     @property
     def fit(self) -> bool:
@@ -40,12 +44,13 @@ class Verdict:
     def reasons(self) -> list[str]:
         """Why: too little data, failures of the data, failures of the model; or what is closest."""
         failed = [check for check in self.checks if not check.passed]
+        remarks = [self.remark] if self.remark else []
         if not failed:
-            return [_passed(self.checks)]
+            return [_passed(self.checks), *remarks]
         few = [check for check in failed if check.name in FEWEST]
         rest = [check for check in failed if check.name not in FEWEST]
         rest.sort(key=lambda check: not check.like_the_data)
-        return [*_too_little(few), *map(_why, rest)]
+        return [*_too_little(few), *map(_why, rest), *remarks]
 
     @property
     def table(self) -> dict[str, dict[str, Value]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from evaluation.columns import Column
 from evaluation.metrics.catalogue import COLUMNS
 from evaluation.report import INTEGRATION_COLUMNS
-from evaluation.yardsticks import ROW_NAMES
+from evaluation.seeds import with_spread
+from evaluation.yardsticks import PRODUCT, ROW_NAMES
 from studies.markdown import Result, chosen, rows_markdown
 
 GROUPS = {
@@ -47,7 +48,11 @@ def run_table(result: Result, group: str | None) -> str:
     if group == INTEGRATION:
         return rows_markdown(result["integration"]["by_start"], INTEGRATION_COLUMNS)
     keys = chosen(GROUPS | {INTEGRATION: ()}, group) or GROUPS["stability"]
-    rows = {ROW_NAMES.get(name, name): values for name, values in result["rows"].items()}
+    seeds = {PRODUCT: result.get("seeds")}
+    rows = {
+        ROW_NAMES.get(name, name): with_spread(values, seeds.get(name))
+        for name, values in result["rows"].items()
+    }
     return rows_markdown(rows, [_column(key) for key in keys])
 
 

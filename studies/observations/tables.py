@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.columns import Column, format_value
+from evaluation.columns import Column, format_spread
 from studies.markdown import Result, Table, chosen, rows_markdown
 from studies.observations.columns import CALIBRATION, SKILL
 from studies.observations.settings import NETWORKS
@@ -39,20 +39,13 @@ def methods_markdown(
     """Methods by name, each with `mean` and `deviation` of its columns over the truths."""
     rows = {
         labels[name]: {
-            column.key: _cell(row["mean"].get(column.key), row["deviation"].get(column.key))
+            column.key: format_spread(row["mean"][column.key], row["deviation"].get(column.key))
             for column in columns
+            if row["mean"].get(column.key) is not None
         }
         for name, row in found.items()
     }
     return rows_markdown(rows, columns)
-
-
-def _cell(mean: float | None, deviation: float | None) -> str | None:
-    if mean is None:
-        return None
-    if deviation is None:
-        return format_value(mean)
-    return f"{format_value(mean)} ± {format_value(float(f'{deviation:.2g}'))}"
 
 
 TABLES: dict[str, Table] = {"observations": observations_table}
