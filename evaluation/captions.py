@@ -18,6 +18,7 @@ from evaluation.places import column_name, level_name, row_name
 from evaluation.starts import paired_distances
 from evaluation.yardsticks import FLOOR, PRODUCT, Rows
 
+MANY_RUNS, LONG_YEARS = 6, 10  # what numbers of integrations can carry
 AS_LARGE = 1.1  # ratios nearer to 1 are neither larger nor smaller
 # Of their own reference density; others are of seawater.
 IDEALISED = ("veros", "linear")
@@ -64,6 +65,18 @@ def caption(figure: str, evidence: Evidence) -> str:
     return " ".join(found) or figure.replace("_", " ").capitalize() + "."
 
 
+def length_of_evidence(starts: Mapping[str, Mapping[str, Any]]) -> str:
+    """A sentence on integrations that are too few or too short to compare kinds of start.
+
+    starts: `by_start` of their summary; empty for others
+    """
+    years = max((start.get("years") or 0 for start in starts.values()), default=0)
+    runs = max((start.get("members") or 0 for start in starts.values()), default=0)
+    if not years or (years >= LONG_YEARS and runs >= MANY_RUNS):
+        return ""
+    return f"{runs} runs of {years:g} years from a kind of start are a check, not a result."
+
+
 def integration_caption(summary: Mapping[str, Any]) -> str:
     """The caption of the figure of integrations, from `integration.study.summary`."""
     starts = summary["by_start"]
@@ -77,7 +90,8 @@ def integration_caption(summary: Mapping[str, Any]) -> str:
     ratio = starts.get("generated", {}).get("drift_ratio_to_truth")
     if ratio is not None:
         sentences.append(f"They drift {_number(ratio)} times as much as from the truth's states.")
-    return " ".join(sentences)
+    sentences.append(length_of_evidence(starts))
+    return " ".join(filter(None, sentences))
 
 
 def _distances(starts: Mapping[str, Any]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from data.salinity import salinity_of
+from evaluation.captions import length_of_evidence
 from evaluation.columns import TRUTH, Value, format_value, in_units_of, table_head
 from evaluation.metrics.catalogue import COLUMNS
 from evaluation.seeds import with_spread
@@ -270,7 +271,8 @@ def _integrations(starts: Mapping[str, Mapping[str, Value]]) -> str:
         + " |"
         for name, row in starts.items()
     ]
-    return "Integrations of the ocean model, by start:\n\n" + "\n".join([*table_head(shown), *rows])
+    text = f"Integrations of the ocean model, by start. {length_of_evidence(starts)}".rstrip()
+    return f"{text}\n\n" + "\n".join([*table_head(shown), *rows])
 
 
 def _weights(release: Mapping[str, Any]) -> str:

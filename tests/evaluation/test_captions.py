@@ -145,6 +145,12 @@ def test_integrations_are_told_by_what_was_run():
     assert "No run diverged." in integration_caption({"by_start": {"truth": {"members": 4}}})
 
 
+@pytest.mark.parametrize(("members", "years", "few"), [(4, 2, True), (4, 20, True), (6, 10, False)])
+def test_few_or_short_integrations_are_called_a_check(members, years, few):
+    caption = integration_caption({"by_start": {"truth": {"members": members, "years": years}}})
+    assert caption.endswith("are a check, not a result.") == few
+
+
 def test_places_on_a_plane_and_on_a_curved_grid_have_names(grid):
     plane = replace(grid, horizontal_units="km", latitude=np.array([0.0, 20.0, 40.0, 60.0]))
     assert row_name(plane, 2) == "y = 40 km"
