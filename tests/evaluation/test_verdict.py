@@ -231,6 +231,9 @@ def test_integrations_count_where_there_are_any(generated, expected):
         ("quickstart_seed1", True),
         ("quickstart_seed2", True),
         ("global4deg", True),
+        ("global4deg_conditions", False),
+        ("global4deg_conditions_seed1", False),
+        ("global4deg_conditions_seed2", False),
         ("quickstart_tenth", False),
     ],
 )
@@ -244,6 +247,12 @@ def test_the_undertrained_quickstart_fails_in_the_mixed_layer():
     assert not any(DATA in reason for reason in reasons)
 
 
+@pytest.mark.parametrize("seed", ["", "_seed1", "_seed2"])
+def test_the_world_at_its_conditions_fails_because_of_its_data(seed):
+    (reason,) = judge(f"global4deg_conditions{seed}").reasons
+    assert reason.startswith("Variance within members, mean, S:") and DATA in reason
+
+
 def test_the_eddying_channel_fails_in_its_small_scales_only():
     (reason,) = judge("eddying_channel").reasons
     assert reason.startswith("Small-scale power: 0.475 (allowed: 0.5 to 2.48")
@@ -251,7 +260,8 @@ def test_the_eddying_channel_fails_in_its_small_scales_only():
 
 def judge(name: str):
     content = json.loads((RESULTS / f"{name}.json").read_text())
-    conditional = name.startswith("quickstart")  # drawn at the test states' conditions
+    # Drawn at the test states' conditions.
+    conditional = name.startswith(("quickstart", "global4deg_conditions"))
     return judge_product(
         content["rows"], integration=content["integration"], at_conditions=conditional
     )
