@@ -285,7 +285,8 @@ def _counts(sources: list[Source]) -> list[int]:
 def _split(sources: list[Source], record: LevelRecord) -> Finding:
     """By the files, by members if there are enough, else by time with gaps.
 
-    Gaps are as long as independent states lie apart, but at most a tenth of the record.
+    Gaps are as long as independent states lie apart, but at most a tenth of the record; so long,
+    too, if the record is too short to tell.
     """
     if all(_has_split(source.output) for source in sources):
         return Finding("from_file", "the files have a variable split")
@@ -294,7 +295,13 @@ def _split(sources: list[Source], record: LevelRecord) -> Finding:
     if count >= _FEWEST_TO_HOLD_OUT:
         return _by_member(count)
     spans = [float(np.ptp(years[member == one])) for one in range(count)]
-    longest = min(record.decorrelation_years(), _LONGEST_GAP * min(spans))
+    apart = record.decorrelation_years()
+    longest = min(apart or np.inf, _LONGEST_GAP * min(spans))
+    why = (
+        "independent states are about a gap apart"
+        if apart
+        else "too few states to tell how far apart independent ones are"
+    )
     for gap in (longest, longest / 2, longest / 4, 0.0):
         gap = float(f"{gap:.2g}")
         try:
@@ -302,7 +309,7 @@ def _split(sources: list[Source], record: LevelRecord) -> Finding:
         except UserError:
             continue
         fractions = {"train": _TRAIN, "validation": _VALIDATION, "gap_years": gap}
-        return Finding(fractions, "parts follow in time; independent states are about a gap apart")
+        return Finding(fractions, f"parts follow in time; {why}")
     if count > 2:
         return _by_member(count)
     raise UserError(

@@ -15,7 +15,9 @@ from data.grid import OceanGrid
 # Nominal depths [m], and their largest share of the deepest level's depth in shallower oceans.
 _DEPTHS = {"surface": (0.0, 0.0), "thermocline": (500.0, 0.2), "deep": (2000.0, 0.7)}
 _MOST_COLUMNS = 256  # of a level; anomalies are smooth, so that more columns add little
-_FEWEST = 4  # states from which a correlation can be estimated
+# States from which a correlation can be estimated: five monthly ones, without their trend, look
+# independent.
+_FEWEST = 8
 _SEASON_YEARS = 5.0  # a shorter record does not tell the year's mean course from anomalies
 _MONTHS = 12
 
@@ -70,7 +72,8 @@ class LevelRecord:
         """Number of independent states by name of the level, summed over the members.
 
         By the integral time scale of the three leading EOF coefficients, without trend and, in
-        records that resolve it, mean season (`data.archive.independence.independent_fields`).
+        records that resolve it, mean season (`data.archive.independence.independent_fields`). A
+        member of too few states to tell counts as one.
         """
         return {
             name: sum(self._independent(member, name) for member in self._years)

@@ -56,6 +56,13 @@ def test_members_add_up_and_single_states_count_as_one(small_grid):
     assert record.decorrelation_years() == 0
 
 
+def test_a_record_that_is_too_short_to_tell_counts_as_one(small_grid):
+    months = np.arange(5) / 12
+    record = record_of(small_grid, red_noise(5, memory=0.9, seed=0), years=months)
+    assert set(record.independent().values()) == {1}
+    assert record.decorrelation_years() == 0
+
+
 def test_states_that_are_there_twice_count_once(small_grid):
     series = red_noise(40, memory=0.5, seed=0)
     once = record_of(small_grid, series, years=np.arange(40.0))
