@@ -49,10 +49,11 @@ def format_value(value: Value) -> str:
 
 
 def format_spread(mean: float | None, deviation: float | None) -> str:
-    """A mean and its standard deviation, if there is one; a dash if the mean is missing."""
-    if mean is None or np.isnan(mean) or deviation is None or np.isnan(deviation):
+    """A mean and its standard deviation, with one significant figure, unless it is 0 or missing."""
+    if mean is None or np.isnan(mean) or not deviation or np.isnan(deviation):
         return format_value(mean)
-    return f"{format_value(mean)} ± {format_value(float(f'{deviation:.2g}'))}"
+    shown = np.format_float_positional(deviation, precision=1, fractional=False, trim="-")
+    return f"{format_value(mean)} ± {shown}"
 
 
 def table_head(columns: Sequence[Column]) -> list[str]:

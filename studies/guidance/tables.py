@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.columns import Column, format_value, table_head
+from evaluation.columns import Column, format_spread, format_value, table_head
 from studies.markdown import Result, Table, chosen, readable
 
 DENSITY_ERROR = Column("density_error_percent", "density error", "%")
@@ -69,14 +69,7 @@ def _label(point: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Sequence[float | None] | None) -> str:
-    if value is None or value[0] is None:
-        return format_value(None)
-    mean, spread = value
-    return (
-        format_value(mean)
-        if spread is None
-        else f"{format_value(mean)} ± {float(f'{spread:.1g}'):g}"
-    )
+    return format_spread(*(value or (None, None)))
 
 
 TABLES: dict[str, Table] = {"guidance": guidance_table}
