@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from configs.stages import train_codec, train_denoiser
 from data.archive.reader import StateArchive
+from data.archive.writer import ArchiveWriter
 from data.errors import UserError
 from latent_diffusion import sample
 from studies.conditional import coverage, draws
@@ -111,3 +113,35 @@ def test_a_member_that_was_seen_is_refused(found):
 def test_a_model_without_conditions_is_refused(trained, tmp_path):
     with pytest.raises(UserError, match="has no section conditions"):
         run(trained, output=tmp_path / "result.json", figures=tmp_path)
+
+
+@pytest.mark.slow
+def test_three_members_are_enough_to_leave_one_out(conditional_archive, conditional, tmp_path):
+    source = StateArchive.open(conditional_archive)
+    path = tmp_path / "three.zarr"
+    with ArchiveWriter(path, grid=source.grid, equation_of_state="veros-vallis") as writer:
+        for number, (member, split) in enumerate({0: 0, 2: 2, 4: 0}.items()):
+            for count, index in enumerate(np.flatnonzero(source.member == member)):
+                writer.append(
+                    source.read([index]),
+                    member=number,
+                    time=float(source.time[index]),
+                    split=split if split or count < 17 else 1,
+                    parameters={name: float(v[index]) for name, v in source.parameters.items()},
+                )
+    data = conditional.settings.data.model_copy(update={"archive": path})
+    leaving_out = conditional.with_settings(data=data, run_directory=tmp_path / "run")
+    train_codec(leaving_out)
+    train_denoiser(leaving_out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(draws, "FEWEST", 8)
+        patch.setattr(coverage, "DRAWS", 20)
+        patch.setattr(coverage, "TRIALS", 50)
+        result = run(leaving_out, output=tmp_path / "result.json", figures=tmp_path)
+    assert result["training_members"] == 2
+    (member,) = result["members"].values()
+    # Water is warmer by 2 log(gm / 1000): half-way, in the logarithm, between 500 and 2000.
+    assert member["rows"]["ridge"]["rmse_temperature"] < 0.5
+    assert member["rows"]["nearest"]["rmse_temperature"] > 1
+    for group in GROUPS:
+        assert conditional_table(result, group)
