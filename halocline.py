@@ -22,7 +22,15 @@ from data.errors import UserError, user_errors_in_one_sentence
 from data.extras import lacks
 from data.lazily import lazily
 from data.locks import exclusive
-from evaluation.commands import add_pack_options, assimilate, pack, print_verdict, translate
+from evaluation.commands import (
+    add_pack_options,
+    assimilate,
+    pack,
+    print_verdict,
+    sample,
+    sensitivity,
+    translate,
+)
 from integration.commands import (
     add_evaluate_options,
     add_export_options,
@@ -93,11 +101,12 @@ def build_parser() -> argparse.ArgumentParser:
 def add_training(commands: Commands) -> None:
     """Declare the commands from the data to the trained model."""
     command = partial(add_of_config, commands, load=load_run)
-    command("run", run_all, "run all stages in order; finished stages are skipped")
+    from_data = partial(command, load=lazily("configs.found:run_from_data"))
+    from_data("run", run_all, "run all stages in order; finished stages are skipped")
     text = "simulate the ensemble of the basin and write the state archive"
     add = command("simulate", simulate, text)
     add("--workers", type=int, help="number of parallel simulations (default: 2)")
-    command("ingest", ingest, "read ocean-model output into a state archive")
+    from_data("ingest", ingest, "read ocean-model output into a state archive")
     text = "run a single training stage; resumes after an interruption"
     training = add_command(commands, "train", train, text, load=load_run, epilog=OVERRIDES)
     stages = ("autoencoder", "diffusion", "distillation")
@@ -108,9 +117,9 @@ def add_training(commands: Commands) -> None:
 def add_states(commands: Commands) -> None:
     """Declare the commands that generate, judge, integrate and export states."""
     command = partial(add_of_config, commands, load=load_run)
-    find = lazily("configs.released:run_or_model")
-    of_model = partial(add_of_config, commands, load=find, config=MODEL)
-    add = of_model("sample", sample, "generate an ensemble of states with a trained model")
+    of_model = partial(add_of_config, commands, config=MODEL)
+    text = "generate an ensemble of states with a trained model"
+    add = of_model("sample", sample, text, load=lazily("configs.found:layout_of_model"))
     text = "archive (.zarr, .zarr.zip) or NetCDF file (.nc) (default: all rows, in samples/)"
     add("--output", type=Path, help=text)
     add_condition_options(add, at="condition of the states, or a CSV file of many; needs --output")
@@ -119,7 +128,9 @@ def add_states(commands: Commands) -> None:
     add("--overwrite", action="store_true", help="replace sampled states of other settings")
 
     text = "show what a change of parameters does, from paired states"
-    add = command("sensitivity", sensitivity, text)
+    add = add_of_config(
+        commands, "sensitivity", sensitivity, text, load=lazily("configs.found:layout_of_config")
+    )
     add_condition_options(add, at="condition before the change")
     text = "condition after the change, where it differs; may be repeated"
     add("--to", action="append", metavar="NAME=VALUE", required=True, help=text)
@@ -132,7 +143,8 @@ def add_states(commands: Commands) -> None:
     add = command("integrate", integrate, text)
     add("--only", nargs="+", metavar="LABEL", help="labels to integrate (default: all)")
     text = "write a state as an initial condition of an ocean model"
-    add_export_options(of_model("export", export, text))
+    find = lazily("configs.found:run_or_model")
+    add_export_options(of_model("export", export, text, load=find))
 
 
 def add_given(command: Callable[..., Any]) -> None:
@@ -187,7 +199,7 @@ def add_tools(commands: Commands, parser: argparse.ArgumentParser) -> None:
     text = "state archive, folder of a codec or a model, or run directory"
     sub.add_argument("path", type=Path, metavar="PATH", help=text)
     text = "make a release folder of a trained and evaluated model"
-    find = lazily("configs.released:run_at")
+    find = lazily("configs.found:run_at")
     sub = add_command(commands, "pack", pack, text, load=find, epilog=OVERRIDES)
     text = "run directory with a model, or YAML of the experiment"
     sub.add_argument("config", type=Path, metavar="RUN_OR_CONFIG", help=text)
@@ -338,52 +350,6 @@ def refuse_to_overwrite(archive: Path) -> None:
     """Raise `UserError` if the archive exists: it may have taken days to simulate."""
     if archive.exists():
         raise UserError(f"{archive} exists; remove it or change --data.archive")
-
-
-def sample(
-    run: Run,
-    *,
-    output: Path | None = None,
-    at: Sequence[str] = (),
-    extrapolate: bool = False,
-    certain: bool = False,
-    overwrite: bool = False,
-) -> None:
-    """Generate an ensemble of states."""
-    from configs import stages
-    from training.launch import one_job
-
-    options: dict[str, Any] = {"at": at, "extrapolate": extrapolate, "certain": certain}
-    options["overwrite"] = overwrite
-    if any(options.values()) and not output:
-        given = ", ".join(f"--{name}" for name, value in options.items() if value)
-        raise UserError(f"{given} needs --output: the archive to write")
-    written = output or run.samples("guided_adjusted").parent
-    remarks: list[str] = []
-    with one_job(output or run.directory, archive=output is not None):
-        if output:
-            remarks = stages.sample(run, output=output, **options)
-        else:
-            stages.sample_rows(run)
-    print("\n".join([f"wrote {written}", *remarks]))
-
-
-def sensitivity(
-    run: Run,
-    *,
-    to: Sequence[str],
-    at: Sequence[str] = (),
-    output: Path | None = None,
-    extrapolate: bool = False,
-) -> None:
-    """Draw pairs of states before and after a change of conditions, and their difference."""
-    from evaluation.sensitivity import sensitivity as compare
-    from training.launch import one_job
-
-    folder = output or run.directory / "sensitivity"
-    with one_job(output or run.directory):
-        written = compare(run, at=at, to=to, output=folder, extrapolate=extrapolate)
-    print(f"wrote {' and '.join(map(str, written))}")
 
 
 def verify(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -13,9 +13,13 @@ from configs.loading import checked, merged
 from configs.schema import Experiment
 from data.atomic import atomic_write
 from data.errors import UserError, shown
-from data.inspection import Inspection, inspect
-from data.recognition import Finding
+from data.findings import Finding
+from data.lazily import lazily
+from data.paths import CHECK_PATTERN, check_matches
 from data.yaml_text import parse
+
+if TYPE_CHECKING:
+    from data.inspection import Inspection
 
 _NAME = re.compile(r"[A-Za-z0-9]\w*(?:[.-]\w+)*")
 _COMPRESSION = 33  # numbers of a state for each of its latent, as in the shipped configurations
@@ -45,7 +49,8 @@ def init(*, name: str, files: Sequence[str], settings: Sequence[str] = ()) -> Pa
     path = Path(f"{name}.yaml")
     _check_free(name, path)
     given = given_settings(settings)
-    found = inspect(files, given=given)
+    check_matches(files, advice=CHECK_PATTERN)
+    found = lazily("data.inspection:inspect")(files, given=given)
     text = draft(name, found)
     checked(parse(text), Experiment, source=str(path))
     with atomic_write(path) as partial:

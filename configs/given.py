@@ -9,9 +9,10 @@ from dataclasses import replace
 from configs.run import Run
 from data.conditions import Conditions
 from data.errors import UserError
+from data.points import read_points
 from latent_diffusion.inference import Inference, Weighted
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.points import conditions_at, read_points
+from latent_diffusion.points import conditions_at
 from latent_diffusion.posterior import Evidence, LatentPosterior
 from latent_diffusion.sample import Ensemble
 from training.launch import of_main_process
@@ -51,7 +52,7 @@ class Given(ABC):
     ) -> tuple[Conditions | None, Weighted | None]:
         """Conditions of each member, and the candidates that unknown ones were drawn from.
 
-        at: the known ones, as `latent_diffusion.points.read_points` takes them
+        at: the known ones, as `data.points.read_points` takes them
         """
         expectation, seed = pipeline.expectation, self.run.settings.sampling.seed
         if expectation is None:

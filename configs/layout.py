@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from configs.schema import Experiment
 from training.records import Record
@@ -15,7 +16,10 @@ class Layout:
     """Paths of the products of an experiment, and what they depend on.
 
     settings: the experiment
+    opened_by: MODULE:CLASS of the run itself
     """
+
+    opened_by: ClassVar[str] = "configs.run:Run"
 
     def __init__(self, settings: Experiment) -> None:
         self.settings = settings

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from configs.loading import checked, read_settings
-from configs.run import Run, load_run
-from configs.schema import Experiment
-from configs.status import layout_of
+from configs.run import Run
 from data.archive.reader import StateArchive
-from data.checksums import check_file
 from data.documents import read_object
 from data.errors import UserError
-from data.shipped import model_to_read
-from latent_diffusion.model_folder import INDEX
-from latent_diffusion.origin import EXPERIMENT
 
 RELEASE = "release.json"
 
@@ -60,34 +52,3 @@ class ReleasedModel(Run):
             f"{self.directory} is a released model, without the states that it was trained on: use "
             "the run that it was made from"
         )
-
-
-def released_model(folder: Path, overrides: Sequence[str] = ()) -> ReleasedModel:
-    """The released model in `folder`, with overrides of its settings.
-
-    Raises `UserError` if the folder holds no model with its settings.
-    """
-    for name, what in ((INDEX, "model"), (EXPERIMENT, "settings of a model")):
-        if not (folder / name).is_file():
-            raise UserError(
-                f"{folder} holds no {what} (no {name}): give the folder of a model, such as one "
-                "that halocline pack made, or the CONFIG of a run"
-            )
-    path = folder / EXPERIMENT
-    check_file(path)
-    given = read_settings(path, [*overrides, "--run_directory", str(folder)])
-    return ReleasedModel(checked(given, Experiment, source=str(path)))
-
-
-def run_or_model(path: Path, overrides: Sequence[str] = ()) -> Run:
-    """The released model in the folder `path`, own or shipped; if there is none, the CONFIG's run.
-
-    Raises `UserError` if `path` is none of these.
-    """
-    folder = model_to_read(path)
-    return released_model(folder, overrides) if folder.is_dir() else load_run(path, overrides)
-
-
-def run_at(path: Path, overrides: Sequence[str] = ()) -> Run:
-    """The run of a CONFIG, or the one that is in a directory."""
-    return Run(layout_of(path, overrides).settings)

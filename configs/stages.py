@@ -11,10 +11,11 @@ from data.archive.format import ZIP_SUFFIX
 from data.archive.netcdf import NETCDF_SUFFIX
 from data.conditions import Conditions
 from data.errors import UserError
+from data.points import read_points
 from guidance.climatology import Climatology, training_climatology
 from latent_diffusion import distil as distillation_stage
 from latent_diffusion import train as diffusion_stage
-from latent_diffusion.points import conditions_at, left_open, read_points
+from latent_diffusion.points import conditions_at, left_open
 from latent_diffusion.sample import (
     Ensemble,
     adjust_archive,
@@ -124,7 +125,7 @@ def sample(
     Returns what the user did not ask for and should know, a sentence each.
 
     output: `.zarr` or `.zarr.zip` for an archive, `.nc` for a CF NetCDF file
-    at: conditions as `latent_diffusion.points.read_points` takes them; the configured number of
+    at: conditions as `data.points.read_points` takes them; the configured number of
         states is drawn at each point, of the same noise at all points
     extrapolate: whether points may lie outside the range of the training members
     certain: whether all states at a point have the expected mean, see `data.conditions.Conditions`

@@ -8,8 +8,9 @@ from pathlib import Path
 from data.archive.format import ZIP_SUFFIX
 from data.archive.identity import CONTENT
 from data.archive.reader import StateArchive
-from data.checksums import CHECKSUMS, check_folder, load_tensors
+from data.checksums import CHECKSUMS, check_folder
 from data.errors import UserError
+from data.tensor_sums import load_tensors
 from latent_diffusion.sample import check_members
 
 WHOLE = "whole"

@@ -19,7 +19,7 @@ from data.archive.splits import apart, settled, split_by_member, split_by_time_b
 from data.archive.writer import ArchiveWriter
 from data.errors import UserError, file_errors
 from data.grid import OceanGrid
-from data.ingest_settings import IngestSettings, Members
+from data.ingest_settings import CHECK_FILES, IngestSettings, Members
 from data.paths import matching_any
 from data.readers.base import ModelOutput
 from data.readers.settings import Reader
@@ -171,7 +171,7 @@ def outputs(settings: IngestSettings) -> Iterator[tuple[int, list[Path]]]:
 
 def _grouped(reader: Reader, patterns: list[str]) -> list[list[Path]]:
     """Paths of each output among the files that match the patterns, in the order given."""
-    paths = matching_any(patterns, advice="check the path in `files`")
+    paths = matching_any(patterns, advice=CHECK_FILES)
     with file_errors(paths[0] if len(paths) == 1 else paths[0].parent):
         return reader.outputs(paths)
 

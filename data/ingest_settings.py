@@ -20,6 +20,7 @@ from data.settings import Section
 FilesOfMember = Annotated[list[str], Field(min_length=1)]
 
 
+CHECK_FILES = "check the path in data.ingest.files"  # advice where a pattern matches nothing
 WORDS = ("from_file", "all_test")  # splits without settings of their own
 
 
@@ -132,6 +133,12 @@ class IngestSettings(Section):
     )
     split: Split = TimeBlocks()
     rounding: bool = Field(False, description="round T to 1/512 K and S to 1/4096")
+
+    @property
+    def patterns(self) -> list[str]:
+        """The entries of `files`, of all members."""
+        entries = ([entry] if isinstance(entry, str) else entry for entry in self.files)
+        return [pattern for entry in entries for pattern in entry]
 
     @model_validator(mode="before")
     @classmethod

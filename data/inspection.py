@@ -15,17 +15,17 @@ from pydantic import ValidationError
 
 from data.archive.splits import split_by_time_blocks, spread_out
 from data.errors import UserError
+from data.findings import Finding
 from data.grid import OceanGrid
 from data.ingest import open_sources, outputs, thinned
 from data.ingest_settings import IngestSettings
 from data.joining import Settings, joined_outputs
-from data.paths import matching_any
+from data.paths import CHECK_PATTERN, matching_any
 from data.periodicity import periodic_x
 from data.plausibility import LIMITS, repeated_positions
 from data.readers.base import ModelOutput
 from data.readers.settings import NONE, READERS, Variables
 from data.recognition import (
-    Finding,
     Recognised,
     equation_of_state,
     pattern_of,
@@ -103,7 +103,7 @@ def inspect(patterns: Sequence[str], *, given: Mapping[str, Any]) -> Inspection:
 
 
 def _recognised(patterns: Sequence[str], given: Mapping[str, Any]) -> Recognised:
-    paths = matching_any(patterns, advice="check the path, and quote the pattern")
+    paths = matching_any(patterns, advice=CHECK_PATTERN)
     names = given.get("variables") or {}
     found = recognised(paths, Variables(**names))
     if "reader" in given:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.recognition import Finding, pattern_of
+from data.findings import Finding
+from data.recognition import pattern_of
 from data.sources import Source, in_both, same_state
 
 Settings = dict[str, Finding]

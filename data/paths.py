@@ -10,6 +10,8 @@ from data.errors import UserError
 from data.lazily import lazily
 from data.urls import RemotePath, as_path, is_url, shown_url
 
+CHECK_PATTERN = "check the path, and quote the pattern"  # advice where none of --files is there
+
 
 def matching(pattern: str | Path) -> list[Path]:
     """Paths that match the pattern, by name; empty if there are none.
@@ -42,13 +44,22 @@ def matching_any(patterns: Sequence[str], *, advice: str) -> list[Path]:
     Files of URLs are then on this machine, see `data.remote.copy_all`. Raises UserError, with
     `advice`, for a pattern that matches nothing.
     """
-    paths: list[Path] = []
-    for pattern in patterns:
-        matches = matching(pattern)
-        if not matches:
-            raise UserError(f"no file matches {shown_url(pattern)}: {advice}.")
-        paths += matches
-    paths = list(dict.fromkeys(paths))
+    found = [path for pattern in patterns for path in _some(pattern, advice)]
+    paths = list(dict.fromkeys(found))
     if any(is_url(path) for path in paths):
         lazily("data.remote:copy_all")(paths)
     return paths
+
+
+def check_matches(patterns: Sequence[str], *, advice: str) -> None:
+    """Raise UserError as `matching_any` does; URLs are not looked for."""
+    for pattern in patterns:
+        if not is_url(pattern):
+            _some(pattern, advice)
+
+
+def _some(pattern: str, advice: str) -> list[Path]:
+    matches = matching(pattern)
+    if not matches:
+        raise UserError(f"no file matches {shown_url(pattern)}: {advice}.")
+    return matches

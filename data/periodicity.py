@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from data.findings import Finding
 from data.grid import OceanGrid
 from data.readers.base import ModelOutput
-from data.recognition import Finding
 
 _CLOSES = (0.5, 1.5)  # gap between the last and the first column, in widths of a column
 _AS_SMOOTH = 2.0  # step of temperature across the ends of x, in steps between neighbours

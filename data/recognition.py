@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import xarray as xr
 
 from data.documents import read_text
 from data.equations import EQUATIONS
 from data.errors import UserError
+from data.findings import Finding
 from data.kinds import ABSOLUTE, CONSERVATIVE, POTENTIAL, PRACTICAL, stated_kind
 from data.paths import matching
 from data.readers.cf import open_dataset
@@ -29,14 +30,6 @@ from data.readers.settings import Variables
 from data.readers.variables import main_quantities
 from data.units import is_per_mass
 from data.urls import is_url
-
-
-class Finding(NamedTuple):
-    """The value of a setting, and why; `check`: the files do not settle it."""
-
-    value: Any
-    why: str
-    check: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.atomic import put_in_place, remove_leftovers, write_errors
-from data.checksums import TENSORS
 from data.errors import UserError
+from data.tensor_sums import TENSORS
 
 Shape = tuple[int, ...]
 UNFINISHED = ".unfinished"  # ends the name of a file that an interrupted call goes on with
@@ -236,7 +236,7 @@ def _header(shapes: Mapping[str, Shape], about: Mapping[str, str], checksum: str
 def _checksum_of(
     file: BinaryIO, tensors: Mapping[str, StoredTensor], about: Mapping[str, str]
 ) -> str:
-    """The checksum of `data.checksums`, from the file, block by block."""
+    """The checksum of `data.tensor_sums`, from the file, block by block."""
     digest = hashlib.sha256(json.dumps(sorted(about.items())).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {torch.float32} {tensor.shape}".encode())

@@ -24,6 +24,7 @@ from data.archive.reader import StateArchive
 from data.atomic import atomic_write
 from data.conditions import Conditions
 from data.observations import Observations
+from data.points import read_points
 from data.salinity import salinity_of
 from evaluation.assimilation_figures import (
     Moments,
@@ -40,7 +41,7 @@ from evaluation.provenance import facts, provenance
 from evaluation.report import write_report
 from latent_diffusion.inference import Weighted
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.points import conditions_at, read_points
+from latent_diffusion.points import conditions_at
 from latent_diffusion.sample import adjust_archive, draw
 from training.launch import on_main
 

@@ -1,4 +1,4 @@
-"""The commands `pack`, `assimilate` and `translate`, and the verdict for the terminal.
+"""The commands that draw states, `pack`, and the verdict for the terminal.
 
 Imports are inside the functions, so that `halocline --help` is fast.
 """
@@ -10,7 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.errors import UserError
+
 if TYPE_CHECKING:
+    from configs.layout import Layout
     from configs.run import Run
     from configs.translation import How
 
@@ -88,6 +91,63 @@ def print_verdict(run: Run) -> None:
         print(as_text(verdict))
 
 
+def sample(
+    layout: Layout,
+    *,
+    output: Path | None = None,
+    at: Sequence[str] = (),
+    extrapolate: bool = False,
+    certain: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Generate an ensemble of states."""
+    from configs.found import check_conditions, opened
+
+    options: dict[str, Any] = {"at": at, "extrapolate": extrapolate, "certain": certain}
+    options["overwrite"] = overwrite
+    if any(options.values()) and not output:
+        given = ", ".join(f"--{name}" for name, value in options.items() if value)
+        raise UserError(f"{given} needs --output: the archive to write")
+    check_conditions(layout, at)
+    run = opened(layout)
+
+    from configs import stages
+    from training.launch import one_job
+
+    written = output or run.samples("guided_adjusted").parent
+    remarks: list[str] = []
+    with one_job(output or run.directory, archive=output is not None):
+        if output:
+            remarks = stages.sample(run, output=output, **options)
+        else:
+            stages.sample_rows(run)
+    print("\n".join([f"wrote {written}", *remarks]))
+
+
+def sensitivity(
+    layout: Layout,
+    *,
+    to: Sequence[str],
+    at: Sequence[str] = (),
+    output: Path | None = None,
+    extrapolate: bool = False,
+) -> None:
+    """Draw pairs of states before and after a change of conditions, and their difference."""
+    from configs.found import check_conditions, opened
+
+    for texts in (at, to):
+        check_conditions(layout, texts)
+    run = opened(layout)
+
+    from evaluation.sensitivity import sensitivity as compare
+    from training.launch import one_job
+
+    folder = output or run.directory / "sensitivity"
+    with one_job(output or run.directory):
+        written = compare(run, at=at, to=to, output=folder, extrapolate=extrapolate)
+    print(f"wrote {' and '.join(map(str, written))}")
+
+
 def assimilate(
     run: Run,
     *,
@@ -139,7 +199,6 @@ def translate(
     """Draw states of the run's model from a state of another, and report what was kept."""
     from configs.foreign import foreign_archive
     from configs.translation import Translation
-    from data.errors import UserError
     from evaluation.translation import translate as draw_and_report
     from training.launch import main_first, one_job
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from configs.run import Run
     from data.archive.reader import StateArchive
 
+FORMATS = ("cf", "nemo", "nemo-restart", "mitgcm", "veros-restart")
 VELOCITIES = ("template", "rest", "balanced")
 FILE: dict[str, Any] = {"type": Path, "metavar": "FILE"}
 FLAG: dict[str, Any] = {"action": "store_true"}
@@ -26,8 +27,8 @@ EXPORT_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {  # help and keywords o
     "--member": ("number of the state in the archive (default: 0)", {"type": int, "metavar": "N"}),
     "--states": ("archive of the state (default: guided_adjusted of the run)", FILE),
     "--format": (
-        "cf, nemo, nemo-restart, mitgcm or veros-restart (default: cf)",
-        {"metavar": "FORMAT"},
+        f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]} (default: cf)",
+        {"choices": FORMATS, "metavar": "FORMAT"},
     ),
     "--output": ("file to write; several files derive their names from it", FILE),
     "--overwrite": (

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from data.atomic import atomic_write
 from data.batches import Samples
-from data.checksums import load_tensors, save_tensors
 from data.errors import UserError
+from data.tensor_sums import load_tensors, save_tensors
 from latent_diffusion.denoiser import NoiseLevel, noise_level
 from latent_diffusion.noise import member_generator
 from latent_diffusion.objective import Batch, ConditionalLatents

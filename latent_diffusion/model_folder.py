@@ -14,10 +14,10 @@ from data.documents import read_object
 from data.errors import UserError, shown
 from latent_diffusion.denoiser import ConditionEmbedding
 from latent_diffusion.expectation import Expectation
+from latent_diffusion.files import INDEX
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.schedulers import check_stored_schedule, usable_schedulers
 
-INDEX = "model_index.json"
 # The classes that a component may have; importing another one could run another's code.
 NETWORKS: dict[str, tuple[type[ModelMixin], ...]] = {
     "unet": (UNet2DModel,),

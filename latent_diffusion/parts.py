@@ -11,9 +11,9 @@ from pathlib import Path
 from torch import Tensor
 
 from data.atomic import atomic_write
-from data.checksums import load_tensors, save_tensors
 from data.errors import UserError
 from data.state import State
+from data.tensor_sums import load_tensors, save_tensors
 from training.environment import environment, warn_of_other_environment
 
 

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.lazily import lazily
 
 if TYPE_CHECKING:
-    from configs.run import Run
-
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 Command = Callable[..., object]
 EXPERIMENT = "YAML of the experiment"
 OVERRIDES = "Override any setting of the CONFIG with --section.key value."
 load_experiment = lazily("configs:load_experiment")
-
-
-def load_run(path: Path, overrides: Sequence[str]) -> Run:
-    """The run of the experiment in a YAML, with `overrides` of its settings.
-
-    A mistake in the settings is found before PyTorch is imported.
-    """
-    settings = load_experiment(path, overrides)
-    run: Run = lazily("configs.run:Run")(settings)
-    return run
+load_run = lazily("configs.found:load_run")
 
 
 def add_command(

@@ -21,10 +21,10 @@ from data.archive.reader import StateArchive
 from data.extras import lacks
 from data.restarts.formats import FORMATS
 from data.restarts.initial_condition import VelocityChoice
-from data.shipped import PACKAGES
+from data.shipped import MODELS, PACKAGES
 from evaluation.yardsticks import ROW_NAMES
 from halocline import main
-from integration.commands import VELOCITIES
+from integration import commands
 from studies import tables
 
 STUDIES = {
@@ -87,7 +87,8 @@ def test_there_is_help_for_every_study(capsys):
 def test_the_help_of_export_names_what_can_be_chosen(capsys):
     text = _help(["export"], capsys)
     assert all(name in text for name in FORMATS)
-    assert get_args(VelocityChoice) == VELOCITIES
+    assert FORMATS == commands.FORMATS
+    assert get_args(VelocityChoice) == commands.VELOCITIES
 
 
 # Packages that take long to import: a mistake must be found without them.
@@ -95,8 +96,13 @@ HEAVY = {
     *("torch", "xarray", "zarr", "matplotlib", "scipy", "numba", "diffusers", "accelerate"),
     *("netCDF4", "pandas", "safetensors.torch"),
 }
-LONGEST = 5.0  # seconds of processor time; 0.1 for help and 0.5 for a mistake on a quiet machine
+# Seconds of processor time; 0.1 for help and 0.5 for a mistake on a quiet machine. The machine may
+# be busy: what a slow mistake is caught by is the packages.
+LONGEST = 5.0
 QUICKSTART = Path(__file__).resolve().parents[1] / "configs" / "quickstart.yaml"
+MODEL = PACKAGES / MODELS / "quickstart"
+CF = ["--data.archive", "absent.zarr", "--data.ingest.equation_of_state", "nemo-teos10"]
+ABSENT = [str(QUICKSTART), *CF, "--data.ingest.files", "[absent_*.nc]"]
 TERMS = QUICKSTART.parent / "studies" / "terms_quickstart.yaml"
 
 
@@ -130,6 +136,18 @@ def test_help_imports_no_settings(words):
         (["train", "autoencoder", "absent.yaml"], "no configuration absent.yaml"),
         (["run", str(QUICKSTART), "--sampling.membrs", "3"], "did you mean sampling.members?"),
         (["run", str(QUICKSTART), "--guidance.terms", "[hinge]"], "no constraint hinge"),
+        (["run", *ABSENT], "no file matches absent_*.nc: check the path in data.ingest.files."),
+        (["ingest", *ABSENT], "no file matches absent_*.nc: check the path in data.ingest.files."),
+        (["sample", str(QUICKSTART), "--sampling.membrs", "3"], "did you mean sampling.members?"),
+        (["sample", str(QUICKSTART), "--sampling.members", "x"], "expected a whole number"),
+        (["sample", str(MODEL), "--sampling.membrs", "3"], "did you mean sampling.members?"),
+        (["sample", str(QUICKSTART), "--members", "3"], "members: no such key"),
+        (["sample", str(MODEL), "--at", "warmin=2", "--output", "s.nc"], "did you mean warming?"),
+        (["sensitivity", str(QUICKSTART), "--to", "warmin=2"], "did you mean warming?"),
+        (["pack", str(QUICKSTART), "--sampling.membrs", "3"], "did you mean sampling.members?"),
+        (["export", str(QUICKSTART), "--format", "mitgmc"], "did you mean mitgcm?"),
+        (["init", "a/b", "--files", "x"], "is no name of an experiment"),
+        (["init", "mine", "--files", "absent_*.nc"], "no file matches absent_*.nc"),
         (["study", "terms", str(TERMS), "--membrs", "3"], "did you mean members?"),
         (["study", "cost", "benchmark", str(QUICKSTART), "--nme", "a"], "did you mean name?"),
     ],
@@ -211,7 +229,6 @@ def test_the_tables_command_fills_the_documents(tmp_path, monkeypatch):
         (["export", "{config}"], "guided_adjusted.zarr does not exist"),
         (["export", "{config}", "--format", "nemo-restart"], "needs --template"),
         (["export", "{config}", "--states", "{archive}"], "with --adjust"),
-        (["export", "{config}", "--format", "mitgmc"], "there is no format mitgmc"),
         (
             ["export", "{config}", "--states", "{archive}", "--equation-of-state", "teos"],
             "Unknown equation of state 'teos'",

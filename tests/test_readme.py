@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from configs import load_experiment
-from configs.released import run_or_model
+from configs.found import run_or_model
 from configs.shipped import config_file, shipped_configs
 from data.shipped import MODELS
 from evaluation.starts import paired_distances

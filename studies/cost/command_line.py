@@ -79,7 +79,7 @@ def _add_memory(studies: Commands) -> None:
 
 def _add_members(studies: Commands) -> None:
     text = "memory of sampling against the number of members written"
-    find = lazily("configs.released:run_or_model")
+    find = lazily("configs.found:run_or_model")
     config = "YAML of the experiment, or folder of a model"
     add = add_of_config(
         studies, "members", lazily("studies.cost.members:run"), text, load=find, config=config

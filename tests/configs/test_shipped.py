@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from configs import load_experiment
+from configs.found import run_or_model
 from configs.loading import read_experiment
-from configs.released import run_or_model
 from configs.run import Run
 from configs.shipped import FOLDER, base_file, config_file, shipped_configs
 from data import shipped

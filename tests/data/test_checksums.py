@@ -10,11 +10,10 @@ from data.checksums import (
     CHECKSUMS,
     check_file,
     check_folder,
-    load_tensors,
-    save_tensors,
     write_checksums,
 )
 from data.errors import UserError
+from data.tensor_sums import load_tensors, save_tensors
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import pytest
 import xarray as xr
 
 from data.errors import UserError
+from data.findings import Finding
 from data.readers.settings import Variables
-from data.recognition import Finding, Recognised, equation_of_state, pattern_of, recognised
+from data.recognition import Recognised, equation_of_state, pattern_of, recognised
 
 
 def of(model, *, attributes=None, temperature=None, salinity=None):

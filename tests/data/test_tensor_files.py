@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.checksums import load_tensors, save_tensors
 from data.errors import UserError
 from data.tensor_files import UNFINISHED, open_tensors, write_pieces
+from data.tensor_sums import load_tensors, save_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 TENSORS = {

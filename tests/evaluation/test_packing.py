@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 import yaml
 
-from configs.released import run_at
+from configs.found import run_at
 from configs.verification import WHOLE, outcome
 from data.archive.reader import StateArchive
 from data.errors import UserError
