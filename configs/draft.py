@@ -14,6 +14,7 @@ from configs.schema import Experiment
 from data.atomic import atomic_write
 from data.errors import UserError, shown
 from data.findings import Finding
+from data.keys import keys, suggestion
 from data.lazily import lazily
 from data.paths import CHECK_PATTERN, check_matches
 from data.yaml_text import parse
@@ -88,10 +89,19 @@ def given_settings(settings: Sequence[str]) -> dict[str, Any]:
             nested: Any = parse(value)
         except yaml.YAMLError as error:
             raise UserError(f"the value of --set {shown(word)} is not valid YAML") from error
-        for part in reversed(key.removeprefix("data.ingest.").split(".")):
+        key = key.removeprefix("data.ingest.")
+        _check_known(key)
+        for part in reversed(key.split(".")):
             nested = {part: nested}
         given = merged(given, nested)
     return given
+
+
+def _check_known(key: str) -> None:
+    """Raise `UserError` for a key that no reader has; other mistakes are found by the reader."""
+    whole = f"data.ingest.{key}"
+    if whole not in set(keys(Experiment)):
+        raise UserError(f"--set {key}: no such key of data.ingest{suggestion(whole, Experiment)}")
 
 
 def draft(name: str, found: Inspection) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from configs.layout import Layout
-from configs.loading import checked, load_experiment, read_settings
+from configs.loading import checked, load_experiment, named, read_settings
 from configs.schema import Experiment
 from configs.status import layout_of
 from data.checksums import check_file
@@ -55,7 +55,8 @@ def layout_of_model(path: Path, overrides: Sequence[str] = ()) -> Layout:
     saved = folder / EXPERIMENT
     check_file(saved)
     given = read_settings(saved, [*overrides, "--run_directory", str(folder)])
-    return ModelLayout(checked(given, Experiment, source=str(saved)))
+    experiment = checked(given, Experiment, source=str(saved), on_command_line=named(overrides))
+    return ModelLayout(experiment)
 
 
 def opened(layout: Layout) -> Run:

@@ -24,7 +24,8 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     `UserError` for a missing file, invalid YAML, unknown keys and wrong values.
     """
     path = config_file(path)
-    return checked(read_experiment(path, overrides), Experiment, source=str(path))
+    content = read_experiment(path, overrides)
+    return checked(content, Experiment, source=str(path), on_command_line=named(overrides))
 
 
 def load_experiments(paths: Sequence[Path], overrides: Sequence[str] = ()) -> list[Experiment]:
@@ -85,6 +86,11 @@ def _overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
     for key, value in _pairs(overrides):
         _set(content, key, value)
     return content
+
+
+def named(overrides: Sequence[str]) -> list[str]:
+    """The dotted keys that overrides give."""
+    return [name for name, _ in _pairs(overrides)]
 
 
 def _pairs(overrides: Sequence[str]) -> list[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,11 +12,12 @@ from pydantic_core import ErrorDetails
 
 from data.documents import read_text, reason
 from data.errors import UserError, shown
-from data.keys import suggestion
+from data.keys import holds_text, suggestion
+from data.shipped import to_read
 from data.yaml_text import parse
 
 Settings = TypeVar("Settings", bound=BaseModel)
-INGEST_EXAMPLE = "configs/global4deg.yaml"
+_ALL_SETTINGS = "`halocline schema` prints all settings"
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -36,16 +38,24 @@ def checked(
     model: type[Settings],
     *,
     source: str,
-    example: str = "configs/quickstart.yaml",
+    example: str | None = None,
+    on_command_line: Collection[str] = (),
 ) -> Settings:
     """`content` as settings of `model`.
 
-    Raises `UserError` for unknown keys and wrong values; the message names `source` and `example`.
+    source: of the settings, such as the path of their YAML; example: shipped YAML to compare with,
+    for settings that are no experiment; on_command_line: dotted keys that override the source
+
+    Raises `UserError` for unknown keys and wrong values; the message names where they were given.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise UserError(_sentence(source, error, example, model)) from error
+        advice = f"compare with {to_read(Path(example))}" if example else _ALL_SETTINGS
+        where = _path_in_yaml(error.errors()[0])
+        if any(_is_part(key, where) or _is_part(where, key) for key in on_command_line if where):
+            source = "command line"
+        raise UserError(_sentence(source, error, advice, model)) from error
 
 
 def one_line(error: yaml.YAMLError) -> str:
@@ -56,15 +66,21 @@ def one_line(error: yaml.YAMLError) -> str:
     return reason(error)
 
 
-def _sentence(source: str, error: ValidationError, example: str, model: type[BaseModel]) -> str:
+def _is_part(key: str, of: str) -> bool:
+    """Whether a dotted key is another one or a setting within it."""
+    return f"{key}.".startswith(f"{of}.")
+
+
+def _path_in_yaml(error: ErrorDetails) -> str:
+    return ".".join(str(part) for part in _as_in_yaml(error["loc"]))
+
+
+def _sentence(source: str, error: ValidationError, advice: str, model: type[BaseModel]) -> str:
     """The first error as a sentence, and the number of others."""
     first, *others = error.errors()
-    where = ".".join(str(part) for part in _as_in_yaml(first["loc"]))
+    where = _path_in_yaml(first)
     where = where if len(where) <= 80 else shown(where)
     more = f" ({len(others)} more)" if others else ""
-    example = INGEST_EXAMPLE if where.startswith("data.ingest") else example
-    own_example = Path(source).resolve() == Path(example).resolve()
-    advice = "see docs/guide/configuration.md" if own_example else f"compare with {example}"
     if first["type"] == "extra_forbidden":
         meant = suggestion(where, model) or f"; {advice}"
         return f"{source}: {where}: no such key{more}{meant}"
@@ -73,9 +89,14 @@ def _sentence(source: str, error: ValidationError, example: str, model: type[Bas
     if first["type"] == "value_error":  # raised by a validator of ours about inconsistent settings
         own = str(first["ctx"]["error"])
         return f"{source}: {where}: {own}{more}" if where else f"{source}: {own}{more}"
-    return f"{source}: {where}: expected {_expected(first)}, found {shown(first['input'])}{more}"
+    expected = _expected(first)
+    if first["type"] in _LISTS:
+        expected = _LIST_OF_TEXTS if holds_text(where, model) else _LIST_OF_NUMBERS
+    return f"{source}: {where}: expected {expected}, found {shown(first['input'])}{more}"
 
 
+_LISTS = ("list_type", "tuple_type")
+_LIST_OF_TEXTS, _LIST_OF_NUMBERS = "a list such as [first, second]", "a list such as [1, 2]"
 # What pydantic's kinds of errors about a value expect; others say so in their message.
 _EXPECTED = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
@@ -85,7 +106,6 @@ _EXPECTED = {
     "string_type": "text",
     "string_pattern_mismatch": "text of the form {pattern}",
     **dict.fromkeys(("path_type", "path_string"), "a path"),
-    **dict.fromkeys(("list_type", "tuple_type"), "a list such as [1, 2]"),
     **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a section of settings"),
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "{ge:g} or more",

@@ -352,8 +352,8 @@ def test_a_drafted_experiment_trains_and_starts_a_model(folder):
         (["mine", "--files", "*.nc", "--set", "time_step"], "expected KEY=VALUE"),
         (["mine", "--files", "*.nc", "--set", "reader=roms"], "there is no reader roms"),
         (
-            ["mine", "--files", "*.nc", "--set", "colour=red"],
-            "the reader mitgcm takes no setting colour",
+            ["mine", "--files", "*.nc", "--set", "mesh_mask=m.nc"],
+            "the reader mitgcm takes no setting mesh_mask",
         ),
         (["mine", "--files", "*.nc", "--set", "variables.temperature=uo"], "no variable uo"),
         (["mine", "--files", "*.txt"], "notes.txt cannot be read"),

@@ -204,13 +204,33 @@ def test_an_archive_has_one_source():
         load_experiment(CONFIGS / "global4deg.yaml", ["--data.ensemble", str(ensemble)])
 
 
-def test_a_mistake_in_the_example_itself_refers_to_the_guide(tmp_path):
-    with pytest.raises(UserError, match=r"colour: no such key; see docs/guide/configuration\.md"):
-        load_experiment(CONFIGS / "quickstart.yaml", ["--colour", "3"])
+def test_a_key_like_no_other_refers_to_the_schema_and_names_where_it_was_given(tmp_path):
+    advice = "colour: no such key; `halocline schema` prints all settings"
     own = tmp_path / "own.yaml"
     own.write_text((CONFIGS / "quickstart.yaml").read_text())
-    with pytest.raises(UserError, match=r"no such key; compare with configs/quickstart\.yaml"):
+    with pytest.raises(UserError, match=f"^command line: {advice}$"):
         load_experiment(own, ["--colour", "3"])
+    own.write_text(own.read_text() + "colour: 3\n")
+    with pytest.raises(UserError, match=f"^{own}: {advice}$"):
+        load_experiment(own)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("members", "sampling.members"),
+        ("membrs", "sampling.members"),
+        ("steps", "sampling.steps or assimilation.steps"),
+    ],
+)
+def test_a_name_without_its_section_suggests_the_whole_key(name, meant):
+    with pytest.raises(UserError, match=f"^command line: {name}: .*; did you mean {meant}\\?$"):
+        load_experiment(CONFIGS / "quickstart.yaml", [f"--{name}", "3"])
+
+
+def test_a_list_of_texts_is_expected_with_an_example_of_texts():
+    with pytest.raises(UserError, match=r"expected a list such as \[first, second\], found 'a'"):
+        load_experiment(CONFIGS / "global4deg.yaml", ["--data.ingest.files", "a"])
 
 
 @pytest.mark.parametrize(
@@ -232,7 +252,7 @@ def test_an_unknown_key_is_named_with_its_path_and_what_it_may_mean(given, found
     config = CONFIGS / ("nemo_dino.yaml" if "ingest" in given else "ensemble.yaml")
     with pytest.raises(UserError) as caught:
         load_experiment(config, [f"--{given}", "3"])
-    assert f"{config}: {found or given}: no such key" in str(caught.value)
+    assert str(caught.value).startswith(f"command line: {found or given}: no such key")
     assert str(caught.value).endswith(f"; did you mean {meant}?")
 
 

@@ -106,7 +106,7 @@ def test_a_first_pass_is_shorter_and_elsewhere(write_study):
         (
             {"plain": {}},
             {"common": {"diffusion": {"depth": 3}}},
-            "diffusion.depth: no such key; compare",
+            "diffusion.depth: no such key; `halocline schema` prints",
         ),
         ({}, {}, "variants"),
     ],
