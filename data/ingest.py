@@ -146,9 +146,10 @@ def _check_apart(first: _Place, again: _Place) -> None:
         remedy = "list no file twice, and leave repeated states out"
     else:
         remedy = (
-            "if the files are overlapping pieces of one run, set one_member: true (or list them as "
-            "one member in files) with drop_overlap: true; if the members branch from one state, "
-            "leave it out with discard_years; else leave repeated states or files out"
+            "if the files are overlapping pieces of one run, set data.ingest.one_member: true (or "
+            "list them as one member in data.ingest.files) with data.ingest.drop_overlap: true; "
+            "if the members branch from one state, leave it out with data.ingest.discard_years; "
+            "else leave repeated states or files out"
         )
     raise UserError(
         f"state {again.sample} of {again.path} ({names[again.part]}, member {again.member}) is "

@@ -92,8 +92,9 @@ def check_kind(
     if found not in (None, taken):
         raise UserError(
             f"{name} of {path} is {found} {quantity} by its own attributes, but {equation} takes "
-            f"{taken} {quantity}: name a variable that holds it as variables.{quantity}, convert "
-            "the data with gsw, or give the equation of state that the model ran with."
+            f"{taken} {quantity}: name a variable that holds it as "
+            f"data.ingest.variables.{quantity}, convert the data with gsw, or give the equation of "
+            "state that the model ran with."
         )
 
 

@@ -150,7 +150,7 @@ def _cause(name: str, wet_values: Floats, extreme: float) -> str:
     if name == "thetao" and _CELSIUS_LESS_ZERO[0] < median < _CELSIUS_LESS_ZERO[1]:
         return (
             f"273.15 was subtracted from degC (a median of {median:.1f}); correct the units or "
-            "temperature_units"
+            "data.ingest.temperature_units"
         )
     repeated = int((wet_values == extreme).sum())
     if abs(extreme) > KELVIN_ABOVE - 2 and 1 < repeated < len(wet_values):
@@ -321,7 +321,7 @@ def repeated_columns(count: int, *, source: object) -> UserError:
     what = "last column" if count == 1 else f"last {count} columns"
     return UserError(
         f"the {what} of {source} repeat{'s' * (count == 1)} the first: expected every column once "
-        f"with periodic_x: true, or water counts twice; set drop_columns: {count} or drop what is "
-        "repeated from the files (restarts of NEMO 4.0 and earlier need it: periodic_x: false "
-        "keeps it)."
+        "with data.ingest.periodic_x: true, or water counts twice; set data.ingest.drop_columns: "
+        f"{count} or drop what is repeated from the files (restarts of NEMO 4.0 and earlier need "
+        "it: data.ingest.periodic_x: false keeps it)."
     )

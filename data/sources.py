@@ -108,14 +108,14 @@ def _kept(output: ModelOutput, block: int | None) -> NDArray[np.int64]:
         return np.arange(len(output))
     kept = np.flatnonzero(per_sample(output, "block") == block)
     if kept.size == 0:
-        raise UserError(f"{output.path} has no sample in block {block}: correct `block`.")
+        raise UserError(f"{output.path} has no sample in block {block}: correct data.ingest.block.")
     return kept
 
 
 def per_sample(output: ModelOutput, name: str) -> NDArray[np.generic]:
     """A variable with one value per sample. Raises UserError if the file has none."""
     if name not in output.dataset.variables:
-        raise UserError(f"{output.path} has no variable {name}, which the settings require.")
+        raise UserError(f"{output.path} has no variable {name}, which data.ingest requires.")
     values = np.asarray(output.dataset[name].values)
     if values.shape != (len(output),):
         raise UserError(
@@ -131,7 +131,7 @@ def _parameter(output: ModelOutput, name: str) -> NDArray[np.float64]:
         return per_sample(output, name).astype(np.float64)
     if name not in attributes:
         raise UserError(
-            f"{output.path} has no global attribute {name}: correct `parameters`; it has "
+            f"{output.path} has no global attribute {name}: correct data.ingest.parameters; it has "
             f"{', '.join(map(str, attributes)) or 'none'}."
         )
     try:
@@ -139,7 +139,7 @@ def _parameter(output: ModelOutput, name: str) -> NDArray[np.float64]:
     except (TypeError, ValueError) as error:
         raise UserError(
             f'the global attribute {name} of {output.path} is "{attributes[name]}": expected a '
-            "number without its unit; correct the attribute or `parameters`."
+            "number without its unit; correct the attribute or data.ingest.parameters."
         ) from error
 
 
@@ -171,7 +171,7 @@ def check_equation(output: ModelOutput, equation: str) -> None:
     if stated in EQUATIONS and stated != equation:
         raise UserError(
             f"{output.path} was made for the equation of state {stated}, the settings name "
-            f"{equation}: correct equation_of_state."
+            f"{equation}: correct data.ingest.equation_of_state."
         )
 
 
@@ -194,7 +194,7 @@ def continued(before: Source, after: Source, *, drop_overlap: bool = False) -> S
         raise UserError(
             f"{paths} but begins at year {after.years.min():g}, which is not after its last, "
             f"{before.years.max():g}: list the files of one member in the order of time, and set "
-            "drop_overlap: true if a file repeats the last states of the one before."
+            "data.ingest.drop_overlap: true if a file repeats the last states of the one before."
         )
     return after
 
@@ -232,8 +232,9 @@ def _without_overlap(before: Source, after: Source, paths: str) -> Source:
         if not same_state(before, after, pair):
             raise UserError(
                 f"{paths} and overlaps it in {len(pairs)} states, but they differ, as state "
-                f"{pair[1]} from its state {pair[0]}: expected equal states with drop_overlap: "
-                "true; leave one of the two out of the files, or make them two members."
+                f"{pair[1]} from its state {pair[0]}: expected equal states with "
+                "data.ingest.drop_overlap: true; leave one of the two out of the files, or make "
+                "them two members."
             )
     repeated = [sample for _, sample in pairs]
     return replace(after, samples=after.samples[~np.isin(after.samples, repeated)])

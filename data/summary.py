@@ -136,12 +136,12 @@ class Summary:
             found.append(
                 f"the last columns repeat the first ({columns}) and are kept, with a wall between "
                 "them, as restarts of NEMO 4.0 and earlier need it: for other models set "
-                f"drop_columns: {columns} and periodic_x: true."
+                f"data.ingest.drop_columns: {columns} and data.ingest.periodic_x: true."
             )
         if self.assumed_days:
             found.append(
                 "time has no units and is taken to be in days: compare the dates with your run; "
-                "else set time_units (seconds, minutes, hours, months or years)."
+                "else set data.ingest.time_units (seconds, minutes, hours, months or years)."
             )
         if self._record.repeated:
             found.append(
@@ -157,7 +157,8 @@ class Summary:
         if shares and shares["pairs"] > _MUCH_OVERTURNING:
             found.append(
                 f"{shares['pairs']:.2g} % of the pairs of cells overturn: the model may use "
-                "another equation of state, temperature or salinity; see equation_of_state."
+                "another equation of state, temperature or salinity; see "
+                "data.ingest.equation_of_state."
             )
         return found
 

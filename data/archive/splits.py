@@ -121,8 +121,8 @@ def settled(
     kept = since_start >= discard_years - _YEAR_TOLERANCE
     if not kept.any():
         raise UserError(
-            f"discard_years {discard_years:g} leaves no state: the longest member spans "
-            f"{since_start.max():.4g} years; give fewer."
+            f"data.ingest.discard_years {discard_years:g} leaves no state: the longest member "
+            f"spans {since_start.max():.4g} years; give fewer."
         )
     return kept
 
@@ -174,8 +174,8 @@ def _split_span(
         raise UserError(
             f"{where} spans {elapsed.max():.4g} years with {len(time)} states, too few for gaps of "
             f"{gap:g} years between train, validation and test: shorten the gaps, change the "
-            "fractions, give fewer blocks, split by member, or set one_member: true if files "
-            "continue each other."
+            "fractions, give fewer blocks, split by member, or set data.ingest.one_member: true "
+            "if files continue each other."
         )
     return split
 

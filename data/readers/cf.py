@@ -180,7 +180,7 @@ def _depth(
     elif variable.attrs.get("positive", "down") == "up" or (values < 0).any():
         raise UserError(
             f"depth of {path} is positive upward ({values[0]:g} to {values[-1]:g} m): expected "
-            "positive down; set depth_positive: up to change the sign."
+            "positive down; set data.ingest.depth_positive: up to change the sign."
         )
     # A monotonic order is unambiguous: the surface goes first.
     order = slice(None, None, -1) if values[0] > values[-1] else slice(None)
@@ -188,7 +188,7 @@ def _depth(
     if (values < 0).any() or not (np.diff(values) > 0).all():
         raise UserError(
             f"depth of {path} ({values[0]:g} to {values[-1]:g} m) is not positive down and "
-            "steadily increasing: check the depth variable and depth_positive."
+            "steadily increasing: check the depth variable and data.ingest.depth_positive."
         )
     return values, order
 
@@ -270,7 +270,8 @@ def _check_widths(shape: tuple[int, ...], path: Path) -> None:
         rows, columns = shape
         raise UserError(
             f"{path} has {rows} rows and {columns} columns and no cell areas: the width of a "
-            "single row or column is unknown; give areas as variables.area, or more of the domain."
+            "single row or column is unknown; give areas as data.ingest.variables.area, or more "
+            "of the domain."
         )
 
 
@@ -286,8 +287,9 @@ def _check_x_runs_east(
 
     if step(1) < step(0):
         raise UserError(
-            f"longitude of {path} runs along y and not along x, the axis that periodic_x joins: "
-            "expected the dimensions y, x in this order; transpose the file."
+            f"longitude of {path} runs along y and not along x, the axis that "
+            "data.ingest.periodic_x joins: expected the dimensions y, x in this order; transpose "
+            "the file."
         )
 
 

@@ -130,7 +130,7 @@ def _check_days(years: NDArray[np.float64], values: NDArray[Any], name: str, pat
         raise UserError(
             f"{name} of {path} has no units, and {values.min():g} to {values.max():g} days "
             f"would be the years {years.min():.4g} to {years.max():.4g}: expected the times of a "
-            "run; set time_units, such as seconds, or the attribute units of the file."
+            "run; set data.ingest.time_units, such as seconds, or the attribute units of the file."
         )
 
 

@@ -34,14 +34,14 @@ def celsius_offset(
     median = float(np.nanmedian(values)) if np.isfinite(values).any() else 0.0
     found = f'units "{units}", median {median:.1f}'
     if (stated or setting == "K") and abs(median) < KELVIN_ABOVE:
-        remedy = "correct the units" if stated else "remove temperature_units: K"
+        remedy = "correct the units" if stated else "remove data.ingest.temperature_units: K"
         raise UserError(f"temperature of {path} is in degC ({found}), not in kelvin: {remedy}.")
     if stated or setting == "K":
         return -ZERO_CELSIUS
     if KELVIN_ABOVE < median < _WARMEST_KELVIN:
         raise UserError(
             f"temperature of {path} is in kelvin ({found}): expected degC; set "
-            "temperature_units: K to convert it."
+            "data.ingest.temperature_units: K to convert it."
         )
     return 0.0
 

@@ -92,7 +92,7 @@ def _horizontal(
     raise UserError(
         f"{longitude.name} of {path} has dimensions {', '.join(x_dims)}, {latitude.name} "
         f"{', '.join(y_dims)}: expected x and y, or both on y and x; unstructured grids are not "
-        "supported; correct variables.longitude or variables.latitude."
+        "supported; correct data.ingest.variables.longitude or data.ingest.variables.latitude."
     )
 
 

@@ -52,13 +52,13 @@ def wet_by_values(temperature: Floats, salinity: Floats, path: Path) -> Mask:
         raise UserError(
             f"{path} has no mask, and no temperature in {holes} cells of its first state that have "
             "a salinity: expected both in every wet cell; correct the file or name a mask variable "
-            "as variables.mask."
+            "as data.ingest.variables.mask."
         )
     zeros = int(((salinity == 0) & ~blank).sum())
     if zeros and not blank.any():
         raise UserError(
             f"{path} has no mask and a salinity of exactly 0 in {zeros} cells, which looks like "
-            "land: expected NaN on land; name a mask variable as variables.mask."
+            "land: expected NaN on land; name a mask variable as data.ingest.variables.mask."
         )
     return ~blank
 
@@ -76,7 +76,7 @@ def check_mask(wet: Mask, temperature: Floats, salinity: Floats, *, name: str, p
             f"{name} of {path} marks {wrong} cells as wet that hold a land value in temperature "
             f"and salinity, and {int((~wet & ~blank).sum())} as land that do not: expected 1 in "
             "the ocean and 0 on land; correct or reverse the mask, or name another one as "
-            "variables.mask."
+            "data.ingest.variables.mask."
         )
 
 
@@ -96,7 +96,7 @@ def check_constant_land(
         raise UserError(
             f"state {first + row} of {path} has water in {counts[row]} cells that hold none in "
             "state 0, and the file has no mask: expected one wet mask for all states; leave out "
-            "incomplete states, or name a mask variable as variables.mask."
+            "incomplete states, or name a mask variable as data.ingest.variables.mask."
         )
 
 

@@ -86,7 +86,7 @@ def metres_of_depth(variable: xr.DataArray, dataset: xr.Dataset, path: Path) -> 
         raise UserError(
             f"{variable.name} of {path} numbers the levels ({values[0]:g}, {values[1]:g} to "
             f"{values[-1]:g}, without units): expected depths in m; "
-            f"{_others(dataset, _DEPTHS, variable.name, 'variables.depth')}."
+            f"{_others(dataset, _DEPTHS, variable.name, 'data.ingest.variables.depth')}."
         )
     metres = factor(variable.attrs, LENGTHS, quantity="depth", path=path, expected="m")
     if values.size > 1 and metres * np.abs(values).max() <= 1:

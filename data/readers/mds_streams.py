@@ -26,8 +26,8 @@ def choose_streams(
     other = set(names.model_dump(exclude_none=True)) - set(_FIELDS)
     if other:
         raise UserError(
-            f"variables.{min(other)} cannot be set for MITgcm's binary files: the grid is always "
-            "read from hFacC, XC, YC, RC, DRF and RAC."
+            f"data.ingest.variables.{min(other)} cannot be set for MITgcm's binary files: the grid "
+            "is always read from hFacC, XC, YC, RC, DRF and RAC."
         )
     label, temperature = _choose(run, "temperature", names.temperature, shape)
     found = {"temperature": temperature}
@@ -49,7 +49,7 @@ def _streams(run: MdsFolder, quantity: str, given: str | None) -> dict[str, Seri
         raise UserError(
             f"{run.path} has no {quantity} {' or '.join(wanted)}: it has "
             f"{', '.join(run.fields) or 'no fields over time'}; name it in the settings as "
-            f"variables.{quantity}."
+            f"data.ingest.variables.{quantity}."
         )
     return streams
 
@@ -89,7 +89,7 @@ def _refusal(run: MdsFolder, quantity: str, streams: dict[str, Series]) -> UserE
     described = " and ".join(f"{label} ({len(s)} times)" for label, s in streams.items())
     return UserError(
         f"{run.path} has {described}, which could each be the {quantity}: name the one to read in "
-        f"the settings as variables.{quantity}."
+        f"the settings as data.ingest.variables.{quantity}."
     )
 
 

@@ -71,7 +71,7 @@ def _grid(folder: MdsFolder) -> tuple[xr.Dataset, NDArray[np.bool_], NDArray[np.
     if missing:
         raise UserError(
             f"{folder.path} has no {', '.join(missing)}: the grid and its land are taken from "
-            f"{', '.join(_GRID)} (.data and .meta); give their folder as grid_files."
+            f"{', '.join(_GRID)} (.data and .meta); give their folder as data.ingest.grid_files."
         )
     grid = {name: field.read().astype(np.float64) for name, field in fields.items() if field}
     open_part = np.nan_to_num(grid["hFacC"].reshape(-1, *grid["hFacC"].shape[-2:]), nan=0.0)
@@ -131,6 +131,6 @@ def _seconds(field: MdsField, step: int, time_step: float | None) -> float:
     if time_step is None:
         raise UserError(
             f"the .meta files of {field.name} do not state the model time: give the model's "
-            "tracer time step [s] as time_step."
+            "tracer time step [s] as data.ingest.time_step."
         )
     return step * time_step

@@ -51,7 +51,7 @@ def open_output(reader: NemoReader, *paths: Path) -> ModelOutput:
         if reader.mesh_mask is None:
             raise UserError(
                 f"{path} is a restart, which has no land mask: give the mesh mask of the same "
-                "run as mesh_mask."
+                "run as data.ingest.mesh_mask."
             )
         dataset = _as_output(dataset)
     if reader.mesh_mask is None:

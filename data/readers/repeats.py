@@ -28,7 +28,7 @@ def without_columns(
         if 2 * count >= first.shape[-1] or not same:
             raise UserError(
                 f"the last {count} of {first.shape[-1]} columns of {path} do not repeat the first "
-                f"in {name}: expected copies with drop_columns: {count}; correct drop_columns."
+                f"in {name}: expected copies with data.ingest.drop_columns: {count}; correct it."
             )
     return {
         name: field.isel({x: slice(None, -count)}) if x in field.dims else field

@@ -215,7 +215,8 @@ def _names(
         if given not in dataset.variables and path is not None:
             raise UserError(
                 f"{path} has no variable {given} for {quantity}: found "
-                f"{', '.join(map(str, dataset.variables))}; correct variables.{quantity}."
+                f"{', '.join(map(str, dataset.variables))}; correct "
+                f"data.ingest.variables.{quantity}."
             )
         return [given] if given in dataset.variables else []
     known = QUANTITIES[quantity]
@@ -252,7 +253,7 @@ def _only(
         setting = _HELP.get(quantity, quantity)
         raise UserError(
             f"{path} has {' and '.join(left)}, which could each be the {setting}: name the one to "
-            f"read in the settings as variables.{setting}."
+            f"read in the settings as data.ingest.variables.{setting}."
         )
     return left[0]
 
@@ -315,7 +316,8 @@ def _add_partial_cells(found: dict[str, xr.DataArray], path: Path) -> None:
     if layers is None:
         raise UserError(
             f"{path} has the open part of its cells, {part.name}, but not the thickness of its "
-            "levels (drF): add it, or name the thickness of cells as variables.thickness."
+            "levels (drF): add it, or name the thickness of cells as "
+            "data.ingest.variables.thickness."
         )
     whole = xr.DataArray(layers.variable, name=layers.name)
     thickness = (xr.DataArray(part.variable) * whole).transpose(*part.dims)
@@ -330,13 +332,13 @@ def _refuse_to_guess(
         dims = ", ".join(map(str, dataset.variables[present[0]].dims)) or "none"
         raise UserError(
             f"{present[0]} of {path} has dimensions {dims}: expected the cells of temperature "
-            f"({expected}); correct variables.{quantity}."
+            f"({expected}); correct data.ingest.variables.{quantity}."
         )
     known = QUANTITIES[quantity]
     raise UserError(
         f"{path} has no {quantity}: expected standard_name {known.standard[0]} or a variable "
         f"{known.customary[0]}, found {', '.join(map(str, dataset.variables))}; name it in the "
-        f"settings as variables.{quantity}."
+        f"settings as data.ingest.variables.{quantity}."
     )
 
 
@@ -348,5 +350,5 @@ def _refuse_dimensions(search: _Search, quantity: str, name: str, expected: str)
     raise UserError(
         f"{name} of {search.path} has dimensions {dims}: expected {expected} as "
         f"{search.temperature.name} has them ({others}); name another variable as "
-        f"variables.{setting}{alternative}."
+        f"data.ingest.variables.{setting}{alternative}."
     )

@@ -71,7 +71,7 @@ def _restart(path: Path, grid_files: Path | None) -> xr.Dataset:
     if grid_files is None:
         raise UserError(
             f"{path} is a restart, which has no grid: give a snapshot file of the same set-up as "
-            "grid_files."
+            "data.ingest.grid_files."
         )
     with _snapshot(grid_files) as snapshot:
         grid = snapshot[[*_NAMES.values()]].drop_vars(["temp", "salt"]).drop_dims("Time").load()
@@ -104,13 +104,13 @@ def _check_grid(
     if salinity.shape != wet.shape:
         raise UserError(
             f"{path} has {salinity.shape} cells (z, y, x), {grid_files} {wet.shape}: give a "
-            "snapshot file of the same set-up as grid_files."
+            "snapshot file of the same set-up as data.ingest.grid_files."
         )
     different = int(((salinity != 0) != wet).sum())
     if different:
         raise UserError(
             f"{path} has another set-up than {grid_files}: {different} cells are wet in only one "
-            "of them; give a snapshot file of the same set-up as grid_files."
+            "of them; give a snapshot file of the same set-up as data.ingest.grid_files."
         )
 
 

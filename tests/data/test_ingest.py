@@ -134,7 +134,9 @@ def branching(folder):
 
 def test_the_state_that_members_branch_from_is_discarded(tmp_path):
     files, split = branching(tmp_path), {"validation": [1], "test": [2]}
-    with pytest.raises(UserError, match=r"^state 0 .*if the members branch .* discard_years"):
+    with pytest.raises(
+        UserError, match=r"^state 0 .*if the members branch .* data.ingest.discard_years"
+    ):
         ingest(settings(files, split=split), output=tmp_path / "all.zarr")
     ingest(settings(files, split=split, discard_years=0.01), output=tmp_path / "settled.zarr")
     archive = StateArchive.open(tmp_path / "settled.zarr")
@@ -168,7 +170,9 @@ def test_an_overlap_is_dropped_where_it_is_equal(tmp_path):
     np.testing.assert_allclose(archive.time, np.arange(24))
     expected = np.nan_to_num(model_file(None, samples=24).votemper.values[20])
     np.testing.assert_array_equal(archive.read([20]).temperature[0], expected)
-    with pytest.raises(UserError, match=r"not after its last, .*set drop_overlap: true if"):
+    with pytest.raises(
+        UserError, match=r"not after its last, .*set data.ingest.drop_overlap: true if"
+    ):
         ingest(settings(files, one_member=True), output=tmp_path / "not.zarr")
     pieces(tmp_path, (0, 12), (4, 9), (10, 24), change=1e-3)
     with pytest.raises(UserError, match=r"overlaps it in 5 states, but they differ, as state 0"):
@@ -265,9 +269,11 @@ def test_settings_refuse_unknown_keys_and_missing_attributes(tmp_path):
     with pytest.raises(ValidationError, match=r"periodic_y"):
         settings("a.nc", periodic_y=True)
     model_file(tmp_path / "a.nc")
-    with pytest.raises(UserError, match=r"no global attribute wind: correct `parameters`"):
+    with pytest.raises(
+        UserError, match=r"no global attribute wind: correct data.ingest.parameters"
+    ):
         ingest(settings(tmp_path / "a.nc", parameters=["wind"]), output=tmp_path / "o.zarr")
-    with pytest.raises(UserError, match=r"no variable split, which the settings require"):
+    with pytest.raises(UserError, match=r"no variable split, which data.ingest requires"):
         ingest(settings(tmp_path / "a.nc", split="from_file"), output=tmp_path / "o.zarr")
 
 
@@ -469,7 +475,9 @@ def test_time_without_units_is_as_set_or_said_to_be_days(tmp_path, name, scale):
 @pytest.mark.parametrize("days", [365.25 * np.arange(12), 30.0 * np.arange(12), [36525.0]])
 def test_seconds_taken_for_days_are_refused(tmp_path, days):
     path = without_units(tmp_path / "a.nc", days, scale=86400.0)
-    with pytest.raises(UserError, match=r"^time of .*a.nc has no units, and .* set time_units"):
+    with pytest.raises(
+        UserError, match=r"^time of .*a.nc has no units, and .* set data.ingest.time_units"
+    ):
         CfReader().open(path)
 
 

@@ -172,7 +172,9 @@ def test_a_plane_is_recognised_by_its_size(tmp_path, grid):
 
 def test_what_is_missing_is_said(tmp_path, grid):
     folder = write_run(tmp_path / "run", grid, tiles=(2, 2))
-    with pytest.raises(UserError, match=r"do not state the model time: give .* as time_step"):
+    with pytest.raises(
+        UserError, match=r"do not state the model time: give .* as data.ingest.time_step"
+    ):
         read(folder)
     lost = folder / "T.0000000720.002.001.meta"
     kept = lost.read_text()
@@ -202,7 +204,9 @@ def test_what_is_missing_is_said(tmp_path, grid):
         read(folder, time_step=DAY)
     for file in folder.glob("hFacC*"):
         file.unlink()
-    with pytest.raises(UserError, match=r"has no hFacC: the grid and its land .* grid_files"):
+    with pytest.raises(
+        UserError, match=r"has no hFacC: the grid and its land .*data.ingest.grid_files"
+    ):
         read(folder, time_step=DAY)
     with pytest.raises(UserError, match=r"holds no .meta file: expected the folder"):
         read(tmp_path, time_step=DAY)

@@ -134,7 +134,9 @@ def test_two_that_remain_are_named(read, ocean):
     named = read(both, variables=Variables(temperature="warm"))
     assert_states_of(named, source)
     levels = source.assign(ssh=(source.zos + 1).drop_attrs(), zos=source.zos.drop_attrs())
-    with pytest.raises(UserError, match=r"zos and ssh, .* name the one to .* variables.sea_level"):
+    with pytest.raises(
+        UserError, match=r"zos and ssh, .* name the one to .*ingest.variables.sea_level"
+    ):
         read(levels)
     none = read(levels, variables=Variables(sea_level="none"))
     assert none.sea_level is None

@@ -135,7 +135,7 @@ def test_kelvin_by_the_setting_alone_is_held_against_the_values(ocean, into_arch
     warm = scaled(ocean(), "thetao", 1, 273.15)
     read = into_archive(warm, temperature_units="K").read([0]).temperature[0]
     np.testing.assert_allclose(read, ocean().thetao[0].fillna(0), atol=1e-4)
-    with pytest.raises(UserError, match=r"is in degC .*not in kelvin: remove temperature_units: K"):
+    with pytest.raises(UserError, match=r"in degC .*: remove data.ingest.temperature_units: K"):
         into_archive(ocean(), temperature_units="K")
 
 

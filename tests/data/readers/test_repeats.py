@@ -50,7 +50,10 @@ def test_columns_that_repeat_without_a_periodic_axis_are_told(tmp_path, ocean, m
     assert (found["periodic_x"].value, found["drop_columns"].value) == (True, 1)
     described = IngestSettings(files=["a.nc"], equation_of_state="nemo-eos80", split="all_test")
     warnings = ingest(described, output=tmp_path / "a.zarr").warnings()
-    assert any("set drop_columns: 1 and periodic_x: true" in sentence for sentence in warnings)
+    assert any(
+        "set data.ingest.drop_columns: 1 and data.ingest.periodic_x: true" in sentence
+        for sentence in warnings
+    )
 
 
 def test_columns_that_repeat_in_a_channel_on_a_plane(ocean, into_archive):
