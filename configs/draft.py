@@ -105,8 +105,10 @@ def _check_known(key: str) -> None:
 
 
 def draft(name: str, found: Inspection) -> str:
-    """The YAML of an experiment, a comment on each line."""
+    """The YAML of an experiment, a comment on each line; the first names the schema for editors."""
     lines = [
+        "# yaml-language-server: $schema=experiment.schema.json",
+        "# For editors that complete settings: halocline schema > experiment.schema.json",
         f"# Drafted by `halocline init` from {_counted(found)}. Correct what is marked CHECK.",
         *(f"# CHECK: {note}." for note in found.notes),
         *_header(name, found),
@@ -118,17 +120,17 @@ def draft(name: str, found: Inspection) -> str:
 
 def _header(name: str, found: Inspection) -> Iterator[str]:
     title = found.title if 0 < len(found.title) <= _LONGEST_TITLE else name.replace("_", " ")
-    yield _line(0, "name", Finding(name, ""))
+    yield _line(0, "name", Finding(name, "names the experiment in its products"))
     yield _line(0, "title", Finding(title, "heads the report"))
     yield _line(0, "run_directory", Finding(str(_run_directory(name)), "all products"))
-    yield "data:"
+    yield "data:  # the states to learn from"
     yield _line(
         1, "archive", Finding(f"{_run_directory(name)}/states.zarr", "made by `halocline ingest`")
     )
 
 
 def _ingest(found: Inspection) -> Iterator[str]:
-    yield "  ingest:"
+    yield "  ingest:  # how the archive is made: files, what they hold, and the split"
     known = found.settings
     others = [key for key in known if key not in (*_ORDER, "split")]
     for key in (*_ORDER, *others, "split"):
@@ -150,7 +152,7 @@ def _networks(found: Inspection) -> Iterator[str]:
     width = 128 if rows * columns > _MANY_COLUMNS else 192
     batch = 4 if found.grid.wet.size > _MANY_CELLS else 8
     wide = "[96, 192]" if worth > 150 else "[64, 128]"
-    yield "autoencoder:"
+    yield "autoencoder:  # compresses states into maps of latents"
     yield f"  patch: {patch}  # columns along a side of what the first layer joins"
     yield f"  latent_channels: {latents}  # maps of latents"
     yield f"  channels: [{width}]  # width of the network; less memory: fewer"
@@ -160,7 +162,7 @@ def _networks(found: Inspection) -> Iterator[str]:
         f"  training: {{samples: {_samples(worth, 4000, 80, 20000)}, batch_size: {batch}, "
         f"warmup_samples: 500}}  # for about {worth:.0f} independent states; for more, more"
     )
-    yield "diffusion:"
+    yield "diffusion:  # draws latents"
     yield f"  channels: {wide}  # width of each stage of the denoiser"
     yield "  dropout: 0.1  # against learning few states by heart"
     yield "  noise_emphasis: 2.0  # large scales are settled at high noise"
@@ -192,8 +194,7 @@ def _line(depth: int, key: str, finding: Finding) -> str:
         [finding.value], default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
     ).strip()[1:-1]
     check = "CHECK: " if finding.check else ""
-    comment = f"  # {check}{finding.why}" if finding.why else ""
-    return f"{'  ' * depth}{key}: {value}{comment}"
+    return f"{'  ' * depth}{key}: {value}  # {check}{finding.why}"
 
 
 def _counted(found: Inspection) -> str:

@@ -114,7 +114,7 @@ def _recognised(patterns: Sequence[str], given: Mapping[str, Any]) -> Recognised
 def _start(found: Recognised, patterns: Sequence[str], given: Mapping[str, Any]) -> Settings:
     """The settings that need no values."""
     files = pattern_of(found.states, patterns)
-    settings = {"reader": found.reader, "files": Finding(files, "")}
+    settings = {"reader": found.reader, "files": Finding(files, "what is read, in this order")}
     settings |= found.options
     settings["equation_of_state"] = equation_of_state(found)
     units = salinity_units(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +194,9 @@ def test_output_of_a_model_is_ingested_as_drafted(write, folder, capsys):
     write(folder)
     main(["init", "mine", "--files", "*.nc"])
     told = capsys.readouterr().out
+    lines = Path("mine.yaml").read_text().splitlines()
+    assert lines[0] == "# yaml-language-server: $schema=experiment.schema.json"
+    assert [line for line in lines if not re.match(r"#|.+  # \S", line)] == []
     experiment = load_experiment(Path("mine.yaml"))
     described = experiment.data.ingest.model_dump()
     expected = EXPECTED[write]
