@@ -44,9 +44,10 @@ def test_an_archive_that_is_sampled(tiny_config, tmp_path):
 @pytest.mark.parametrize("command", ["ingest", "run"])
 def test_an_archive_that_is_ingested(tiny_config, tmp_path, command):
     archive = tmp_path / "new.zarr.zip"
+    (tmp_path / "states.nc").touch()
     given = {
         "reader": "cf",
-        "files": "[states.nc]",
+        "files": f"[{tmp_path / 'states.nc'}]",
         "equation_of_state": "jmd95",
     }
     words = [f"--data.ingest.{key}={value}" for key, value in given.items()]
