@@ -16,6 +16,7 @@ from evaluation.yardsticks import PRODUCT, capitalised
 
 FEWEST = {"training states": 100, "independent training states": 20}
 FEWEST |= {"validation states": 10, "test states": 10}
+METRICS = "metrics.json"  # of a run, with its verdict
 MOST_DRIFT = 3.0  # times that of the truth; a cold start of the basin drifts 4 to 7 times as much
 MOST_DISTANCE = 2.0  # times that of the nearest training member
 
@@ -103,13 +104,17 @@ def headline(fit: bool) -> str:
     return f"Verdict: {'fit' if fit else 'not fit'} to start a model."
 
 
+def read_metrics(directory: Path) -> dict[str, Any]:
+    """What `metrics.json` of a run directory holds; empty if there is none, or a damaged one."""
+    try:
+        return read_object(directory / METRICS, advice="evaluate the run again")
+    except UserError:
+        return {}
+
+
 def read_verdict(directory: Path) -> dict[str, Any] | None:
     """The verdict in `metrics.json` of a run directory; None if there is none."""
-    try:
-        metrics = read_object(directory / "metrics.json", advice="evaluate the run again")
-    except UserError:
-        return None
-    match metrics.get("verdict"):
+    match read_metrics(directory).get("verdict"):
         case {"fit": bool(), "reasons": [_, *_]} as verdict:
             return verdict
     return None

@@ -167,7 +167,7 @@ def export(
 ) -> None:
     """Write a state as an initial condition, verify it, and print the model's settings.
 
-    Warns if the run's states are not fit to start a model, or were not evaluated.
+    Repeats the verdict on the run's states, if they were evaluated.
 
     options: options of the format, see `data.restarts.formats.build_writer`
     """
@@ -201,7 +201,7 @@ def export(
     if written.namelist:
         print(f"\n{written.namelist}")
     if states is None or is_drawn_by(run, archive):
-        warn_of_verdict(run)
+        repeat_verdict(run)
 
 
 def is_drawn_by(run: Run, archive: StateArchive) -> bool:
@@ -210,19 +210,24 @@ def is_drawn_by(run: Run, archive: StateArchive) -> bool:
     return weights is not None and weights in str(archive.attributes.get("sampling", ""))
 
 
-def warn_of_verdict(run: Run) -> None:
-    """Warn on standard error, in a line, unless the run's states are fit to start a model."""
-    from evaluation.verdict import read_verdict
+def repeat_verdict(run: Run) -> None:
+    """Print the verdict on the run's states and its reasons in a line, if they were evaluated.
 
+    It is a warning on standard error unless the states are fit to start a model.
+    """
+    from evaluation.verdict import METRICS, headline, read_verdict
+
+    if not (run.directory / METRICS).is_file():
+        return
     verdict = read_verdict(run.directory)
     if verdict is None or verdict.get("weights") != run.judged_weights:
         found = f"{run.directory} has no verdict on the states of its model; run halocline evaluate"
-    elif not verdict["fit"]:
-        first, *others = verdict["reasons"]
-        more = f" ({len(others)} more reasons in metrics.json)" if others else ""
-        found = f"the states of {run.directory} are not fit to start a model: {first}{more}"
-    else:
+    elif verdict["fit"]:
+        print(" ".join([headline(fit=True), *verdict["reasons"]]))
         return
+    else:
+        reasons = " ".join(verdict["reasons"])
+        found = f"the states of {run.directory} are not fit to start a model: {reasons}"
     print(f"halocline: warning: {found}", file=sys.stderr)
 
 

@@ -413,20 +413,30 @@ def test_an_export_repeats_the_verdict_and_is_still_written(finished, tmp_path, 
     run = finished.parent / "run"
     kept = (run / "metrics.json").read_text()
 
-    def warned(**changes) -> str:
-        metrics = json.loads(kept)
-        metrics["verdict"] |= changes
-        (run / "metrics.json").write_text(json.dumps(metrics))
+    def exported() -> tuple[str, str]:
         output = tmp_path / "start.nc"
         main(["export", str(finished), "--output", str(output), "--overwrite"])
         assert output.exists()
-        return capsys.readouterr().err
+        printed = capsys.readouterr()
+        return printed.out, printed.err
 
+    def told(**changes) -> tuple[str, str]:
+        metrics = json.loads(kept)
+        metrics["verdict"] |= changes
+        (run / "metrics.json").write_text(json.dumps(metrics))
+        return exported()
+
+    reasons = ["Too little data.", "Mixed layer."]
     try:
-        assert "are not fit to start a model: Too little data" in warned()
-        assert warned(fit=True) == ""
-        assert "has no verdict on the states of its model" in warned(weights="of another model")
-        assert "has no verdict on the states of its model" in warned(reasons=None)
+        warning = "are not fit to start a model: Too little data. Mixed layer.\n"
+        assert told(reasons=reasons)[1].endswith(warning)
+        out, error = told(fit=True, reasons=["All passed."])
+        assert out.endswith("Verdict: fit to start a model. All passed.\n") and error == ""
+        assert "no verdict on the states of its model" in told(weights="of another model")[1]
+        assert "no verdict on the states of its model" in told(reasons=None)[1]
+        (run / "metrics.json").unlink()
+        out, error = exported()
+        assert "erdict" not in out and error == ""
     finally:
         (run / "metrics.json").write_text(kept)
 

@@ -19,7 +19,7 @@ from evaluation.model_card import Statements
 from evaluation.packing import Size, pack, size_of
 from evaluation.yardsticks import LEADING
 from halocline import main
-from integration.commands import warn_of_verdict
+from integration.commands import repeat_verdict
 from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
 
@@ -138,7 +138,8 @@ def test_a_model_that_is_not_fit_says_so_first(trained, tmp_path, capsys, monkey
     text = (folder / "README.md").read_text().split("---\n", 2)[2]
     assert text.index("NOT fit to start") < text.index("## Use")
     assert text.index(REASON) < text.index("## Use")
-    warn_of_verdict(run_at(run))
+    repeat_verdict(run_at(run))
+    assert f"are not fit to start a model: {REASON}" in capsys.readouterr().err
     with pytest.raises(SystemExit) as caught:
         main(["pack", str(run), "--compared", "0"])
     assert "exists" in str(caught.value.code)
