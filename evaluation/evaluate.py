@@ -93,6 +93,7 @@ def evaluate(
         "kind": "run",
         # With the model that it is about: a later one may not have been evaluated.
         "verdict": verdict.as_dict() | {"weights": run.weights},
+        "judged_states": len(rows[TRUTH]),
         "rows": row_metrics,
         "seeds": Seeds(by_seed).as_dict() if len(by_seed) > 1 else None,
         "excess": excess(row_metrics),

@@ -69,6 +69,8 @@ def add_evaluate_options(add: Callable[..., Any]) -> None:
     add("--output", type=Path, metavar="FOLDER", help=text)
     text = "also write the numbers of nemo-spinup-evaluation for each state, as CSV"
     add("--csv", action="store_true", help=text)
+    text = "replace an evaluation of the same model with more states"
+    add("--replace", action="store_true", help=text)
 
 
 def evaluate(
@@ -78,8 +80,12 @@ def evaluate(
     split: str | None = None,
     output: Path | None = None,
     csv: bool = False,
+    replace: bool = False,
 ) -> None:
-    """Evaluate the samples of a run; writes metrics, figures and report."""
+    """Evaluate the samples of a run; writes metrics, figures and report.
+
+    Raises `UserError`, unless `replace`, if they are there and rest on more states.
+    """
     from configs.elsewhere import RunElsewhere
     from evaluation.commands import print_verdict
     from evaluation.rows import draw_rows
@@ -90,12 +96,28 @@ def evaluate(
         run.held_out  # noqa: B018  # refuses what does not fit before a folder is made
     elif split or output:
         raise UserError("--split and --output need --archive: another archive to judge with")
+    if not replace:
+        refuse_fewer_states(run)
     with one_job(run.results):
         run.verify_archive()
         draw_rows(run)
         on_main(lambda: judge(run, csv=csv))
     print(f"wrote {run.results / 'report.html'}")
     print_verdict(run)
+
+
+def refuse_fewer_states(run: Run) -> None:
+    """Raise `UserError` if the run's model was evaluated with more states than now configured."""
+    from evaluation.verdict import METRICS, read_metrics
+
+    metrics = read_metrics(run.results)
+    before, now = metrics.get("judged_states", 0), run.settings.evaluation.states
+    if now < before and metrics.get("verdict", {}).get("weights") == run.weights:
+        raise UserError(
+            f"{run.results / METRICS} and the report rest on {before} states, which an evaluation "
+            f"with at most {now} (evaluation.states) would replace: give more states, or replace "
+            "them with halocline evaluate CONFIG --replace"
+        )
 
 
 def judge(run: Run, *, csv: bool = False) -> None:

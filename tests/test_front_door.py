@@ -441,6 +441,20 @@ def test_an_export_repeats_the_verdict_and_is_still_written(finished, tmp_path, 
         (run / "metrics.json").write_text(kept)
 
 
+def test_fewer_states_do_not_silently_replace_an_evaluation(finished, monkeypatch, capsys):
+    run = finished.parent / "run"
+    judged = json.loads((run / "metrics.json").read_text())["judged_states"]
+    monkeypatch.setattr("evaluation.evaluate.evaluate", lambda *_, **__: {})
+    fewer = ["--evaluation.states", str(judged - 1)]
+    for command in ("evaluate", "run"):
+        message = _exit([command, str(finished), *fewer])
+        assert message.startswith(f"halocline: {run}/metrics.json and the report rest on {judged} ")
+        assert message.endswith("halocline evaluate CONFIG --replace")
+    main(["evaluate", str(finished), *fewer, "--replace"])
+    main(["evaluate", str(finished), "--evaluation.states", str(judged)])
+    assert capsys.readouterr().out.count(f"wrote {run / 'report.html'}") == 2
+
+
 def test_states_that_no_model_made_have_no_verdict(tiny_config, tiny_archive, tmp_path, capsys):
     words = ["export", str(tiny_config), "--states", str(tiny_archive), "--adjust"]
     main([*words, "--output", str(tmp_path / "start.nc")])
