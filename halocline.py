@@ -236,6 +236,7 @@ def run_all(run: Run) -> None:
     What needs a package that is not installed is left out, and said so before the first stage.
     """
     from configs.stages import sample_rows
+    from configs.status import announcement
     from integration.study import integration_study
     from training.launch import launched_processes, on_main, one_job, together
 
@@ -251,10 +252,10 @@ def run_all(run: Run) -> None:
         stages.append(("integration", integration_study, together))
     stages += [("evaluation", judge, on_main), ("export", export, on_main)]
     refuse_fewer_states(run)
+    announced = announcement(run, [name for name, *_ in stages])
     with one_job(run.directory):
         if is_main:
-            names = ", ".join(name for name, *_ in stages)
-            print(f"stages: {names}; those that are done are skipped")
+            print(announced)
         for name, stage, how in stages:
             if is_main:
                 print(f"\n== {name}", flush=True)

@@ -12,11 +12,12 @@ from configs.schema import Experiment
 from data.documents import read_object
 from data.errors import UserError
 from data.locks import holder
-from training.cost import read_cost
+from training.cost import as_time, read_cost
 from training.plan import TrainingPlan
 from training.records import RECORD, Record, as_json, checkpoints_in, counter_of, differences
 
 DONE, TO_DO = "done", "to do"
+REPEATED = ("evaluation", "export")
 HEADINGS = ("stage", "state", "taken", "remains")
 KNOWN = ("autoencoder", "diffusion", "distillation", "model", "samples", "simulation")
 
@@ -93,6 +94,24 @@ def stages(layout: Layout) -> Iterator[Progress]:
     yield _judged("export", list(directory.glob("initial_condition_*")), model)
 
 
+def announcement(layout: Layout, names: Sequence[str]) -> str:
+    """Which of the stages of a run, by name, are done and which are to do, in a line.
+
+    Evaluation and export are always to do: a run repeats them.
+    """
+    found = [stage for stage in stages(layout) if stage.name in names]
+    done = [stage.name for stage in found if stage.state == DONE and stage.name not in REPEATED]
+    left = [_left(stage) for stage in found if stage.name not in done]
+    return f"stages done: {', '.join(done) or 'none'}; to do: {', '.join(left)}"
+
+
+def _left(stage: Progress) -> str:
+    if stage.state in (TO_DO, DONE):
+        return stage.name
+    remaining = f", about {as_time(stage.remaining)} left" if stage.remaining else ""
+    return f"{stage.name} ({stage.state}{remaining})"
+
+
 def _archive(layout: Layout) -> str:
     """Relative paths of archives belong to the folder that the run was started in."""
     archive = layout.settings.data.archive
@@ -164,9 +183,4 @@ def _of(count: int, total: int, what: str) -> str:
 
 
 def _time(seconds: float | None) -> str:
-    """A duration as `1:02:03`; empty if it is not known."""
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
+    return "" if seconds is None else as_time(seconds)

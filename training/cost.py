@@ -49,3 +49,10 @@ def largest_process() -> float:
 
 def _add(cost: dict[str, float], key: str, seconds: float) -> None:
     cost[key] = round(cost.get(key, 0.0) + seconds, 1)
+
+
+def as_time(seconds: float) -> str:
+    """A duration as `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -20,11 +21,14 @@ from data.checks import are_finite
 from data.errors import Stopped, UserError
 from training.batches import check_shares, training_batches, validation_batches
 from training.checkpoints import load_checkpoint, save_checkpoint
+from training.cost import as_time
 from training.launch import in_any_process, mixed_precision, on_main
 from training.log import MetricsLog
 from training.plan import TrainingPlan
 from training.records import counter_of, latest_checkpoint
 from training.stopping import stop_requested, stops_deferred
+
+WARM, TIMED = 5, 20  # first steps, which take longer, and those that the duration is estimated from
 
 
 class Trainer:
@@ -88,16 +92,30 @@ class Trainer:
             desc=self._label,
             disable=not self.accelerator.is_main_process,
         )
+        began = 0.0
         with bar, stops_deferred():
-            for batch in self.batches(self.counter):
+            for number, batch in enumerate(self.batches(self.counter)):
                 if self.counter >= self.plan.samples:
                     break
+                if number == WARM:
+                    began = time.monotonic()
                 losses = self.step(batch)
                 bar.update(self.plan.batch_size)
                 self._after_step(losses, log, bar)
+                if number + 1 == WARM + TIMED:
+                    self._tell_duration((time.monotonic() - began) / TIMED, bar)
         # `end_training` would also destroy the process group, which later stages need.
         for tracker in self.accelerator.trackers:
             tracker.finish()
+
+    def _tell_duration(self, seconds: float, bar: tqdm[Any]) -> None:
+        """Print how long the rest takes, for logs in files, where the bar is hard to read.
+
+        seconds: of a step
+        """
+        steps = math.ceil((self.plan.samples - self.counter) / self.plan.batch_size)
+        if self.accelerator.is_main_process and steps > 0:
+            bar.write(f"{self._label}: about {as_time(steps * seconds)} to the end, {steps} steps")
 
     @property
     def _announcement(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from configs.layout import Layout
 from configs.loading import load_experiment
-from configs.status import layout_of, stages
+from configs.status import announcement, layout_of, stages
 from data.errors import UserError
 from data.locks import exclusive
 from halocline import main
@@ -42,6 +42,16 @@ def test_a_run_that_has_not_begun_has_everything_to_do(layout):
     assert states.pop("data") == "done"
     assert set(states.values()) == {"to do"}
     assert list(states) == ["autoencoder", "diffusion", "sampling", "evaluation", "export"]
+
+
+def test_a_run_announces_what_is_done_and_what_is_left(layout):
+    names = ["data", "autoencoder", "diffusion", "evaluation"]
+    total = layout.settings.diffusion.training.samples
+    _publish(layout, layout.codec_folder, layout.codec_settings)
+    _checkpoint(layout, "diffusion", 8, at=1000)
+    (layout.directory / "metrics.json").write_text("{}")
+    announced = f"diffusion (at sample 8 of {total}), evaluation"
+    assert announcement(layout, names) == f"stages done: data, autoencoder; to do: {announced}"
 
 
 def test_the_archive_of_a_trained_run_may_be_elsewhere(layout, tmp_path):

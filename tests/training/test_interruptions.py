@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import threading
@@ -67,6 +68,21 @@ def test_a_training_says_what_is_to_come(run_in, monkeypatch, capsys):
     assert "autoencoder: 24 samples in 6 steps of 4\n" in capsys.readouterr().out
     train_codec(run)
     assert "in 6 steps of 4; continues at sample 12\n" in capsys.readouterr().out
+
+
+def test_a_training_says_how_long_the_rest_takes(run_in, monkeypatch, capsys):
+    """After its first steps, in a line; a training that ends with them says nothing."""
+    monkeypatch.setattr("training.loop.WARM", 1)
+    monkeypatch.setattr("training.loop.TIMED", 3)
+    train_codec(run_in("run"))
+    told = r"^autoencoder: about 0:\d\d:\d\d to the end, 2 steps$"
+    assert re.search(told, _printed(capsys), re.MULTILINE)
+    train_codec(run_in("short", "--autoencoder.training.samples=16"))
+    assert "to the end" not in _printed(capsys)
+
+
+def _printed(capsys) -> str:
+    return capsys.readouterr().out
 
 
 def test_signals_at_random_times_change_nothing(run_in, assert_same_training):
