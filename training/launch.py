@@ -199,7 +199,10 @@ def _appears(path: Path) -> bool:
 
 
 def build_accelerator(directory: Path) -> Accelerator:
-    """An accelerator that logs to `chosen_trackers`; TensorBoard's files are under `directory`.
+    """An accelerator that logs to `chosen_trackers`.
+
+    TensorBoard's files are in `directory` if its trackers are given the name of this folder, which
+    accelerate adds to the path.
 
     It knows of no mixed precision: accelerate keeps the first one of a process, but each stage has
     its own, see `mixed_precision`.
@@ -210,7 +213,9 @@ def build_accelerator(directory: Path) -> Accelerator:
     return Accelerator(
         mixed_precision="no",
         log_with=chosen_trackers() or None,
-        project_config=ProjectConfiguration(project_dir=str(directory), logging_dir=str(directory)),
+        project_config=ProjectConfiguration(
+            project_dir=str(directory), logging_dir=str(directory.parent)
+        ),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
 

@@ -324,7 +324,7 @@ class Trainer:
         )
 
     def _open_log(self) -> MetricsLog | None:
-        self.accelerator.init_trackers(self._label)
+        self.accelerator.init_trackers(self.directory.name)
         if not self.accelerator.is_main_process:
             return None
         return MetricsLog(self.directory / "metrics.jsonl", resume_at=self.counter)

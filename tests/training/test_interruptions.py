@@ -81,6 +81,14 @@ def test_a_training_says_how_long_the_rest_takes(run_in, monkeypatch, capsys):
     assert "to the end" not in _printed(capsys)
 
 
+def test_curves_for_tensorboard_lie_in_the_folder_of_the_stage(run_in, monkeypatch):
+    monkeypatch.setenv("HALOCLINE_TRACKERS", "tensorboard")
+    run = run_in("run")
+    train_codec(run)
+    folders = {path.parent for path in run.directory.rglob("events.out.*")}
+    assert folders == {run.directory / "autoencoder"}
+
+
 def _printed(capsys) -> str:
     return capsys.readouterr().out
 
