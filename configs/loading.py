@@ -14,7 +14,7 @@ from data.errors import UserError, shown
 from data.validation import checked, one_line, read_mapping
 from data.yaml_text import parse
 
-__all__ = ["checked", "load_experiment", "merged", "read_experiment", "read_settings"]
+__all__ = ["checked", "load_experiment", "merged", "named", "read_experiment", "read_settings"]
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:

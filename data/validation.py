@@ -17,7 +17,6 @@ from data.shipped import to_read
 from data.yaml_text import parse
 
 Settings = TypeVar("Settings", bound=BaseModel)
-_ALL_SETTINGS = "`halocline schema` prints all settings"
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -51,9 +50,8 @@ def checked(
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        advice = f"compare with {to_read(Path(example))}" if example else _ALL_SETTINGS
-        where = _path_in_yaml(error.errors()[0])
-        if any(_is_part(key, where) or _is_part(where, key) for key in on_command_line if where):
+        advice = _advice(example, source)
+        if _is_given(error.errors()[0], on_command_line):
             source = "command line"
         raise UserError(_sentence(source, error, advice, model)) from error
 
@@ -66,9 +64,24 @@ def one_line(error: yaml.YAMLError) -> str:
     return reason(error)
 
 
-def _is_part(key: str, of: str) -> bool:
-    """Whether a dotted key is another one or a setting within it."""
-    return f"{key}.".startswith(f"{of}.")
+def _advice(example: str | None, source: str) -> str:
+    """What to do about an unknown or missing key; nothing about one in the example itself."""
+    if example is None:
+        return "; `halocline schema` prints all settings"
+    shipped = to_read(Path(example))
+    return "" if shipped.resolve() == Path(source).resolve() else f"; compare with {shipped}"
+
+
+def _is_given(error: ErrorDetails, keys: Collection[str]) -> bool:
+    """Whether an error is about one of these keys: in its value, or in a section that it names.
+
+    A section with other mistakes may also be that of the file.
+    """
+    where = f"{_path_in_yaml(error)}."
+    is_unknown = error["type"] == "extra_forbidden"
+    return any(
+        where.startswith(f"{key}.") or (is_unknown and f"{key}.".startswith(where)) for key in keys
+    )
 
 
 def _path_in_yaml(error: ErrorDetails) -> str:
@@ -82,10 +95,10 @@ def _sentence(source: str, error: ValidationError, advice: str, model: type[Base
     where = where if len(where) <= 80 else shown(where)
     more = f" ({len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
-        meant = suggestion(where, model) or f"; {advice}"
+        meant = suggestion(where, model) or advice
         return f"{source}: {where}: no such key{more}{meant}"
     if first["type"] == "missing":
-        return f"{source}: the setting '{where}' is missing{more}; {advice}"
+        return f"{source}: the setting '{where}' is missing{more}{advice}"
     if first["type"] == "value_error":  # raised by a validator of ours about inconsistent settings
         own = str(first["ctx"]["error"])
         return f"{source}: {where}: {own}{more}" if where else f"{source}: {own}{more}"

@@ -156,6 +156,7 @@ def test_help_imports_no_settings(words):
             "--set time_stp: no such key of data.ingest; did you mean data.ingest.time_step?",
         ),
         (["study", "terms", str(TERMS), "--membrs", "3"], "did you mean members?"),
+        (["study", "terms", str(TERMS), "--colour", "3"], "command line: colour: no such key\n"),
         (["study", "cost", "benchmark", str(QUICKSTART), "--nme", "a"], "did you mean name?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

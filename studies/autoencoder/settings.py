@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from configs.loading import checked, read_experiment, read_settings
+from configs.loading import checked, named, read_experiment, read_settings
 from configs.schema import Experiment
 from configs.shipped import base_file, config_file
 from data.settings import Section
@@ -68,7 +68,13 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> CodecStudy:
     """
     path = config_file(path)
     own_settings = read_settings(path, overrides)
-    settings = checked(own_settings, StudySettings, source=str(path), example=EXAMPLE)
+    settings = checked(
+        own_settings,
+        StudySettings,
+        source=str(path),
+        example=EXAMPLE,
+        on_command_line=named(overrides),
+    )
     base_path = base_file(settings.base, of=path)
     base = checked(read_experiment(base_path), Experiment, source=str(base_path))
     directory = base.run_directory.parent / "studies" / path.stem

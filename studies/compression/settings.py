@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from configs.loading import checked, read_experiment, read_settings
+from configs.loading import checked, named, read_experiment, read_settings
 from configs.schema import Experiment
 from configs.shipped import base_file, config_file
 from data.errors import UserError
@@ -63,7 +63,13 @@ def load_compression_study(path: Path, overrides: Sequence[str] = ()) -> Compres
     """
     path = config_file(path)
     content = read_settings(path, overrides)
-    settings = checked(content, CompressionStudySettings, source=str(path), example=EXAMPLE)
+    settings = checked(
+        content,
+        CompressionStudySettings,
+        source=str(path),
+        example=EXAMPLE,
+        on_command_line=named(overrides),
+    )
     base_path = base_file(settings.base, of=path)
     base = checked(read_experiment(base_path), Experiment, source=str(base_path))
     share = settings.training_share

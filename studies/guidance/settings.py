@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from configs.loading import checked, merged, read_experiment, read_settings
+from configs.loading import checked, merged, named, read_experiment, read_settings
 from configs.schema import Experiment
 from configs.shipped import base_file, config_file
 from data.errors import UserError
@@ -123,7 +123,11 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
     """
     path = config_file(path)
     settings = checked(
-        read_settings(path, overrides), GuidanceStudySettings, source=str(path), example=EXAMPLE
+        read_settings(path, overrides),
+        GuidanceStudySettings,
+        source=str(path),
+        example=EXAMPLE,
+        on_command_line=named(overrides),
     )
     methods_path = base_file(settings.methods, of=path)
     methods = checked(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.loading import checked, read_experiment, read_settings
+from configs.loading import checked, named, read_experiment, read_settings
 from configs.schema import Experiment
 from configs.shipped import base_file, config_file
 from data.errors import UserError
@@ -168,7 +168,11 @@ def load_terms_study(path: Path, overrides: Sequence[str] = ()) -> TermsStudy:
     """
     path = config_file(path)
     settings = checked(
-        read_settings(path, overrides), TermsStudySettings, source=str(path), example=EXAMPLE
+        read_settings(path, overrides),
+        TermsStudySettings,
+        source=str(path),
+        example=EXAMPLE,
+        on_command_line=named(overrides),
     )
     base_path = base_file(settings.base, of=path)
     base = checked(read_experiment(base_path), Experiment, source=str(base_path))

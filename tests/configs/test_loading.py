@@ -228,6 +228,15 @@ def test_a_name_without_its_section_suggests_the_whole_key(name, meant):
         load_experiment(CONFIGS / "quickstart.yaml", [f"--{name}", "3"])
 
 
+def test_a_mistake_of_the_file_is_not_blamed_on_the_command_line(tiny_config):
+    """Also where the command line gives another setting of the section."""
+    written = yaml.safe_load(tiny_config.read_text())
+    written["guidance"] = {"enabled": "perhaps"}
+    tiny_config.write_text(yaml.safe_dump(written))
+    with pytest.raises(UserError, match=f"^{tiny_config}: guidance.enabled: expected true or"):
+        load_experiment(tiny_config, ["--guidance.step_cap", "0.5"])
+
+
 def test_a_list_of_texts_is_expected_with_an_example_of_texts():
     with pytest.raises(UserError, match=r"expected a list such as \[first, second\], found 'a'"):
         load_experiment(CONFIGS / "global4deg.yaml", ["--data.ingest.files", "a"])
