@@ -1,0 +1,37 @@
+"""What the page on observations says in words is what its result says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+PROFILES = ("profiles_12", "profiles_40", "profiles_120")
+CLASSICAL = (
+    *("optimal_interpolation", "localised_interpolation"),
+    *("es_mda_fields", "es_mda_latents"),
+)
+
+
+def test_the_summary_of_the_page_is_that_of_the_result():
+    text = (ROOT / "docs" / "results" / "observations.md").read_text()
+    said = " ".join(text[text.index("## In short") : text.index("## Truths")].split())
+    result = json.loads((ROOT / "docs" / "results" / "observations_quickstart.json").read_text())[
+        "networks"
+    ]
+
+    def means(row, column):
+        return [result[network]["rows"][row]["mean"][column] for network in PROFILES]
+
+    for row in ("unknown_conditions", "optimal_interpolation", "localised_interpolation"):
+        first, second, third = (f"{x:.2f}" for x in means(row, "rmse_temperature"))
+        assert f"{first}, {second} and {third} K" in said
+    ours = means("unknown_conditions", "crps_temperature")
+    best = map(min, zip(*(means(row, "crps_temperature") for row in CLASSICAL), strict=True))
+    first, second, third = (f"{x / y:.2f}" for x, y in zip(ours, best, strict=True))
+    assert f"CRPS is {first}, {second} and {third} times" in said
+    known = means("known_conditions", "rmse_temperature")
+    inferred = means("unknown_conditions", "rmse_temperature")
+    assert all(abs(a - b) <= 0.01 for a, b in zip(known, inferred, strict=True))
+    overturned = means("unknown_conditions", "density_error_percent")
+    assert f"{min(overturned):.2f} to {max(overturned):.2f} % of the volume" in said
