@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from data.errors import UserError
+from data.parameters import AGE, SEASON
 from data.settings import Section
 
 if TYPE_CHECKING:
     from data.archive.reader import StateArchive
 
-SEASON, AGE = "season", "age"
 ADJUSTMENT_YEARS = 30.0  # e-folding time of what age stands for
 HARMONICS = 2  # of the year
 MOST_LEFT = 0.1  # of the adjustment, at the end of records that stand for an equilibrium

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 
 from data.archive.format import GRID_ATTRIBUTES, HORIZONTAL_ATTRIBUTES, HORIZONTAL_NAMES
-from data.conditions import AGE, SEASON
 from data.equations import is_conservative
 from data.grid import OceanGrid, wet_tensor
+from data.parameters import parameter_attributes
 from data.salinity import salinity_of
 from data.state import State
 
@@ -27,10 +26,6 @@ MEMBER_ATTRIBUTES = {
     "standard_name": "realization",
     "long_name": "ensemble member",
     "units": "1",
-}
-_CONDITIONS: dict[str, dict[str, Any]] = {
-    SEASON: {"long_name": "season as a fraction of the year, 0 is 1 January", "units": "1"},
-    AGE: {"long_name": "time since the parameters changed, infinite in equilibrium", "units": "yr"},
 }
 
 
@@ -158,9 +153,7 @@ def condition_coordinates(
 ) -> dict[str, xr.Variable]:
     """Parameters, season and age as coordinates of the states."""
     return {
-        name: xr.Variable(
-            dimension, values, _CONDITIONS.get(name, {"long_name": name.replace("_", " ")})
-        )
+        name: xr.Variable(dimension, values, parameter_attributes(name, {}))
         for name, values in conditions.items()
     }
 

@@ -29,6 +29,7 @@ from data.sources import (
     calendar_attributes,
     check_equation,
     common_clock,
+    common_units,
     continued,
     open_source,
     per_sample,
@@ -69,7 +70,7 @@ def open_sources(settings: IngestSettings) -> Iterator[list[Source]]:
                 group=group,
                 before=sources,
                 block=settings.block,
-                parameters=settings.parameters,
+                parameters=[*settings.parameters],
             )
             stack.callback(source.output.dataset.close)
             check_equation(source.output, settings.equation_of_state)
@@ -92,6 +93,7 @@ def _write(
         equation_of_state=settings.equation_of_state,
         salinity_units=settings.salinity_units,
         sea_level=first.sea_level is not None,
+        units=common_units(sources, settings.units),
         attributes=_provenance(settings, sources),
         rounding=settings.rounding,
     )

@@ -9,11 +9,13 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     Tag,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
 from data.equations import EquationName
+from data.errors import shown
 from data.readers.settings import READERS, AnyReader
 from data.settings import Section
 
@@ -128,8 +130,10 @@ class IngestSettings(Section):
     interval_years: float = Field(
         0.0, ge=0, description="leave out states that follow the one before within this time"
     )
-    parameters: list[str] = Field(
-        [], description="global attributes, or variables with a value per state, kept as parameters"
+    parameters: list[str] | dict[str, str] = Field(
+        [],
+        description="global attributes, or variables with a value per state, kept as parameters: "
+        "their names, or names with units, which count instead of those that the files state",
     )
     split: Split = TimeBlocks()
     rounding: bool = Field(False, description="round T to 1/512 K and S to 1/4096")
@@ -139,6 +143,25 @@ class IngestSettings(Section):
         """The entries of `files`, of all members."""
         entries = ([entry] if isinstance(entry, str) else entry for entry in self.files)
         return [pattern for entry in entries for pattern in entry]
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of parameters that the settings name."""
+        return self.parameters if isinstance(self.parameters, dict) else {}
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _check_parameters(cls, given: Any) -> Any:
+        """Names, or units by name; 1 is a unit, too."""
+        if isinstance(given, dict):
+            given = {name: "1" if unit == 1 else unit for name, unit in given.items()}
+        texts = [*given, *given.values()] if isinstance(given, dict) else given
+        if not isinstance(texts, list) or not all(isinstance(t, str) and t for t in texts):
+            raise ValueError(
+                "expected names such as [gm_diffusivity], or names with units such as "
+                f"{{gm_diffusivity: m2 s-1}}, found {shown(given)}"
+            )
+        return given
 
     @model_validator(mode="before")
     @classmethod

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +14,16 @@ from numpy.typing import NDArray
 from data.archive.format import CALENDAR, DAYS_PER_YEAR, TIME_ORIGIN
 from data.equations import EQUATIONS
 from data.errors import UserError, file_errors
+from data.parameters import AGE, NO_UNIT, YEAR, stated_unit
 from data.readers.base import ModelOutput
 from data.readers.clock import Clock
 from data.readers.nemo_pieces import whole_name
 from data.readers.settings import Reader
 from data.remote import network_errors
 from data.state import State
+from data.units import YEARS, factor
+
+_UNIT = re.compile(r"[^\W\d_]|[%‰°]")  # what units have and numbers have not
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Source:
 
     group: number of the entry in `files`, or of the list; member: `(sample,)`, of all samples
     shift: added to the output's years, for files that count from another date [years]
-    parameters: each `(sample,)`, of all samples
+    parameters: each `(sample,)`, of all samples; units: of those whose unit the output states
     """
 
     output: ModelOutput
@@ -35,6 +41,7 @@ class Source:
     group: int
     member: NDArray[np.int64]
     parameters: dict[str, NDArray[np.float64]]
+    units: dict[str, str]
     shift: float = 0.0
 
     @property
@@ -82,13 +89,15 @@ def open_source(
         first = 1 + max((int(source.member.max()) for source in before), default=-1)
         if before and before[-1].group == group:
             first = int(before[-1].member.min())
+        found = {name: _parameter(output, name) for name in parameters}
         return Source(
             output=output,
             paths=paths,
             samples=_kept(output, block),
             group=group,
             member=first + _members_inside(output),
-            parameters={name: _parameter(output, name) for name in parameters},
+            parameters={name: values for name, (values, _) in found.items()},
+            units={name: unit for name, (_, unit) in found.items() if unit},
         )
 
 
@@ -125,22 +134,59 @@ def per_sample(output: ModelOutput, name: str) -> NDArray[np.generic]:
     return values
 
 
-def _parameter(output: ModelOutput, name: str) -> NDArray[np.float64]:
+def _parameter(output: ModelOutput, name: str) -> tuple[NDArray[np.float64], str]:
+    """Values `(sample,)` and unit, empty if unknown, of a variable or a global attribute."""
     attributes, variables = output.dataset.attrs, output.dataset.variables
     if name not in attributes and name in variables:
-        return per_sample(output, name).astype(np.float64)
+        values = per_sample(output, name).astype(np.float64)
+        return values, stated_unit(variables[name].attrs)
     if name not in attributes:
         raise UserError(
             f"{output.path} has no global attribute {name}: correct data.ingest.parameters; it has "
             f"{', '.join(map(str, attributes)) or 'none'}."
         )
+    number, unit = _number_and_unit(attributes[name])
+    unit = unit or stated_unit({"units": attributes.get(f"{name}_units", "")})
     try:
-        return np.full(len(output), float(attributes[name]))
+        return np.full(len(output), float(number)), unit
     except (TypeError, ValueError) as error:
         raise UserError(
             f'the global attribute {name} of {output.path} is "{attributes[name]}": expected a '
-            "number without its unit; correct the attribute or data.ingest.parameters."
+            "number, or a text with a number, a blank and a unit, such as 1000 m2 s-1; correct the "
+            "attribute or data.ingest.parameters."
         ) from error
+
+
+def _number_and_unit(given: Any) -> tuple[Any, str]:
+    """A text such as "1000 m2 s-1" in two parts; anything else, also two numbers, as it is."""
+    parts = given.split(maxsplit=1) if isinstance(given, str) else []
+    if len(parts) < 2 or not (parts[1] == NO_UNIT or _UNIT.search(parts[1])):
+        return given, ""
+    return parts[0], stated_unit({"units": parts[1]})
+
+
+def common_units(sources: Sequence[Source], given: Mapping[str, str]) -> dict[str, str]:
+    """Units of the parameters by name: those that are given, or else what the files state.
+
+    Raises UserError if files state different ones, or an age in anything but years.
+    """
+    units = dict(given)
+    for source in sources:
+        for name, unit in source.units.items():
+            if units.setdefault(name, unit) != unit and name not in given:
+                raise UserError(
+                    f'{name} of {source.output.path} is in "{unit}", but in "{units[name]}" in '
+                    "files before it: one parameter has one unit; convert the values, or, if the "
+                    f"units mean the same, name one, parameters: {{{name}: {units[name]}}}."
+                )
+    factor(
+        {"units": units.get(AGE, "")},
+        YEARS,
+        quantity=AGE,
+        path=sources[0].output.path,
+        expected=YEAR,
+    )
+    return units
 
 
 def common_clock(sources: Sequence[Source]) -> Clock | None:

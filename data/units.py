@@ -25,6 +25,7 @@ AREAS: dict[str, float] = {  # in m2
     **{f"{name}2": value**2 for name, value in LENGTHS.items()},
     **{f"square{name}": value**2 for name, value in LENGTHS.items()},
 }
+YEARS: dict[str, float] = dict.fromkeys(("year", "years", "yr", "yrs", "a"), 1.0)
 _CELSIUS = {"c", "celsius", "celcius", "centigrade", "oc"}
 _CELSIUS |= {"cdeg", "cdegree", "cdegrees", "celsiusdegree", "celsiusdegrees"}
 _KELVIN = {"k", "kelvin", "kelvins"}

@@ -10,10 +10,10 @@ from typing import cast
 import torch
 
 from data.archive.reader import StateArchive
-from data.conditions import SEASON
 from data.dataset import state_attributes
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
+from data.parameters import SEASON
 from data.restarts.initial_condition import (
     InitialCondition,
     InitialConditionWriter,

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from data.archive.format import SPLITS
 from data.archive.reader import StateArchive
 from data.basin.forcing import BasinParameters
-from data.conditions import AGE, EQUILIBRIUM, Conditions, ConditionSettings, ConditionSpace
+from data.conditions import EQUILIBRIUM, Conditions, ConditionSettings, ConditionSpace
 from data.errors import UserError
+from data.parameters import AGE
 
 FIRST_FREE_YEAR = 1000.0  # model year; no archived state is from this year or later
 SAME_SEASON = 0.01  # years

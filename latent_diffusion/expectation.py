@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoencoder.precision import FullPrecision
-from data.conditions import AGE, EQUILIBRIUM, SEASON, Conditions, ConditionSpace
+from data.conditions import EQUILIBRIUM, Conditions, ConditionSpace
+from data.parameters import AGE, SEASON
 from latent_diffusion.gaussian import principal_components
 from latent_diffusion.regression import Choice, choose, predict
 

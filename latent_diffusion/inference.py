@@ -21,7 +21,8 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from autoencoder.passing import passing_at_once
-from data.conditions import AGE, EQUILIBRIUM, Conditions
+from data.conditions import EQUILIBRIUM, Conditions
+from data.parameters import AGE
 from latent_diffusion.drawn import Frame
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.noise import member_generator

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from data.conditions import AGE, Conditions, FloatArray
+from data.conditions import Conditions, FloatArray
+from data.parameters import AGE
 from data.points import Point, check_names
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.noise import member_generator

@@ -16,6 +16,7 @@ from zarr.errors import ZarrUserWarning
 
 from data.equations import is_conservative
 from data.grid import OceanGrid
+from data.parameters import YEAR
 
 ZIP_SUFFIX = ".zarr.zip"
 FIELD_DIMENSIONS = ("sample", "depth", "y", "x")
@@ -36,7 +37,7 @@ ADJUSTMENT, ADJUSTED = "convective_adjustment", "exact, conserving column heat a
 SAMPLE_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "member": {"long_name": "ensemble member", "units": "1"},
     # No "since": decoders must leave model years, of whatever length, as they are.
-    "time": {"long_name": "model time within the member", "units": "year"},
+    "time": {"long_name": "model time within the member", "units": YEAR},
     "split": {
         "long_name": "part of the data that the state belongs to",
         "units": "1",

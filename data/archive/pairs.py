@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data.archive.format import SPLITS
 from data.archive.reader import StateArchive
-from data.conditions import AGE, SEASON
+from data.parameters import AGE, SEASON
 
 IntArray = NDArray[np.int64]
 Point = tuple[float, ...]

@@ -29,6 +29,7 @@ from data.archive.identity import CONTENT, DESCRIPTION, description_checksum, fo
 from data.archive.limits import check_files, check_sizes
 from data.errors import UserError
 from data.grid import OceanGrid
+from data.parameters import units_of
 from data.plausibility import Door, check_depth, check_field, check_grid, check_state
 from data.state import State
 from data.units import AREAS, LENGTHS, SALINITIES, factor, is_kelvin
@@ -58,6 +59,7 @@ class StateArchive:
     has_sea_level: whether the states carry sea level
     salinity_units: "1e-3" (practical) or "g/kg" (absolute)
     parameters: per-sample parameters, each `(sample,)`
+    units: of the parameters whose variables state one, by name
     member, time, split: `(sample,)`: ensemble member, model years within it, part of the data
     attributes: the store's global attributes, including provenance
 
@@ -70,6 +72,7 @@ class StateArchive:
     has_sea_level: bool
     salinity_units: str
     parameters: dict[str, NDArray[np.float64]]
+    units: dict[str, str]
     member: NDArray[np.int64]
     time: NDArray[np.float64]
     split: NDArray[np.int8]
@@ -213,6 +216,7 @@ class StateArchive:
             for name, array in self._arrays.items()
             if _dimensions(array) == ("sample",) and name not in SAMPLE_ATTRIBUTES
         }
+        self.units = units_of({name: self._arrays[name].attrs for name in self.parameters})
         self.grid = self._load_grid(group)
 
     def _load_grid(self, group: zarr.Group) -> OceanGrid:

@@ -35,6 +35,7 @@ from data.archive.identity import CONTENT, DESCRIPTION, description_checksum
 from data.atomic import put_in_place, remove_leftovers, temporary_name, write_errors
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
+from data.parameters import parameter_attributes
 from data.plausibility import Door, check_grid, check_state
 from data.state import State
 
@@ -44,9 +45,9 @@ class ArchiveWriter:
 
     The archive has a temporary name beside `path` until a clean exit; after an error nothing is
     left. `rounding` rounds T to 1/512 K and S to 1/4096, which halves the size; `compression` is
-    the level, 1 to 9. What is written can be opened: UserError is raised if `path` exists, if
-    writing fails, for a grid that no ocean has, and for states that do not fit the grid or are not
-    sea water in every wet cell.
+    the level, 1 to 9; `units` are those of the parameters by name. What is written can be opened:
+    UserError is raised if `path` exists, if writing fails, for a grid that no ocean has, and for
+    states that do not fit the grid or are not sea water in every wet cell.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ArchiveWriter:
         equation_of_state: str,
         salinity_units: str = "1e-3",
         sea_level: bool = False,
+        units: Mapping[str, str] | None = None,
         attributes: Mapping[str, object] | None = None,
         rounding: bool = False,
         compression: int = FAST,
@@ -65,6 +67,7 @@ class ArchiveWriter:
         self.grid = grid
         self.sea_level = sea_level
         self.rounding = rounding
+        self.units = dict(units or {})
         self._compressors = compressors(compression)
         self._wet = wet_tensor(grid)
         self._fields = field_attributes(equation_of_state, salinity_units)
@@ -197,7 +200,8 @@ class ArchiveWriter:
             column = np.asarray(numbers, dtype=kinds[name])
             self._write(name, ("sample",), column, SAMPLE_ATTRIBUTES[name])
         for name, numbers in self._parameters.items():
-            self._write(name, ("sample",), np.asarray(numbers, dtype=np.float64), {})
+            column = np.asarray(numbers, dtype=np.float64)
+            self._write(name, ("sample",), column, parameter_attributes(name, self.units))
 
     def _write(
         self, name: str, dims: tuple[str, ...], values: NDArray[Any], attributes: dict[str, Any]

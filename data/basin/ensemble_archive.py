@@ -17,7 +17,7 @@ from data.archive.writer import ArchiveWriter
 from data.basin.certificate import Certificate
 from data.basin.design import EnsembleSettings, PlannedMember
 from data.basin.ensemble import finished_file, unfinished
-from data.basin.forcing import EQUATION_OF_STATE, BasinParameters
+from data.basin.forcing import EQUATION_OF_STATE, PARAMETER_UNITS, BasinParameters
 from data.basin.member_files import (
     FinishedMember,
     read_member,
@@ -44,6 +44,7 @@ def write_ensemble_archive(settings: EnsembleSettings, *, grid: OceanGrid, outpu
         grid=grid,
         equation_of_state=EQUATION_OF_STATE,
         salinity_units="g/kg",
+        units=PARAMETER_UNITS,
         attributes=_provenance(settings, grid),
         rounding=True,
         compression=SMALL,  # it is part of the repository

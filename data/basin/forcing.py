@@ -18,6 +18,18 @@ EQUATION_OF_STATE = "veros-vallis"
 MONTHS_PER_YEAR = 12
 WIND_LATITUDES = (-70.0, -45.0, -15.0, 0.0, 15.0, 45.0, 70.0)  # degrees north, DINO
 SOUTHERN_SALINITY = 35.0  # g/kg, DINO
+# Units of the parameters that members of an ensemble may differ in, as files state them.
+PARAMETER_UNITS = {
+    "isoneutral_slope_limit": "1",
+    "wind_stress_scale": "1",
+    "gm_diffusivity": "m2 s-1",
+    "vertical_diffusivity": "m2 s-1",
+    "southern_salinity": "g kg-1",
+    "warming": "K",
+    "temperature_anomaly": "K",
+    "salinity_anomaly": "g kg-1",
+    "wind_anomaly": "N m-2",
+}
 WIND_NODES = (0.0, 0.2, -0.1, -0.02, -0.1, 0.1, 0.0)  # N/m2, DINO
 
 

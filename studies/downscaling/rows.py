@@ -14,7 +14,8 @@ from configs.run import Run
 from configs.translation import Translation, both
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
-from data.conditions import AGE, Conditions
+from data.conditions import Conditions
+from data.parameters import AGE
 from data.state import State
 from guidance.seawater import EquationOfState, equation_of_state
 from guidance.stratification import adjust

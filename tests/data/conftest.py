@@ -71,6 +71,7 @@ def write_archive(small_grid: OceanGrid, tmp_path: Path) -> Callable[..., Path]:
         samples: int = 10,
         sea_level: bool = True,
         rounding: bool = False,
+        units: dict[str, str] | None = None,
     ) -> Path:
         path = tmp_path / name
         with ArchiveWriter(
@@ -79,6 +80,7 @@ def write_archive(small_grid: OceanGrid, tmp_path: Path) -> Callable[..., Path]:
             equation_of_state="jmd95",
             sea_level=sea_level,
             rounding=rounding,
+            units=units,
         ) as writer:
             for sample in range(samples):
                 writer.append(

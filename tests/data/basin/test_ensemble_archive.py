@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from configs import load_experiment
 from data.archive.reader import StateArchive
 from data.basin.certificate import Certificate, trend
 from data.basin.design import EnsembleSettings
 from data.basin.ensemble import finished_file
 from data.basin.ensemble_archive import archived, write_ensemble_archive
+from data.basin.forcing import PARAMETER_UNITS
 from data.basin.member_files import (
     MemberRecord,
     pack,
@@ -22,6 +25,7 @@ from data.basin.member_files import (
 )
 from data.errors import UserError
 
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 STEP = 1 / 512
 
 
@@ -132,6 +136,14 @@ def test_the_archive_is_split_by_member_and_knows_age_and_season(
     np.testing.assert_allclose(archive.parameters["wind_stress_scale"][first], winds[0])
     assert set(archive.attributes["certificates"]) == {"m00", "m01", "m02", "windy"}
     assert archive.attributes["tracer_step_days"]["m00"] == 2.0
+    assert archive.units["wind_stress_scale"] == archive.units["season"] == "1"
+    assert set(archive.units) == set(archive.parameters)
+
+
+def test_all_parameters_of_the_shipped_ensembles_have_units():
+    for name in ("ensemble", "coarse_basin"):
+        ensemble = load_experiment(CONFIGS / f"{name}.yaml").data.ensemble
+        assert {*ensemble.ranges} <= {*PARAMETER_UNITS}
 
 
 def test_a_missing_member_is_named(settings, finish, tiny_grid, tmp_path):
