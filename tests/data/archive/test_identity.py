@@ -98,6 +98,8 @@ def test_the_embedded_archive_is_whole():
     archive = StateArchive.open(EMBEDDED)
     archive.verify()
     assert {DESCRIPTION, CONTENT} <= archive.attributes.keys()
+    assert archive.digest == "baf3e1cc25a9a813", "trained models have recorded it"
+    assert archive.units.keys() == archive.parameters.keys()
 
 
 @pytest.fixture
