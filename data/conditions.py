@@ -8,7 +8,7 @@ time. The age is the parameter `age` [years]; at equilibrium it is infinite.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from data.errors import UserError
-from data.parameters import AGE, SEASON
+from data.parameters import AGE, SEASON, unit_suffix
 from data.settings import Section
 
 if TYPE_CHECKING:
@@ -50,10 +50,12 @@ class Conditions:
     year] and `age` [years, infinite at equilibrium] where states depend on them
     certain: whether the mean of states at these conditions is the expected one; otherwise each
         state has one from the predictive distribution of the mean
+    units: of the parameters by name, where they are known
     """
 
     values: dict[str, FloatArray]
     certain: bool = False
+    units: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -69,7 +71,8 @@ class Conditions:
                 f"{', '.join(sorted(archive.parameters)) or 'none'}: correct conditions, or name "
                 "the parameter when the archive is written"
             )
-        return cls({name: known[name][indices] for name in wanted})
+        units = {name: archive.units[name] for name in wanted if name in archive.units}
+        return cls({name: known[name][indices] for name in wanted}, units=units)
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
@@ -106,7 +109,7 @@ class ConditionSpace:
     scales: of each parameter; low, high: its range over the training members; centre, spread: mean
     and standard deviation of its (logarithmic) value over them; season, age: whether states depend
     on these; mean_approach: mean of exp(-age / 30 years) over the training states; oldest: their
-        largest age [years]
+        largest age [years]; units: of the parameters, where the archive stated them
     """
 
     scales: dict[str, Scale]
@@ -118,6 +121,7 @@ class ConditionSpace:
     age: bool
     mean_approach: float = 0.0
     oldest: float = 0.0
+    units: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -146,6 +150,7 @@ class ConditionSpace:
             age=settings.age,
             mean_approach=float(approach),
             oldest=float(conditions.values[AGE].max()) if settings.age else 0.0,
+            units={k: unit for k, unit in conditions.units.items() if k in settings.parameters},
         )
 
     @property
@@ -247,10 +252,11 @@ class ConditionSpace:
         outside = values[(values < low) | (values > high)]
         if outside.size:
             value = float(outside[0])
-            bound = low if value < low else high
+            bound, unit = low if value < low else high, unit_suffix(name, self.units)
             raise UserError(
-                f"{name} {value:g} is outside the range of the training members, {low:g} to "
-                f"{high:g}: the nearest bound is {bound:g}; give a value inside, or --extrapolate"
+                f"{name} {value:g}{unit} is outside the range of the training members, {low:g} to "
+                f"{high:g}{unit}: the nearest bound is {bound:g}; give a value inside, or "
+                "--extrapolate"
             )
 
 

@@ -29,3 +29,15 @@ def stated_unit(attributes: Mapping[str, object]) -> str:
 def units_of(variables: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
     """Units by name of those variables whose attributes state one."""
     return {name: unit for name, given in variables.items() if (unit := stated_unit(given))}
+
+
+def unit_suffix(name: str, units: Mapping[str, str]) -> str:
+    """What follows a value of a parameter in a text: " m2 s-1"; nothing for 1 or no known unit."""
+    unit = units.get(name, NO_UNIT)
+    return "" if unit == NO_UNIT else f" {unit}"
+
+
+def axis_label(name: str, units: Mapping[str, str]) -> str:
+    """A parameter's label in a figure: "warming [K]"."""
+    unit = unit_suffix(name, units).strip()
+    return f"{name} [{unit}]" if unit else name

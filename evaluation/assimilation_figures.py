@@ -14,6 +14,7 @@ from data.archive.reader import StateArchive
 from data.batches import read_in_batches
 from data.grid import OceanGrid
 from data.observations import Observations
+from data.parameters import axis_label
 from evaluation.canvas import Scale, draw_map, draw_section, map_panel, new_figure, styled
 from evaluation.innovations import Innovations
 from latent_diffusion.inference import Weighted
@@ -133,6 +134,6 @@ def conditions_figure(weighted: Weighted, ranges: Mapping[str, tuple[float, floa
         low, high = ranges.get(name, (0.0, 1.0))
         bins = np.linspace(low, high, 25)
         ax.hist(weighted.conditions.values[name], bins, weights=weighted.probability)
-        ax.set_xlabel(name)
+        ax.set_xlabel(axis_label(name, weighted.conditions.units))
     axes[0, 0].set_ylabel("probability")
     return figure

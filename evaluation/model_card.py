@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from data.parameters import unit_suffix
 from data.salinity import salinity_of
 from evaluation.captions import length_of_evidence
 from evaluation.columns import TRUTH, Value, format_value, in_units_of, table_head
@@ -129,6 +130,7 @@ def hull(pipeline: StatePipeline) -> dict[str, Any]:
     points = space.parameters(pipeline.expectation.points.cpu().double().numpy())
     found: dict[str, Any] = {
         "ranges": {name: [_short(low), _short(high)] for name, (low, high) in space.ranges.items()},
+        **({"units": space.units} if space.units else {}),
         "season": space.season,
         "age": space.age,
     }
@@ -214,7 +216,8 @@ def _conditions(pipeline: StatePipeline) -> str:
         return "None: all states are drawn alike."
     space = pipeline.expectation.space
     rows = [
-        f"| {name} | {format_value(low)} to {format_value(high)} | {space.scales[name]} |"
+        f"| {name} | {format_value(low)} to {format_value(high)}"
+        f"{unit_suffix(name, space.units)} | {space.scales[name]} |"
         for name, (low, high) in space.ranges.items()
     ]
     rows += ["| season | 0 to 1, fraction of the year | periodic |"] * space.season

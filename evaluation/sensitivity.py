@@ -25,6 +25,7 @@ from data.batches import read_in_batches
 from data.dataset import CONVENTIONS, state_attributes, with_grid
 from data.errors import UserError
 from data.grid import OceanGrid
+from data.parameters import unit_suffix
 from data.salinity import salinity_of
 from evaluation.canvas import (
     Scale,
@@ -79,11 +80,19 @@ def sensitivity(
     before, after = (StateArchive.open(path) for path in paths)
     result = differences(before, after)
     dataset = output / "difference.nc"
+    start, end = (_with_units(texts, before) for texts in (at, to))
     with atomic_write(dataset) as partial:
-        _dataset(result, before, change=f"{' '.join(at)} to {' '.join(to)}").to_netcdf(partial)
+        _dataset(result, before, change=f"{start} to {end}").to_netcdf(partial)
     units = {"thetao": "K", "so": salinity_of(before.equation_of_state).shown}
-    figure = difference_figure(result, before.grid, units=units, title=" ".join([*at, "→", *to]))
+    figure = difference_figure(result, before.grid, units=units, title=f"{start} → {end}".lstrip())
     return [dataset, save_figure(figure, output / "difference.png")]
+
+
+def _with_units(texts: Sequence[str], archive: StateArchive) -> str:
+    """Points such as "warming=1.5 K"."""
+    names = [text.partition("=")[0].strip() for text in texts]
+    named = zip(texts, names, strict=True)
+    return " ".join(f"{text}{unit_suffix(name, archive.units)}" for text, name in named)
 
 
 def differences(before: StateArchive, after: StateArchive) -> Sensitivity:

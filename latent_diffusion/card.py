@@ -11,6 +11,7 @@ from data.conditions import ConditionSpace
 from data.dataset import horizontal_dimensions, state_attributes
 from data.errors import UserError
 from data.grid import OceanGrid
+from data.parameters import unit_suffix
 from latent_diffusion.origin import Origin
 
 HEADING = "Halocline StatePipeline"
@@ -104,7 +105,7 @@ def _parameters(space: ConditionSpace | None) -> Iterator[str]:
     if space is None:
         return
     for name, (low, high) in space.ranges.items():
-        yield f"{name} {low:.4g} to {high:.4g}"
+        yield f"{name} {low:.4g} to {high:.4g}{unit_suffix(name, space.units)}"
     if space.season:
         yield "season 0 to 1"
     if space.age:

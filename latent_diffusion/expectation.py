@@ -125,7 +125,7 @@ class Expectation(FullPrecision, ModelMixin, ConfigMixin):
             values[SEASON] = np.array(season)
         if self.space.age:
             values[AGE] = np.full(len(generators), EQUILIBRIUM)
-        return Conditions(values)
+        return Conditions(values, units=self.space.units)
 
     def _regress(self, term: int, fields: Tensor) -> None:
         """Regress one coefficient of the course, `m c h w`."""

@@ -208,7 +208,7 @@ class _Box:
             value = np.exp(column) if space.scales.get(name) == "log" else column
             # Rounding must not leave the range of the members.
             values[name] = value.clip(*space.ranges.get(name, (0.0, 1.0)))
-        return Conditions(values)
+        return Conditions(values, units=space.units)
 
     def about(self, points: FloatArray, log_probability: FloatArray) -> _Box:
         """The part of the box that holds the probable points, and half a gap more on each side."""

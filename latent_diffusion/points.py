@@ -44,7 +44,7 @@ def conditions_at(
     unknown = expectation.unknown(open_generators(seed, members))
     parts = [unknown.with_values(**point) for point in points]
     joined = {name: np.concatenate([p.values[name] for p in parts]) for name in unknown.values}
-    conditions = Conditions(joined, certain=certain)
+    conditions = replace(unknown, values=joined, certain=certain)
     expectation.space.check(conditions, extrapolate=extrapolate)
     return conditions
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from diffusers import ModelMixin
 
+from data.parameters import unit_suffix
 from guidance.climatology import CLIMATOLOGY, Climatology
 from latent_diffusion.pipeline import StatePipeline
 from training.log import write_json
@@ -99,7 +100,8 @@ def _conditions(pipeline: StatePipeline) -> str:
         return ""
     space = pipeline.expectation.space
     rows = [
-        f"| {name} | {space.low[name]:g} to {space.high[name]:g} | {scale} |"
+        f"| {name} | {space.low[name]:g} to {space.high[name]:g}"
+        f"{unit_suffix(name, space.units)} | {scale} |"
         for name, scale in space.scales.items()
     ]
     rows += ["| season | 0 to 1, fraction of the year | periodic |"] * space.season

@@ -282,7 +282,9 @@ def conditional_archive(
     states = State.cat([known, unseen])
     wet = torch.from_numpy(grid.wet)
     path = tmp_path_factory.mktemp("conditional") / "states.zarr"
-    with ArchiveWriter(path, grid=grid, equation_of_state="veros-vallis") as writer:
+    with ArchiveWriter(
+        path, grid=grid, equation_of_state="veros-vallis", units={"gm": "m2 s-1"}
+    ) as writer:
         for index in range(len(states)):
             member, number = divmod(index, 20)
             (gm, split), season = members[member], 0.3 * number % 1

@@ -63,8 +63,9 @@ def repeated(conditions: Conditions) -> Conditions:
 
 def join(parts: list[Conditions]) -> Conditions:
     """Conditions one after another."""
-    names = parts[0].values
-    return Conditions({name: np.concatenate([p.values[name] for p in parts]) for name in names})
+    first = parts[0]
+    values = {name: np.concatenate([p.values[name] for p in parts]) for name in first.values}
+    return Conditions(values, units=first.units)
 
 
 def _places(conditions: Mapping[str, Conditions]) -> dict[str, range]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from data.archive.reader import StateArchive
 from data.conditions import Conditions, ConditionSettings, ConditionSpace
 from data.errors import UserError
 
@@ -20,7 +22,10 @@ SETTINGS = ConditionSettings(parameters={"gm": "log", "warming": "linear"}, seas
 def archive(**parameters: np.ndarray) -> SimpleNamespace:
     given = {"gm": GM, "warming": WARMING, "age": np.tile([50.0, 60.0, 70.0, 80.0], 3)}
     return SimpleNamespace(
-        path=Path("states.zarr"), time=np.linspace(0, 8.25, 12), parameters=given | parameters
+        path=Path("states.zarr"),
+        time=np.linspace(0, 8.25, 12),
+        parameters=given | parameters,
+        units={},
     )
 
 
@@ -78,6 +83,27 @@ def test_values_out_of_range_are_refused_with_the_nearest_bound():
             space().check(some.with_values(gm=value), extrapolate=False)
         space().check(some.with_values(gm=value), extrapolate=True)
     space().check(some.with_values(gm=1500.0, age=np.inf), extrapolate=False)
+
+
+def test_a_refusal_names_the_unit_where_it_is_known():
+    some = replace(conditions(), units={"gm": "m2 s-1", "warming": "1"})
+    found = ConditionSpace.of(some, MEMBER, SETTINGS)
+    for values, sentence in (
+        ({"gm": 3000.0}, "gm 3000 m2 s-1 is outside .* members, 500 to 2000 m2 s-1: the nearest"),
+        ({"warming": 3.0}, "warming 3 is outside .* members, 0 to 2: the nearest"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            found.check(some.with_values(**values), extrapolate=False)
+
+
+def test_units_are_those_of_the_archive_and_no_part_of_a_record(write_archive):
+    settings = ConditionSettings(parameters={"gm_diffusivity": "log"})
+    for name, units in (("a.zarr", {}), ("b.zarr", {"gm_diffusivity": "m2 s-1"})):
+        archive = StateArchive.open(write_archive(name, units=units))
+        found = Conditions.of(archive, np.arange(10), settings)
+        assert found.at([1]).units == ConditionSpace.of(found, archive.member, settings).units
+        assert found.units == units
+        assert found.as_dict().keys() == {"gm_diffusivity", "certain"}
 
 
 @pytest.mark.parametrize(

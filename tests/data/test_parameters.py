@@ -10,6 +10,7 @@ from data.archive.reader import StateArchive
 from data.archive.writer import ArchiveWriter
 from data.errors import UserError
 from data.ingest import ingest
+from data.parameters import axis_label, unit_suffix
 from tests.data.test_ingest import model_file, settings
 
 UNIT = {"gm_diffusivity": "m2 s-1"}
@@ -70,6 +71,12 @@ def test_a_text_that_is_no_number_with_a_unit_is_refused(text, tmp_path):
     output.attrs = {"gm_diffusivity": text}
     with pytest.raises(UserError, match=rf'is "{text}": expected a number, or a text with a num'):
         ingested(tmp_path, output, parameters=["gm_diffusivity"])
+
+
+def test_texts_and_axes_show_units_but_not_the_unit_1():
+    units = {"warming": "K", "wind": "1"}
+    assert [unit_suffix(name, units) for name in ("warming", "wind", "gm")] == [" K", "", ""]
+    assert [axis_label(name, units) for name in ("warming", "wind")] == ["warming [K]", "wind"]
 
 
 def test_the_unit_of_a_variable_is_kept(tmp_path):

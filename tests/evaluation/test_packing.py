@@ -149,6 +149,7 @@ def test_the_card_has_data_metrics_and_the_hull_of_conditions(conditional, tmp_p
     folder = packed(conditional, tmp_path, size=Size("float8", patterns=1), compared=0)
     found = header(folder)
     assert found["conditions"]["ranges"] == {"gm": [500.0, 1000.0]}
+    assert found["conditions"]["units"] == {"gm": "m2 s-1"}
     assert found["conditions"]["members"] == {"gm": [500.0, 800.0, 1000.0]}
     assert found["metrics"]["novelty"] == {"truth": 1.25, "training": 1.25, "guided_adjusted": 1.25}
     assert found["data"]["archive"] == "states.zarr"

@@ -258,7 +258,7 @@ def test_the_pipeline_introduces_itself(pipeline, at_conditions):
         assert word in repr(pipeline), word
     for word in ("DPMSolverMultistepScheduler, 4 steps", "nearest_stable_state", "adjusted"):
         assert word in repr(pipeline), word
-    assert "gm 500 to 1000; season 0 to 1; age" in repr(at_conditions)
+    assert "gm 500 to 1000 m2 s-1; season 0 to 1; age" in repr(at_conditions)
 
 
 def test_the_table_for_notebooks_is_escaped(trained):

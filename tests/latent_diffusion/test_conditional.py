@@ -99,7 +99,7 @@ def test_an_exported_state_carries_its_conditions(conditional, tmp_path):
 
 def test_the_model_card_names_conditions_and_ranges(conditional):
     card = (conditional.model_folder / "README.md").read_text()
-    assert "| gm | 500 to 1000 | log |" in card
+    assert "| gm | 500 to 1000 m2 s-1 | log |" in card
     assert "from 3 members" in card.replace("\n", " ")
 
 
@@ -130,7 +130,7 @@ def test_without_a_point_states_are_those_of_training_members(conditional, tmp_p
 @pytest.mark.parametrize(
     ("at", "message"),
     [
-        (["gm=1500"], "gm 1500 is outside .* 500 to 1000: the nearest bound is 1000"),
+        (["gm=1500"], "gm 1500 m2 s-1 is outside .* 500 to 1000 m2 s-1: the nearest bound is 1000"),
         (["wind=1"], "does not know wind: its conditions are gm, season, age"),
         (["gm=high"], "--at gm=high: 'high' is not a number"),
         (["nothing.csv"], "--at nothing.csv is neither NAME=VALUE nor a CSV file"),

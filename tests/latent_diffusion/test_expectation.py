@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +102,15 @@ def test_it_survives_a_file(tmp_path):
     torch.testing.assert_close(
         again.draw(at(), [member_generator(0, 0)]), model.draw(at(), [member_generator(0, 0)])
     )
+
+
+def test_a_file_from_before_there_were_units_is_read(tmp_path):
+    model = expectation()
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["space"].pop("units") == {}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert Expectation.from_pretrained(tmp_path).space == model.space
 
 
 def test_unknown_conditions_are_those_of_training_members_at_equilibrium():
