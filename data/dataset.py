@@ -35,12 +35,13 @@ def states_dataset(
     grid: OceanGrid,
     equation_of_state: str,
     conditions: Mapping[str, np.ndarray] | None = None,
+    units: Mapping[str, str] | None = None,
     attributes: Mapping[str, object] | None = None,
 ) -> xr.Dataset:
     """A batch of states as a dataset with the dimension `member`.
 
-    conditions: parameters, season and age by name, each `b`; attributes: of the dataset, such as
-        its provenance
+    conditions: parameters, season and age by name, each `b`; units: of the parameters, where they
+        are known; attributes: of the dataset, such as its provenance
     """
     wet = wet_tensor(grid)
     fields = {"thetao": state.temperature, "so": state.salinity, "zos": state.sea_level}
@@ -54,8 +55,9 @@ def states_dataset(
             if field is not None
         }
     ).assign_coords({MEMBER: (MEMBER, np.arange(len(state)), MEMBER_ATTRIBUTES)})
+    given = condition_coordinates(conditions or {}, units=units or {}, dimension=MEMBER)
     return described(
-        raw.assign_coords(condition_coordinates(conditions or {}, dimension=MEMBER)),
+        raw.assign_coords(given),
         grid=grid,
         equation_of_state=equation_of_state,
         attributes=attributes or {},
@@ -149,11 +151,11 @@ def grid_coordinates(grid: OceanGrid) -> dict[str, xr.Variable]:
 
 
 def condition_coordinates(
-    conditions: Mapping[str, np.ndarray], *, dimension: str
+    conditions: Mapping[str, np.ndarray], *, units: Mapping[str, str], dimension: str
 ) -> dict[str, xr.Variable]:
-    """Parameters, season and age as coordinates of the states."""
+    """Parameters, season and age as coordinates of the states; units: of parameters by name."""
     return {
-        name: xr.Variable(dimension, values, parameter_attributes(name, {}))
+        name: xr.Variable(dimension, values, parameter_attributes(name, units))
         for name, values in conditions.items()
     }
 

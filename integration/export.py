@@ -58,11 +58,12 @@ def export_state(
         state, flow = in_balance(state, archive.grid, eos, reference=reference)
     sampling = str(archive.attributes.get("sampling", ""))
     conditions = {name: float(values[member]) for name, values in archive.parameters.items()}
+    units = {f"{name}_units": unit for name, unit in archive.units.items()}
     initial = InitialCondition(
         state,
         archive.grid,
         target,
-        attributes={"generated_by": sampling, "member": member, **conditions},
+        attributes={"generated_by": sampling, "member": member, **conditions, **units},
         velocities=flow,
         season=conditions.get(SEASON),
     )

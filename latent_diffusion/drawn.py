@@ -74,16 +74,18 @@ def dataset_of(
     check_state(state, door=Door(grid, "the ensemble", ADVICE), numbers=range(len(state)))
     if adjusted:
         state = adjust(state, eos=equation_of_state(equation), grid=grid)
+    given = [output.conditions for output in drawn if output.conditions is not None]
     return states_dataset(
         state,
         grid=grid,
         equation_of_state=equation,
-        conditions=_joined_values([output.conditions for output in drawn]),
+        conditions=_joined_values(given),
+        units=given[0].units if given else {},
         attributes=attributes,
     )
 
 
-def _joined_values(parts: Sequence[Conditions | None]) -> dict[str, np.ndarray]:
-    """The values of all parts by name, each `b`; empty without conditions."""
-    given = [part.values for part in parts if part is not None]
-    return {name: np.concatenate([v[name] for v in given]) for name in (given or [{}])[0]}
+def _joined_values(parts: Sequence[Conditions]) -> dict[str, np.ndarray]:
+    """The values of all parts by name, each `b`; empty without parts."""
+    names = parts[0].values if parts else []
+    return {name: np.concatenate([part.values[name] for part in parts]) for name in names}

@@ -333,6 +333,7 @@ def _merge(parts: Parts, output: Path, *, codec: Codec, ensemble: Ensemble) -> N
         equation_of_state=ocean["equation_of_state"],
         salinity_units=ocean["salinity_units"],
         sea_level=ocean["sea_level"],
+        units=conditions.units if conditions else None,
         attributes={
             "title": TITLE,
             "source": source(),
@@ -354,6 +355,7 @@ def _writer_like(archive: StateArchive, target: Path) -> ArchiveWriter:
         equation_of_state=archive.equation_of_state,
         salinity_units=archive.salinity_units,
         sea_level=archive.has_sea_level,
+        units=archive.units,
         attributes={
             **attributes,
             ADJUSTMENT: ADJUSTED,

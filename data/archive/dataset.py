@@ -39,9 +39,9 @@ def open_archive(path: Path | str) -> xr.Dataset:
     dimension = MEMBER if generated else SAMPLE
     fields = _stored_fields(archive).rename({SAMPLE: dimension})
     states = _numbers(archive) if generated else _samples(archive)
-    fields = fields.assign_coords(states)
+    given = condition_coordinates(archive.parameters, units=archive.units, dimension=dimension)
     return described(
-        fields.assign_coords(condition_coordinates(archive.parameters, dimension=dimension)),
+        fields.assign_coords(states).assign_coords(given),
         grid=archive.grid,
         equation_of_state=archive.equation_of_state,
         attributes={
@@ -70,7 +70,7 @@ def _provenance(archive: StateArchive) -> dict[str, object]:
 
 def _stored_fields(archive: StateArchive) -> xr.Dataset:
     """The fields as stored, read lazily, without coordinates."""
-    stored = xr.open_zarr(open_store(archive.path), chunks=None)
+    stored = xr.open_zarr(open_store(archive.path), chunks=None, decode_times=False)
     names = ["thetao", "so", *(["zos"] if archive.has_sea_level else [])]
     fields = stored[names].reset_coords(drop=True).drop_vars("depth", errors="ignore")
     wet = xr.Variable(("depth", "y", "x"), archive.grid.wet)

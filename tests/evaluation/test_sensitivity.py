@@ -24,7 +24,7 @@ def test_pairs_show_the_effect_of_a_parameter(conditional, tmp_path):
         assert data.thetao_deviation.values[wet].mean() < 0.3
         assert data.thetao_difference.units == "K"
         assert data.attrs["pairs"] == 3
-        assert data.change == "gm=600 season=0 to gm=900"
+        assert data.change == "gm=600 m2 s-1 season=0 to gm=900 m2 s-1"
 
 
 @pytest.mark.parametrize(("at", "to"), [((), ()), (("points.csv",), ("gm=900",))])

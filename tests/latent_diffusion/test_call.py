@@ -238,6 +238,7 @@ def test_conditions_are_those_of_the_sampling_stage_and_of_draw(
     drawn = at_conditions(generator=noise, adjusted=False)
     assert same(drawn, output.state)
     np.testing.assert_array_equal(drawn.gm, output.conditions.values["gm"])
+    assert drawn.gm.attrs["units"] == "m2 s-1" and drawn.age.attrs["units"] == "year"
 
 
 def test_conditions_that_make_no_sense_are_refused(at_conditions):

@@ -82,6 +82,7 @@ def test_a_drawn_state_carries_its_conditions(conditional, tmp_path):
     assert archive.parameters["gm"].tolist() == [900.0] * 3
     assert archive.parameters["season"].tolist() == [0.0] * 3
     assert archive.parameters["age"].tolist() == [np.inf] * 3
+    assert archive.units == {"gm": "m2 s-1", "season": "1", "age": "year"}
     record = json.loads(archive.attributes["sampling"])
     assert record["conditions"]["gm"] == [900.0] * 3
     assert record["guidance"] is not None
@@ -93,6 +94,7 @@ def test_an_exported_state_carries_its_conditions(conditional, tmp_path):
     export_state(archive, 0, CfFile(), path=tmp_path / "start.nc", adjusted=True)
     with xr.open_dataset(tmp_path / "start.nc") as data:
         assert (data.gm, data.season, data.age) == (900.0, 0.25, np.inf)
+        assert (data.gm_units, data.age_units) == ("m2 s-1", "year")
     written = export_state(archive, 0, MitgcmFiles(), path=tmp_path / "start", adjusted=True)
     assert " baseTime=7776000.," in written.namelist.splitlines()
 

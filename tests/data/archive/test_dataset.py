@@ -22,7 +22,7 @@ from tests.data.test_ingest import model_file, settings
 
 @pytest.mark.parametrize("name", ["a.zarr", "a.zarr.zip"])
 def test_an_archive_opens_with_names_units_and_places(name, write_archive, small_grid):
-    path = write_archive(name)
+    path = write_archive(name, units={"gm_diffusivity": "m2 s-1"})
     archive, dataset = StateArchive.open(path), open_archive(path)
     assert dataset.thetao.dims == ("sample", "depth", "lat", "lon")
     assert dataset.zos.dims == ("sample", "lat", "lon")
@@ -32,6 +32,7 @@ def test_an_archive_opens_with_names_units_and_places(name, write_archive, small
     np.testing.assert_array_equal(dataset.member, archive.member)
     np.testing.assert_array_equal(dataset.split, archive.split)
     np.testing.assert_array_equal(dataset.gm_diffusivity, archive.parameters["gm_diffusivity"])
+    assert dataset.gm_diffusivity.attrs == {"long_name": "gm diffusivity", "units": "m2 s-1"}
     first = dataset.isel(sample=3)
     np.testing.assert_array_equal(np.isnan(first.thetao), ~small_grid.wet)
     np.testing.assert_array_equal(np.isnan(first.zos), ~small_grid.wet[0])
@@ -39,6 +40,11 @@ def test_an_archive_opens_with_names_units_and_places(name, write_archive, small
     np.testing.assert_array_equal(first.so.fillna(0), state.salinity[0])
     nearest = dataset.thetao.sel(lat=0.4, lon=3.7, depth=60, method="nearest")
     np.testing.assert_array_equal(nearest, archive.read(range(10)).temperature[:, 1, 3, 2])
+
+
+def test_a_parameter_in_days_stays_a_number(write_archive):
+    dataset = open_archive(write_archive(units={"gm_diffusivity": "days since 2000-01-01"}))
+    assert dataset.gm_diffusivity.dtype == np.float64
 
 
 def test_states_are_read_when_they_are_used(write_archive):
