@@ -50,4 +50,7 @@ def test_it_draws_a_stable_state_without_a_run(tmp_path, monkeypatch, capsys):
     surface = state.temperature[0, 0][wet_tensor(grid)[0]]
     model = StatePipeline.from_pretrained(NAME)  # is found from any folder
     assert model.origin.name == "quickstart"
+    parameters = model.expectation.space.units
+    assert parameters["gm_diffusivity"] == "m2 s-1" and parameters["warming"] == "K"
+    assert states.units.items() >= parameters.items()
     assert -2 < surface.min() < 5 < 20 < surface.max() < 35  # degC, from the south to the equator
