@@ -12,10 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from data.archive.format import grid_variables
 from data.atomic import atomic_write
-from data.dataset import state_attributes
-from data.grid import OceanGrid
+from data.dataset import described
 from data.restarts.initial_condition import (
     FLOAT_BYTES,
     InitialCondition,
@@ -27,6 +25,8 @@ from data.restarts.initial_condition import (
 
 FILL_VALUE = 1e20  # CMOR's
 _VOLUME = ("depth", "y", "x")
+# Of the grid, but no coordinates: tools that regrid take coordinates for places.
+_MEASURES = ("cell_area", "thickness", "wet", "depth_bnds")
 
 
 @dataclass(frozen=True)
@@ -42,46 +42,36 @@ class CfFile:
     def write(self, initial: InitialCondition, *, path: Path) -> Written:
         """Write the state, read it back and compare.
 
-        Dimensions are depth, y, x, the surface first; land is `_FillValue`. Raises UserError as
-        `InitialConditionWriter.write` does.
+        Dimensions, names and units are those of `data.dataset`, without a time; the surface is
+        first, land is `_FillValue`. Raises UserError as `InitialConditionWriter.write` does.
         """
         kind = np.dtype(f"f{FLOAT_BYTES[self.precision]}")
         fields = {name: v.astype(kind) for name, v in initial.fields(land=np.nan).items()}
-        metadata = state_attributes(initial.equation_of_state)
-        dataset = _dataset(fields, initial.grid, metadata).assign_attrs(
-            Conventions="CF-1.11",
-            title="initial condition of the ocean",
-            equation_of_state=initial.equation_of_state,
-            creation_date=datetime.now(UTC).isoformat(timespec="seconds"),
-            **initial.attributes,
-        )
+        dataset = _dataset(fields, initial)
         with netcdf_errors(path), atomic_write(path) as partial:
             dataset.to_netcdf(partial, engine="netcdf4", encoding=_encoding(dataset, fields))
             _check_written(partial, fields)
         return Written((path,))
 
 
-def _dataset(
-    fields: Mapping[str, NDArray[np.floating]],
-    grid: OceanGrid,
-    metadata: Mapping[str, dict[str, Any]],
-) -> xr.Dataset:
-    described = grid_variables(grid)
-    coordinates = {name for name in described if name not in {"wet", "cell_area", "thickness"}}
-    dataset = xr.Dataset(
+def _dataset(fields: Mapping[str, NDArray[np.floating]], initial: InitialCondition) -> xr.Dataset:
+    raw = xr.Dataset(
         {
-            name: (_VOLUME if values.ndim == 3 else _VOLUME[1:], values, metadata[name])
+            name: (_VOLUME if values.ndim == 3 else _VOLUME[1:], values)
             for name, values in fields.items()
         }
     )
-    dataset = dataset.assign(described).set_coords(coordinates)
-    dataset["depth"].attrs |= {"bounds": "depth_bnds"}
-    return dataset.assign(depth_bnds=(("depth", "bnds"), _depth_bounds(grid)))
-
-
-def _depth_bounds(grid: OceanGrid) -> NDArray[np.float64]:
-    """Upper and lower face of each level `z 2` [m]."""
-    return np.stack([grid.faces[:-1], grid.faces[1:]], axis=1)
+    dataset = described(
+        raw,
+        grid=initial.grid,
+        equation_of_state=initial.equation_of_state,
+        attributes={
+            "title": "initial condition of the ocean",
+            "creation_date": datetime.now(UTC).isoformat(timespec="seconds"),
+            **initial.attributes,
+        },
+    )
+    return dataset.reset_coords(_MEASURES)
 
 
 def _encoding(

@@ -30,10 +30,13 @@ def test_file_is_cf_and_holds_the_state(precision, dtype, tmp_path, small_grid, 
     path = tmp_path / "start.nc"
     write(state, small_grid, path=path, precision=precision, attributes={"seed": 3})
     with xr.open_dataset(path) as written:
-        assert written.thetao.dims == ("depth", "y", "x")
+        assert written.thetao.dims == ("depth", "lat", "lon")
+        assert {"depth", "lat", "lon"} == {*written.coords} == {*written.indexes}
         assert written.thetao.dtype == dtype
         assert written.thetao.attrs["standard_name"] == "sea_water_conservative_temperature"
+        assert written.thetao.attrs["long_name"] == "conservative temperature"
         assert written.so.attrs["units"] == "g kg-1"
+        assert written.so.attrs["long_name"] == "absolute salinity"
         assert written.attrs["seed"] == 3
         assert written.depth.attrs["positive"] == "down"
         bounds = written.depth_bnds.values
@@ -56,11 +59,18 @@ def test_the_equation_of_state_says_which_temperature_it_is(equation, kind):
     assert attributes["so"]["units"] == ("g kg-1" if absolute else "1")
 
 
-def test_reader_takes_it_back(tmp_path, small_grid, random_state):
-    state = random_state(small_grid, seed=0)
-    write(state, small_grid, path=tmp_path / "start.nc")
+def curvilinear(grid):
+    longitude, latitude = grid.positions
+    return replace(grid, longitude=longitude + 0.1 * latitude, latitude=latitude)
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_reader_takes_it_back(bent, tmp_path, small_grid, random_state):
+    state, grid = random_state(small_grid, seed=0), curvilinear(small_grid) if bent else small_grid
+    write(state, grid, path=tmp_path / "start.nc")
     output = CfReader(periodic_x=True).open(tmp_path / "start.nc")
-    assert output.grid.digest == small_grid.digest
+    assert output.grid.digest == grid.digest
+    assert output.grid.differing_coordinate(grid) is None
     again = output.read(slice(0, 1))
     assert torch.equal(again.to_channels(), state.to_channels())
 
