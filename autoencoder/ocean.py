@@ -18,6 +18,7 @@ from data.archive.reader import StateArchive
 from data.errors import UserError
 from data.grid import OceanGrid, Padding
 from data.normalisation import Statistics
+from data.salinity import salinity_of
 from data.state import State
 
 GRID_FIELDS = ("depth", "thickness", "area", "wet", "longitude", "latitude")
@@ -133,10 +134,13 @@ class OceanMemory(FullPrecision, ModelMixin, ConfigMixin):
     def check_archive(self, archive: StateArchive) -> None:
         """Raise `UserError`, naming the first difference, unless the archive fits the model.
 
-        It must have the grid, variables, units and equation of state of the training data.
+        It must have the grid, variables, units and equation of state of the training data. The
+        unit of generated states, that of the kind of salinity, fits as well.
         """
         self.check_grid(archive.grid)
         found = describe_ocean(archive)
+        if archive.salinity_units == salinity_of(archive.equation_of_state).units:
+            found["salinity_units"] = self.config.ocean["salinity_units"]
         for name in ("sea_level", "salinity_units", "equation_of_state"):
             if found[name] != self.config.ocean[name]:
                 raise UserError(

@@ -13,11 +13,14 @@ import numpy as np
 import torch
 import xarray as xr
 
-from data.archive.format import GRID_ATTRIBUTES, HORIZONTAL_ATTRIBUTES, HORIZONTAL_NAMES
-from data.equations import is_conservative
+from data.archive.format import (
+    GRID_ATTRIBUTES,
+    HORIZONTAL_ATTRIBUTES,
+    HORIZONTAL_NAMES,
+    field_attributes,
+)
 from data.grid import OceanGrid, wet_tensor
 from data.parameters import parameter_attributes
-from data.salinity import salinity_of
 from data.state import State
 
 CONVENTIONS = "CF-1.11"
@@ -76,7 +79,7 @@ def described(
     The fields may be loaded lazily: their values are not read.
     """
     dataset = with_grid(raw, grid)
-    known = state_attributes(equation_of_state)
+    known = field_attributes(equation_of_state)
     for name, field in dataset.data_vars.items():
         field.attrs = {**known[str(name)], "cell_methods": "area: mean where sea"}
         field.attrs["cell_measures"] = "area: cell_area"
@@ -94,29 +97,6 @@ def with_grid(raw: xr.Dataset, grid: OceanGrid) -> xr.Dataset:
     """Fields with the dimensions depth, y and x, on the coordinates of the grid."""
     x_dim, y_dim = horizontal_dimensions(grid)
     return raw.rename({"x": x_dim, "y": y_dim}).assign_coords(grid_coordinates(grid))
-
-
-def state_attributes(equation_of_state: str) -> dict[str, dict[str, str]]:
-    """CF attributes of `thetao`, `so` and `zos`, of the kinds that the equation of state takes."""
-    kind = "conservative" if is_conservative(equation_of_state) else "potential"
-    salinity = salinity_of(equation_of_state)
-    return {
-        "thetao": {
-            "standard_name": f"sea_water_{kind}_temperature",
-            "long_name": f"{kind} temperature",
-            "units": "degC",
-        },
-        "so": {
-            "standard_name": salinity.standard_name,
-            "long_name": salinity.long_name,
-            "units": salinity.units,
-        },
-        "zos": {
-            "standard_name": "sea_surface_height_above_geoid",
-            "long_name": "sea level",
-            "units": "m",
-        },
-    }
 
 
 def horizontal_dimensions(grid: OceanGrid) -> tuple[str, str]:

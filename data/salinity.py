@@ -1,7 +1,8 @@
 """The one name and unit of salinity, which follow from its kind.
 
 The equation of state decides the kind (`data.kinds.taken_kinds`): practical or absolute. Archives
-keep the unit that their data were read with, because it is part of their identity.
+of a model's states keep the unit that their data were read with, because it is part of their
+identity.
 """
 
 from __future__ import annotations

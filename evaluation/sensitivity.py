@@ -19,10 +19,11 @@ from torch import Tensor
 
 from configs.run import Run
 from configs.stages import sample
+from data.archive.format import field_attributes
 from data.archive.reader import StateArchive
 from data.atomic import atomic_write
 from data.batches import read_in_batches
-from data.dataset import CONVENTIONS, state_attributes, with_grid
+from data.dataset import CONVENTIONS, with_grid
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.parameters import unit_suffix
@@ -150,7 +151,7 @@ def _zonal_mean(field: FloatArray, grid: OceanGrid) -> FloatArray:
 
 
 def _dataset(result: Sensitivity, archive: StateArchive, *, change: str) -> xr.Dataset:
-    metadata = state_attributes(archive.equation_of_state)
+    metadata = field_attributes(archive.equation_of_state)
     metadata["thetao"] |= {"units": "K"}  # of differences
     variables = {}
     for name in FIELDS:

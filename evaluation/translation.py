@@ -139,7 +139,7 @@ def _write_state(translation: Translation, state: State, path: Path) -> None:
         path,
         grid=archive.grid,
         equation_of_state=archive.equation_of_state,
-        salinity_units=archive.salinity_units,
+        salinity_units=salinity_of(archive.equation_of_state).units,
         sea_level=state.sea_level is not None,
         attributes={MADE_FROM: f"state {translation.index} of {translation.source.path}"},
     ) as writer:

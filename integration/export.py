@@ -9,8 +9,8 @@ from typing import cast
 
 import torch
 
+from data.archive.format import field_attributes
 from data.archive.reader import StateArchive
-from data.dataset import state_attributes
 from data.errors import UserError
 from data.grid import OceanGrid, wet_tensor
 from data.parameters import SEASON
@@ -169,7 +169,7 @@ def require_stable(state: State, grid: OceanGrid, eos: EquationOfState, *, what:
 def _check_kinds(archive: StateArchive, target: str) -> None:
     """Raise `UserError` unless T and S are of the kinds required by the target's equation."""
     has, takes = (
-        [state_attributes(name)[field]["standard_name"] for field in ("thetao", "so")]
+        [field_attributes(name)[field]["standard_name"] for field in ("thetao", "so")]
         for name in (archive.equation_of_state, target)
     )
     if has != takes:

@@ -7,8 +7,9 @@ from html import escape
 from typing import NamedTuple
 
 from autoencoder.codec import Codec
+from data.archive.format import field_attributes
 from data.conditions import ConditionSpace
-from data.dataset import horizontal_dimensions, state_attributes
+from data.dataset import horizontal_dimensions
 from data.errors import UserError
 from data.grid import OceanGrid
 from data.parameters import unit_suffix
@@ -79,7 +80,7 @@ def _origin(origin: Callable[[], Origin]) -> tuple[str, str]:
 
 def _drawn(codec: Codec) -> str:
     equation = codec.config.ocean["equation_of_state"]
-    known = state_attributes(equation)
+    known = field_attributes(equation)
     names = ["thetao", "so", *(["zos"] if codec.config.ocean["sea_level"] else [])]
     fields = ", ".join(f"{name} ({known[name]['long_name']})" for name in names)
     return f"{fields}; equation of state {equation}"

@@ -25,6 +25,7 @@ from data.archive.writer import ArchiveWriter
 from data.conditions import Conditions
 from data.errors import UserError, file_errors
 from data.plausibility import Door, check_state
+from data.salinity import salinity_of
 from data.state import State
 from guidance.guide import SteeringGuide
 from guidance.seawater import equation_of_state
@@ -331,7 +332,7 @@ def _merge(parts: Parts, output: Path, *, codec: Codec, ensemble: Ensemble) -> N
         output,
         grid=codec.grid,
         equation_of_state=ocean["equation_of_state"],
-        salinity_units=ocean["salinity_units"],
+        salinity_units=salinity_of(ocean["equation_of_state"]).units,
         sea_level=ocean["sea_level"],
         units=conditions.units if conditions else None,
         attributes={

@@ -17,6 +17,7 @@ from zarr.errors import ZarrUserWarning
 from data.equations import is_conservative
 from data.grid import OceanGrid
 from data.parameters import YEAR
+from data.salinity import salinity_of
 
 ZIP_SUFFIX = ".zarr.zip"
 FIELD_DIMENSIONS = ("sample", "depth", "y", "x")
@@ -81,15 +82,33 @@ HORIZONTAL_ATTRIBUTES: dict[str, dict[str, Any]] = {
 }
 
 
-def field_attributes(equation_of_state: str, salinity_units: str) -> dict[str, dict[str, Any]]:
-    """CF attributes of `thetao`, `so` and `zos` for this equation of state."""
-    conservative = is_conservative(equation_of_state)
+def field_attributes(
+    equation_of_state: str, salinity_units: str | None = None
+) -> dict[str, dict[str, str]]:
+    """CF attributes of `thetao`, `so` and `zos`, of the kinds that the equation of state takes.
+
+    salinity_units: default: that of the kind; another one of practical salinity, such as g/kg,
+        contradicts the kind's name, so that the name is `sea_water_salinity`
+    """
+    conservative, salinity = is_conservative(equation_of_state), salinity_of(equation_of_state)
     kind = "conservative" if conservative else "potential"
-    salinity = "sea_water_absolute_salinity" if conservative else "sea_water_salinity"
+    open_kind = not conservative and salinity_units not in (None, salinity.units)
     return {
-        "thetao": {"standard_name": f"sea_water_{kind}_temperature", "units": "degC"},
-        "so": {"standard_name": salinity, "units": salinity_units},
-        "zos": {"standard_name": "sea_surface_height_above_geoid", "units": "m"},
+        "thetao": {
+            "standard_name": f"sea_water_{kind}_temperature",
+            "long_name": f"{kind} temperature",
+            "units": "degC",
+        },
+        "so": {
+            "standard_name": "sea_water_salinity" if open_kind else salinity.standard_name,
+            "long_name": "salinity" if open_kind else salinity.long_name,
+            "units": salinity_units or salinity.units,
+        },
+        "zos": {
+            "standard_name": "sea_surface_height_above_geoid",
+            "long_name": "sea level",
+            "units": "m",
+        },
     }
 
 

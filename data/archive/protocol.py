@@ -19,7 +19,7 @@ class Archive(Protocol):
     path: identifies the archive in messages
     equation_of_state: name of the model's equation of state
     has_sea_level: whether the states carry sea level
-    salinity_units: "1e-3" (practical) or "g/kg" (absolute)
+    salinity_units: as stored, such as "1e-3", "g/kg" or that of the kind (`data.salinity`)
     """
 
     path: Path

@@ -57,7 +57,7 @@ class StateArchive:
     grid: grid of the states
     equation_of_state: name of the model's equation of state
     has_sea_level: whether the states carry sea level
-    salinity_units: "1e-3" (practical) or "g/kg" (absolute)
+    salinity_units: as stored, such as "1e-3", "g/kg" or that of the kind (`data.salinity`)
     parameters: per-sample parameters, each `(sample,)`
     units: of the parameters whose variables state one, by name
     member, time, split: `(sample,)`: ensemble member, model years within it, part of the data

@@ -16,9 +16,8 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from data.archive.format import HORIZONTAL_NAMES, grid_variables
+from data.archive.format import HORIZONTAL_NAMES, field_attributes, grid_variables
 from data.checks import require
-from data.dataset import state_attributes
 from data.restarts.initial_condition import (
     FLOAT_BYTES,
     Floats,
@@ -92,7 +91,7 @@ def _write_file(initial: InitialCondition, path: Path, name: str, values: Floats
         _write_positions(file, initial)
         variable = file.createVariable(_VARIABLES[name], values.dtype, _DIMENSIONS)
         variable.setncatts(
-            state_attributes(initial.equation_of_state)[name]
+            field_attributes(initial.equation_of_state)[name]
             | {"coordinates": "time_counter deptht nav_lat nav_lon"}
         )
         variable[:] = values[None]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from autoencoder.train import load_codec
 from data.errors import UserError
+from data.salinity import salinity_of
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,13 @@ def test_an_archive_of_other_physics_is_refused_in_a_sentence(make_codec, name, 
     codec.register_to_config(ocean=codec.config.ocean | {name: other})
     with pytest.raises(UserError, match=f"{name.replace('_', ' ')} {found}, but .* {other}"):
         codec.check_archive(archive)
+
+
+def test_generated_states_fit_whatever_the_unit_of_the_training_data(make_codec):
+    codec, archive = make_codec()
+    codec.register_to_config(ocean=codec.config.ocean | {"salinity_units": "g/kg"})
+    archive.salinity_units = salinity_of(archive.equation_of_state).units
+    codec.check_archive(archive)
 
 
 def test_the_static_maps_contain_land_and_position(make_codec):

@@ -9,7 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
-from data.dataset import state_attributes
+from data.archive.format import field_attributes
 from data.errors import UserError
 from data.readers.settings import CfReader
 from data.restarts import cf
@@ -52,7 +52,7 @@ def test_file_is_cf_and_holds_the_state(precision, dtype, tmp_path, small_grid, 
     [("nemo-teos10", "conservative"), ("veros-gsw", "conservative"), ("nemo-eos80", "potential")],
 )
 def test_the_equation_of_state_says_which_temperature_it_is(equation, kind):
-    attributes = state_attributes(equation)
+    attributes = field_attributes(equation)
     assert attributes["thetao"]["standard_name"] == f"sea_water_{kind}_temperature"
     absolute = "absolute" in attributes["so"]["standard_name"]
     assert absolute == (kind == "conservative")

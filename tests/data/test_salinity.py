@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from data.archive.format import field_attributes
 from data.kinds import stated_kind
 from data.salinity import SALINITY_UNIT, salinity_of
 from data.units import SALINITIES, factor
@@ -25,6 +26,21 @@ def test_the_kind_decides_name_and_unit(equation, kind, units, shown, tmp_path):
     assert stated_kind("so", attributes) == kind, "our readers understand what we write"
     read = factor(attributes, SALINITIES, quantity="so", path=tmp_path, expected="")
     assert read == 1
+
+
+@pytest.mark.parametrize(
+    ("equation", "unit", "name"),
+    [
+        ("veros-vallis", None, "sea_water_practical_salinity"),
+        ("veros-vallis", "1", "sea_water_practical_salinity"),
+        ("veros-vallis", "g/kg", "sea_water_salinity"),
+        ("nemo-teos10", "g/kg", "sea_water_absolute_salinity"),
+    ],
+)
+def test_an_archive_states_the_kind_unless_its_unit_contradicts(equation, unit, name):
+    so = field_attributes(equation, unit)["so"]
+    assert so["standard_name"] == name
+    assert so["units"] == (unit or salinity_of(equation).units)
 
 
 def test_tables_have_the_unit_of_the_kind():

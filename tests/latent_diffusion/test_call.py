@@ -77,6 +77,9 @@ def test_the_states_are_those_of_the_sampling_stage(trained, tmp_path):
     xr.testing.assert_equal(stored, dataset)
     for name in dataset.variables:
         assert stored[name].attrs == dataset[name].attrs, name
+    raw = xr.open_zarr(tmp_path / "states.zarr", chunks=None)
+    for name in ("thetao", "so"):
+        assert raw[name].attrs.items() <= dataset[name].attrs.items(), "as in a NetCDF file"
     for name in ("model", "seed", "sampler", "steps", "source", "title", "convective_adjustment"):
         assert stored.attrs[name] == dataset.attrs[name], name
     assert json.loads(stored.attrs["guidance"]) == json.loads(dataset.attrs["guidance"])
