@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data.grid import OceanGrid
+from data.parameters import unit_suffix
 from data.state import State
 from evaluation.columns import Column, Value
 from evaluation.metrics.stability import (
@@ -32,11 +33,11 @@ def physics(state: State, grid: OceanGrid, *, equation: str) -> dict[str, Value]
     }
 
 
-def estimates(candidates: Weighted | None) -> dict[str, dict[str, float]]:
-    """Median and 90 % range of each condition that was not given."""
+def estimates(candidates: Weighted | None) -> dict[str, dict[str, float | str]]:
+    """Median, 90 % range and, where it is known, unit of each condition that was not given."""
     if candidates is None:
         return {}
-    found = {}
+    found: dict[str, dict[str, float | str]] = {}
     for name, values in candidates.conditions.values.items():
         if len(np.unique(values)) == 1:
             continue
@@ -47,12 +48,16 @@ def estimates(candidates: Weighted | None) -> dict[str, dict[str, float]]:
             for level in (0.05, 0.5, 0.95)
         )
         found[name] = {"median": median, "p05": low, "p95": high}
+        if name in candidates.conditions.units:
+            found[name]["units"] = candidates.conditions.units[name]
     return found
 
 
-def condition_notes(found: dict[str, dict[str, float]]) -> list[str]:
+def condition_notes(found: dict[str, dict[str, float | str]]) -> list[str]:
     """A sentence on each inferred condition, see `estimates`."""
+    units = {name: str(at["units"]) for name, at in found.items() if "units" in at}
     return [
-        f"{name}: {at['median']:.3g}, 90 % range {at['p05']:.3g} to {at['p95']:.3g}, inferred."
+        f"{name}: {at['median']:.3g}, 90 % range {at['p05']:.3g} to {at['p95']:.3g}"
+        f"{unit_suffix(name, units)}, inferred."
         for name, at in found.items()
     ]

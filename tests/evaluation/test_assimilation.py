@@ -86,12 +86,14 @@ def test_states_are_drawn_near_the_observations(prepared, tmp_path):
     assert rows["guided_adjusted"]["density_error_percent"] == 0
     assert (summary["observations"], summary["kept_back"]) == (9, 3)
     assert set(summary["conditions"]) == {"gm", "season"}
+    assert summary["conditions"]["gm"]["units"] == "m2 s-1"
     states = StateArchive.open(tmp_path / "out" / "states.zarr")
     assert len(states) == 3 and set(states.parameters) >= {"gm", "season", "age"}
     with (tmp_path / "out" / "observations.csv").open() as table:
         lines = list(csv.DictReader(table))
     assert len(lines) == 9 and float(lines[0]["prior_spread"]) > 0
     assert report.stat().st_size > 10_000
+    assert " m2 s-1, inferred." in report.read_text()
 
     before = (tmp_path / "out" / "states.zarr" / "zarr.json").stat().st_mtime_ns
     assimilate(run, **options)
