@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from configs import load_experiment
-from configs.found import run_or_model
-from configs.shipped import config_file, shipped_configs
-from data.shipped import MODELS
 from evaluation.starts import paired_distances
-from halocline import build_parser, main
+from halocline import main
+from tests.shown import ROOT, shown_on
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 SEEDS = ("quickstart", "quickstart_seed1", "quickstart_seed2")
 # What a reader looks for, in this order.
@@ -35,16 +28,11 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
 
 
-def commands() -> Iterator[list[str]]:
-    """The words of each `halocline` command, in blocks and within sentences, without comments."""
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
-    for line in [*lines, *re.findall(r"`(halocline [^`]+)`", README)]:
-        words = shlex.split(line, comments=True)
-        if words[:1] == ["halocline"]:
-            yield words[1:]
-
-
-COMMANDS = sorted({tuple(words) for words in commands()})
+COMMANDS = [
+    one.words[1:]
+    for one in shown_on(ROOT / "README.md")
+    if one.fenced and one.words[0] == "halocline"
+]
 
 
 def test_sections_are_in_the_order_of_a_reader():
@@ -158,36 +146,6 @@ def test_the_world_is_that_of_three_seeds():
 
 def result(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
-
-
-def test_targets_of_make_exist():
-    targets = re.findall(r"\bmake ([a-z-]+)", README)
-    rules = (ROOT / "Makefile").read_text()
-    assert {"quickstart", "test"} <= {*targets}
-    assert all(re.search(rf"^{target}:", rules, flags=re.M) for target in targets)
-
-
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_commands_and_their_settings_are_accepted(words):
-    if len(words) == 1:
-        with pytest.raises(SystemExit, match=r"^0$"):
-            build_parser().parse_args([*words, "--help"])
-        return
-    options, overrides = build_parser().parse_known_args(words)
-    config = str(vars(options).get("config", ""))
-    known = {f"configs/{name}.yaml" for name in shipped_configs()} | {*shipped_configs()}
-    if config in known:
-        load_experiment(config_file(Path(config)), overrides)
-    elif config.startswith(MODELS):
-        run_or_model(Path(config), overrides)
-    else:
-        assert overrides == []
-
-
-def test_settings_that_are_shown_are_accepted():
-    shown = re.findall(r"`(--[a-z_]+\.[a-z_.]+) ([^`]+)`", README)
-    assert len(shown) >= 2
-    load_experiment(config_file(Path("quickstart")), [word for pair in shown for word in pair])
 
 
 @pytest.mark.slow
