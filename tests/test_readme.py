@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 
 from evaluation.starts import paired_distances
 from halocline import main
@@ -165,3 +167,64 @@ def test_a_trained_model_draws_as_shown(conditional, tmp_path, monkeypatch, caps
     main([*command])
     with xr.open_dataset("state.nc") as state:
         assert state.sizes["member"] == 1
+
+
+ELSEWHERE = {  # commands of the list of stages that other tests run
+    "init": "tests/test_own_output.py",
+    "ingest": "tests/test_own_output.py",
+    "integrate": "tests/integration/test_integrate.py",  # needs Veros and a basin
+    "simulate": "tests/data/basin",
+}
+
+
+def write_profile(path: Path) -> None:
+    """A profile of temperature in the tiny ocean, as CF NetCDF."""
+    name = "sea_water_potential_temperature"
+    temperature = {"standard_name": name, "units": "degC", "ancillary_variables": "temp_se"}
+    error = {"standard_name": f"{name} standard_error", "units": "degC"}
+    depth = {"standard_name": "depth", "units": "m", "positive": "down"}
+    xr.Dataset(
+        {
+            "temp": ("obs", [18.0, 12.5], temperature),
+            "temp_se": ("obs", [0.1, 0.1], error),
+            "z": ("obs", [10.0, 150.0], depth),
+            "lon": ("profile", [8.0], {"standard_name": "longitude", "units": "degrees_east"}),
+            "lat": ("profile", [-20.0], {"standard_name": "latitude", "units": "degrees_north"}),
+            "row_size": ("profile", [2], {"sample_dimension": "obs"}),
+        },
+        attrs={"featureType": "profile"},
+    ).to_netcdf(path)
+
+
+@pytest.mark.slow
+def test_the_stages_run_one_by_one_as_shown(tiny_config, tmp_path, monkeypatch, capsys):
+    """The commands as they stand, where `configs/quickstart.yaml` is a tiny experiment."""
+    monkeypatch.chdir(tmp_path)
+    settings = yaml.safe_load(tiny_config.read_text())
+    settings["sampling"]["members"] = 4  # of which `export --member 3` takes the last
+    config = tmp_path / "configs" / "quickstart.yaml"
+    config.parent.mkdir()
+    config.write_text(yaml.safe_dump(settings))
+    write_profile(tmp_path / "argo.nc")
+    stages = [words for words in COMMANDS if "configs/quickstart.yaml" in words]
+    run, *others = [words for words in stages if words[0] not in ELSEWHERE]
+    assert len(others) == 8 and all((ROOT / place).exists() for place in ELSEWHERE.values())
+    for words in others:
+        if words[0] == "translate":
+            main(["export", words[1], "--output", "coarse.nc"])  # of the same grid, so noise
+        main([*words])
+    assert (tmp_path / "run" / "report.html").is_file()
+    capsys.readouterr()
+    main([*run])
+    assert "Done." in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_shipped_model_draws_as_shown(tmp_path, monkeypatch):
+    """In fewer steps; the same command with one state is run above."""
+    monkeypatch.chdir(tmp_path)
+    (words,) = [words for words in COMMANDS if "warming=1.5" in words]
+    main([*words, "--sampling.steps", "4"])
+    with xr.open_dataset("warm.nc") as states:
+        assert states.sizes["member"] == 4
+        assert (states.warming == 1.5).all()
