@@ -34,6 +34,6 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     """The arguments and options of a parser and of all its commands."""
     for action in parser._actions:
         yield action
-        if isinstance(action, argparse._SubParsersAction):
+        if isinstance(action.choices, dict):  # the parsers of commands, by their names
             for command in action.choices.values():
                 yield from _actions(command)
