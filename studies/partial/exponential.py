@@ -1,7 +1,7 @@
 """Extrapolation of the first years of a run, by exponentials whose e-folding times others tell.
 
-A value x(t) approaches its equilibrium as x(t) = a + b exp(-t / tau) (Klinger 2000, Journal of
-Climate 13). For a given tau, a and b follow from the recorded years by least squares, so the
+A value x(t) approaches its equilibrium as x(t) = a + b exp(-t / tau) (Klinger 2000, Ocean
+Modelling 2). For a given tau, a and b follow from the recorded years by least squares, so the
 prediction is a weighted sum of these years. Values of one group (a level, a principal component)
 share a tau: the one that predicts the known equilibria of the training members best.
 """
