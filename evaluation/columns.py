@@ -38,13 +38,18 @@ def in_units_of(salinity: Salinity, columns: Sequence[Column]) -> list[Column]:
 
 
 def format_value(value: Value) -> str:
-    """A value with three significant figures; a dash if it is missing."""
+    """A value with three significant figures; a dash if it is missing.
+
+    From 1000 on all digits before the point, and from ten million on a power of ten: a table with
+    numbers of 12 digits, as of a model that is hardly trained, does not fit onto paper.
+    """
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     if isinstance(value, str):
         return escape(value)
     whole = isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6)
-    text = f"{value:.0f}" if whole or abs(value) >= 1000 else f"{value:.3g}"
+    long = isinstance(value, float) and abs(value) >= 1e7
+    text = f"{value:.0f}" if (whole or abs(value) >= 1000) and not long else f"{value:.3g}"
     return text.replace("-", "−")
 
 

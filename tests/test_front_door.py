@@ -26,6 +26,7 @@ from evaluation.yardsticks import ROW_NAMES
 from halocline import main
 from integration import commands
 from studies import tables
+from tests.browser import assert_readable, find_browser
 
 STUDIES = {
     "autoencoder": (),
@@ -378,6 +379,11 @@ def test_a_run_ends_with_metrics_report_and_initial_condition(finished):
     assert list((run / "figures").glob("*.png"))
     with xr.open_dataset(run / "initial_condition_0.nc") as initial:
         assert {"thetao", "so"} <= set(initial)
+
+
+def test_the_report_of_a_run_is_readable_in_a_browser(finished, tmp_path):
+    found = assert_readable(find_browser(), finished.parent / "run" / "report.html", tmp_path)
+    assert found["phone"]["image"] >= 600, "labels of a figure shrink to unreadable size"
 
 
 def test_without_matplotlib_the_report_has_no_figures(finished, tmp_path, monkeypatch):

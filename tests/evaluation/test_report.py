@@ -192,3 +192,4 @@ def test_values_are_written_for_readers():
     assert format_value(0.012345) == "0.0123"
     assert format_value(-3.2) == "−3.2"
     assert format_value(12345.6) == "12346"
+    assert format_value(826753972959.1) == "8.27e+11"
