@@ -31,9 +31,12 @@ RMSE = {
     "rmse_salinity_percent_of_total_std": "RMSE of S [% of the level's std]",
 }
 COST = "decode_vjp_gflops"
-MIN_SPACING = (0.05, 0.05)  # fraction of an axis between readable labels
+LETTER, LINE = 0.019, 0.034  # width of a letter and height of a name, in fractions of the axes
 LEGEND_ROWS = 18
-SEVENTH_COLOUR = "#7F7F7F"
+# Twelve colours in all: as many as can be told apart, with the six of the rows first.
+COLOURS = (*ROW_COLOURS, "#7F7F7F", "#882255", "#332288", "#999933", "#8C564B", "#B2DF8A")
+MARKERS = "os^DvPX<>dph"
+OTHERS_COLOUR = "0.55"
 TARGET = 0.9  # target ratio of power, reconstruction / truth
 
 
@@ -46,16 +49,18 @@ class Look(NamedTuple):
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """The look of each variant, distinct for up to 28 variants."""
-    kinds = product(("-", "--", ":", "-."), (*ROW_COLOURS, SEVENTH_COLOUR))
-    markers = dict(zip(("-", "--", ":", "-."), "os^D", strict=True))
-    distinct = [Look(colour, line, markers[line]) for line, colour in kinds]
+    """The look of each variant: up to 12 differ in colour and marker, up to 48 in the line, too."""
+    kinds = product(("-", "--", ":", "-."), zip(COLOURS, MARKERS, strict=True))
+    distinct = [Look(colour, line, marker) for line, (colour, marker) in kinds]
     return {name: distinct[index % len(distinct)] for index, name in enumerate(names)}
 
 
 @styled
 def frontier(variants: Metrics) -> Figure:
-    """Reconstruction error against compression and against the cost of a decoding's gradient."""
+    """Reconstruction error against compression and against the cost of a decoding's gradient.
+
+    Variants that stand apart have their name beside them; the first one is in colour.
+    """
     panels = [*product(("compression",), RMSE), (COST, next(iter(RMSE)))]
     figure, axes = new_figure(1, len(panels), panel=(3.4, 3.3))
     for ax, (x, y) in zip(axes[0], panels, strict=True):
@@ -64,7 +69,6 @@ def frontier(variants: Metrics) -> Figure:
     for ax in axes[0, :-1]:
         ax.set_xlabel("compression (wet-cell values / latent values)")
     axes[0, -1].set_xlabel("decoding and its gradient [GFLOP]")
-    _legend(figure, axes[0, 0])
     figure.suptitle("Reconstruction error, compression and cost")
     return figure
 
@@ -158,20 +162,68 @@ def reconstruction_maps(decoded: Decoded, grid: OceanGrid, *, state: int = 0) ->
 
 
 def _points(ax: Axes, variants: Metrics, x: str, y: str) -> None:
-    """One point for each variant with both metrics, numbered unless labels would overlap."""
+    """One point for each variant with both metrics, named where there is room beside it."""
     for axis, key in (("x", x), ("y", y)):
         _logarithmic(ax, axis, [row.get(key) for row in variants.values()])
-    numbered: list[NDArray[np.float64]] = []
-    for number, (name, look) in enumerate(looks(list(variants)).items(), start=1):
-        place = np.array([variants[name].get(x), variants[name].get(y)], dtype=float)
-        label = f"{number} {name}"
-        ax.plot(*place, look.marker, color=look.colour, label=label, linestyle="", markersize=5)
-        on_axes = (ax.transData - ax.transAxes).transform(place)
-        crowded = any((np.abs(on_axes - other) < MIN_SPACING).all() for other in numbered)
-        if np.isfinite(place).all() and not crowded:
-            numbered.append(on_axes)
-            at = (place[0], place[1])
-            ax.annotate(str(number), at, textcoords="offset points", xytext=(4, 3), fontsize=7)
+    found = {
+        name: np.array([row.get(x), row.get(y)], dtype=float) for name, row in variants.items()
+    }
+    places = {name: place for name, place in found.items() if np.isfinite(place).all()}
+    to_axes = ax.transData - ax.transAxes
+    points = [to_axes.transform(place) for place in places.values()]
+    taken: list[Box] = []
+    for number, (name, place) in enumerate(places.items()):
+        colour, order = (OTHERS_COLOUR, 2) if number else (COLOURS[0], 3)
+        ax.plot(*place, "o", color=colour, markersize=5, zorder=order)
+        for left in (False, True):
+            box = _beside(points[number], name, left=left)
+            if _is_free(box, points, taken):
+                taken.append(box)
+                _name(ax, name, (place[0], place[1]), left=left)
+                break
+
+
+class Box(NamedTuple):
+    """A rectangle in fractions of the axes."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+
+def _beside(point: NDArray[np.float64], name: str, *, left: bool) -> Box:
+    """Where the name of a point would be."""
+    near, far = LETTER, LETTER * (len(name) + 1)
+    span = (point[0] - far, point[0] - near) if left else (point[0] + near, point[0] + far)
+    return Box(*span, point[1] - LINE / 2, point[1] + LINE / 2)
+
+
+def _is_free(box: Box, points: Sequence[NDArray[np.float64]], taken: Sequence[Box]) -> bool:
+    """Whether a box is within the axes, and neither a point nor another box is in it."""
+    if box.left < 0 or box.right > 1:
+        return False
+    hit = any(box.left < x < box.right and box.bottom < y < box.top for x, y in points)
+    return not hit and not any(
+        box.left < other.right
+        and other.left < box.right
+        and box.bottom < other.top
+        and other.bottom < box.top
+        for other in taken
+    )
+
+
+def _name(ax: Axes, name: str, place: tuple[float, float], *, left: bool) -> None:
+    """A name beside a point, to the left of it or to the right."""
+    ax.annotate(
+        name.replace("_", " "),
+        place,
+        textcoords="offset points",
+        xytext=(-5 if left else 5, 0),
+        ha="right" if left else "left",
+        va="center",
+        fontsize=7,
+    )
 
 
 def _logarithmic(ax: Axes, axis: str, values: Sequence[float | None]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from data.salinity import SALINITY_UNIT
 from evaluation.canvas import new_figure, styled
-from studies.autoencoder.figures import Look, draw_profiles, looks
+from studies.autoencoder.figures import MARKERS, Look, draw_profiles, looks
 
 AXES = {  # quantities against which the density error is drawn
     "variance_ratio_surface_temperature": "variance of surface T, generated / truth",
@@ -25,7 +25,6 @@ ACCURACY = {
     "w1_temperature_K": "W₁ of T [K]",
     "variance_ratio_surface_temperature": "variance of surface T, generated / truth",
 }
-MARKERS = "os^DvPX<>dph*"
 W1_UNITS = {"temperature": "K", "salinity": SALINITY_UNIT}
 SMALLEST_ERROR = 1e-4  # %; drawn for an error of 0 on the logarithmic axis
 Points = Sequence[Mapping[str, Any]]

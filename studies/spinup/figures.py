@@ -206,7 +206,8 @@ def settling(analysis: Analysis) -> Figure:
         for ax in axes[:, column]:
             ax.set_yscale("log")
             ax.set_xlabel("years after the start")
-    axes[1, 0].legend(fontsize=7)
+    handles, labels = axes[1, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
     figure.suptitle("Adjustment to equilibrium (dotted: 95th percentile of the truth)")
     return figure
 
