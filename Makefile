@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROCESSES ?= 2
 
-.PHONY: quickstart test test-fast wheel-test lint faults interruptions format docs docs-serve lock lowest clean
+.PHONY: quickstart test test-fast wheel-test pythons lint faults interruptions format docs docs-serve lock lowest clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/halocline run configs/quickstart.yaml
@@ -21,6 +21,9 @@ test-fast: $(VENV)/.installed  # trains no network; about a minute
 
 wheel-test: $(VENV)/.installed  # the wheel in a fresh environment elsewhere; about a minute
 	.ci/wheel
+
+pythons: $(VENV)/.installed  # the same under Python 3.11 to 3.13, as far as they are installed
+	.ci/pythons
 
 faults: $(VENV)/.installed  # damaged products and inputs, 270 of them; two to ten minutes
 	$(BIN)/python -W ignore -m tests.faults.campaign
