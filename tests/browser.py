@@ -76,7 +76,7 @@ def frames(report: Path, folder: Path) -> Path:
 
 
 def assert_readable(browser: str, report: Path, folder: Path) -> dict[str, dict[str, Any]]:
-    """Assert that no part of a report is cut, at three widths or on paper; returns what is shown."""
+    """Assert that nothing of a report is cut, on three screens and on paper; returns the widths."""
     page = frames(report, folder)
     dom = run(
         browser, "--virtual-time-budget=20000", "--dump-dom", page.as_uri(), profile=folder / "p"
