@@ -186,8 +186,10 @@ def test_an_archive_is_read_as_it_was_written(archive, save, ocean):
 
 
 def test_a_parameter_with_its_unit(archive, save, ocean):
-    path = save(ocean().assign_attrs(gm="1000 m2/s"), "a.nc")
-    with pytest.raises(UserError, match=r'gm of .*a.nc is "1000 m2/s": expected a number'):
+    read = archive(save(ocean().assign_attrs(gm="1000 m2/s"), "a.nc"), parameters=["gm"])
+    assert set(read.parameters["gm"]) == {1000} and read.units["gm"] == "m2/s"
+    path = save(ocean().assign_attrs(gm="strong"), "b.nc")
+    with pytest.raises(UserError, match=r'gm of .*b.nc is "strong": expected a number'):
         archive(path, parameters=["gm"])
 
 
