@@ -107,6 +107,17 @@ def test_distances_in_the_tenth_year_are_those_of_the_report(findings):
     ) in findings
 
 
+def test_starts_outside_the_range_are_those_of_the_report():
+    rows = result("spinup_outside")["spinup"]["distances"]
+    outside = {start: {"4", "5"} & {*row["last_year_K"]} for start, row in rows.items()}
+    assert outside["generated"] == {"5"} and outside["nearest_member"] == {"4", "5"}
+    ours, theirs = (rows[start]["last_year_K"]["5"] for start in ("generated", "nearest_member"))
+    said = " ".join(README.split())
+    assert "one of two starts tested blew up" in said
+    assert f"the other was {ours:.2f} K from the truth's run in the tenth year" in said
+    assert f"(from the nearest member {theirs:.2f} K)" in said
+
+
 def test_errors_of_the_mean_are_those_of_the_study(findings):
     found = result("conditional_quickstart")["summary"]["test"]
     for row, form in {
