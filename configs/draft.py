@@ -100,6 +100,11 @@ def given_settings(settings: Sequence[str]) -> dict[str, Any]:
 def _check_known(key: str) -> None:
     """Raise `UserError` for a key that no reader has; other mistakes are found by the reader."""
     whole = f"data.ingest.{key}"
+    if key.startswith("parameters."):
+        raise UserError(
+            f"--set {key}: units of parameters are set together: "
+            f"--set 'parameters={{{key.partition('.')[2]}: UNIT}}'"
+        )
     if whole not in set(keys(Experiment)):
         raise UserError(f"--set {key}: no such key of data.ingest{suggestion(whole, Experiment)}")
 

@@ -154,7 +154,10 @@ class IngestSettings(Section):
     def _check_parameters(cls, given: Any) -> Any:
         """Names, or units by name; 1 is a unit, too."""
         if isinstance(given, dict):
-            given = {name: "1" if unit == 1 else unit for name, unit in given.items()}
+            given = {
+                name: "1" if unit == 1 and unit is not True else unit
+                for name, unit in given.items()
+            }
         texts = [*given, *given.values()] if isinstance(given, dict) else given
         if not isinstance(texts, list) or not all(isinstance(t, str) and t for t in texts):
             raise ValueError(

@@ -33,7 +33,7 @@ def units_of(variables: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
 
 def unit_suffix(name: str, units: Mapping[str, str]) -> str:
     """What follows a value of a parameter in a text: " m2 s-1"; nothing for 1 or no known unit."""
-    unit = units.get(name, NO_UNIT)
+    unit = parameter_attributes(name, units).get("units", NO_UNIT)
     return "" if unit == NO_UNIT else f" {unit}"
 
 

@@ -23,7 +23,7 @@ from data.remote import network_errors
 from data.state import State
 from data.units import YEARS, factor
 
-_UNIT = re.compile(r"[^\W\d_]|[%‰°]")  # what units have and numbers have not
+_UNIT = re.compile(r"[^\W\d_]|[%‰°]")  # what units have
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,18 @@ def _parameter(output: ModelOutput, name: str) -> tuple[NDArray[np.float64], str
 def _number_and_unit(given: Any) -> tuple[Any, str]:
     """A text such as "1000 m2 s-1" in two parts; anything else, also two numbers, as it is."""
     parts = given.split(maxsplit=1) if isinstance(given, str) else []
-    if len(parts) < 2 or not (parts[1] == NO_UNIT or _UNIT.search(parts[1])):
+    if len(parts) < 2 or not _is_unit(parts[1]):
         return given, ""
     return parts[0], stated_unit({"units": parts[1]})
+
+
+def _is_unit(text: str) -> bool:
+    """Whether a text may be a unit; a number is none, but for 1."""
+    try:
+        float(text)
+    except ValueError:
+        return bool(_UNIT.search(text))
+    return text == NO_UNIT
 
 
 def common_units(sources: Sequence[Source], given: Mapping[str, str]) -> dict[str, str]:
@@ -170,6 +179,10 @@ def common_units(sources: Sequence[Source], given: Mapping[str, str]) -> dict[st
 
     Raises UserError if files state different ones, or an age in anything but years.
     """
+    if given.get(AGE, YEAR) not in YEARS:
+        raise UserError(
+            f"data.ingest.parameters states age in {given[AGE]}: expected {YEAR}; convert the ages"
+        )
     units = dict(given)
     for source in sources:
         for name, unit in source.units.items():
@@ -183,7 +196,7 @@ def common_units(sources: Sequence[Source], given: Mapping[str, str]) -> dict[st
         {"units": units.get(AGE, "")},
         YEARS,
         quantity=AGE,
-        path=sources[0].output.path,
+        path=next((s.output.path for s in sources if AGE in s.units), Path()),
         expected=YEAR,
     )
     return units

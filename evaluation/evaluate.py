@@ -30,7 +30,7 @@ from evaluation.metrics.variance import variance_profiles
 from evaluation.reconstruction import decode_all, judge, worst_cells
 from evaluation.rows import evaluation_context, floor, gather_rows, halves, judged_with, subset
 from evaluation.run_report import is_elsewhere, origin_of, write_run_report
-from evaluation.seeds import Seeds, verdict_of_seeds
+from evaluation.seeds import Seeds, at_mean, verdict_of_seeds
 from evaluation.spinup_metrics import CSV, write_spinup_csv
 from evaluation.verdict import judge_product
 from evaluation.yardsticks import (
@@ -89,15 +89,16 @@ def evaluate(
             for seed, product in by_seed.items()
         }
     )
+    seeds = Seeds(by_seed).as_dict() if len(by_seed) > 1 else None
+    means = at_mean(row_metrics, seeds)
     metrics: dict[str, Any] = {
         "kind": "run",
         # With the model that it is about: a later one may not have been evaluated.
         "verdict": verdict.as_dict() | {"weights": run.weights},
-        "judged_states": len(rows[TRUTH]),
         "rows": row_metrics,
-        "seeds": Seeds(by_seed).as_dict() if len(by_seed) > 1 else None,
-        "excess": excess(row_metrics),
-        "comparisons": comparisons(row_metrics),
+        "seeds": seeds,
+        "excess": excess(means),
+        "comparisons": comparisons(means),
         "variance_profiles": profiles,
         "autoencoder": judge_codec(run, rows, context),
         "integration": integration,
@@ -264,7 +265,10 @@ def _introduction(run: Run, rows: dict[str, State]) -> str:
 def _about_seeds(count: int) -> str:
     if count == 1:
         return ", of one sampling seed; evaluation.seeds: 3 tells how much its numbers vary"
-    return f"; its numbers are mean ± standard deviation over {count} sampling seeds"
+    return (
+        f"; its numbers in tables are mean ± standard deviation over {count} sampling seeds, and "
+        "figures and captions are of the first"
+    )
 
 
 def _elsewhere(run: Run) -> dict[str, object]:

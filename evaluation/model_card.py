@@ -14,7 +14,7 @@ from data.salinity import salinity_of
 from evaluation.captions import length_of_evidence
 from evaluation.columns import TRUTH, Value, format_value, in_units_of, table_head
 from evaluation.metrics.catalogue import COLUMNS
-from evaluation.seeds import with_spread
+from evaluation.seeds import at_mean, with_spread
 from evaluation.yardsticks import BASELINE, FLOOR, LEADING, PRODUCT, ROW_NAMES, findings
 from latent_diffusion.pipeline import StatePipeline
 
@@ -96,6 +96,7 @@ def packed_card(pipeline: StatePipeline, packed: Packed, statements: Statements)
 def card_header(pipeline: StatePipeline, packed: Packed, statements: Statements) -> dict[str, Any]:
     """The card's front matter: what programs look up."""
     metrics, verdict = packed.metrics, packed.metrics["verdict"]
+    means = {"rows": at_mean(metrics["rows"], metrics.get("seeds"))}
     return {
         "license": statements.licence,
         "library_name": "halocline",
@@ -115,7 +116,7 @@ def card_header(pipeline: StatePipeline, packed: Packed, statements: Statements)
         "weights": {key: packed.release[key] for key in ("precision", "encoder", "patterns")},
         "conditions": hull(pipeline),
         "metrics": {
-            key: {row: value for row in SHOWN if (value := _rounded(metrics, row, key)) is not None}
+            key: {row: value for row in SHOWN if (value := _rounded(means, row, key)) is not None}
             for key in LEADING
         },
         "limits": limits(pipeline, packed),
@@ -157,7 +158,7 @@ def limits(pipeline: StatePipeline, packed: Packed) -> list[str]:
         if not metrics.get("integration")
         else "States were integrated for a few years only; see integration in metrics.json."
     )
-    return [*found, *findings(metrics["rows"])]
+    return [*found, *findings(at_mean(metrics["rows"], metrics.get("seeds")))]
 
 
 def _verdict(verdict: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from evaluation.differences import Differences
 from evaluation.metrics.catalogue import COLUMNS
 from evaluation.provenance import facts, provenance, trained_precision
 from evaluation.report import write_report
-from evaluation.seeds import with_spread
+from evaluation.seeds import at_mean, with_spread
 from evaluation.verdict import Verdict
 from evaluation.yardsticks import PRODUCT, ROW_NAMES, findings
 
@@ -66,7 +66,7 @@ def write_run_report(
         config_text=yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False),
         verdict=verdict,
         notes=notes,
-        findings=findings(rows),
+        findings=findings(at_mean(rows, metrics["seeds"])),
         integration=_by_start(integration) if integration else None,
         salinity=evidence.salinity,
         cost=cost_table(metrics["cost"]),
@@ -143,10 +143,15 @@ def _data(run: Run) -> str:
 
 def _seeds(run: Run) -> dict[str, int]:
     distillation = run.settings.distillation
+    further = {
+        f"sampling, {number}": one.settings.sampling.seed
+        for number, one in enumerate(run.of_further_seeds, start=2)
+    }
     return {
         "autoencoder": run.settings.autoencoder.training.seed,
         "diffusion": run.settings.diffusion.training.seed,
         "sampling": run.settings.sampling.seed,
+        **further,
         **({"distillation": distillation.training.seed} if distillation else {}),
         **({"integration": run.settings.integration.seed} if run.settings.integration else {}),
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation.columns import Value, format_spread
 from evaluation.verdict import Verdict
+from evaluation.yardsticks import PRODUCT
 
 Metrics = Mapping[str, float]
 
@@ -55,6 +56,15 @@ def with_spread(row: Mapping[str, Value], seeds: Mapping[str, Any] | None) -> Ma
         return row
     mean, deviation = seeds["mean"], seeds["deviation"]
     return {**row, **{key: format_spread(mean[key], deviation[key]) for key in mean if key in row}}
+
+
+def at_mean(
+    rows: Mapping[str, Mapping[str, Any]], seeds: Mapping[str, Any] | None
+) -> dict[str, Mapping[str, Any]]:
+    """Metrics by row, with those of the product's mean over the seeds, if there are several."""
+    if not seeds:
+        return dict(rows)
+    return {**rows, PRODUCT: {**rows[PRODUCT], **seeds["mean"]}}
 
 
 def verdict_of_seeds(verdicts: Mapping[int, Verdict]) -> Verdict:

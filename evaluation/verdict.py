@@ -120,6 +120,24 @@ def read_verdict(directory: Path) -> dict[str, Any] | None:
     return None
 
 
+def judged_before(directory: Path, *, weights: str | None) -> dict[str, int]:
+    """Numbers of test states and of sampling seeds in `metrics.json` of a run directory.
+
+    Both are 0 if it is not about the model of these weights.
+    """
+    match read_metrics(directory):
+        case {
+            "verdict": {"weights": about},
+            "rows": {"truth": {"states": int(states)}},
+            **rest,
+        } if about == weights:
+            match rest.get("seeds"):
+                case {"seeds": list(seeds)}:
+                    return {"states": states, "seeds": len(seeds)}
+            return {"states": states, "seeds": 1}
+    return {"states": 0, "seeds": 0}
+
+
 def as_text(verdict: Mapping[str, Any]) -> str:
     """A verdict of `read_verdict` for the terminal."""
     return "\n".join([headline(verdict["fit"]), *(f"- {reason}" for reason in verdict["reasons"])])

@@ -107,17 +107,18 @@ def evaluate(
 
 
 def refuse_fewer_states(run: Run) -> None:
-    """Raise `UserError` if the run's model was evaluated with more states than now configured."""
-    from evaluation.verdict import METRICS, read_metrics
+    """Raise `UserError` if the run's model was evaluated with more states, or seeds, than now."""
+    from evaluation.verdict import METRICS, judged_before
 
-    metrics = read_metrics(run.results)
-    before, now = metrics.get("judged_states", 0), run.settings.evaluation.states
-    if now < before and metrics.get("verdict", {}).get("weights") == run.weights:
-        raise UserError(
-            f"{run.results / METRICS} and the report rest on {before} states, which an evaluation "
-            f"with at most {now} (evaluation.states) would replace: give more states, or replace "
-            "them with halocline evaluate CONFIG --replace"
-        )
+    settings = run.settings.evaluation
+    for name, now in (("states", settings.states), ("seeds", settings.seeds)):
+        before = judged_before(run.results, weights=run.weights)[name]
+        if now < before:
+            raise UserError(
+                f"{run.results / METRICS} and the report rest on {before} {name}, which an "
+                f"evaluation with {now} (evaluation.{name}) would replace: give more, or replace "
+                "them with the option --replace of halocline evaluate"
+            )
 
 
 def judge(run: Run, *, csv: bool = False) -> None:

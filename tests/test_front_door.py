@@ -450,13 +450,13 @@ def test_an_export_repeats_the_verdict_and_is_still_written(finished, tmp_path, 
 
 def test_fewer_states_do_not_silently_replace_an_evaluation(finished, monkeypatch, capsys):
     run = finished.parent / "run"
-    judged = json.loads((run / "metrics.json").read_text())["judged_states"]
+    judged = json.loads((run / "metrics.json").read_text())["rows"]["truth"]["states"]
     monkeypatch.setattr("evaluation.evaluate.evaluate", lambda *_, **__: {})
     fewer = ["--evaluation.states", str(judged - 1)]
     for command in ("evaluate", "run"):
         message = _exit([command, str(finished), *fewer])
         assert message.startswith(f"halocline: {run}/metrics.json and the report rest on {judged} ")
-        assert message.endswith("halocline evaluate CONFIG --replace")
+        assert message.endswith("with the option --replace of halocline evaluate")
     main(["evaluate", str(finished), *fewer, "--replace"])
     main(["evaluate", str(finished), "--evaluation.states", str(judged)])
     assert capsys.readouterr().out.count(f"wrote {run / 'report.html'}") == 2

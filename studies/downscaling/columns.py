@@ -86,7 +86,8 @@ class Judge:
 def summarise(truths: list[Scores]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation over truths of each column of one row.
 
-    Powers and spreads are summed over the truths before they are divided.
+    Powers and spreads are summed over the truths before they are divided. They have no deviation:
+    a truth with hardly any short waves has a ratio without meaning.
     """
     mean: dict[str, float] = {}
     deviation: dict[str, float] = {}
@@ -99,8 +100,8 @@ def summarise(truths: list[Scores]) -> dict[str, dict[str, float]]:
         own = np.array([one[below] for one in known]) if below else np.ones(len(known))
         root = 0.5 if above == "square_spread" else 1.0
         mean[column.key] = float((values.sum() / own.sum()) ** root)
-        if len(known) > 1:
-            deviation[column.key] = float(np.std((values / own) ** root, ddof=1))
+        if len(known) > 1 and not below:
+            deviation[column.key] = float(np.std(values, ddof=1))
     return {"mean": mean, "deviation": deviation}
 
 

@@ -65,7 +65,7 @@ def test_the_unit_of_a_global_attribute_is_kept(given, tmp_path):
     assert archive.parameters["gm_diffusivity"].tolist() == [500.0] * 12
 
 
-@pytest.mark.parametrize("text", ["500m2/s", "500 1000", "m2 s-1", "1 2 3"])
+@pytest.mark.parametrize("text", ["500m2/s", "500 1000", "1000 2e3", "500 nan", "m2 s-1", "1 2 3"])
 def test_a_text_that_is_no_number_with_a_unit_is_refused(text, tmp_path):
     output = model_file(None)
     output.attrs = {"gm_diffusivity": text}
@@ -122,3 +122,7 @@ def test_an_age_in_days_is_refused(tmp_path):
     output["age"] = ("time", np.arange(12) * 360.0, {"units": "days"})
     with pytest.raises(UserError, match=r'age of .* is in "days": expected year'):
         ingested(tmp_path, output, parameters=["age"])
+    with pytest.raises(
+        UserError, match=r"data.ingest.parameters states age in days: expected year"
+    ):
+        ingested(tmp_path, output, parameters={"age": "days"})

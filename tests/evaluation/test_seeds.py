@@ -12,7 +12,7 @@ from data.archive.reader import StateArchive
 from evaluation.columns import format_spread
 from evaluation.evaluate import evaluate
 from evaluation.seeds import Seeds, verdict_of_seeds, with_spread
-from evaluation.verdict import judge_product
+from evaluation.verdict import judge_product, judged_before
 
 
 def test_mean_and_deviation_of_what_all_seeds_have():
@@ -86,10 +86,28 @@ def test_a_run_is_judged_with_several_seeds(conditional, tmp_path):
     assert len(set(values)) == 3
     assert seeds["mean"]["mixed_layer_depth_mean_m"] == pytest.approx(np.mean(values))
     page = (run.directory / "report.html").read_text()
-    assert "mean ± standard deviation over 3 sampling seeds" in page
+    assert "tables are mean ± standard deviation over 3 sampling seeds" in page
+    assert "sampling, 3 7" in page
     assert format_spread(np.mean(values), np.std(values, ddof=1)) in page
     first, other = (
         StateArchive.open(run.samples_of_seed(seed)).read([0, 1, 2, 3]).temperature
         for seed in (5, 6)
     )
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "judged"),
+    [
+        ({"rows": {"truth": {"states": 8}}, "seeds": {"seeds": [0, 1, 2]}}, (8, 3)),
+        ({"rows": {"truth": {"states": 8}}, "seeds": None}, (8, 1)),
+        ({"rows": {"truth": {"states": 8}}}, (8, 1)),
+        ({"rows": {"truth": {"states": None}}}, (0, 0)),
+        ({"rows": {"truth": {"states": 8}}, "verdict": None}, (0, 0)),
+        ({"rows": {"truth": {"states": 8}}, "verdict": {"weights": "others"}}, (0, 0)),
+    ],
+)
+def test_what_an_evaluation_rests_on_is_read_again(tmp_path, metrics, judged):
+    content = {"verdict": {"weights": "abc"}, **metrics}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    assert tuple(judged_before(tmp_path, weights="abc").values()) == judged
