@@ -156,6 +156,10 @@ def test_help_imports_no_settings(words):
             ["init", "mine", "--files", "*.nc", "--set", "time_stp=60"],
             "--set time_stp: no such key of data.ingest; did you mean data.ingest.time_step?",
         ),
+        (
+            ["init", "mine", "--files", "*.nc", "--set", "parameters.gm=m2 s-1"],
+            "units of parameters are set together: --set 'parameters={gm: UNIT}'",
+        ),
         (["study", "terms", str(TERMS), "--membrs", "3"], "did you mean members?"),
         (["study", "terms", str(TERMS), "--colour", "3"], "command line: colour: no such key\n"),
         (["study", "cost", "benchmark", str(QUICKSTART), "--nme", "a"], "did you mean name?"),
