@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -54,7 +53,7 @@ def test_ratios_are_of_sums():
     ]
     found = summarise(truths)
     assert found["mean"] == {"power_surface": 1.0, "spread_temperature": 0.5}
-    assert found["deviation"]["power_surface"] == pytest.approx(np.std([0.5, 1.5], ddof=1))
+    assert "power_surface" not in found["deviation"]
 
 
 def test_the_truth_has_no_error(tiny_grid, tiny_states):
