@@ -38,7 +38,7 @@ from integration.commands import (
     export,
     integrate,
     judge,
-    refuse_fewer_states,
+    refuse_smaller_evaluation,
 )
 from studies.command_line import add_studies
 from studies.declaring import EXPERIMENT, OVERRIDES, add_command, add_of_config, load_run
@@ -251,7 +251,7 @@ def run_all(run: Run) -> None:
     if run.settings.integration and run.settings.conditions and not lacks("veros"):
         stages.append(("integration", integration_study, together))
     stages += [("evaluation", judge, on_main), ("export", export, on_main)]
-    refuse_fewer_states(run)
+    refuse_smaller_evaluation(run)
     announced = announcement(run, [name for name, *_ in stages])
     with one_job(run.directory):
         if is_main:

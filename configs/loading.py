@@ -11,10 +11,18 @@ import yaml
 from configs.schema import Experiment
 from configs.shipped import base_file, config_file
 from data.errors import UserError, shown
-from data.validation import checked, one_line, read_mapping
+from data.validation import Settings, checked, one_line, read_mapping
 from data.yaml_text import parse
 
-__all__ = ["checked", "load_experiment", "merged", "named", "read_experiment", "read_settings"]
+__all__ = [
+    "checked",
+    "load_experiment",
+    "load_settings",
+    "merged",
+    "named",
+    "read_experiment",
+    "read_settings",
+]
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -72,6 +80,22 @@ def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
             value = merged(below, value)
         result[key] = value
     return result
+
+
+def load_settings(
+    path: Path, model: type[Settings], overrides: Sequence[str] = (), *, example: str
+) -> Settings:
+    """The settings in a YAML that is no experiment, with overrides applied, and checked.
+
+    example: shipped YAML that a message compares with. Raises `UserError` as `load_experiment`.
+    """
+    return checked(
+        read_settings(path, overrides),
+        model,
+        source=str(path),
+        example=example,
+        on_command_line=named(overrides),
+    )
 
 
 def read_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

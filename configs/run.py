@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,7 +15,6 @@ from autoencoder.codec import Codec
 from autoencoder.stored import load_network
 from autoencoder.train import build_codec, load_codec
 from configs.layout import Layout
-from configs.loading import load_experiment
 from configs.schema import Experiment
 from data.archive.held_out import HeldOut
 from data.archive.protocol import Archive
@@ -309,8 +308,3 @@ class Run(Layout):
             noises=noises,
             observed=observed,
         )
-
-
-def load_run(path: Path, overrides: Sequence[str] = ()) -> Run:
-    """The run of the experiment in a YAML, with `overrides` of its settings."""
-    return Run(load_experiment(path, overrides))

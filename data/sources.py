@@ -185,20 +185,17 @@ def common_units(sources: Sequence[Source], given: Mapping[str, str]) -> dict[st
         )
     units = dict(given)
     for source in sources:
-        for name, unit in source.units.items():
-            if units.setdefault(name, unit) != unit and name not in given:
+        stated = {name: unit for name, unit in source.units.items() if name not in given}
+        age = {"units": stated.get(AGE, "")}
+        factor(age, YEARS, quantity=AGE, path=source.output.path, expected=YEAR)
+        for name, unit in stated.items():
+            if units.setdefault(name, unit) != unit:
                 raise UserError(
                     f'{name} of {source.output.path} is in "{unit}", but in "{units[name]}" in '
                     "files before it: one parameter has one unit; convert the values, or, if the "
-                    f"units mean the same, name one, parameters: {{{name}: {units[name]}}}."
+                    "units mean the same, name one, "
+                    f"data.ingest.parameters: {{{name}: {units[name]}}}."
                 )
-    factor(
-        {"units": units.get(AGE, "")},
-        YEARS,
-        quantity=AGE,
-        path=next((s.output.path for s in sources if AGE in s.units), Path()),
-        expected=YEAR,
-    )
     return units
 
 

@@ -21,7 +21,7 @@ from evaluation.rows import floor, is_later, judged_with
 from evaluation.yardsticks import FLOOR, HALVES
 
 
-def climates(run: Run, context: EvaluationContext) -> dict[str, Tensor]:
+def climates(run: Run, context: EvaluationContext) -> dict[str, Tensor | None]:
     """Numbers `b` of the climates of the states of rows, as far as they are known.
 
     Empty without conditions. EOF-Gaussian states and the mean have no climate.
@@ -36,10 +36,10 @@ def climates(run: Run, context: EvaluationContext) -> dict[str, Tensor]:
         HALVES: truth[is_later(held_out)],
         FLOOR: training.labels.groups[floor(training.states, len(truth))],
     }
-    drawn = {row: StateArchive.open(run.samples(row)) for row in ROWS}
-    found = {row: climate_of_samples(run, samples, context) for row, samples in drawn.items()}
-    return {row: torch.from_numpy(groups) for row, groups in known.items()} | {
-        row: climate for row, climate in found.items() if climate is not None
+    samples = {row: StateArchive.open(run.samples(row)) for row in ROWS}
+    return {
+        **{row: torch.from_numpy(groups) for row, groups in known.items()},
+        **{row: climate_of_samples(run, drawn, context) for row, drawn in samples.items()},
     }
 
 

@@ -6,6 +6,7 @@ encoding and decoding, and the three kinds of samples.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from evaluation.rows import evaluation_context, floor, gather_rows, halves, judg
 from evaluation.run_report import is_elsewhere, origin_of, write_run_report
 from evaluation.seeds import Seeds, at_mean, verdict_of_seeds
 from evaluation.spinup_metrics import CSV, write_spinup_csv
-from evaluation.verdict import judge_product
+from evaluation.verdict import METRICS, Verdict, judge_product
 from evaluation.yardsticks import (
     BASELINE,
     FLOOR,
@@ -78,17 +79,7 @@ def evaluate(
     profiles = _variance_profiles(rows, context)
     by_seed = {run.settings.sampling.seed: row_metrics[PRODUCT]}
     by_seed |= _further_seeds(run, rows[TRUTH], context)
-    verdict = verdict_of_seeds(
-        {
-            seed: judge_product(
-                row_metrics | {PRODUCT: product},
-                sizes=_sizes(run, context),
-                integration=integration,
-                at_conditions=run.settings.conditions is not None,
-            )
-            for seed, product in by_seed.items()
-        }
-    )
+    verdict = _verdict(run, row_metrics, by_seed, context, integration=integration)
     seeds = Seeds(by_seed).as_dict() if len(by_seed) > 1 else None
     means = at_mean(row_metrics, seeds)
     metrics: dict[str, Any] = {
@@ -106,11 +97,48 @@ def evaluate(
         **_elsewhere(run),
         "provenance": origin_of(run),
     }
-    write_json(run.results / "metrics.json", metrics)
-    differences = Differences.between(rows[TRUTH], rows[PRODUCT], context.grid, context.eos)
+    write_json(run.results / METRICS, metrics)
     figures = [integration_figure] if integration_figure else []
+    _draw_and_report(run, rows, context, metrics, verdict=verdict, figures=figures)
+    return metrics
+
+
+def _verdict(
+    run: Run,
+    row_metrics: dict[str, dict[str, float]],
+    by_seed: dict[int, dict[str, float]],
+    context: EvaluationContext,
+    *,
+    integration: dict[str, Any] | None,
+) -> Verdict:
+    """The verdict on the product of all sampling seeds; by_seed: its metrics."""
+    judged = partial(
+        judge_product,
+        sizes=_sizes(run, context),
+        integration=integration,
+        at_conditions=run.settings.conditions is not None,
+    )
+    return verdict_of_seeds(
+        {seed: judged(row_metrics | {PRODUCT: product}) for seed, product in by_seed.items()}
+    )
+
+
+def _draw_and_report(
+    run: Run,
+    rows: dict[str, State],
+    context: EvaluationContext,
+    metrics: dict[str, Any],
+    *,
+    verdict: Verdict,
+    figures: list[Path],
+) -> None:
+    """Draw the figures, if they can be drawn, and write the report; figures: that come first."""
+    differences = Differences.between(rows[TRUTH], rows[PRODUCT], context.grid, context.eos)
     if not lacks("matplotlib"):
-        figures += draw_figures(run, rows, context, profiles=profiles, differences=differences)
+        profiles = metrics["variance_profiles"]
+        figures = figures + draw_figures(
+            run, rows, context, profiles=profiles, differences=differences
+        )
     write_run_report(
         run,
         metrics,
@@ -119,7 +147,6 @@ def evaluate(
         differences=differences,
         notes=[_introduction(run, rows), *_extrapolated(run)],
     )
-    return metrics
 
 
 def evaluate_rows(
@@ -129,9 +156,7 @@ def evaluate_rows(
     truth, known = rows[TRUTH], climates(run, context)
     bar = tqdm(rows.items(), desc="evaluating", unit="row")
     metrics = {
-        name: evaluate_row(state, truth, context, climate=known.get(name))
-        | (two_sample_metrics(state, truth, context.grid) if name != TRUTH else NOT_TOLD)
-        | _told_from_training(state, context, is_floor=name == FLOOR)
+        name: _compared(state, truth, context, climate=known.get(name), is_floor=name == FLOOR)
         for name, state in bar
     }
     if FLOOR in metrics:
@@ -150,11 +175,7 @@ def _further_seeds(
         samples = StateArchive.open(run.samples_of_seed(seed))
         states = read_mapped(samples, range(len(samples)), folder=run.results)
         climate = climate_of_samples(run, samples, context)
-        found[seed] = (
-            evaluate_row(states, truth, context, climate=climate)
-            | two_sample_metrics(states, truth, context.grid)
-            | _told_from_training(states, context, is_floor=False)
-        )
+        found[seed] = _compared(states, truth, context, climate=climate)
     return found
 
 
@@ -165,9 +186,21 @@ def _between_halves(
     earlier, later = halves(truth, Labels.of(run.held_out.archive, judged_with(run)))
     if min(len(earlier), len(later)) < FEWEST_OF_A_HALF:
         return {}
-    metrics = evaluate_row(later, earlier, context, climate=climate)
-    metrics |= two_sample_metrics(later, earlier, context.grid)
-    return {HALVES: metrics | _told_from_training(later, context, is_floor=False)}
+    return {HALVES: _compared(later, earlier, context, climate=climate)}
+
+
+def _compared(
+    state: State,
+    reference: State,
+    context: EvaluationContext,
+    *,
+    climate: Tensor | None,
+    is_floor: bool = False,
+) -> dict[str, float]:
+    """All metrics of states against a reference; a network is not asked to tell it from itself."""
+    told = NOT_TOLD if state is reference else two_sample_metrics(state, reference, context.grid)
+    metrics = evaluate_row(state, reference, context, climate=climate) | told
+    return metrics | _told_from_training(state, context, is_floor=is_floor)
 
 
 def _told_from_training(

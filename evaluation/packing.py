@@ -23,7 +23,7 @@ from data.errors import UserError
 from data.grid import wet_tensor
 from data.state import State
 from evaluation.model_card import Packed, Statements, packed_card
-from evaluation.verdict import read_verdict
+from evaluation.verdict import METRICS, read_verdict
 from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.release import save_model
@@ -32,7 +32,6 @@ from training.environment import ENVIRONMENT, package_version
 from training.log import write_json
 from training.records import RECORD
 
-METRICS = "metrics.json"
 COPIED = (RECORD, ENVIRONMENT)
 PLACE = re.compile(r"""(?<![\w.~])/[^\s'"]+""")  # an absolute path, no unit such as m/s
 COMPARED = 4  # states that are drawn from both models

@@ -69,7 +69,7 @@ def add_evaluate_options(add: Callable[..., Any]) -> None:
     add("--output", type=Path, metavar="FOLDER", help=text)
     text = "also write the numbers of nemo-spinup-evaluation for each state, as CSV"
     add("--csv", action="store_true", help=text)
-    text = "replace an evaluation of the same model with more states"
+    text = "replace an evaluation of the same model, even of more states or seeds"
     add("--replace", action="store_true", help=text)
 
 
@@ -84,7 +84,7 @@ def evaluate(
 ) -> None:
     """Evaluate the samples of a run; writes metrics, figures and report.
 
-    Raises `UserError`, unless `replace`, if they are there and rest on more states.
+    Raises `UserError`, unless `replace`, if they are there and rest on more states or seeds.
     """
     from configs.elsewhere import RunElsewhere
     from evaluation.commands import print_verdict
@@ -97,7 +97,7 @@ def evaluate(
     elif split or output:
         raise UserError("--split and --output need --archive: another archive to judge with")
     if not replace:
-        refuse_fewer_states(run)
+        refuse_smaller_evaluation(run)
     with one_job(run.results):
         run.verify_archive()
         draw_rows(run)
@@ -106,16 +106,16 @@ def evaluate(
     print_verdict(run)
 
 
-def refuse_fewer_states(run: Run) -> None:
+def refuse_smaller_evaluation(run: Run) -> None:
     """Raise `UserError` if the run's model was evaluated with more states, or seeds, than now."""
     from evaluation.verdict import METRICS, judged_before
 
     settings = run.settings.evaluation
+    before = judged_before(run.results, weights=run.weights)
     for name, now in (("states", settings.states), ("seeds", settings.seeds)):
-        before = judged_before(run.results, weights=run.weights)[name]
-        if now < before:
+        if now < before[name]:
             raise UserError(
-                f"{run.results / METRICS} and the report rest on {before} {name}, which an "
+                f"{run.results / METRICS} and the report rest on {before[name]} {name}, which an "
                 f"evaluation with {now} (evaluation.{name}) would replace: give more, or replace "
                 "them with the option --replace of halocline evaluate"
             )

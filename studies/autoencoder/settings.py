@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from configs.loading import checked, named, read_experiment, read_settings
+from configs.loading import load_experiment, load_settings
 from configs.schema import Experiment
 from configs.shipped import base_file, config_file
 from data.settings import Section
@@ -67,16 +67,9 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> CodecStudy:
     unknown keys or wrong values in the study or a variant.
     """
     path = config_file(path)
-    own_settings = read_settings(path, overrides)
-    settings = checked(
-        own_settings,
-        StudySettings,
-        source=str(path),
-        example=EXAMPLE,
-        on_command_line=named(overrides),
-    )
+    settings = load_settings(path, StudySettings, overrides, example=EXAMPLE)
     base_path = base_file(settings.base, of=path)
-    base = checked(read_experiment(base_path), Experiment, source=str(base_path))
+    base = load_experiment(base_path)
     directory = base.run_directory.parent / "studies" / path.stem
     variants = variant_experiments(base_path, settings.variants, directory=directory, source=path)
     return CodecStudy(path.stem, settings, base, directory, variants)

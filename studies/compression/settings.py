@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from configs.loading import checked, named, read_experiment, read_settings
+from configs.loading import load_experiment, load_settings
 from configs.schema import Experiment
 from configs.shipped import base_file, config_file
 from data.errors import UserError
@@ -62,16 +62,9 @@ def load_compression_study(path: Path, overrides: Sequence[str] = ()) -> Compres
     for a variant with other data than the base.
     """
     path = config_file(path)
-    content = read_settings(path, overrides)
-    settings = checked(
-        content,
-        CompressionStudySettings,
-        source=str(path),
-        example=EXAMPLE,
-        on_command_line=named(overrides),
-    )
+    settings = load_settings(path, CompressionStudySettings, overrides, example=EXAMPLE)
     base_path = base_file(settings.base, of=path)
-    base = checked(read_experiment(base_path), Experiment, source=str(base_path))
+    base = load_experiment(base_path)
     share = settings.training_share
     folder = path.stem if share == 1 else f"{path.stem}_share_{share:g}"
     directory = base.run_directory.parent / "studies" / folder

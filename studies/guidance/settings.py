@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from configs.loading import checked, merged, named, read_experiment, read_settings
+from configs.loading import checked, load_settings, merged, read_experiment
 from configs.schema import Experiment
 from configs.shipped import base_file, config_file
 from data.errors import UserError
@@ -122,13 +122,7 @@ def load_guidance_study(path: Path, overrides: Sequence[str] = ()) -> GuidanceSt
     Raises `UserError` for unknown keys or wrong values in any of the files.
     """
     path = config_file(path)
-    settings = checked(
-        read_settings(path, overrides),
-        GuidanceStudySettings,
-        source=str(path),
-        example=EXAMPLE,
-        on_command_line=named(overrides),
-    )
+    settings = load_settings(path, GuidanceStudySettings, overrides, example=EXAMPLE)
     methods_path = base_file(settings.methods, of=path)
     methods = checked(
         {"methods": read_experiment(methods_path)},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.loading import checked, named, read_experiment, read_settings
+from configs.loading import load_experiment, load_settings
 from configs.schema import Experiment
 from configs.shipped import base_file, config_file
 from data.errors import UserError
@@ -167,15 +167,9 @@ def load_terms_study(path: Path, overrides: Sequence[str] = ()) -> TermsStudy:
     wrong values, and a base experiment without an autoencoder.
     """
     path = config_file(path)
-    settings = checked(
-        read_settings(path, overrides),
-        TermsStudySettings,
-        source=str(path),
-        example=EXAMPLE,
-        on_command_line=named(overrides),
-    )
+    settings = load_settings(path, TermsStudySettings, overrides, example=EXAMPLE)
     base_path = base_file(settings.base, of=path)
-    base = checked(read_experiment(base_path), Experiment, source=str(base_path))
+    base = load_experiment(base_path)
     if base.autoencoder.kind != "vae":
         raise UserError(
             f"{base_path} has autoencoder.kind {base.autoencoder.kind}, but the terms need a "

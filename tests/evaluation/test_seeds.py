@@ -12,7 +12,7 @@ from data.archive.reader import StateArchive
 from evaluation.columns import format_spread
 from evaluation.evaluate import evaluate
 from evaluation.seeds import Seeds, verdict_of_seeds, with_spread
-from evaluation.verdict import judge_product, judged_before
+from evaluation.verdict import Verdict, judge_product, judged_before
 
 
 def test_mean_and_deviation_of_what_all_seeds_have():
@@ -42,24 +42,25 @@ def test_a_mean_is_shown_with_its_deviation(mean, deviation, text):
     assert format_spread(mean, deviation) == text
 
 
-def verdicts(*mixed_layers: float):
-    truth = {"mixed_layer_depth_mean_m": 100.0}
-    return {
-        seed: judge_product({"truth": truth, "product": {**truth, **row}}, name="product")
-        for seed, row in enumerate({"mixed_layer_depth_mean_m": m} for m in mixed_layers)
-    }
+def verdicts(*mixed_layers: float) -> dict[int, Verdict]:
+    """A verdict for each seed, of one check: on the mixed layer, 100 m in the truth."""
+    rows = {"truth": {"mixed_layer_depth_mean_m": 100.0}}
+    found = {}
+    for seed, depth in enumerate(mixed_layers):
+        product = {"product": {"mixed_layer_depth_mean_m": depth}}
+        checks = judge_product(rows | product, name="product").checks
+        # The others lack values.
+        found[seed] = Verdict([one for one in checks if one.name == "mixed layer, mean"])
+    return found
 
 
 def test_a_product_is_fit_only_with_all_seeds():
-    fit, alone = verdicts(100.0, 100.0, 100.0), verdicts(100.0)
-    # The other checks have no values here, and fail with every seed.
+    alone = verdicts(100.0)
     assert verdict_of_seeds(alone) == alone[0]
+    fit = verdict_of_seeds(verdicts(100.0, 100.0, 100.0))
+    assert fit.fit
+    assert fit.reasons[-1].startswith("Fit with all 3 sampling seeds")
     one_wrong = verdicts(100.0, 50.0, 100.0)
-    for every in (fit, one_wrong):
-        for verdict in every.values():
-            verdict.checks[:] = [c for c in verdict.checks if c.name == "mixed layer, mean"]
-    assert verdict_of_seeds(fit).fit
-    assert verdict_of_seeds(fit).reasons[-1].startswith("Fit with all 3 sampling seeds")
     judged = verdict_of_seeds(one_wrong)
     assert not judged.fit
     assert judged.reasons == [
