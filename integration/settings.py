@@ -26,6 +26,9 @@ class StartSettings(Section):
         description="guidance of the generated states; default: the experiment's, with exact "
         "adjustment",
     )
+    seed: int | None = Field(
+        None, description="sampling seed of the generated states; default: the experiment's"
+    )
     members: int | None = Field(
         None, gt=0, description="number of runs: the first of the points; default: all"
     )
@@ -35,8 +38,9 @@ class StartSettings(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.guidance and self.states != "generated":
-            raise ValueError(f"guidance applies to generated states only, not to {self.states}")
+        for name in ("guidance", "seed"):
+            if getattr(self, name) is not None and self.states != "generated":
+                raise ValueError(f"{name} applies to generated states only, not to {self.states}")
         if self.long_members and self.long_years <= self.years:
             raise ValueError(
                 f"long_years is {self.long_years:g}; it must exceed years, {self.years:g}"

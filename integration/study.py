@@ -184,7 +184,8 @@ def _expected(run: Run, points: Points) -> State:
 def _generated(run: Run, label: str, kind: StartSettings, points: Points) -> State:
     """One state for each point; generated if it does not exist yet."""
     guidance, output = _guidance(run, kind), _sample_path(run, label)
-    sampling = run.settings.sampling.model_copy(update={"members": len(points)})
+    seed = run.settings.sampling.seed if kind.seed is None else kind.seed
+    sampling = run.settings.sampling.model_copy(update={"members": len(points), "seed": seed})
     settled = run.with_settings(sampling=sampling, guidance=guidance)
     ensemble = settled.ensemble(guided=guidance.enabled, conditions=points.at_equilibrium)
     (draw_adjusted if guidance.adjust else draw)(ensemble, output=output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,8 @@ class Draws:
         return self.archives[row].read(self.places[name])
 
 
-def draw_all(run: Run, conditions: Mapping[str, Conditions]) -> Draws:
-    """Draw states at conditions by name: without and with guidance, and adjusted.
+def draw_all(run: Run, conditions: Mapping[str, Conditions], *, folder: Path) -> Draws:
+    """Draw states at conditions by name into a folder: without and with guidance, and adjusted.
 
     All names are one ensemble, so that the noise of each is its own. All rows share the noise. The
     spread of the rows of `configs.layout.ROWS` contains the uncertainty of the mean, which is drawn
@@ -44,7 +45,7 @@ def draw_all(run: Run, conditions: Mapping[str, Conditions]) -> Draws:
     joined = join(list(conditions.values()))
     sampling = run.settings.sampling.model_copy(update={"members": len(joined)})
     run = run.with_settings(sampling=sampling)
-    paths = {row: run.directory / "conditional" / f"{row}.zarr" for row in DRAWN}
+    paths = {row: folder / f"{row}.zarr" for row in DRAWN}
     draw(run.ensemble(guided=False, conditions=joined), output=paths[UNGUIDED])
     draw(run.ensemble(guided=True, conditions=joined), output=paths[GUIDED])
     adjust_archive(paths[GUIDED], paths[PRODUCT])

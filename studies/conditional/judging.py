@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from studies.conditional.coverage import RANGE, Prediction, predict
 from studies.conditional.inversion import ParameterRegression
 from studies.conditional.members import Member
 from studies.conditional.rows import HALVES, TRUTH, StandIns
+from studies.conditional.rows import Row as StatesOfRow
 
 
 @dataclass
@@ -63,16 +65,36 @@ def judge_member(
     judged.level_means[TRUTH] = _level_means(states, grid)
     judged.parameters[TRUTH] = inversion.parameters(states)
     _judge_halves(judged, stand_ins)
-    for row in stand_ins.rows(member):
-        judged.rows[row.name] = judge(row.states, truth, course=row.course)
-        judged.profiles[row.name] = profiles(row.states, truth)
-        judged.level_means[row.name] = _level_means(row.states, grid)
-        judged.parameters[row.name] = inversion.parameters(row.states)
+    _judge_rows(judged, stand_ins.rows(member), truth, inversion)
     for row in stand_ins.mean_rows(member):
         judged.rows[row.name] = judge_mean(row.states, truth)
         judged.profiles[row.name] = profiles(row.states, truth)
         judged.level_means[row.name] = _level_means(row.states, grid)
     return judged
+
+
+def judge_drawn(first: Judged, stand_ins: StandIns, *, inversion: ParameterRegression) -> Judged:
+    """The same member with the generated states of `stand_ins`; all else is that of `first`."""
+    truth = Truth(stand_ins.truth(first.member), stand_ins.context)
+    judged = replace(
+        first,
+        rows={**first.rows},
+        profiles={**first.profiles},
+        level_means={**first.level_means},
+        parameters={**first.parameters},
+    )
+    _judge_rows(judged, stand_ins.drawn(first.member), truth, inversion)
+    return judged
+
+
+def _judge_rows(
+    judged: Judged, rows: Iterable[StatesOfRow], truth: Truth, inversion: ParameterRegression
+) -> None:
+    for row in rows:
+        judged.rows[row.name] = judge(row.states, truth, course=row.course)
+        judged.profiles[row.name] = profiles(row.states, truth)
+        judged.level_means[row.name] = _level_means(row.states, truth.context.grid)
+        judged.parameters[row.name] = inversion.parameters(row.states)
 
 
 def _judge_halves(judged: Judged, stand_ins: StandIns) -> None:

@@ -138,6 +138,11 @@ class StandIns:
         yield Row(EMULATED, emulated, course)
         grid, eos = self.context.grid, self.context.eos
         yield Row(EMULATED_ADJUSTED, adjust(emulated, eos=eos, grid=grid), course)
+        yield from self.drawn(member)
+
+    def drawn(self, member: Member) -> Iterator[Row]:
+        """Rows of generated states."""
+        course = course_of(self.training.space, repeated(member.conditions))
         for row in DRAWN:
             yield Row(row, self.draws.read(row, member.name), course)
 

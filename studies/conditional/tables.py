@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-
-import numpy as np
+from typing import Any
 
 from evaluation.columns import Column, format_value
 from studies.conditional.columns import DISTRIBUTION, MEAN, VARIANCE
 from studies.conditional.draws import EXPECTED_ADJUSTED, PRODUCT
 from studies.conditional.rows import LABELS
+from studies.conditional.seeds import at_mean, with_deviation
 from studies.markdown import Result, Table, chosen, rows_markdown
 
 COLUMNS = {"mean": MEAN, "variance": VARIANCE, "distribution": DISTRIBUTION}
@@ -37,34 +37,40 @@ def conditional_table(result: Result, group: str | None) -> str:
     if group in OTHER:
         return OTHER[group](result)
     split, columns = chosen(GROUPS, group) or GROUPS["mean"]
-    summary = result["summary"].get(split, {"median": {}, "worst": {}})
+    summary = result["summary"].get(split, {"median": {}})
     rows = {
-        LABELS[name]: {
-            column.key: _cell(median.get(column.key), summary["worst"][name].get(column.key))
-            for column in columns
-        }
+        LABELS[name]: {column.key: _cell(result, split, name, column.key) for column in columns}
         for name in LABELS
-        if (median := summary["median"].get(name)) is not None
+        if name in summary["median"]
     }
     return rows_markdown(rows, columns)
 
 
-def _cell(median: float | None, worst: float | None) -> str | None:
-    return f"{format_value(median)} ({format_value(worst)})" if median is not None else None
+def _cell(result: Result, split: str, row: str, key: str) -> str | None:
+    """The median over members, with its spread over seeds; in parentheses, the worst member."""
+    median = with_deviation(result, "summary", split, "median", row, key)
+    worst = at_mean(result, "summary", split, "worst", row, key)
+    return None if median is None else f"{median} ({format_value(worst)})"
 
 
 def _aims(result: Result, row: str) -> str:
-    words = {True: "yes", False: "no", None: None}
     rows = {
         aim["name"]: {
-            "value": aim["value"],
+            "value": with_deviation(result, "aims", row, aim["name"]),
             "worst": aim["worst"],
             "aim": _range(aim["low"], aim["high"]),
-            "met": words[aim["met"]],
+            "met": _met(result, row, aim),
         }
         for aim in result["aims"][row]
     }
     return rows_markdown(rows, AIM_COLUMNS)
+
+
+def _met(result: Result, row: str, aim: Mapping[str, Any]) -> str | None:
+    """Whether an aim is met, or with how many of the seeds if not with all or none."""
+    seeds = result.get("seeds")
+    met, count = (seeds["met"][row][aim["name"]], len(seeds["seeds"])) if seeds else (aim["met"], 1)
+    return None if met is None else {0: "no", count: "yes"}.get(met, f"{met} of {count} seeds")
 
 
 def _range(low: float | None, high: float | None) -> str:
@@ -75,16 +81,17 @@ def _range(low: float | None, high: float | None) -> str:
 
 def _parameters(result: Result) -> str:
     """Explained variance of parameters regressed from states."""
-    rows = {LABELS[name]: values for name, values in result["parameters"]["test"].items()}
-    names = dict.fromkeys(name for values in rows.values() for name in values)
+    found = result["parameters"]["test"]
+    names = dict.fromkeys(name for values in found.values() for name in values)
     columns = [Column(name, f"R² of {name.replace('_', ' ')}") for name in names]
-    return rows_markdown(
-        {k: {n: _number(v) for n, v in r.items()} for k, r in rows.items()}, columns
-    )
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
+    rows = {
+        LABELS[row]: {
+            name: with_deviation(result, "parameters", "test", row, name) or format_value(None)
+            for name in names
+        }
+        for row in found
+    }
+    return rows_markdown(rows, columns)
 
 
 OTHER: dict[str, Callable[[Result], str]] = {

@@ -26,6 +26,7 @@ STARTS = {
 }
 LEARNED = {
     "generated": StartSettings(states="generated"),
+    "generated_seed_1": StartSettings(states="generated", seed=1),
     "unguided": StartSettings(
         states="generated", guidance=GuidanceSettings(enabled=False, adjust=False)
     ),
@@ -87,6 +88,8 @@ def test_learned_starts_have_the_conditions_of_their_points(basin_run):
     for label in ("generated", "expected"):  # adjusted, so that the basin does not convect at once
         for temperature, salinity in study.starts[label].states:
             assert _unstable(State(*map(_batch, (temperature, salinity))), run) == 0
+    own, other = (study.starts[label].states for label in ("generated", "generated_seed_1"))
+    assert not any(np.array_equal(a[0], b[0]) for a, b in zip(own, other, strict=True))
 
 
 def _batch(field: np.ndarray) -> torch.Tensor:
@@ -122,6 +125,7 @@ def test_invalid_studies_are_rejected(run):
         planned(run.with_settings(conditions=None))
     for wrong, complaint in (
         ({"states": "own", "guidance": {}}, "guidance applies to generated states only"),
+        ({"states": "expected", "seed": 0}, "seed applies to generated states only"),
         ({"states": "own", "long_members": 1, "long_years": 1.0}, "long_years is 1"),
         ({"states": "own", "members": 2, "long_members": 3}, "only 2 members"),
     ):

@@ -19,6 +19,12 @@ from studies.conditional.study import run
 from studies.conditional.tables import GROUPS, OTHER, conditional_table
 
 
+def with_seeds(one, count):
+    """The run, judged with so many sampling seeds."""
+    evaluation = one.settings.evaluation.model_copy(update={"seeds": count})
+    return one.with_settings(evaluation=evaluation)
+
+
 @pytest.fixture(scope="module")
 def result(conditional, tmp_path_factory):
     """The result of the tiny run, with few draws, and the folder that it is written to."""
@@ -27,7 +33,7 @@ def result(conditional, tmp_path_factory):
         patch.setattr(draws, "FEWEST", 8)
         patch.setattr(coverage, "DRAWS", 20)
         patch.setattr(coverage, "TRIALS", 50)
-        run(conditional, output=folder / "result.json", figures=folder)
+        run(with_seeds(conditional, 2), output=folder / "result.json", figures=folder)
     return json.loads((folder / "result.json").read_text()), folder
 
 
@@ -76,7 +82,9 @@ def test_drawing_is_not_repeated(result, conditional, monkeypatch):
     pair = most_distant(members_of(conditional.archive, "train", space=space, settings=settings))
     conditions = {one.name: draws.repeated(one.conditions) for one in unseen}
     drawn = draws.draw_all(
-        conditional, conditions | {"middle": draws.repeated(halfway(pair, space))}
+        conditional,
+        conditions | {"middle": draws.repeated(halfway(pair, space))},
+        folder=conditional.directory / "conditional",
     )
     assert len(drawn.read("guided", "member 6")) == 20
 
@@ -89,12 +97,33 @@ def test_few_states_are_repeated_and_all_equally_often(found):
     assert np.unique(repeated.values["age"], return_counts=True)[1].tolist() == [22] * 3
 
 
+def test_spread_over_seeds_is_that_of_generated_states_alone(result, conditional):
+    seeds, summary = result[0]["seeds"], result[0]["summary"]["test"]["median"]
+    assert seeds["seeds"] == [0, 1]
+    deviation = seeds["deviation"]["summary"]["test"]["median"]
+    for row in LABELS:
+        is_drawn = row in draws.DRAWN
+        assert bool(deviation[row]["rmse_temperature"]) == is_drawn
+    mean = seeds["mean"]["summary"]["test"]["median"]["guided"]["rmse_temperature"]
+    assert mean != summary["guided"]["rmse_temperature"]
+    spread = deviation["guided"]["rmse_temperature"]
+    assert abs(mean - summary["guided"]["rmse_temperature"]) == pytest.approx(spread / 2**0.5)
+    assert set(seeds["met"]["guided_adjusted"].values()) <= {0, 1, 2, None}
+
+
+def test_states_of_further_seeds_are_kept_apart(result, conditional):
+    folder = conditional.directory / "conditional"
+    own, other = (StateArchive.open(folder / part / "guided.zarr") for part in ("", "seed_1"))
+    assert not own.read([0]).temperature.equal(other.read([0]).temperature)
+
+
 @pytest.mark.parametrize("group", [None, *OTHER, *GROUPS])
 def test_tables_show_rows_and_aims(result, group):
     lines = conditional_table(result[0], group).splitlines()
     assert len(lines) > 5
     if group not in OTHER:
-        assert any(line.startswith("| guided, adjusted | ") for line in lines)
+        assert any(line.startswith("| guided, adjusted | ") and "±" in line for line in lines)
+        assert not any(line.startswith("| nearest") and "±" in line for line in lines)
 
 
 def test_figures_are_written(result):
