@@ -19,7 +19,8 @@ def distances(analysis: Analysis, *, inside: int) -> dict[str, dict[str, Any]]:
     """By start, how far its runs are from the truth's in level-mean T, medians over points.
 
     inside: number of the points within the range of the training members, which come first.
-    `last_year_K` has the distance in the last year by point, for those where both runs survived.
+    `second_year_K` and `last_year_K` have the distance in these years by point, for those where both
+    runs survived.
     """
     apart = {
         label: _by_point(analysis, label) for label in analysis.result.labels if label != TRUTH
@@ -49,6 +50,7 @@ def _row(
         "last_year_to_nearest": _ratio(found, apart.get(NEAREST, {}), near),
         "points_outside": len(far),
         "last_year_outside_K": _median([found[point][-1] for point in far]),
+        "second_year_K": {str(point): float(years[FIRST]) for point, years in found.items()},
         "last_year_K": {str(point): float(years[-1]) for point, years in found.items()},
     }
 
