@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -105,6 +105,23 @@ class Analysis:
         """By label, the runs cut at `years`, without labels whose runs are shorter."""
         runs = {label: self.cut(label, years) for label in self.result.labels}
         return {label: cut for label, cut in runs.items() if cut}
+
+
+def pooled(result: IntegrationResult, labels: Mapping[str, str]) -> IntegrationResult:
+    """The result with the runs of some labels under other names, as `labels` has them.
+
+    Runs that come to share a label are as long as the shortest of the labels.
+    """
+    names = {label: labels.get(label, label) for label in result.years}
+    years = {
+        name: min(result.years[label] for label in names if names[label] == name)
+        for name in names.values()
+    }
+    runs, long_runs = (
+        [replace(run, label=names[run.label]) for run in some]
+        for some in (result.runs, result.long_runs)
+    )
+    return IntegrationResult([run.until(years[run.label]) for run in runs], years, long_runs)
 
 
 def quantities(run: MemberRun, analysis: Analysis) -> dict[str, float]:

@@ -19,8 +19,8 @@ def distances(analysis: Analysis, *, inside: int) -> dict[str, dict[str, Any]]:
     """By start, how far its runs are from the truth's in level-mean T, medians over points.
 
     inside: number of the points within the range of the training members, which come first.
-    `second_year_K` and `last_year_K` have the distance in these years by point, for those where both
-    runs survived.
+    `second_year_K` and `last_year_K` have the distance in these years by point, for those where
+    both runs survived.
     """
     apart = {
         label: _by_point(analysis, label) for label in analysis.result.labels if label != TRUTH

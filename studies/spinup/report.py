@@ -44,7 +44,14 @@ from integration.study import (
 from studies import tables
 from studies.guidance.study import draw_timed
 from studies.spinup.accounting import Account, PublishedModel
-from studies.spinup.analysis import LONG_WINDOW, Analysis, drifts_by_level, quantities, summary
+from studies.spinup.analysis import (
+    LONG_WINDOW,
+    Analysis,
+    drifts_by_level,
+    pooled,
+    quantities,
+    summary,
+)
 from studies.spinup.distances import distances
 from studies.spinup.tables import NOTHING_YET
 from training.log import write_json
@@ -325,7 +332,21 @@ def run(
     result = finished_study(run)
     content = report(run, result)
     spinup = content["spinup"]
-    save_spinup_figures(Analysis(result), run.archive.grid, spinup["accounts"], figures)
+    drawn = Analysis(pooled(result, _seeds_as_one(run)))
+    save_spinup_figures(drawn, run.archive.grid, spinup["accounts"], figures)
     write_json(output, content)
     print("\n".join(spinup.get("verdict", [NOTHING_YET])))
     print(f"wrote {output} and {figures}/spinup_*.png")
+
+
+def _seeds_as_one(run: Run) -> dict[str, str]:
+    """The labels that differ in the sampling seed only, with the one that figures show."""
+    starts = integration_settings(run).starts
+    if GENERATED not in starts:
+        return {}
+    guidance = starts[GENERATED].guidance
+    return {
+        label: GENERATED
+        for label, kind in starts.items()
+        if kind.states == "generated" and kind.guidance == guidance
+    }

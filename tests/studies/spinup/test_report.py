@@ -7,11 +7,13 @@ import json
 import pytest
 
 from data.errors import UserError
+from guidance.settings import GuidanceSettings
 from halocline import main
 from integration.integrate import IntegrationResult
 from integration.settings import IntegrationSettings, StartSettings
 from studies.spinup import report as spinup
 from studies.spinup.accounting import Account, PublishedModel
+from studies.spinup.analysis import pooled
 from studies.spinup.tables import NOTHING_YET, duration, spinup_table
 from tests.studies.spinup.made_up import LEVELS, make_run
 
@@ -71,6 +73,24 @@ def test_the_command_writes_results_and_figures_and_no_page(
     whole = {"spinup": content}
     assert "| truth | 3 | 3 | 20 | 0 |" in spinup_table(whole, "runs")
     assert "| analytic 0 | 80 |" in spinup_table(whole, "long")
+
+
+def test_figures_show_all_seeds_under_one_label(run, result):
+    unguided = GuidanceSettings(enabled=False, adjust=False)
+    starts = {
+        **run.settings.integration.starts,
+        "generated_seed_1": StartSettings(states="generated", seed=1),
+        "generated_unguided": StartSettings(states="generated", guidance=unguided),
+    }
+    settings = IntegrationSettings(starts=starts)
+    renamed = spinup._seeds_as_one(run.with_settings(integration=settings))
+    assert renamed == {"generated": "generated", "generated_seed_1": "generated"}
+    more = [make_run("generated_seed_1", k, 15.0) for k in range(3)]
+    years = {**YEARS, "generated_seed_1": 15.0}
+    shown = pooled(IntegrationResult([*result.runs, *more], years, result.long_runs), renamed)
+    assert shown.years == {**YEARS, "generated": 15.0}
+    assert [run.years for run in shown.of("generated")] == [15.0] * 6
+    assert len(shown.of("truth")) == 3 and len(shown.long_runs) == 2
 
 
 @pytest.mark.slow
