@@ -192,6 +192,10 @@ class Run(Layout):
                 "--run_directory to another path, or remove autoencoder/, diffusion/ and model/ "
                 "there to train again"
             )
+        return self.pipeline_in(folder)
+
+    def pipeline_in(self, folder: Path) -> StatePipeline:
+        """The model in a folder, with the sampler and the guidance of the configuration."""
         pipeline = StatePipeline.from_pretrained(folder)
         pipeline.scheduler = self.scheduler()
         pipeline.register_to_config(steps=self.settings.sampling.steps)

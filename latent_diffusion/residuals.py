@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -72,6 +72,19 @@ class ConditionalData(NamedTuple):
     expectation: Expectation
     residuals: dict[str, Samples]
     samples: dict[str, Samples]
+
+
+class Divide(Protocol):
+    """Divides latents into an expectation and residuals, as `conditional_data` does."""
+
+    def __call__(  # noqa: D102  # see `conditional_data`
+        self,
+        datasets: dict[str, Samples],
+        archive: StateArchive,
+        settings: ConditionSettings,
+        *,
+        weight: Tensor,
+    ) -> ConditionalData: ...
 
 
 def conditional_data(

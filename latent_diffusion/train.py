@@ -22,7 +22,7 @@ from latent_diffusion.latents import latent_datasets
 from latent_diffusion.objective import DenoisingObjective
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.release import Release, save_model
-from latent_diffusion.residuals import ConditionalData, conditional_data
+from latent_diffusion.residuals import ConditionalData, Divide, conditional_data
 from latent_diffusion.schedulers import build_schedule
 from latent_diffusion.settings import DiffusionSettings
 from training.launch import build_accelerator, main_first
@@ -42,11 +42,13 @@ def train_denoiser(
     steps: int,
     release: Release,
     conditions: ConditionSettings | None = None,
+    divided: Divide = conditional_data,
 ) -> None:
     """Cache the latents, train the denoiser and publish the model; an interrupted run resumes.
 
     scheduler, steps: for the model's chains; release: metadata of the model's folder; conditions:
-    what a conditional model depends on
+    what a conditional model depends on; divided: what such a model knows of the latents before the
+    training, and what it learns
     """
     if stage.is_done:
         return
@@ -55,9 +57,7 @@ def train_denoiser(
     path = stage.directory / "latents.safetensors"
     datasets = main_first(lambda: latent_datasets(codec, archive, path=path))
     conditional = (
-        conditional_data(datasets, archive, conditions, weight=codec.latent_weight)
-        if conditions
-        else None
+        divided(datasets, archive, conditions, weight=codec.latent_weight) if conditions else None
     )
     denoiser = initial_denoiser(settings, codec, archive, datasets["train"], conditional)
     trainer = build_trainer(

@@ -28,6 +28,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     """Add `halocline study KIND ...`; `make_archive` creates a missing archive of an experiment."""
     kinds = add_group(commands, "study", "KIND", "reproduce the results in the documentation")
     _add_autoencoder(kinds, make_archive)
+    _add_ablations(kinds)
     _add_compression(kinds, make_archive)
     _add_chain(kinds)
     _add_coarse_basin(kinds)
@@ -164,6 +165,14 @@ def _add_conditional(kinds: Commands) -> None:
     )
     _add_result(add, "conditional")
     add("--figures", type=Path, help="folder of the figures (default: docs/figures)")
+
+
+def _add_ablations(kinds: Commands) -> None:
+    text = "other ways to draw at the conditions of unseen members: end to end, and strengthened"
+    add = add_of_config(
+        kinds, "ablations", lazily("studies.conditional.ablations:run"), text, load=load_run
+    )
+    _add_result(add, "ablations")
 
 
 def _add_downscaling(kinds: Commands) -> None:

@@ -9,19 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from data.conditions import Conditions
 from studies.conditional.columns import course_of
 from studies.conditional.coverage import flatness, rank_histogram, share_percent
 from studies.conditional.draws import Draws
 from studies.conditional.inversion import r_squared
 from studies.conditional.judging import Judged
-from studies.conditional.members import UNSEEN, Member
+from studies.conditional.members import UNSEEN
 from studies.conditional.mixture import bimodality, peaks, positions, residual, width_ratio
+from studies.conditional.prepared import BETWEEN, Prepared
 from studies.conditional.rows import TRUTH
 from studies.conditional.summary import JUDGED, Aim, aims, summarise
-from studies.conditional.training import TrainingMembers
 
-BETWEEN = "half-way between the most distant training members"
 INSIDE, OUTSIDE = UNSEEN
 WIDTH = "mixture test: width / within members"
 
@@ -41,21 +39,15 @@ class Outcome:
     def of(
         cls,
         judged: Sequence[Judged],
-        training: TrainingMembers,
+        given: Prepared,
         draws: Draws,
-        *,
-        pair: tuple[Member, Member],
-        between: Conditions,
     ) -> Outcome:
-        """The outcome for judged members.
-
-        pair: the most distant training members; between: conditions of `draws` half-way
-        """
+        """The outcome for judged members with the draws of a seed."""
         parts = {split: [one for one in judged if one.member.split == split] for split in UNSEEN}
-        names = list(training.space.scales)
-        obeyed = {split: _obeyed(part, names) for split, part in parts.items() if part}
-        mixture = {row: _mixture(row, pair, training, draws, between) for row in JUDGED}
-        return cls(parts, obeyed, mixture)
+        names = list(given.training.space.scales)
+        parameters = {split: _obeyed(part, names) for split, part in parts.items() if part}
+        mixture = {row: _mixture(row, given, draws) for row in JUDGED}
+        return cls(parts, parameters, mixture)
 
     @cached_property
     def predictions(self) -> dict[str, dict[str, Any]]:
@@ -135,14 +127,9 @@ def _less_than_truth(obeyed: dict[str, dict[str, float]], row: str) -> dict[str,
     }
 
 
-def _mixture(
-    row: str,
-    pair: tuple[Member, Member],
-    training: TrainingMembers,
-    draws: Draws,
-    conditions: Conditions,
-) -> dict[str, Any]:
+def _mixture(row: str, given: Prepared, draws: Draws) -> dict[str, Any]:
     """The mixture test with states of a row."""
+    pair, training = given.pair, given.training
     numbers = [training.members.index(one) for one in pair]
     ends, cells = (training.means[numbers[0]], training.means[numbers[1]]), training.cells
     within = [
@@ -153,7 +140,7 @@ def _mixture(
         for number, one in zip(numbers, pair, strict=True)
     ]
     drawn = positions(cells.vectors(draws.read(row, BETWEEN)), *ends, cells)
-    left = residual(drawn, course_of(training.space, conditions))
+    left = residual(drawn, course_of(training.space, given.conditions[BETWEEN]))
     return {
         "members": [one.name for one in pair],
         "states": len(drawn),

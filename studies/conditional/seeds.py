@@ -48,7 +48,8 @@ def with_deviation(result: Mapping[str, Any], *path: str) -> str | None:
 
 
 def _values(outcome: Outcome) -> dict[str, Any]:
-    return {**{key: outcome[key] for key in SHOWN}, "aims": _by_name(outcome["aims"], "value")}
+    shown = {key: outcome[key] for key in SHOWN if key in outcome}
+    return {**shown, "aims": _by_name(outcome.get("aims", {}), "value")}
 
 
 def _by_name(aims: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> dict[str, Any]:

@@ -16,21 +16,17 @@ from typing import Any
 from tqdm import tqdm
 
 from configs.run import Run
-from data.conditions import Conditions, ConditionSettings
-from data.errors import UserError
+from data.conditions import Conditions
 from evaluation.canvas import save_figure
-from evaluation.metrics.row import EvaluationContext
 from evaluation.provenance import provenance
-from guidance.seawater import equation_of_state
-from studies.conditional.draws import Draws, draw_all, repeated
+from studies.conditional.draws import Draws, draw_all
 from studies.conditional.figures import error_profiles, response
 from studies.conditional.inversion import ParameterRegression
 from studies.conditional.judging import judge_drawn, judge_member
-from studies.conditional.members import halfway, members_of, most_distant, unseen_members
-from studies.conditional.outcome import BETWEEN, Outcome
+from studies.conditional.outcome import Outcome
+from studies.conditional.prepared import Prepared
 from studies.conditional.rows import LABELS, StandIns
 from studies.conditional.seeds import over_seeds
-from studies.conditional.training import TrainingMembers
 from training.log import write_json
 
 
@@ -54,38 +50,31 @@ def run(run: Run, *, output: Path | None = None, figures: Path | None = None) ->
 
 def evaluate(run: Run) -> dict[str, Any]:
     """All results, ready for JSON."""
-    settings, archive = _condition_settings(run), run.archive
-    pipeline, space = run.pipeline(), run.expectation().space
-    unseen = unseen_members(archive, space=space, settings=settings)
-    members = members_of(archive, "train", space=space, settings=settings)
-    pair = most_distant(members)
-    conditions = {one.name: repeated(one.conditions) for one in unseen}
-    between = conditions[BETWEEN] = repeated(halfway(pair, space))
-    draws = _draws_by_seed(run, conditions)
-    training = TrainingMembers.of(archive, members, space)
-    context = EvaluationContext(archive.grid, equation_of_state(archive.equation_of_state))
+    given, pipeline = Prepared.of(run), run.pipeline()
+    draws = _draws_by_seed(run, given.conditions)
     first, *further = draws
-    stand_ins = StandIns.of(archive, context, training, unseen=unseen, draws=draws[first])
-    inversion = ParameterRegression.of(training)
+    stand_ins = StandIns.of(
+        run.archive, given.context, given.training, unseen=given.unseen, draws=draws[first]
+    )
+    inversion = ParameterRegression.of(given.training)
     judged = {
         first: [
             judge_member(one, stand_ins, pipeline=pipeline, inversion=inversion)
-            for one in tqdm(unseen, desc="judging", unit="member")
+            for one in tqdm(given.unseen, desc="judging", unit="member")
         ]
     }
     for seed in tqdm(further, desc="further seeds", unit="seed", disable=None):
         others = replace(stand_ins, draws=draws[seed])
         judged[seed] = [judge_drawn(one, others, inversion=inversion) for one in judged[first]]
     outcomes = {
-        seed: Outcome.of(found, training, draws[seed], pair=pair, between=between).as_dict()
-        for seed, found in judged.items()
+        seed: Outcome.of(found, given, draws[seed]).as_dict() for seed, found in judged.items()
     }
     return {
         "kind": "conditional",
         "experiment": run.settings.name,
-        "depth_m": archive.grid.depth.tolist(),
+        "depth_m": run.archive.grid.depth.tolist(),
         "labels": LABELS,
-        "training_members": len(members),
+        "training_members": len(given.training.members),
         "regressors": stand_ins.choices(),
         **outcomes[first],
         "seeds": over_seeds(outcomes) if further else None,
@@ -102,12 +91,3 @@ def _draws_by_seed(run: Run, conditions: Mapping[str, Conditions]) -> dict[int, 
         seed = further.settings.sampling.seed
         draws[seed] = draw_all(further, conditions, folder=folder / f"seed_{seed}")
     return draws
-
-
-def _condition_settings(run: Run) -> ConditionSettings:
-    if run.settings.conditions is None:
-        raise UserError(
-            f"{run.settings.name} has no section conditions, so there is nothing to judge; see "
-            "configs/ensemble.yaml"
-        )
-    return run.settings.conditions

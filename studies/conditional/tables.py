@@ -39,8 +39,8 @@ def conditional_table(result: Result, group: str | None) -> str:
     split, columns = chosen(GROUPS, group) or GROUPS["mean"]
     summary = result["summary"].get(split, {"median": {}})
     rows = {
-        LABELS[name]: {column.key: _cell(result, split, name, column.key) for column in columns}
-        for name in LABELS
+        label: {column.key: _cell(result, split, name, column.key) for column in columns}
+        for name, label in result["labels"].items()
         if name in summary["median"]
     }
     return rows_markdown(rows, columns)

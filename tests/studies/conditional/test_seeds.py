@@ -14,6 +14,7 @@ def outcome(error, *, met):
     aim = {"name": "RMSE", "value": error, "worst": 0.5, "low": None, "high": 0.3, "met": met}
     row = {"rmse_temperature": error, "rmse_salinity": np.nan}
     return {
+        "labels": {"guided": "guided"},
         "summary": {"test": {"median": {"guided": row}, "worst": {"guided": row}}},
         "parameters": {"test": {"guided": {"gm": 0.5}}},
         "aims": {"guided_adjusted": [aim]},
