@@ -12,6 +12,7 @@ import numpy as np
 from data.salinity import Salinity
 
 Value = float | int | str | None
+ROUNDING = 1e-12  # of a value, in double precision
 
 
 TRUTH: Literal["truth"] = "truth"
@@ -54,8 +55,13 @@ def format_value(value: Value) -> str:
 
 
 def format_spread(mean: float | None, deviation: float | None) -> str:
-    """A mean and its standard deviation, with one significant figure, unless it is 0 or missing."""
+    """A mean and its standard deviation, with one significant figure, unless it is 0 or missing.
+
+    The deviation of equal values is rounding, and left out.
+    """
     if mean is None or np.isnan(mean) or not deviation or np.isnan(deviation):
+        return format_value(mean)
+    if deviation <= ROUNDING * abs(mean):
         return format_value(mean)
     shown = np.format_float_positional(deviation, precision=1, fractional=False, trim="-")
     return f"{format_value(mean)} ± {shown}"
