@@ -119,7 +119,9 @@ def test_starts_outside_the_range_are_those_of_the_report():
 
 
 def test_errors_of_the_mean_are_those_of_the_study(findings):
-    found = result("conditional_quickstart")["summary"]["test"]
+    seeds = result("conditional_quickstart")["seeds"]
+    assert len(seeds["seeds"]) == 3
+    found, spread = (seeds[part]["summary"]["test"] for part in ("mean", "deviation"))
     for row, form in {
         "expected_adjusted": "{:.2f} K from the truth's (median; the worst: {:.2f} K)",
         "gaussian_process": "({:.2f} K; {:.2f} K)",
@@ -128,6 +130,7 @@ def test_errors_of_the_mean_are_those_of_the_study(findings):
     }.items():
         errors = (found[part][row]["rmse_temperature"] for part in ("median", "worst"))
         assert form.format(*errors) in findings, row
+        assert all(spread[part][row]["rmse_temperature"] < 0.005 for part in ("median", "worst"))
 
 
 def test_mixed_layers_are_those_of_three_seeds(findings):
