@@ -12,12 +12,11 @@ import pytest
 import xarray as xr
 import yaml
 
-from evaluation.starts import paired_distances
+from evaluation.columns import format_spread
 from halocline import main
 from tests.shown import ROOT, shown_on
 
 README = (ROOT / "README.md").read_text()
-SEEDS = ("quickstart", "quickstart_seed1", "quickstart_seed2")
 # What a reader looks for, in this order.
 ORDER = (
     *("Three findings", "What is special", "Two commands", "Five lines of Python"),
@@ -50,25 +49,34 @@ def findings() -> str:
     return " ".join(README[start:end].split())
 
 
-def of_start(name: str) -> dict[str, Any]:
-    """The starts that the quickstart integrates."""
-    return result("quickstart")["integration"]["by_start"][name]
+DRAWN = ("generated", "generated_seed_1", "generated_seed_2")
 
 
-def test_distances_in_the_second_year_are_those_of_three_seeds(findings):
-    nearest = of_start("nearest_member")
-    drawn = [of_start("generated")] + [
-        result(f"{name}_integration")["by_start"]["generated"] for name in SEEDS[1:]
-    ]
-    low, *_, high = sorted(start["distance_K"] for start in drawn)
-    assert f"level means are {low:.2f} to {high:.2f} K" in findings
-    pairs = [
-        paired_distances({"ours": start, "nearest": nearest}, "ours", "nearest") for start in drawn
-    ]
-    assert {runs for _, _, runs in pairs} == {3} and nearest["blown_up"] == 1
-    low, *_, high = sorted(here for here, _, _ in pairs)
-    there = f"{pairs[0][1]:.2f} K away (generated states there: {low:.2f} to {high:.2f} K)"
-    assert there in findings
+def test_distances_in_the_model_are_those_of_three_seeds(findings):
+    rows = result("spinup_seeds")["spinup"]["distances"]
+    everywhere = [str(point) for point in range(4)]
+    survived = [point for point in everywhere if point in rows["nearest_member"]["last_year_K"]]
+    assert len(survived) == 3
+
+    def mean(start, year, points):
+        return np.mean([rows[start][f"{year}_year_K"][point] for point in points])
+
+    def extent(year, points):
+        low, *_, high = sorted(mean(start, year, points) for start in DRAWN)
+        return f"{low:.2f} to {high:.2f}"
+
+    def both(start, points):
+        return f"{mean(start, 'second', points):.2f} and {mean(start, 'last', points):.2f} K"
+
+    assert f"level means are {extent('second', everywhere)} K" in findings
+    assert f"generated state, and {extent('last', everywhere)} K" in findings
+    there = f"{extent('second', survived)} and {extent('last', survived)} K"
+    nearest = both("nearest_member", survived)
+    assert f"three are {nearest} away (generated states there: {there})" in findings
+    assert f"as near as a start can come, is {both('floor', everywhere)} away" in findings
+    runs = result("spinup_seeds")["spinup"]["runs"]
+    assert {runs[start]["years"] for start in (*DRAWN, "nearest_member", "floor")} == {20.0}
+    assert [runs[start]["blown_up"] for start in (*DRAWN, "nearest_member")] == [0, 0, 0, 1]
 
 
 def test_distances_with_short_steps_are_those_of_the_result(findings):
@@ -85,26 +93,6 @@ def test_distances_with_short_steps_are_those_of_the_result(findings):
     assert f"no run blows up: {said} from generated ones" in findings
     worst = f"{max(theirs['distances_K']):.2f} and {max(ours['distances_K']):.2f} K"
     assert f"at one of the four {worst}" in findings
-
-
-def test_distances_in_the_tenth_year_are_those_of_the_report(findings):
-    inside = [str(point) for point in range(4)]
-    rows = {
-        start: {point: row["last_year_K"].get(point) for point in inside}
-        for start, row in result("spinup")["spinup"]["distances"].items()
-    }
-    survived = [point for point in inside if rows["nearest_member"][point] is not None]
-    assert len(survived) == 3
-
-    def mean(start, points):
-        return f"{np.mean([rows[start][point] for point in points]):.2f} K"
-
-    assert (
-        f"smaller: {mean('generated', inside)} from generated states, "
-        f"{mean('nearest_member', survived)} from the nearest member's at the three points where "
-        f"it survived (generated there: {mean('generated', survived)}), and "
-        f"{mean('floor', inside)} from another state"
-    ) in findings
 
 
 def test_starts_outside_the_range_are_those_of_the_report():
@@ -134,13 +122,14 @@ def test_errors_of_the_mean_are_those_of_the_study(findings):
 
 
 def test_mixed_layers_are_those_of_three_seeds(findings):
-    rows = result("quickstart")["rows"]
-    seeds = [result(name)["rows"] for name in SEEDS]
+    found = result("quickstart")
+    rows, seeds = found["rows"], found["seeds"]
+    assert len(seeds["seeds"]) == 3
     for key in ("mixed_layer_depth_mean_m", "mixed_layer_depth_p90_m"):
-        drawn = sorted(rows["guided_adjusted"][key] for rows in seeds)
-        assert f"{drawn[0]:.0f} to {drawn[-1]:.0f} m (truth: {rows['truth'][key]:.0f} m" in findings
+        drawn = format_spread(seeds["mean"][key], seeds["deviation"][key])
+        assert f"{drawn} m (truth: {rows['truth'][key]:.0f} m" in findings
         assert f" {rows['eof_gaussian_adjusted'][key]:.0f} m)" in findings
-    assert all(result(name)["verdict"]["fit"] for name in SEEDS)
+    assert found["verdict"]["fit"]
 
 
 def test_the_world_is_that_of_three_seeds():
