@@ -1,15 +1,16 @@
 """Other ways to draw at given conditions: `halocline study ablations CONFIG`.
 
-One network that draws whole states end to end, and classifier-free guidance of the experiment's
-own network. Their states are judged as in `studies.conditional.study`, and are drawn from the same
-noise as its rows. Training and drawing resume.
+A network that draws whole states end to end, and classifier-free guidance of it and of the
+experiment's own network. Their states are judged as in `studies.conditional.study`, and are drawn
+from the same noise as its rows. Training and drawing resume.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,18 @@ from studies.conditional.summary import summarise
 from training.log import write_json
 
 END_TO_END = "end_to_end"
-STRENGTHS = (1.5, 3.0)
+STRENGTHENED = {  # rows of classifier-free guidance: the row whose network it is, and the strength
+    "strength_3": (EXPECTED_ADJUSTED, 3.0),
+    "end_to_end_1.5": (END_TO_END, 1.5),
+    "end_to_end_3": (END_TO_END, 3.0),
+}
 ABLATION_LABELS = {
     TRUTH: LABELS[TRUTH],
-    EXPECTED_ADJUSTED: "expectation and residual (ours)",
+    EXPECTED_ADJUSTED: "ours",
+    "strength_3": "ours, conditions strengthened 3 times",
     END_TO_END: "end to end",
-    **{f"strength_{s:g}": f"ours, conditions strengthened {s:g} times" for s in STRENGTHS},
+    "end_to_end_1.5": "end to end, conditions strengthened 1.5 times",
+    "end_to_end_3": "end to end, conditions strengthened 3 times",
 }
 
 
@@ -84,22 +91,24 @@ def draw_alternatives(run: Run, given: Prepared, *, folder: Path) -> dict[str, S
     run = run.with_settings(sampling=sampling)
     ensemble = run.ensemble(guided=True, conditions=joined)
     model = train_end_to_end(run, folder)
-    pipelines: dict[str, Callable[[], StatePipeline]] = {
-        END_TO_END: lambda: run.pipeline_in(model),
-        **{f"strength_{s:g}": _strengthened(run, s) for s in STRENGTHS},
-    }
+    networks = {EXPECTED_ADJUSTED: run.model_folder, END_TO_END: model}
     archives = {}
-    for name, pipeline in pipelines.items():
-        weights = weights_digest(model) if name == END_TO_END else run.weights
-        record = json.dumps({**json.loads(ensemble.record), "row": name, "weights": weights})
+    for name, (network, strength) in {END_TO_END: (END_TO_END, 1.0), **STRENGTHENED}.items():
+        pipeline = partial(_strengthened, run, networks[network], strength)
+        record = {"row": name, "weights": weights_digest(networks[network])}
         path = folder / f"{name}.zarr"
-        draw_adjusted(replace(ensemble, pipeline=pipeline, record=record), output=path)
+        drawn = replace(
+            ensemble, pipeline=pipeline, record=json.dumps(json.loads(ensemble.record) | record)
+        )
+        draw_adjusted(drawn, output=path)
         archives[name] = StateArchive.open(path)
     return archives
 
 
-def _strengthened(run: Run, strength: float) -> Callable[[], StatePipeline]:
-    return lambda: StrengthenedPipeline.around(run.pipeline(), strength=strength)
+def _strengthened(run: Run, model: Path, strength: float) -> StatePipeline:
+    """The model in a folder with classifier-free guidance; none with a strength of 1."""
+    pipeline = run.pipeline_in(model)
+    return pipeline if strength == 1 else StrengthenedPipeline.around(pipeline, strength=strength)
 
 
 def _judged(run: Run, member: Member, draws: Draws, given: Prepared) -> Iterator[tuple[str, Row]]:

@@ -45,7 +45,8 @@ def error_profiles(result: Mapping[str, Any]) -> Figure:
     axes[0, 0].set_ylabel("depth [m]")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    figure.suptitle(f"Unseen members by level, median of {len(members)}")
+    several = f"Unseen members by level, median of {len(members)}"
+    figure.suptitle(several if len(members) > 1 else "An unseen member by level")
     return figure
 
 

@@ -96,7 +96,9 @@ def test_alternatives_are_judged_like_the_product(result, conditional):
     assert all(np.isfinite(errors[row]["rmse_temperature"]) for row in ABLATION_LABELS)
     assert errors[END_TO_END]["density_error_percent"] == 0  # adjusted
     table = conditional_table(content, "variance")
-    assert "| end to end | " in table and "| ours, conditions strengthened 3 times | " in table
+    assert (
+        "| end to end | " in table and "| end to end, conditions strengthened 3 times | " in table
+    )
 
 
 def test_training_and_drawing_are_not_repeated(result, conditional, monkeypatch):
