@@ -150,6 +150,18 @@ def test_the_world_is_that_of_three_seeds():
     assert "(training states {:.3f} K; EOF-Gaussian {:.3f} K)".format(*distances) in text
 
 
+def test_the_unseen_world_is_that_of_the_study():
+    text = " ".join(README[README.index("**A realistic world.**") :].split())
+    found = result("conditional_global4deg_unseen")["summary"]["test"]["median"]
+    ours, between, nearest = (
+        found[row]["rmse_temperature"] for row in ("expected_adjusted", "neighbours", "nearest")
+    )
+    assert f"whose mean is {ours:.2f} K from that member's" in text
+    assert f"the other two {between:.3f} K, nearest member {nearest:.2f} K" in text
+    deep = found["expected_adjusted"]["mixed_layer_mean_error_percent"]
+    assert f"mixed layers are {deep:.0f} % too deep" in text
+
+
 def result(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
 
