@@ -228,6 +228,7 @@ def test_integrations_count_where_there_are_any(generated, expected):
     ("name", "fit"),
     [
         ("quickstart", True),
+        ("quickstart_amx", True),
         ("global4deg", True),
         ("global4deg_conditions", False),
         ("global4deg_conditions_seed1", False),
