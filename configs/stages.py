@@ -12,10 +12,11 @@ from data.archive.netcdf import NETCDF_SUFFIX
 from data.conditions import Conditions
 from data.errors import UserError
 from data.points import read_points
-from guidance.climatology import Climatology, training_climatology
+from guidance.climatology import training_climatology
 from latent_diffusion import distil as distillation_stage
 from latent_diffusion import train as diffusion_stage
 from latent_diffusion.points import conditions_at, left_open
+from latent_diffusion.residuals import Divide, conditional_data
 from latent_diffusion.sample import (
     Ensemble,
     adjust_archive,
@@ -26,7 +27,7 @@ from latent_diffusion.sample import (
     holds_in_netcdf,
 )
 from training.launch import require_shared_folder
-from training.stage import differing_settings
+from training.stage import Stage, differing_settings
 
 
 def train_codec(run: Run) -> None:
@@ -56,9 +57,11 @@ def train_denoiser(run: Run) -> None:
             "run the autoencoder stage first: halocline train autoencoder CONFIG"
         )
 
-    def climatology() -> Climatology:
-        return training_climatology(run.archive)
+    train_network(run, stage)
 
+
+def train_network(run: Run, stage: Stage, *, divided: Divide = conditional_data) -> None:
+    """Train the denoiser of a run in a stage of its own; see `latent_diffusion.train`."""
     diffusion_stage.train_denoiser(
         stage,
         run.settings.diffusion,
@@ -66,8 +69,9 @@ def train_denoiser(run: Run) -> None:
         archive=run.archive,
         scheduler=run.scheduler(),
         steps=run.settings.sampling.steps,
-        release=run.release(climatology),
+        release=run.release(lambda: training_climatology(run.archive)),
         conditions=run.settings.conditions,
+        divided=divided,
     )
 
 

@@ -13,8 +13,8 @@ from data.errors import Stopped, UserError
 def connections_closed() -> Iterator[None]:
     """Within this context processes talk to each other; where all end it, connections are closed.
 
-    The threads of an open connection live until the interpreter has gone, and then may abort the
-    process. All processes end together unless one fails in a way that the others are not told of.
+    Gloo's threads live as long as a connection does, and may abort a process whose interpreter has
+    gone. NCCL's are left alone: to close them, each process would wait for the others.
     """
     try:
         yield
@@ -27,5 +27,7 @@ def connections_closed() -> Iterator[None]:
 def _close() -> None:
     # A command that has imported no torch has no connections, and should not wait for the import.
     distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return
+    if distributed.get_backend() == "gloo":
         distributed.destroy_process_group()

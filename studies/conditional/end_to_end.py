@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from configs.run import Run
+from configs.stages import train_network
 from data.archive.reader import StateArchive
 from data.batches import Samples
 from data.conditions import Conditions, ConditionSettings, ConditionSpace
-from guidance.climatology import training_climatology
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.residuals import (
     ConditionalData,
@@ -24,7 +24,6 @@ from latent_diffusion.residuals import (
     Residuals,
     deviation,
 )
-from latent_diffusion.train import train_denoiser
 from training.stage import Stage
 
 
@@ -32,17 +31,7 @@ def train_end_to_end(run: Run, folder: Path) -> Path:
     """Train the network in a folder; resumes. Returns the folder of the model."""
     record = {**run.denoiser_stage.record, "expectation": "the mean of all training states"}
     stage = Stage(folder / "diffusion", product=folder / "model", record=record)
-    train_denoiser(
-        stage,
-        run.settings.diffusion,
-        codec=run.codec(),
-        archive=run.archive,
-        scheduler=run.scheduler(),
-        steps=run.settings.sampling.steps,
-        release=run.release(lambda: training_climatology(run.archive)),
-        conditions=run.settings.conditions,
-        divided=whole_latents,
-    )
+    train_network(run, stage, divided=whole_latents)
     return stage.product
 
 
