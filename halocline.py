@@ -43,7 +43,6 @@ from integration.commands import (
 from studies.command_line import add_studies
 from studies.declaring import EXPERIMENT, OVERRIDES, add_command, add_of_config, load_run
 from studies.parser import Parser, installed_version
-from training.connections import connections_closed
 from training.cost import timed
 from training.stopping import stopping_on_signals
 
@@ -75,8 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command, load = keywords.pop("command"), keywords.pop("load", None)
     if overrides and load is None:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-    last = arguments is None
-    with user_errors_in_one_sentence(), stopping_on_signals(last=last), connections_closed():
+    with user_errors_in_one_sentence(), stopping_on_signals(last=arguments is None):
         settings = [load(keywords.pop("config"), overrides)] if load else []
         command(*settings, **keywords)
 

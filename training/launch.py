@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias, TypeVar, cast
 from uuid import uuid4
 
 import torch
+import torch.distributed
 from accelerate import Accelerator, PartialState
 from accelerate.utils import (
     DistributedDataParallelKwargs,
@@ -67,7 +70,25 @@ def launched_processes() -> Processes:
     if _alone:
         return _alone[-1]
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
-    return PartialState(cpu=on_cpu, timeout=PATIENCE)
+    processes = PartialState(cpu=on_cpu, timeout=PATIENCE)
+    _close_connections_at_exit()
+    return processes
+
+
+@cache
+def _close_connections_at_exit() -> None:
+    """Register, once, that this process closes its connections before the interpreter goes.
+
+    Gloo's threads live as long as a connection does, and without an interpreter they may abort the
+    process. NCCL's are left alone: to close them, each process would wait for the others.
+    """
+    atexit.register(_close_connections)
+
+
+def _close_connections() -> None:
+    connected = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if connected and torch.distributed.get_backend() == "gloo":
+        torch.distributed.destroy_process_group()
 
 
 def on_main(work: Callable[[], T]) -> T | None:
