@@ -123,13 +123,20 @@ class Denoiser(nn.Module):
         """
         v = self.gaussian.velocity(scaled, signal=signal, noise=noise)
         estimate = (signal * scaled - noise * v).to(scaled.dtype)
-        maps = self.static_maps.to(scaled.dtype).expand(len(scaled), *self.static_maps.shape)
-        inputs = torch.cat([scaled, estimate, maps], dim=1)
+        inputs = torch.cat([scaled, estimate, self.maps(scaled, features)], dim=1)
         inputs = inputs.to(getattr(self.unet, "dtype", inputs.dtype))  # half, if it was converted
-        labels = {}
-        if self.embedding is not None:
-            labels["class_labels"] = self.embedding(features, len(scaled))
+        labels = self.labels(features, len(scaled))
         return self.unet(inputs, timestep, **labels).sample.float() + v
+
+    def maps(self, scaled: Tensor, features: Tensor | None) -> Tensor:
+        """Inputs `b m h w` of the network beside the latents `scaled`; the same for all states."""
+        return self.static_maps.to(scaled.dtype).expand(len(scaled), *self.static_maps.shape)
+
+    def labels(self, features: Tensor | None, count: int) -> dict[str, Tensor]:
+        """What a conditional network knows of the conditions of `count` states."""
+        if self.embedding is None:
+            return {}
+        return {"class_labels": self.embedding(features, count)}
 
 
 def clean_estimate(v: Tensor, scaled: Tensor, level: NoiseLevel) -> Tensor:

@@ -225,6 +225,9 @@ def _add_observations(kinds: Commands) -> None:
 def _add_partial(kinds: Commands) -> None:
     text = "equilibria of the ensemble predicted from the first years after the change"
     add = add_of_config(kinds, "partial", lazily("studies.partial.report:run"), text)
+    text = "YAML of a trained experiment, whose network is to correct predictions"
+    add("--network", type=Path, metavar="CONFIG", help=text)
+    add("--seeds", type=int, help="times that the network is trained (default: 1)")
     _add_report(add, "partial")
 
 

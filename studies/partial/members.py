@@ -46,8 +46,7 @@ class Course:
         """Of a finished member."""
         states = np.stack([member.temperature, member.salinity], axis=1)
         means = np.stack([member.mean_temperature, member.mean_salinity], axis=1)
-        regular = member.age > member.mean_year[-1]
-        last = regular & (member.age > member.age[-1] - EQUILIBRIUM_YEARS)
+        regular, last = _regular(member), _at_equilibrium(member)
         equilibrium = states[last].mean(axis=0)
         before = regular & ~last
         later_ages, later = _in_all_seasons(member.age[before], states[before])
@@ -188,6 +187,25 @@ class StandardSpace:
         volume = np.sqrt(self.grid.volume / self.grid.volume.sum())
         weights: FloatArray = (volume / self.scales[:, :, None, None])[:, self.grid.wet]
         return weights.ravel()
+
+
+def annual_means(member: FinishedMember) -> FloatArray:
+    """Means over four seasons of T [degC] and S [g/kg] at equilibrium, `t 2 z y x`."""
+    last = _at_equilibrium(member)
+    states = np.stack([member.temperature[last], member.salinity[last]], axis=1)
+    return _in_all_seasons(member.age[last], states)[1]
+
+
+def _regular(member: FinishedMember) -> NDArray[np.bool_]:
+    """Which records follow each other at the same interval."""
+    regular: NDArray[np.bool_] = member.age > member.mean_year[-1]
+    return regular
+
+
+def _at_equilibrium(member: FinishedMember) -> NDArray[np.bool_]:
+    """Which records are those whose mean is the equilibrium."""
+    last: NDArray[np.bool_] = member.age > member.age[-1] - EQUILIBRIUM_YEARS
+    return _regular(member) & last
 
 
 def _distance(state: FloatArray, equilibrium: FloatArray, grid: OceanGrid) -> float:

@@ -9,9 +9,9 @@ Veros.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from studies.partial.stacking import WeightedMean
 from training.log import write_json
 
 FloatArray = NDArray[np.float64]
+Predictor = Callable[[str, int], FloatArray]  # of a part from a year, see `PartialStudy.predicted`
 DOCS = Path("docs")
 YEARS = (2, 5, 10, 20)  # of running after which the equilibrium is predicted
 TRAINING = "train"
@@ -40,10 +41,15 @@ DIGITS = 4
 def run(
     experiment: Experiment,
     *,
+    network: Path | None = None,
+    seeds: int = 1,
     output: Path = DOCS / "results" / "partial.json",
     figures: Path = DOCS / "figures",
 ) -> None:
     """Write the results to the JSON file `output`, and the figures to `figures`.
+
+    network: YAML of an experiment on this ensemble, with a trained autoencoder, whose network is
+    trained to correct predictions; seeds: how many times
 
     Raises `UserError` if the experiment has no ensemble, Veros is not installed, or too few members
     are finished.
@@ -52,7 +58,7 @@ def run(
 
     courses = Courses.read(*settings_and_grid(experiment))
     study = PartialStudy.of(courses)
-    content = report(study)
+    content = report(study, _networks(study, network, seeds) if network else {})
     save_partial_figures(study, content, figures)
     write_json(output, content)
     if courses.missing:
@@ -116,8 +122,12 @@ class PartialStudy:
         return dict(zip(AVERAGED, mean.weights(training).round(3).tolist(), strict=True))
 
 
-def report(study: PartialStudy) -> dict[str, Any]:
-    """All results, ready for JSON."""
+def report(study: PartialStudy, networks: Mapping[str, Predictor]) -> dict[str, Any]:
+    """All results, ready for JSON.
+
+    networks: further rows by name, which predict members that they were not trained with
+    """
+    rows: dict[str, Predictor] = {row: partial(study.predicted, row) for row in study.rows}
     parts = {part: study.courses.names(part) for part in PARTS}
     ages = study.records[TRAINING].ages
     return {
@@ -132,11 +142,11 @@ def report(study: PartialStudy) -> dict[str, Any]:
         "errors": {
             str(year): {
                 row: {
-                    part: _errors(study, row, part, names, year)
+                    part: _errors(study, predicted(part, year), part, year)
                     for part, names in parts.items()
-                    if names
+                    if names and not (part == TRAINING and row in networks)
                 }
-                for row in study.rows
+                for row, predicted in (rows | dict(networks)).items()
             }
             for year in study.years
         },
@@ -144,12 +154,21 @@ def report(study: PartialStudy) -> dict[str, Any]:
     }
 
 
-def _errors(
-    study: PartialStudy, row: str, part: str, names: Sequence[str], year: int
-) -> dict[str, Any]:
-    """Errors of T and S by range of depth, and what they are worth: each a list over members."""
-    courses = [study.courses.members[name] for name in names]
-    predicted = study.predicted(row, part, year)
+def _networks(study: PartialStudy, path: Path, seeds: int) -> dict[str, Predictor]:
+    """The rows of the networks of an experiment."""
+    from configs.found import load_run
+    from studies.partial.network import network_rows
+
+    run = load_run(path)
+    return dict(network_rows(study, run, folder=run.directory / "partial", seeds=seeds))
+
+
+def _errors(study: PartialStudy, predicted: FloatArray, part: str, year: int) -> dict[str, Any]:
+    """Errors of T and S by range of depth, and what they are worth: each a list over members.
+
+    predicted: equilibria `m v` of the members of a part
+    """
+    courses = [study.courses.members[name] for name in study.courses.names(part)]
     errors = study.space.fields(predicted) - np.stack([one.equilibrium for one in courses])
     temperature, salinity = (_by_depth(study, errors[:, field]) for field in (0, 1))
     worth = [

@@ -23,6 +23,7 @@ STATE = (("change",), ("tendency",), ("change", "tendency"))
 EQUILIBRIUM, REMAINING, REST = "equilibrium", "remaining change", "rest beyond the extrapolation"
 PARAMETERS_ALONE = "parameters alone"
 START_AND_CHANGE = "first year and change of parameters"
+STATE_ALONE = "state alone"
 REGRESSION = "parameters, state and tendency"
 OURS = "weighted mean"
 STAYING, FIRST = "staying put", "first year"
@@ -40,7 +41,7 @@ CANDIDATES: Mapping[str, Sequence[Form]] = {
     START_AND_CHANGE: [
         Form("change from the first year", ("change of parameters",), through_origin=True)
     ],
-    "state alone": [
+    STATE_ALONE: [
         Form(target, ("change",), through_origin)
         for target in (REMAINING, REST)
         for through_origin in (False, True)
