@@ -44,6 +44,7 @@ from integration.study import (
 from studies import tables
 from studies.guidance.study import draw_timed
 from studies.spinup.accounting import Account, PublishedModel
+from studies.spinup.aims import aims
 from studies.spinup.analysis import (
     LONG_WINDOW,
     Analysis,
@@ -89,6 +90,12 @@ def report(run: Run, result: IntegrationResult) -> dict[str, Any]:
             },
             "long": _long_table(analysis),
             "distances": distances(analysis, inside=inside),
+            "aims": aims(
+                analysis,
+                inside=inside,
+                year_seconds=seconds["mean"],
+                sampling_seconds=sampling_seconds(run),
+            ),
             "year_seconds": seconds,
             "verdict": summary(analysis),
         }

@@ -94,6 +94,25 @@ DISTANCES = (
     Column("points_outside", "points outside"),
     Column("last_year_outside_K", "T − truth (rms), last year, outside", "K"),
 )
+BOUNDED = "nearest_reached"  # of a start: False if the values of some aims are bounds
+AIMS = (  # quantity, what it is meant to be, and whether it can be a bound
+    (Column("second_to_floor", "distance in year 2 / another own state"), "at most 1.5", False),
+    (Column("tenth_to_floor", "distance in year 10 / another own state"), "at most 1.5", False),
+    (Column("second_to_nearest", "distance in year 2 / nearest member"), "at most 0.4", False),
+    (Column("tenth_to_nearest", "distance in year 10 / nearest member"), "at most 0.4", False),
+    (
+        Column("channel_transport_inside_percent", "channel transport like own states' [%]"),
+        "at least 80",
+        False,
+    ),
+    (
+        Column("kinetic_energy_inside_percent", "kinetic energy like own states' [%]"),
+        "at least 80",
+        False,
+    ),
+    (Column("nearest_years", "years that the nearest member's run needs"), "at least 30", True),
+    (Column("nearest_cost", "cost of these years / cost"), "at least 40", True),
+)
 SIMPLE = {"runs": RUNS, "criterion": CRITERION, "long": LONG, "distances": DISTANCES}
 BY_LENGTH = {"drift": DRIFT, "first": FIRST_YEAR, "circulation": CIRCULATION}
 NOTHING_YET = "(No runs have finished yet.)"
@@ -104,21 +123,23 @@ LOWER_BOUNDS = ("cold_years", "cold_seconds", "ratio")  # if the cold start has 
 def spinup_table(result: Result, group: str | None) -> str:
     """One table of a spin-up study.
 
-    group: runs (default), criterion, long, distances or accounts; or drift, first or circulation
-    with the length of the runs in years, as in `drift_20`
+    group: runs (default), criterion, long, distances, aims or accounts; or drift, first or
+        circulation with the length of the runs in years, as in `drift_20`
     """
     content = result["spinup"]
     kind, _, years = (group or "runs").partition("_")
-    if kind not in (*SIMPLE, *BY_LENGTH, "accounts"):
+    if kind not in (*SIMPLE, *BY_LENGTH, "accounts", "aims"):
         raise UserError(
             f"there is no table '{group}' of the spin-up; the tables are {', '.join(SIMPLE)}, "
-            f"accounts, and {', '.join(BY_LENGTH)} followed by _ and a number of years"
+            f"accounts, aims, and {', '.join(BY_LENGTH)} followed by _ and a number of years"
         )
     rows = content["after"].get(years) if kind in BY_LENGTH else content.get(kind)
     if not rows:
         return f"{NOTHING_YET}\n"
     if kind == "accounts":
         return accounts_markdown(rows)
+    if kind == "aims":
+        return aims_markdown(rows)
     return _ranges_markdown(rows, (SIMPLE | BY_LENGTH)[kind])
 
 
@@ -128,6 +149,20 @@ def accounts_markdown(accounts: Rows) -> str:
     for column in ACCOUNT:
         cells = [_account_cell(account, column.key) for account in accounts.values()]
         lines.append(f"| {column.name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def aims_markdown(starts: Rows) -> str:
+    """One line for each aim, one column for each start; "> 20" where 20 is a bound."""
+    lines = [f"| | aim | {' | '.join(map(readable, starts))} |"]
+    lines.append("|---" * (len(starts) + 2) + "|")
+    for column, aim, can_be_bound in AIMS:
+        cells = [
+            f"{'> ' if can_be_bound and row.get(BOUNDED) is False else ''}"
+            f"{format_value(row.get(column.key))}"
+            for row in starts.values()
+        ]
+        lines.append(f"| {column.name} | {aim} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
