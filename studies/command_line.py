@@ -228,6 +228,7 @@ def _add_partial(kinds: Commands) -> None:
     text = "YAML of a trained experiment, whose network is to correct predictions"
     add("--network", type=Path, metavar="CONFIG", help=text)
     add("--seeds", type=int, help="times that the network is trained (default: 1)")
+    add("--samples", type=int, help="of each training (default: those of the experiment)")
     _add_report(add, "partial")
 
 

@@ -43,13 +43,14 @@ def run(
     *,
     network: Path | None = None,
     seeds: int = 1,
+    samples: int | None = None,
     output: Path = DOCS / "results" / "partial.json",
     figures: Path = DOCS / "figures",
 ) -> None:
     """Write the results to the JSON file `output`, and the figures to `figures`.
 
     network: YAML of an experiment on this ensemble, with a trained autoencoder, whose network is
-    trained to correct predictions; seeds: how many times
+    trained to correct predictions; seeds: how many times; samples: of each training
 
     Raises `UserError` if the experiment has no ensemble, Veros is not installed, or too few members
     are finished.
@@ -58,7 +59,7 @@ def run(
 
     courses = Courses.read(*settings_and_grid(experiment))
     study = PartialStudy.of(courses)
-    content = report(study, _networks(study, network, seeds) if network else {})
+    content = report(study, _networks(study, network, seeds, samples) if network else {})
     save_partial_figures(study, content, figures)
     write_json(output, content)
     if courses.missing:
@@ -154,12 +155,15 @@ def report(study: PartialStudy, networks: Mapping[str, Predictor]) -> dict[str, 
     }
 
 
-def _networks(study: PartialStudy, path: Path, seeds: int) -> dict[str, Predictor]:
+def _networks(
+    study: PartialStudy, path: Path, seeds: int, samples: int | None
+) -> dict[str, Predictor]:
     """The rows of the networks of an experiment."""
     from configs.found import load_run
     from studies.partial.network import network_rows
 
-    run = load_run(path)
+    shorter = [] if samples is None else ["--diffusion.training.samples", str(samples)]
+    run = load_run(path, shorter)
     return dict(network_rows(study, run, folder=run.directory / "partial", seeds=seeds))
 
 
