@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from data.basin.ensemble import finished_file
+from data.basin.member_files import read_member
 from data.errors import UserError
 from studies.ensemble.depth_ranges import ALL_DEPTHS, rms_by_range
-from studies.partial.members import Course, Courses, StandardSpace
+from studies.partial.members import Course, Courses, StandardSpace, annual_means
 
 STEP = 1 / 512  # K
 TAU = 10.0  # years
@@ -31,6 +33,15 @@ def test_the_equilibrium_is_the_mean_of_the_last_40_years(courses):
     surface = courses.members["m00"].equilibrium[0] - courses.members["m00"].means[3][0]
     wet = courses.grid.wet
     np.testing.assert_allclose(surface[wet], gap + 2 * np.exp(-1), atol=STEP)
+
+
+def test_annual_means_of_a_member_are_about_its_equilibrium(courses, settings):
+    member = read_member(finished_file(settings, "m02"), courses.grid)
+    means = annual_means(member)
+    equilibrium = courses.members["m02"].equilibrium
+    assert means.shape[1:] == equilibrium.shape
+    assert len(means) == len(courses.members["m02"].ages) - 3, "each of four records in a row"
+    np.testing.assert_allclose(means.mean(axis=0), equilibrium, atol=0.05)
 
 
 def test_a_member_is_as_near_as_it_comes_to_be(courses):

@@ -13,7 +13,7 @@ from data.errors import UserError
 from halocline import main
 from latent_diffusion.gaussian import MemberGaussians
 from studies.partial import network
-from studies.partial.members import Courses, annual_means
+from studies.partial.members import Courses
 from studies.partial.network import RunningDenoiser, Task, network_rows, untrained
 from studies.partial.report import PartialStudy, rms
 from studies.partial.rows import OURS
@@ -122,13 +122,3 @@ def test_without_a_validation_member_one_is_asked_for(courses, conditional, tmp_
     study = PartialStudy.of(without)
     with pytest.raises(UserError, match="no validation member is finished"):
         network_rows(study, conditional, folder=tmp_path, seeds=1)
-
-
-def test_annual_means_of_a_member_are_about_its_equilibrium(courses, settings, tiny_grid):
-    from data.basin.ensemble import finished_file
-    from data.basin.member_files import read_member
-
-    means = annual_means(read_member(finished_file(settings, "m02"), tiny_grid()))
-    equilibrium = courses.members["m02"].equilibrium
-    assert means.shape[1:] == equilibrium.shape and len(means) == 29
-    np.testing.assert_allclose(means.mean(axis=0), equilibrium, atol=0.05)
