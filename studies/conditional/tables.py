@@ -47,8 +47,13 @@ def conditional_table(result: Result, group: str | None) -> str:
 
 
 def _cell(result: Result, split: str, row: str, key: str) -> str | None:
-    """The median over members, with its spread over seeds; in parentheses, the worst member."""
+    """The median over members, with its spread over seeds; in parentheses, the worst member.
+
+    Of a single member there is no worst.
+    """
     median = with_deviation(result, "summary", split, "median", row, key)
+    if len(result["members"]) == 1:
+        return median
     worst = at_mean(result, "summary", split, "worst", row, key)
     return None if median is None else f"{median} ({format_value(worst)})"
 

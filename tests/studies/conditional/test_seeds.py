@@ -9,12 +9,13 @@ from studies.conditional.seeds import over_seeds, with_deviation
 from studies.conditional.tables import conditional_table
 
 
-def outcome(error, *, met):
+def outcome(error, *, met, members=("a", "b")):
     """Results with one row, whose error of the mean is as given."""
     aim = {"name": "RMSE", "value": error, "worst": 0.5, "low": None, "high": 0.3, "met": met}
     row = {"rmse_temperature": error, "rmse_salinity": np.nan}
     return {
         "labels": {"guided": "guided"},
+        "members": {name: {} for name in members},
         "summary": {"test": {"median": {"guided": row}, "worst": {"guided": row}}},
         "parameters": {"test": {"guided": {"gm": 0.5}}},
         "aims": {"guided_adjusted": [aim]},
@@ -45,3 +46,8 @@ def test_a_result_of_one_seed_has_no_spread():
     result = outcome(0.2, met=True)
     assert "| guided | 0.2 (0.2) |" in conditional_table(result, None)
     assert "| RMSE | 0.2 | 0.5 | at most 0.3 | yes |" in conditional_table(result, "aims")
+
+
+def test_a_single_member_is_not_the_worst_as_well():
+    result = outcome(0.2, met=True, members=("a",))
+    assert "| guided | 0.2 |" in conditional_table(result, None)
