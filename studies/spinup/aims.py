@@ -15,7 +15,8 @@ from studies.spinup.distances import FLOOR, NEAREST
 
 YEARS = {"second": FIRST, "tenth": 9}  # positions of the years in which distances are judged
 SETTLED = slice(FIRST, 10)  # years in which circulation is judged
-CIRCULATION = ("channel_transport", "kinetic_energy")
+CHANNEL = "channel_transport"
+CIRCULATION = (CHANNEL, "kinetic_energy")
 Runs = Mapping[int, MemberRun]  # by point
 
 
@@ -46,6 +47,7 @@ def aims(
                 row[f"{year}_to_{name}"] = _ratio(found, apart.get(other, {}), position)
         for series in CIRCULATION:
             row[f"{series}_inside_percent"] = _inside(runs, label, series)
+        row["channel_transport_error_Sv"] = _error(runs[label], runs[TRUTH], CHANNEL)
         saved = _nearest_years(found, apart.get(NEAREST, {})) if label != NEAREST else None
         if saved is not None:
             years, reached = saved
@@ -91,6 +93,15 @@ def _inside(runs: Mapping[str, Runs], label: str, series: str) -> float | None:
         mine = _annual(run, series)
         shares.append(np.mean((mine >= low) & (mine <= high)))
     return 100 * float(np.mean(shares)) if shares else None
+
+
+def _error(runs: Runs, truth: Runs, series: str) -> float:
+    """Mean over points of the absolute error of a mean over years."""
+    errors = [
+        _annual(run, series).mean() - _annual(truth[point], series).mean()
+        for point, run in runs.items()
+    ]
+    return float(np.abs(errors).mean())
 
 
 def _annual(run: MemberRun, series: str) -> FloatArray:

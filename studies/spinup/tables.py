@@ -105,6 +105,7 @@ AIMS = (  # quantity, what it is meant to be, and whether it can be a bound
         "at least 80",
         False,
     ),
+    (Column("channel_transport_error_Sv", "error of the channel transport [Sv]"), "–", False),
     (
         Column("kinetic_energy_inside_percent", "kinetic energy like own states' [%]"),
         "at least 80",

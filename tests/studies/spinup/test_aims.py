@@ -65,7 +65,9 @@ def test_distances_are_held_against_floor_and_nearest_member_inside(runs):
 
 def test_transports_are_held_against_the_range_of_own_states(runs):
     """Own states have 100 and 104 Sv plus the point's number, generated ones 102, 105, 108."""
-    assert found(runs)["generated"]["channel_transport_inside_percent"] == pytest.approx(200 / 3)
+    row = found(runs)["generated"]
+    assert row["channel_transport_inside_percent"] == pytest.approx(200 / 3)
+    assert row["channel_transport_error_Sv"] == pytest.approx((2 + 4 + 6) / 3)
 
 
 def test_years_that_the_nearest_member_needs_and_their_cost(runs):
