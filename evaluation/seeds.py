@@ -50,12 +50,13 @@ class Seeds:
 def with_spread(row: Mapping[str, Value], seeds: Mapping[str, Any] | None) -> Mapping[str, Value]:
     """A row of a table with mean ± standard deviation in place of the values of one seed.
 
-    seeds: as `Seeds.as_dict` gives them; None leaves the row as it is
+    seeds: as `Seeds.as_dict` gives them; None leaves the row as it is, and so do unknown means
     """
     if not seeds:
         return row
     mean, deviation = seeds["mean"], seeds["deviation"]
-    return {**row, **{key: format_spread(mean[key], deviation[key]) for key in mean if key in row}}
+    known = [key for key in row if mean.get(key) is not None and not np.isnan(mean[key])]
+    return {**row, **{key: format_spread(mean[key], deviation[key]) for key in known}}
 
 
 def at_mean(

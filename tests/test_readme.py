@@ -53,7 +53,7 @@ DRAWN = ("generated", "generated_seed_1", "generated_seed_2")
 
 
 def test_distances_in_the_model_are_those_of_three_seeds(findings):
-    rows = result("spinup_seeds")["spinup"]["distances"]
+    rows = result("spinup")["spinup"]["distances"]
     everywhere = [str(point) for point in range(4)]
     survived = [point for point in everywhere if point in rows["nearest_member"]["last_year_K"]]
     assert len(survived) == 3
@@ -68,16 +68,27 @@ def test_distances_in_the_model_are_those_of_three_seeds(findings):
     def both(start, points):
         return f"{mean(start, 'second', points):.2f} and {mean(start, 'last', points):.2f} K"
 
-    assert f"level means are {extent('second', everywhere)} K" in findings
-    assert f"generated state, and {extent('last', everywhere)} K [in the tenth]" in findings
+    assert f"temperature are {extent('second', everywhere)} K" in findings
+    assert f"second year and {extent('last', everywhere)} K [in the twentieth]" in findings
     there = f"{extent('second', survived)} and {extent('last', survived)} K"
     nearest = both("nearest_member", survived)
     assert f"three are {nearest} away (generated states there: {there})" in findings
     (floor,) = {f"{mean('floor', year, everywhere):.2f}" for year in ("second", "last")}
     assert f"as near as a start can come, is {floor} K away in both years" in findings
-    runs = result("spinup_seeds")["spinup"]["runs"]
-    assert {runs[start]["years"] for start in (*DRAWN, "nearest_member", "floor")} == {10.0}
+    runs = result("spinup")["spinup"]["runs"]
+    assert {runs[start]["years"] for start in (*DRAWN, "nearest_member", "floor")} == {20.0}
     assert [runs[start]["blown_up"] for start in (*DRAWN, "nearest_member")] == [0, 0, 0, 1]
+
+
+def test_transports_and_saved_years_are_those_of_the_report(findings):
+    rows = result("spinup")["spinup"]["aims"]
+    ours = sorted(rows[start]["channel_transport_error_Sv"] for start in DRAWN)
+    floor = rows["floor"]["channel_transport_error_Sv"]
+    said = f"{ours[0]:.0f} to {ours[-1]:.0f} Sv off (another own state {floor:.0f} Sv)"
+    assert said in findings
+    assert {rows[start]["nearest_years"] for start in DRAWN} == {20.0}
+    assert not any(rows[start]["nearest_reached"] for start in DRAWN)
+    assert "in twenty years none comes as near as generated starts are in their second" in findings
 
 
 def test_distances_with_short_steps_are_those_of_the_result(findings):

@@ -23,6 +23,8 @@ def test_mean_and_deviation_of_what_all_seeds_have():
     assert seeds["values"] == {"a": [1.0, 3.0, 5.0]}
     assert with_spread({"a": 1.0, "b": 2.0}, seeds) == {"a": "3 ± 2", "b": 2.0}
     assert with_spread({"a": 1.0}, None) == {"a": 1.0}
+    nothing = {"mean": {"a": None, "b": np.nan}, "deviation": {"a": None, "b": np.nan}}
+    assert with_spread({"a": None, "b": 2.0}, nothing) == {"a": None, "b": 2.0}
 
 
 @pytest.mark.parametrize(
