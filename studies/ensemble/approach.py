@@ -96,7 +96,7 @@ def approach_rows(
     volume = ensemble.grid.volume.sum(axis=(1, 2))
     rows = {}
     for field, unit in UNITS.items():
-        for name, levels in depth_ranges(ensemble.grid).items():
+        for name, levels in depth_ranges(ensemble.grid.depth).items():
             if name != ALL_DEPTHS:
                 own = _approach(list(yearly.values()), field, levels, volume)
                 before = _approach([yearly[one] for one in continued], field, levels, volume)

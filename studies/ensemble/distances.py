@@ -51,7 +51,7 @@ class Distances:
                 for name, distances in columns.items()
                 for key, value in _statistics(name, [one[depths] for one in distances]).items()
             }
-            for depths in depth_ranges(self._ensemble.grid)
+            for depths in depth_ranges(self._ensemble.grid.depth)
         }
 
     def _row(self, name: str) -> dict[str, Any]:

@@ -73,7 +73,9 @@ def design(ensemble: FinishedEnsemble) -> Figure:
 @styled
 def approach(ensemble: FinishedEnsemble, continued: Mapping[str, ContinuedMember]) -> Figure:
     """Change of the mean temperature of each range of depth since the first year."""
-    ranges = {name: z for name, z in depth_ranges(ensemble.grid).items() if name != ALL_DEPTHS}
+    ranges = {
+        name: z for name, z in depth_ranges(ensemble.grid.depth).items() if name != ALL_DEPTHS
+    }
     figure, axes = new_figure(1, len(ranges), panel=(2.6, 3.0))
     volume = ensemble.grid.volume.sum(axis=(1, 2))
     for ax, (name, levels) in zip(axes[0], ranges.items(), strict=True):

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from integration.drift import FIRST, distance
+from integration.drift import FIRST, annual, distance
 from integration.integrate import TRUTH
-from integration.member_run import FloatArray
+from integration.member_run import FloatArray, MemberRun
+from studies.ensemble.depth_ranges import depth_ranges
 from studies.spinup.analysis import Analysis
 
 FLOOR, NEAREST = "floor", "nearest_member"  # starts that the others are held against
@@ -26,6 +27,37 @@ def distances(analysis: Analysis, *, inside: int) -> dict[str, dict[str, Any]]:
         label: _by_point(analysis, label) for label in analysis.result.labels if label != TRUTH
     }
     return {label: _row(found, apart, inside=inside) for label, found in apart.items() if found}
+
+
+def distances_by_depth(
+    analysis: Analysis, field: str, *, inside: int
+) -> dict[str, dict[str, float]]:
+    """By start and range of depth, the distance of level means in the last year.
+
+    Rms over the levels of a range, median over the points within the range of the training members
+    where both runs survived; in the unit of the field, "temperature" [K] or "salinity" [g/kg].
+    """
+    table = {}
+    for label in analysis.result.labels:
+        pairs = analysis.pairs(analysis.result.of(label))
+        found = [_by_range(*pair, field) for pair in pairs if pair[0].index < inside]
+        if label != TRUTH and found:
+            table[label] = {
+                name: float(np.median([one[name] for one in found])) for name in found[0]
+            }
+    return table
+
+
+def _by_range(run: MemberRun, truth: MemberRun, field: str) -> dict[str, float]:
+    """Rms over the levels of each range of depth of the difference in the last year."""
+    one, other = (
+        annual(each.time, getattr(each, field))[-1] for each in (run, truth.until(run.years))
+    )
+    square = run.level_weights * (one - other) ** 2
+    return {
+        name: float(np.sqrt(square[levels].sum() / run.level_weights[levels].sum()))
+        for name, levels in depth_ranges(run.depth).items()
+    }
 
 
 def _by_point(analysis: Analysis, label: str) -> dict[int, FloatArray]:

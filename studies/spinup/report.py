@@ -53,7 +53,7 @@ from studies.spinup.analysis import (
     quantities,
     summary,
 )
-from studies.spinup.distances import distances
+from studies.spinup.distances import distances, distances_by_depth
 from studies.spinup.tables import NOTHING_YET
 from training.log import write_json
 
@@ -90,6 +90,9 @@ def report(run: Run, result: IntegrationResult) -> dict[str, Any]:
             },
             "long": _long_table(analysis),
             "distances": distances(analysis, inside=inside),
+            "depths": {
+                field: distances_by_depth(analysis, field, inside=inside) for field in FIELDS
+            },
             "aims": aims(
                 analysis,
                 inside=inside,

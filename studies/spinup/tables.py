@@ -8,7 +8,7 @@ from typing import Any
 from data.errors import UserError
 from data.salinity import SALINITY_UNIT
 from evaluation.columns import Column, format_value, table_head
-from studies.markdown import Result, Rows, Table, readable, table_of
+from studies.markdown import Result, Rows, Table, readable, rows_markdown, table_of
 
 RUNS = (
     Column("finished", "finished"),
@@ -124,15 +124,19 @@ LOWER_BOUNDS = ("cold_years", "cold_seconds", "ratio")  # if the cold start has 
 def spinup_table(result: Result, group: str | None) -> str:
     """One table of a spin-up study.
 
-    group: runs (default), criterion, long, distances, aims or accounts; or drift, first or
-        circulation with the length of the runs in years, as in `drift_20`
+    group: runs (default), criterion, long, distances, aims or accounts; depths_temperature or
+        depths_salinity; or drift, first or circulation with the length of the runs in years, as in
+        `drift_20`
     """
     content = result["spinup"]
     kind, _, years = (group or "runs").partition("_")
+    if kind == "depths":
+        return _depths_markdown(content.get(kind, {}).get(years))
     if kind not in (*SIMPLE, *BY_LENGTH, "accounts", "aims"):
         raise UserError(
             f"there is no table '{group}' of the spin-up; the tables are {', '.join(SIMPLE)}, "
-            f"accounts, aims, and {', '.join(BY_LENGTH)} followed by _ and a number of years"
+            "accounts, aims, depths_temperature, depths_salinity, and "
+            f"{', '.join(BY_LENGTH)} followed by _ and a number of years"
         )
     rows = content["after"].get(years) if kind in BY_LENGTH else content.get(kind)
     if not rows:
@@ -165,6 +169,13 @@ def aims_markdown(starts: Rows) -> str:
         ]
         lines.append(f"| {column.name} | {aim} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _depths_markdown(starts: Rows | None) -> str:
+    """One line for each start, one column for each range of depth."""
+    if not starts:
+        return f"{NOTHING_YET}\n"
+    return rows_markdown(starts, [Column(name, name) for name in next(iter(starts.values()))])
 
 
 def _account_cell(account: Mapping[str, Any], key: str) -> str:

@@ -29,7 +29,7 @@ def test_ranges_of_depth_count_wet_volume_only(tiny_grid):
     share = grid.volume[:3].sum() / grid.volume.sum()
     assert found[ALL_DEPTHS] == pytest.approx(2.0 * np.sqrt(share))
     assert rms_by_range(np.array([2.0, 2, 2, 0, 0]), grid) == pytest.approx(found)
-    assert "1000–2000 m" not in depth_ranges(grid)
+    assert "1000–2000 m" not in depth_ranges(grid.depth)
 
 
 def continued(age, anomaly, grid) -> ContinuedMember:

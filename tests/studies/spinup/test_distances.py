@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from integration.integrate import IntegrationResult
 from studies.spinup.analysis import Analysis
-from studies.spinup.distances import distances
+from studies.spinup.distances import distances, distances_by_depth
 from studies.spinup.tables import spinup_table
 from tests.studies.spinup.made_up import make_run
 
@@ -64,6 +65,23 @@ def test_ratios_are_over_the_points_that_both_finish(runs):
     assert rows["nearest_member"]["points_inside"] == 1
     assert [*rows["nearest_member"]["last_year_K"]] == ["1", "2"]
     assert rows["generated"]["last_year_to_nearest"] == pytest.approx(0.3)
+
+
+def test_distances_by_depth_are_those_of_the_levels(runs):
+    """A run that differs from the truth's at the deepest level, and a little elsewhere."""
+    apart = np.array([0.1, 0.1, 0.1, 0.1, 0.8])
+    runs = [
+        replace(run, temperature=run.temperature + apart - 0.2) if run.label == "generated" else run
+        for run in runs
+        if run.label != "generated" or run.index == 0
+    ]
+    result = IntegrationResult(runs, dict.fromkeys(APART, YEARS), [])
+    found = distances_by_depth(Analysis(result), "temperature", inside=2)
+    assert [*found] == ["floor", "generated", "nearest_member"]
+    row = found["generated"]
+    assert row["0–300 m"] == pytest.approx(0.1) and row["below 2000 m"] == pytest.approx(0.8)
+    table = spinup_table({"spinup": {"depths": {"temperature": found}}}, "depths_temperature")
+    assert "| generated | 0.1 | 0.1 |" in table
 
 
 def test_starts_of_unfinished_runs_have_no_ratio(runs):
