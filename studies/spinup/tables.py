@@ -94,6 +94,7 @@ DISTANCES = (
     Column("points_outside", "points outside"),
     Column("last_year_outside_K", "T − truth (rms), last year, outside", "K"),
 )
+NO_AIMS = ("training_mean", "analytic")  # starts that are further than all that the aims are about
 BOUNDED = "nearest_reached"  # of a start: False if the values of some aims are bounds
 AIMS = (  # quantity, what it is meant to be, and whether it can be a bound
     (Column("second_to_floor", "distance in year 2 / another own state"), "at most 1.5", False),
@@ -159,6 +160,7 @@ def accounts_markdown(accounts: Rows) -> str:
 
 def aims_markdown(starts: Rows) -> str:
     """One line for each aim, one column for each start; "> 20" where 20 is a bound."""
+    starts = {label: row for label, row in starts.items() if label not in NO_AIMS}
     lines = [f"| | aim | {' | '.join(map(readable, starts))} |"]
     lines.append("|---" * (len(starts) + 2) + "|")
     for column, aim, can_be_bound in AIMS:
