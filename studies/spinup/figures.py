@@ -40,6 +40,7 @@ FloatArray = NDArray[np.float64]
 UNITS = {"temperature": ("T", "K"), "salinity": ("S", SALINITY_UNIT)}
 SECTION_YEARS = 5  # averaging period of the overturning
 MOST_STATES = 1000
+PANELS_IN_A_ROW = 3
 TIME = {  # series: title, factor
     "kinetic_energy": ("kinetic energy [cm² s⁻²]", 1e4),
     "northern_overturning": ("northern overturning [Sv]", 1.0),
@@ -170,7 +171,9 @@ def overturning_sections(analysis: Analysis, grid: OceanGrid) -> Figure:
         for label, members in runs.items()
         if members
     }
-    figure, axes = new_figure(-(-len(sections) // 3), 3, panel=(3.6, 2.4))
+    figure, axes = new_figure(
+        -(-len(sections) // PANELS_IN_A_ROW), PANELS_IN_A_ROW, panel=(3.6, 2.4)
+    )
     scale = _overturning_scale(list(sections.values()), grid)
     for ax, (label, section) in zip(axes.flat, sections.items(), strict=False):
         mesh = _stream(ax, grid, section, scale)
@@ -215,9 +218,12 @@ def settling(analysis: Analysis) -> Figure:
 @styled
 def costs(accounts: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Processor hours against the number of equilibrated states, by spin-up and generation."""
-    figure, axes = new_figure(1, len(accounts), panel=(2.9, 3.0))
+    columns = min(len(accounts), PANELS_IN_A_ROW)
+    figure, axes = new_figure(-(-len(accounts) // columns), columns, panel=(2.9, 3.0))
     states = np.geomspace(1, MOST_STATES, 100)
-    for ax, (name, account) in zip(axes[0], accounts.items(), strict=True):
+    for ax in axes.flat[len(accounts) :]:
+        ax.set_axis_off()
+    for ax, (name, account) in zip(axes.flat, accounts.items(), strict=False):
         generated = states * account["generated_seconds"]
         training, data = account["training_seconds"], account["data_seconds"]
         lines = {
@@ -230,7 +236,8 @@ def costs(accounts: Mapping[str, Mapping[str, Any]]) -> Figure:
             ax.loglog(states, seconds / 3600, color=colour, linestyle=style, label=label)
         ax.set_title(name.replace(", ", ",\n"))
         ax.set_xlabel("number of equilibrated states")
-    axes[0, 0].set_ylabel("processor time [hours]")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("processor time [hours]")
     axes[0, 0].legend(fontsize=7)
     figure.suptitle("Cost of equilibrated states")
     return figure
