@@ -40,7 +40,7 @@ FloatArray = NDArray[np.float64]
 UNITS = {"temperature": ("T", "K"), "salinity": ("S", SALINITY_UNIT)}
 SECTION_YEARS = 5  # averaging period of the overturning
 MOST_STATES = 1000
-PANELS_IN_A_ROW = 3
+IN_A_ROW = 3  # panels
 TIME = {  # series: title, factor
     "kinetic_energy": ("kinetic energy [cm² s⁻²]", 1e4),
     "northern_overturning": ("northern overturning [Sv]", 1.0),
@@ -171,9 +171,7 @@ def overturning_sections(analysis: Analysis, grid: OceanGrid) -> Figure:
         for label, members in runs.items()
         if members
     }
-    figure, axes = new_figure(
-        -(-len(sections) // PANELS_IN_A_ROW), PANELS_IN_A_ROW, panel=(3.6, 2.4)
-    )
+    figure, axes = new_figure(-(-len(sections) // IN_A_ROW), IN_A_ROW, panel=(3.6, 2.4))
     scale = _overturning_scale(list(sections.values()), grid)
     for ax, (label, section) in zip(axes.flat, sections.items(), strict=False):
         mesh = _stream(ax, grid, section, scale)
@@ -218,7 +216,7 @@ def settling(analysis: Analysis) -> Figure:
 @styled
 def costs(accounts: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Processor hours against the number of equilibrated states, by spin-up and generation."""
-    columns = min(len(accounts), PANELS_IN_A_ROW)
+    columns = min(len(accounts), IN_A_ROW)
     figure, axes = new_figure(-(-len(accounts) // columns), columns, panel=(2.9, 3.0))
     states = np.geomspace(1, MOST_STATES, 100)
     for ax in axes.flat[len(accounts) :]:
