@@ -122,13 +122,16 @@ def untrained_denoiser(settings: DiffusionSettings, codec: Codec) -> Denoiser:
 
 
 def build_network(
-    settings: DiffusionSettings, codec: Codec, *, conditional: bool = False
+    settings: DiffusionSettings, codec: Codec, *, conditional: bool = False, further_maps: int = 0
 ) -> UNet2DModel:
-    """An untrained network for the codec's latents."""
+    """An untrained network for the codec's latents.
+
+    further_maps: input channels beside the latents and the codec's static maps
+    """
     torch.manual_seed(settings.training.seed)
     unet = build_unet(
         codec.latent_shape,
-        static_maps=len(codec.static_maps),
+        static_maps=len(codec.static_maps) + further_maps,
         channels=settings.widths_on(*codec.latent_shape[1:]),
         blocks=settings.blocks,
         attention=settings.attention,

@@ -169,12 +169,15 @@ def test_the_unseen_world_is_that_of_three_seeds():
     assert len(found["seeds"]["seeds"]) == 3
     key = "w1_temperature_K"
     low, *_, high = sorted(found["seeds"]["values"][key])
-    others = found["rows"]["training"][key]
-    assert f"W₁ of T {low:.3f} to {high:.3f} K with three sampling seeds; {others:.3f} K" in text
+    others, gaussian = (found["rows"][row] for row in ("training", "eof_gaussian_adjusted"))
+    assert f"W₁ of T {low:.3f} to {high:.3f} K with three sampling seeds" in text
+    said = f"the others' states {others[key]:.3f} K, adjusted EOF-Gaussian states"
+    assert f"{said} {gaussian[key]:.3f} K" in text
     depth = "mixed_layer_depth_mean_m"
     truth = found["rows"]["truth"][depth]
     low, *_, high = sorted(100 * (one / truth - 1) for one in found["seeds"]["values"][depth])
     assert f"mixed layers are {low:.0f} to {high:.0f} % too deep" in text
+    assert f"(EOF-Gaussian: {100 * (1 - gaussian[depth] / truth):.0f} % too shallow)" in text
 
 
 def result(name: str) -> dict[str, Any]:

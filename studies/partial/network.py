@@ -21,21 +21,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from autoencoder.codec import Codec
-from autoencoder.periodic import make_periodic
 from configs.run import Run
 from data.basin.ensemble import finished_file
 from data.basin.member_files import read_member
 from data.batches import Samples
 from data.errors import UserError
 from data.state import State
-from latent_diffusion.denoiser import ConditionEmbedding, Denoiser, build_unet, noise_level
+from latent_diffusion.denoiser import ConditionEmbedding, Denoiser, noise_level
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.latents import AT_ONCE, LatentCache
 from latent_diffusion.noise import member_generator
 from latent_diffusion.residuals import ConditionalSamples, Residuals, deviation
 from latent_diffusion.schedulers import begin_at, set_timesteps
 from latent_diffusion.settings import DiffusionSettings
-from latent_diffusion.train import build_trainer
+from latent_diffusion.train import build_network, build_trainer
 from studies.partial.members import annual_means
 from studies.partial.report import TRAINING, PartialStudy
 from studies.partial.rows import OURS, STATE_ALONE
@@ -201,8 +200,10 @@ def network_rows(
     """Train the networks of `ROWS` in a folder, so many of each; resumes.
 
     run: an experiment on the same ensemble, with a trained codec. Raises `UserError` for one on
-    another grid, and without validation members.
+    another grid, without validation members, and for less than one seed.
     """
+    if seeds < 1:
+        raise UserError(f"the network cannot be trained {seeds} times: give --seeds 1 or more")
     if not study.courses.names(VALIDATION):
         raise UserError(
             "no validation member is finished, with which the training of the network is "
@@ -258,18 +259,7 @@ def train(
 def untrained(task: Task, settings: DiffusionSettings, gaussian: MemberGaussians) -> Denoiser:
     """The denoiser before training."""
     codec = task.codec
-    torch.manual_seed(task.seed)
-    unet = build_unet(
-        codec.latent_shape,
-        static_maps=len(codec.static_maps) + codec.latent_shape[0],
-        channels=settings.widths_on(*codec.latent_shape[1:]),
-        blocks=settings.blocks,
-        attention=settings.attention,
-        dropout=settings.dropout,
-        conditional=True,
-    )
-    if codec.config.ocean["periodic_x"]:
-        make_periodic(unet)
+    unet = build_network(settings, codec, conditional=True, further_maps=codec.latent_shape[0])
     embedding = ConditionEmbedding.for_network(unet, features=task.known(TRAINING).shape[2])
     return RunningDenoiser(unet, gaussian, codec.static_maps, embedding)
 

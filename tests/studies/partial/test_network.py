@@ -117,8 +117,10 @@ def test_rows_of_networks_are_reported_for_members_they_were_not_trained_with(
     assert errors[OURS].keys() >= {"train", "test"}
 
 
-def test_without_a_validation_member_one_is_asked_for(courses, conditional, tmp_path):
+def test_what_the_network_needs_is_said_in_a_sentence(courses, conditional, tmp_path):
     without = replace(courses, settings=courses.settings.model_copy(update={"validation": []}))
     study = PartialStudy.of(without)
     with pytest.raises(UserError, match="no validation member is finished"):
         network_rows(study, conditional, folder=tmp_path, seeds=1)
+    with pytest.raises(UserError, match="cannot be trained 0 times: give --seeds 1 or more"):
+        network_rows(study, conditional, folder=tmp_path, seeds=0)
