@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,14 +29,15 @@ def aims(
     sampling_seconds: processor time of a simulated year and of a state [s]
 
     Years and costs are those after which the run from the nearest member is as near to the truth's
-    as that of the start in its second year, and stays so; `..._reached` is False for bounds.
+    as that of the start in its second year, and stays so; `..._reached` is False for bounds. Its
+    long runs count where there are any.
     """
-    runs = {label: _survived(analysis, label, inside) for label in analysis.result.labels}
+    labels = analysis.result.labels
+    runs = {label: _survived(analysis, analysis.result.of(label), inside) for label in labels}
     apart = {
-        label: {point: _distance(run, runs[TRUTH][point]) for point, run in found.items()}
-        for label, found in runs.items()
-        if label != TRUTH
+        label: _distances(analysis, found) for label, found in runs.items() if label != TRUTH
     }
+    longest = _distances(analysis, _survived(analysis, analysis.longest(NEAREST), inside))
     table = {}
     for label, found in apart.items():
         if not found:
@@ -48,7 +49,7 @@ def aims(
         for series in CIRCULATION:
             row[f"{series}_inside_percent"] = _inside(runs, label, series)
         row["channel_transport_error_Sv"] = _error(runs[label], runs[TRUTH], CHANNEL)
-        saved = _nearest_years(found, apart.get(NEAREST, {})) if label != NEAREST else None
+        saved = _nearest_years(found, longest) if label != NEAREST else None
         if saved is not None:
             years, reached = saved
             seconds = sampling_seconds + FIRST * year_seconds
@@ -58,14 +59,17 @@ def aims(
     return table
 
 
-def _survived(analysis: Analysis, label: str, inside: int) -> dict[int, MemberRun]:
-    runs = [run for run, _ in analysis.pairs(analysis.result.of(label))]
-    return {run.index: run for run in runs if run.index < inside}
+def _survived(analysis: Analysis, runs: Iterable[MemberRun], inside: int) -> dict[int, MemberRun]:
+    return {run.index: run for run, _ in analysis.pairs(runs) if run.index < inside}
 
 
-def _distance(run: MemberRun, truth: MemberRun) -> FloatArray:
-    """Of level-mean T in each year, `year` [K]."""
-    return distance(run, truth.until(run.years), "temperature")
+def _distances(analysis: Analysis, runs: Runs) -> dict[int, FloatArray]:
+    """By point, the distance from the truth's run of level-mean T in each year, `year` [K]."""
+    pairs = ((run, analysis.truth[point]) for point, run in runs.items())
+    return {
+        run.index: distance(run.until(truth.years), truth.until(run.years), "temperature")
+        for run, truth in pairs
+    }
 
 
 def _ratio(

@@ -17,9 +17,9 @@ YEARS = 12.0
 INSIDE = 3
 
 
-def run_of(label, point, apart, *, transport=None):
+def run_of(label, point, apart, *, transport=None, years=YEARS):
     """A run whose distance from the truth's [K] is a function of the time [years]."""
-    truth = make_run("truth", point, YEARS)
+    truth = make_run("truth", point, years)
     temperature = truth.temperature + apart(truth.time)[:, None]
     series = dict(truth.series)
     if transport is not None:
@@ -43,8 +43,8 @@ def runs():
     ]
 
 
-def found(runs):
-    result = IntegrationResult(runs, dict.fromkeys(("truth", *LABELS), YEARS), [])
+def found(runs, long_runs=()):
+    result = IntegrationResult(runs, dict.fromkeys(("truth", *LABELS), YEARS), [*long_runs])
     return aims(Analysis(result), inside=INSIDE, year_seconds=10.0, sampling_seconds=2.5)
 
 
@@ -87,6 +87,25 @@ def test_a_run_that_does_not_come_as_near_gives_a_bound(runs):
     table = spinup_table({"spinup": {"aims": found(far)}}, "aims")
     assert "| aim | floor | generated | nearest member |" in table
     assert "| at least 30 | > 12 | > 12 | – |" in table
+
+
+def test_long_runs_tell_how_long_the_nearest_member_needs(runs):
+    def slow(time):
+        return np.exp(-time / 20)
+
+    short = [
+        run_of("nearest_member", run.index, slow) if run.label == "nearest_member" else run
+        for run in runs
+    ]
+    long = [
+        *(run_of("truth", p, constant(0), years=60.0) for p in range(INSIDE)),
+        *(run_of("nearest_member", p, slow, years=60.0) for p in range(INSIDE)),
+    ]
+    row = found(short, long)["generated"]
+    assert (row["nearest_years"], row["nearest_reached"]) == (32, True)  # 20 ln 5 = 32.2
+    assert row["second_to_nearest"] == found(short)["generated"]["second_to_nearest"]
+    only_truth = found(short, long[:INSIDE])["generated"]
+    assert (only_truth["nearest_years"], only_truth["nearest_reached"]) == (12, False)
 
 
 def test_runs_that_diverged_are_left_out(runs):
