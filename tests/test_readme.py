@@ -116,8 +116,8 @@ def test_starts_outside_the_range_are_those_of_the_report():
     assert "generated starts of three seeds were tested: at one all blew up" in said
     assert f"at the other they were {low:.2f} to {high:.2f} K from the truth's run" in said
     nearest = rows["nearest_member"]["last_year_K"]["5"]
-    assert f"in the tenth year (from the nearest member {nearest:.2f} K)" in said
-    assert result("spinup_outside")["spinup"]["runs"]["generated"]["years"] == 10.0
+    assert f"in the twentieth year (from the nearest member {nearest:.2f} K)" in said
+    assert result("spinup_outside")["spinup"]["runs"]["generated"]["years"] == 20.0
 
 
 def test_errors_of_the_mean_are_those_of_the_study(findings):

@@ -34,9 +34,7 @@ def aims(
     """
     labels = analysis.result.labels
     runs = {label: _survived(analysis, analysis.result.of(label), inside) for label in labels}
-    apart = {
-        label: _distances(analysis, found) for label, found in runs.items() if label != TRUTH
-    }
+    apart = {label: _distances(analysis, found) for label, found in runs.items() if label != TRUTH}
     longest = _distances(analysis, _survived(analysis, analysis.longest(NEAREST), inside))
     table = {}
     for label, found in apart.items():
