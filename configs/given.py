@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
+from autoencoder.locality import latent_tapers
 from configs.run import Run
 from data.conditions import Conditions
 from data.errors import UserError
@@ -37,15 +38,7 @@ class Given(ABC):
 
     def posterior(self, pipeline: StatePipeline) -> LatentPosterior:
         """How clean estimates of the pipeline move."""
-        expectation, settings = pipeline.expectation, self.run.settings.assimilation
-        return LatentPosterior(
-            pipeline.codec,
-            pipeline.gaussian,
-            self.evidence(pipeline),
-            scale=1.0 if expectation is None else expectation.scale,
-            inflation=settings.prior_inflation,
-            iterations=settings.denoiser_iterations,
-        )
+        return posterior_of(self.run, pipeline, self.evidence(pipeline))
 
     def conditions(
         self, pipeline: StatePipeline, at: Sequence[str], *, members: int, extrapolate: bool
@@ -88,3 +81,20 @@ class Given(ABC):
         prior = run.ensemble(guided=guided, conditions=conditions)
         whole = run.sampling_record(guided=guided, conditions=conditions, observed=record)
         return replace(prior, posterior=self.posterior, record=whole)
+
+
+def posterior_of(run: Run, pipeline: StatePipeline, evidence: Evidence) -> LatentPosterior:
+    """How clean estimates of a run's pipeline move, by its settings, given what was observed."""
+    expectation, settings = pipeline.expectation, run.settings.assimilation
+    distance, tapers = settings.localisation_km, None
+    if distance is not None and expectation is not None:
+        tapers = latent_tapers(pipeline.codec, distance)
+    return LatentPosterior(
+        pipeline.codec,
+        pipeline.gaussian,
+        evidence,
+        scale=1.0 if expectation is None else expectation.scale,
+        inflation=settings.prior_inflation,
+        iterations=settings.denoiser_iterations,
+        tapers=tapers,
+    )

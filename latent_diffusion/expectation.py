@@ -106,6 +106,12 @@ class Expectation(FullPrecision, ModelMixin, ConfigMixin):
         """Latents `b c h w` that amplitudes `b t k` add to the expected mean."""
         return einsum(amplitudes.to(self.patterns), self.patterns, "b t k, t k c h w -> b c h w")
 
+    def along_locally(self, amplitudes: Tensor) -> Tensor:
+        """As `along`, for amplitudes `b t k h w` that differ from place to place."""
+        return einsum(
+            amplitudes.to(self.patterns), self.patterns, "b t k h w, t k c h w -> b c h w"
+        )
+
     def features(self, conditions: Conditions) -> Tensor:
         """The network's input `b f`."""
         return torch.from_numpy(self.space.features(conditions)).to(self.scale)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from einops import einsum
 from numpy.typing import NDArray
 from scipy.stats import qmc
 from torch import Tensor
@@ -32,6 +33,8 @@ AT_ONCE = 32  # means that are decoded together, if they are not large
 CANDIDATES = 1024  # in each round; a power of 2, as Sobol's sequence requires
 ROUNDS = 4  # of candidates, each in the range of the probable ones of the round before
 IMPROBABLE = 8.0  # below the largest logarithm of the probability
+LINEARISATIONS = 4  # of the decoder, about drawn means
+MOST_PRECISIONS = 2**26  # values of the matrices that are held together
 FEWEST_PROBABLE = 32  # candidates that tell the range of the next round
 FloatArray = NDArray[np.float64]
 
@@ -73,11 +76,27 @@ class _Seen(NamedTuple):
         return torch.linalg.solve(self.precision, self.pull[..., None])[..., 0]
 
 
+class _Whitened(NamedTuple):
+    """What is observed of the directions in which the mean is uncertain.
+
+    root: `n n`, of the covariance of residuals and errors together; visible: the directions `n j`
+    in its units; products: of these, `j j`
+    """
+
+    root: Tensor
+    visible: Tensor
+    products: Tensor
+
+
 @dataclass(frozen=True)
 class Inference:
     """Draws means, and conditions where they are unknown, from their posterior.
 
     posterior: of the residuals
+    tapers: `a h w`, localise the mean's predictive covariance, see `data.localisation.tapers`. The
+        mean of a new climate differs from the expected one in more ways than those in which the
+        training members differ from each other. With tapers its error need not follow these
+        patterns across the whole ocean.
     trust: exponent of the probability of the observations in that of conditions. Errors of the
         expectation and of the decoder are common to many observations, so that these say less than
         as many independent ones would
@@ -85,6 +104,7 @@ class Inference:
 
     posterior: LatentPosterior
     expectation: Expectation
+    tapers: Tensor | None = None
     trust: float = 1.0
 
     @torch.no_grad()
@@ -96,7 +116,7 @@ class Inference:
         expectation = self.expectation
         mean = expectation.mean(conditions)
         if not conditions.certain:
-            mean = mean + expectation.along(self._amplitudes(conditions, generators))
+            mean = mean + self._errors(conditions, generators)
         return Frame(mean, expectation.scale, expectation.features(conditions), conditions)
 
     @torch.no_grad()
@@ -130,44 +150,92 @@ class Inference:
         weight = np.exp(log_probability - log_probability.max())
         return Weighted(conditions, weight / weight.sum())
 
-    def _amplitudes(self, conditions: Conditions, generators: Sequence[torch.Generator]) -> Tensor:
-        """Amplitudes `b t k` of the patterns of the mean, drawn given the observations."""
-        deviations = self.expectation.deviations(conditions)
-        seen = self._seen(conditions)
-        size = seen.pull.shape[1]
-        noise = torch.stack(
-            [torch.randn(size, generator=one, dtype=torch.float64) for one in generators]
-        ).to(seen.pull)
-        root = torch.linalg.cholesky(seen.precision)  # the covariance is (root root')^-1
-        spread = torch.linalg.solve_triangular(root.mT, noise[..., None], upper=True)[..., 0]
-        return (seen.amplitudes + spread).view_as(deviations) * deviations.to(spread)
+    def _errors(self, conditions: Conditions, generators: Sequence[torch.Generator]) -> Tensor:
+        """What drawn means `b c h w` differ by from the expected ones, given the observations."""
+        at_once = max(MOST_PRECISIONS // len(self._whitened.products) ** 2, 1)
+        parts = []
+        for start in range(0, len(conditions), at_once):
+            rows = range(start, min(start + at_once, len(conditions)))
+            parts.append(self._drawn(conditions.at(rows), [generators[row] for row in rows]))
+        return torch.cat(parts)
+
+    def _drawn(self, conditions: Conditions, generators: Sequence[torch.Generator]) -> Tensor:
+        """Errors `b c h w` of the mean at conditions `b`, one for each generator.
+
+        Drawn ones solve the regression whose observations and prior mean are drawn with their
+        errors: for a linear decoder, samples of the posterior (Bardsley et al. 2014, SIAM Journal
+        on Scientific Computing 36, A1895, "Randomize-then-optimize"). The decoder's departure from
+        its linear path is taken into account by a few iterations of Gauss and Newton.
+        """
+        visible, mean = self._whitened.visible, self.expectation.mean(conditions)
+        deviations = self._deviations(conditions)
+        prior, errors = (
+            torch.stack(
+                [torch.randn(size, generator=one, dtype=torch.float64) for one in generators]
+            ).to(visible)
+            for size in visible.T.shape
+        )
+        root = torch.linalg.cholesky(self._precision(deviations))
+        amplitudes = torch.zeros_like(prior)
+        for _ in range(LINEARISATIONS):
+            latents = mean + self._along(deviations * amplitudes)
+            left = self._innovation(latents) + errors + (deviations * amplitudes) @ visible.T
+            pull = prior + deviations * (left @ visible)
+            amplitudes = torch.cholesky_solve(pull[..., None], root)[..., 0]
+        return self._along(deviations * amplitudes)
+
+    def _along(self, amplitudes: Tensor) -> Tensor:
+        """Latents `b c h w` of amplitudes `b j` of the mean's uncertain directions."""
+        terms, patterns = self.expectation.patterns.shape[:2]
+        by_pattern = amplitudes.unflatten(1, (terms, patterns, -1))
+        if self.tapers is None:
+            return self.expectation.along(by_pattern[..., 0])
+        local = einsum(by_pattern, self.tapers.to(by_pattern), "b t k a, a h w -> b t k h w")
+        return self.expectation.along_locally(local)
 
     def _seen(self, conditions: Conditions) -> _Seen:
-        posterior, expectation = self.posterior, self.expectation
-        root, patterns, products = self._whitened
-        state = posterior.codec.decode(expectation.mean(conditions))
-        innovation = torch.linalg.solve_triangular(
-            root, posterior.evidence.innovation(state).T, upper=False
-        )
-        deviations = expectation.deviations(conditions).flatten(1).to(products)
+        innovation = self._innovation(self.expectation.mean(conditions))
+        deviations = self._deviations(conditions)
         return _Seen(
-            innovation.square().sum(dim=0),
-            deviations * (innovation.T @ patterns),
-            deviations[:, :, None] * products * deviations[:, None, :]
-            + torch.eye(len(products)).to(products),
+            innovation.square().sum(dim=1),
+            deviations * (innovation @ self._whitened.visible),
+            self._precision(deviations),
         )
+
+    def _innovation(self, latents: Tensor) -> Tensor:
+        """Observed minus decoded values `b n`, in units of residuals and errors together."""
+        posterior = self.posterior
+        innovation = posterior.evidence.innovation(posterior.codec.decode(latents))
+        return torch.linalg.solve_triangular(self._whitened.root, innovation.T, upper=False).T
+
+    def _deviations(self, conditions: Conditions) -> Tensor:
+        """Of the amplitudes of all directions, `b j`."""
+        deviations = self.expectation.deviations(conditions).flatten(1).to(self._whitened.visible)
+        copies = 1 if self.tapers is None else len(self.tapers)
+        return deviations.repeat_interleave(copies, dim=1)
+
+    def _precision(self, deviations: Tensor) -> Tensor:
+        """Of the amplitudes in units of their `deviations` `b j`, given observations, `b j j`."""
+        products = self._whitened.products
+        own = torch.eye(len(products)).to(products)
+        return deviations[:, :, None] * products * deviations[:, None, :] + own
 
     @cached_property
-    def _whitened(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What is observed of the patterns, in units of the residuals and errors together.
-
-        Root `n n` of their covariance, the patterns `n j` in its units, and their products `j j`.
-        """
+    def _whitened(self) -> _Whitened:
         root = torch.linalg.cholesky(self.posterior.seen_covariance())
-        flat = self.expectation.patterns.flatten(0, 1).flatten(1).double()
-        seen = self.posterior.jacobian_of_latents @ flat.T
-        patterns = torch.linalg.solve_triangular(root, seen, upper=False)
-        return root, patterns, patterns.T @ patterns
+        visible = torch.linalg.solve_triangular(root, self._visible(), upper=False)
+        return _Whitened(root, visible, visible.T @ visible)
+
+    def _visible(self) -> Tensor:
+        """What the observations see of the patterns of the mean, `n j`; of each taper of each."""
+        patterns = self.expectation.patterns.flatten(0, 1).double()  # j c h w
+        rows = self.posterior.jacobian_of_latents
+        if self.tapers is None:
+            return rows @ patterns.flatten(1).T
+        fields = rows.view(-1, *patterns.shape[1:])
+        tapers = self.tapers.to(rows).flatten(1)
+        parts = [(fields * pattern).sum(dim=1).flatten(1) @ tapers.T for pattern in patterns]
+        return torch.cat(parts, dim=1)
 
 
 @dataclass(frozen=True)

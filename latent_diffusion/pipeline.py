@@ -284,7 +284,8 @@ class StatePipeline(DiffusionPipeline):
             )
         self.expectation.space.check(conditions, extrapolate=True)
         if posterior is not None:
-            return Inference(posterior, self.expectation).frame(conditions, generators)
+            inference = Inference(posterior, self.expectation, tapers=posterior.tapers)
+            return inference.frame(conditions, generators)
         mean = self.expectation.draw(conditions, generators)
         features = self.expectation.features(conditions)
         return Frame(mean, self.expectation.scale, features, conditions)

@@ -73,6 +73,7 @@ class LatentPosterior:
         states
     iterations: of conjugate gradients with the denoiser's own covariance; 0: that of the closed
         form alone
+    tapers: `a h w`, of errors of a conditional model's mean, see `latent_diffusion.inference`
     """
 
     codec: Codec
@@ -81,6 +82,7 @@ class LatentPosterior:
     scale: Tensor | float = 1.0
     inflation: float = 1.0
     iterations: int = 0
+    tapers: Tensor | None = None
 
     @torch.no_grad()
     def velocity(

@@ -111,6 +111,12 @@ class AssimilationSettings(Section):
         description="factor of the prior's variance; above 1 where the ocean may lie off the "
         "training states",
     )
+    localisation_km: float | None = Field(
+        28_000.0,
+        gt=0,
+        description="distance at which covariances of the errors of a conditional model's mean "
+        "vanish; null: the errors have the patterns of the training members across the whole ocean",
+    )
     denoiser_iterations: int = Field(
         0,
         ge=0,

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from data.errors import UserError
 from data.extras import is_installed, lack_of
 from data.grid import OceanGrid
+from data.localisation import distance_km, gaspari_cohn
 from data.locate import Locator
 
 FloatArray = NDArray[np.float64]
 CELLS_AT_ONCE = 2048  # of localised covariances
-EARTH_RADIUS = 6371.0  # km
 SMOOTHER = "iterative_ensemble_smoother"
 
 
@@ -137,42 +137,6 @@ class Localisation:
 
     def _factors(self, a: FloatArray, b: FloatArray) -> FloatArray:
         return gaspari_cohn(distance_km(a, b, self.locator) / (0.5 * self.vanishes))
-
-
-def gaspari_cohn(distance: FloatArray) -> FloatArray:
-    """The factor at distances in units of the half width: 1 at 0, 0 from 2 on."""
-    r = np.minimum(np.abs(distance), 2.0)
-    near = 1 + r**2 * (-5 / 3 + r * (5 / 8 + r * (1 / 2 - r / 4)))
-    s = np.maximum(r, 1.0)
-    far = 4 - 5 * s + s**2 * (5 / 3 + s * (5 / 8 + s * (-1 / 2 + s / 12))) - 2 / (3 * s)
-    return np.where(r <= 1, near, far.clip(0))
-
-
-def distance_km(a: FloatArray, b: FloatArray, locator: Locator) -> FloatArray:
-    """Straight distances `i j` of places `2 i` and `2 j`, in the space of `in_space`."""
-    gap = in_space(a, locator)[:, :, None] - in_space(b, locator)[:, None, :]
-    return np.sqrt(np.square(gap).sum(axis=0))
-
-
-def in_space(places: FloatArray, locator: Locator) -> FloatArray:
-    """Places `2 n` as points `3 n` in space [km], across a periodic axis near to each other.
-
-    Factors of straight distances in space make covariances of covariances; those of distances along
-    a circle or a sphere need not, and analyses then explode. A sector that repeats before 360
-    degrees is a tube, as wide as its circles of latitude are long.
-    """
-    x, y = places
-    period = locator.period
-    if np.isinf(period):
-        return np.stack([x, y, np.zeros_like(x)])
-    turn = 2 * np.pi * x / period
-    if locator.grid.horizontal_units == "degrees":
-        rise = np.deg2rad(y)
-        radius = EARTH_RADIUS * period / 360 * np.cos(rise)
-        height = EARTH_RADIUS * (np.sin(rise) if period == 360 else rise)
-    else:
-        radius, height = np.full_like(x, period / (2 * np.pi)), y
-    return np.stack([radius * np.cos(turn), radius * np.sin(turn), height])
 
 
 def column_of_values(grid: OceanGrid, fields: int) -> tuple[FloatArray, NDArray[np.int64]]:

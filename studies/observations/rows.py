@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from autoencoder.passing import decoded, encoded, reconstructed
+from configs.given import posterior_of
 from configs.run import Run
 from data.archive.splits import spread_out
 from data.conditions import Conditions
@@ -211,22 +212,12 @@ class Methods:
         return State.cat([*reconstructed(self.pipeline.codec, truth)])
 
     def _posterior(self, twin: Twin) -> LatentPosterior:
-        pipeline = self.pipeline
         evidence = LatentEvidence(
             twin.operator,
             torch.from_numpy(twin.observations.value),
             torch.from_numpy(twin.covariance),
         )
-        scale = 1.0 if pipeline.expectation is None else pipeline.expectation.scale
-        assimilation = self.run.settings.assimilation
-        return LatentPosterior(
-            pipeline.codec,
-            pipeline.gaussian,
-            evidence,
-            scale=scale,
-            inflation=assimilation.prior_inflation,
-            iterations=assimilation.denoiser_iterations,
-        )
+        return posterior_of(self.run, self.pipeline, evidence)
 
     def _known(self, index: int) -> Conditions | None:
         """The conditions of a state of the archive for each member; None for a model without."""

@@ -129,7 +129,7 @@ def _described(archive: StateArchive, index: int) -> dict[str, Any]:
 def _digest(run: Run, settings: TwinSettings) -> str:
     """Identifies what the scores of a truth depend on."""
     sections = run.settings.model_dump(mode="json", include={"sampling", "guidance", "conditions"})
-    keys = {"prior_inflation", "trust", "denoiser_iterations"}
+    keys = {"prior_inflation", "trust", "localisation_km", "denoiser_iterations"}
     sections["assimilation"] = run.settings.assimilation.model_dump(include=keys)
     own = {k: v for k, v in settings.as_dict().items() if k not in ("truths", "split")}
     record = [run.weights, run.archive.digest, sections, own]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from autoencoder.locality import latent_tapers
 from data.conditions import Conditions, ConditionSettings, ConditionSpace
 from data.state import State
 from latent_diffusion.expectation import Expectation
@@ -52,6 +55,12 @@ def inference(ocean, expectation) -> Inference:
     return Inference(posterior, expectation)
 
 
+@pytest.fixture(scope="module")
+def localised(ocean, inference) -> Inference:
+    """As `inference`, with errors of the mean that are not those of the whole ocean."""
+    return replace(inference, tapers=latent_tapers(ocean.pipeline.codec, 1500.0))
+
+
 def at(*gm: float) -> Conditions:
     return Conditions({"gm": np.array(gm)})
 
@@ -63,13 +72,17 @@ def dense(ocean: GaussianOcean, inference: Inference, conditions: Conditions):
     weights = expectation.deviations(conditions)[0].flatten()
     directions = expectation.patterns.flatten(0, 1).flatten(1).double()
     of_mean = directions.T * weights**2 @ directions
+    if inference.tapers is not None:
+        tapers = inference.tapers.flatten(1)
+        of_mean = of_mean * (tapers.T @ tapers).repeat(2 * [expectation.means.shape[1]])
     residual = SCALE**2 * ocean.prior.covariance
     state = ocean.pipeline.codec.decode(expectation.mean(conditions))
     return rows, of_mean, residual, evidence.innovation(state)[0]
 
 
-def test_the_probability_of_observations_is_that_of_a_normal_distribution(ocean, inference):
-    found = []
+@pytest.mark.parametrize("kind", ["inference", "localised"])
+def test_the_probability_of_observations_is_that_of_a_normal_distribution(ocean, kind, request):
+    inference, found = request.getfixturevalue(kind), []
     for gm in (500.0, 1700.0):
         rows, of_mean, residual, innovation = dense(ocean, inference, at(gm))
         total = rows @ (of_mean + residual) @ rows.T + inference.posterior.evidence.covariance
@@ -95,7 +108,10 @@ def test_large_means_are_decoded_one_by_one(ocean, inference, monkeypatch):
     assert sizes == [1, 1, 1]
 
 
-def test_means_are_drawn_from_their_posterior(ocean, inference):
+@pytest.mark.parametrize("kind", ["inference", "localised"])
+def test_means_are_drawn_from_their_posterior(ocean, kind, request, monkeypatch):
+    inference = request.getfixturevalue(kind)
+    monkeypatch.setattr("latent_diffusion.inference.MOST_PRECISIONS", 2**16)
     conditions = at(*[1100.0] * 400)
     generators = [member_generator(0, k) for k in range(400)]
     drawn = inference.frame(conditions, generators).mean.flatten(1).double()
@@ -107,6 +123,14 @@ def test_means_are_drawn_from_their_posterior(ocean, inference):
     error = (drawn.mean(0) - expected).square().sum().sqrt()
     assert error < 3 * (covariance.trace() / 400).sqrt()
     assert drawn.var(dim=0).sum() == pytest.approx(float(covariance.trace()), rel=0.15)
+
+
+def test_tapers_localise_the_errors_of_the_mean(localised):
+    tapers = localised.tapers.flatten(1)
+    factors = tapers.T @ tapers
+    assert len(tapers) > 1
+    assert torch.allclose(factors.diagonal(), torch.ones(len(factors)).double())
+    assert factors.min() < 0.5
 
 
 def test_certain_means_are_the_expected_ones(inference):

@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 
 from data.errors import UserError
+from data.localisation import distance_km, gaspari_cohn
 from data.locate import Locator
 from studies.observations import classical
 from studies.observations.classical import (
-    EARTH_RADIUS,
     Ensemble,
     Evidence,
     Localisation,
     column_of_values,
-    distance_km,
-    gaspari_cohn,
     interpolated,
     leading_components,
     smoothed,
@@ -124,15 +122,6 @@ def test_the_smoother_says_what_to_install(normal, monkeypatch):
         smoothed(np.zeros((3, 2)), lambda v: v, normal.evidence, passes=1, seed=0)
 
 
-def test_the_factor_is_gaspari_and_cohn_s():
-    r = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 5.0])
-    # Equation 4.10 by hand at these distances.
-    expected = [1.0, 0.68489583, 0.20833333, 0.01649306, 0.0, 0.0]
-    assert gaspari_cohn(r) == pytest.approx(expected, abs=1e-7)
-    near, far = gaspari_cohn(np.array([1 - 1e-9, 1 + 1e-9]))
-    assert near == pytest.approx(far)
-
-
 @pytest.fixture
 def ocean(tiny_grid):
     """A grid, an ensemble of anomalies without any locality, and an observation of T in a cell."""
@@ -171,17 +160,6 @@ def test_wide_localisation_is_none(ocean):
         for one in (local, None)
     )
     assert with_it == pytest.approx(without, abs=1e-6)
-
-
-def test_distances_are_kilometres_across_the_periodic_axis(tiny_grid):
-    locator = Locator(tiny_grid())  # 32 degrees around
-    degree = np.deg2rad(1) * EARTH_RADIUS
-    a = np.array([[0.0], [0.0]])
-    b = np.array([[30.0, 2.0, 0.0], [0.0, 0.0, 10.0]])
-    found = distance_km(a, b, locator)[0]
-    assert found == pytest.approx([2 * degree, 2 * degree, 10 * degree], rel=0.01)
-    north, there = np.array([[0.0], [60.0]]), np.array([[1.0], [60.0]])
-    assert distance_km(north, there, locator)[0, 0] == pytest.approx(degree / 2, rel=0.01)
 
 
 @pytest.mark.parametrize("vanishes", [1000.0, 4000.0, 12_000.0])
