@@ -62,6 +62,7 @@ class Given(ABC):
         )
         if set(expectation.space.names) <= points[0].keys():
             return known, None
+        # Without tapers: with them the probabilities of thousands of candidates take minutes.
         inference = Inference(
             self.posterior(pipeline), expectation, trust=self.run.settings.assimilation.trust
         )

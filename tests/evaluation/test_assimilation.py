@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from configs.assimilation import Observed, representation_error
 from data.archive.reader import StateArchive
@@ -17,6 +18,7 @@ from data.observations import Observations
 from evaluation.assimilation import assimilate
 from evaluation.innovations import Innovations
 from guidance.observations import ObservationOperator
+from latent_diffusion.noise import member_generator
 
 DEPTHS = np.array([10.0, 40.0, 120.0])
 
@@ -109,6 +111,30 @@ def test_other_observations_give_another_ensemble(prepared, tmp_path):
     assert (
         observed.ensemble(guided=False, conditions=None).record != run.ensemble(guided=False).record
     )
+
+
+@pytest.mark.slow
+def test_the_setting_localises_the_errors_of_the_mean(prepared, trained):
+    """With null they are those of the whole ocean; a model without conditions has none."""
+    run, file = prepared
+    pipeline = run.pipeline()
+    means, records = [], []
+    for distance in (None, 1e9, 20_000.0):
+        settings = run.settings.assimilation.model_copy(update={"localisation_km": distance})
+        given = Observed.read(
+            run.with_settings(assimilation=settings), [file], codec=pipeline.codec
+        )
+        posterior = given.posterior(pipeline)
+        conditions = given.conditions(pipeline, [], members=2, extrapolate=False)[0]
+        generators = [member_generator(0, k) for k in range(2)]
+        means.append(pipeline.frame(conditions, generators, posterior=posterior).mean)
+        records.append(given.record)
+    whole, wide, local = means
+    assert torch.allclose(whole, wide, atol=1e-4) and not torch.allclose(whole, local, atol=1e-2)
+    assert records[0] != records[1] != records[2]
+    other = trained.with_settings(assimilation=settings)
+    unconditional = Observed.read(other, [file], codec=trained.codec())
+    assert unconditional.posterior(trained.pipeline()).tapers is None
 
 
 @pytest.mark.slow
