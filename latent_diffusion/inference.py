@@ -162,10 +162,10 @@ class Inference:
     def _drawn(self, conditions: Conditions, generators: Sequence[torch.Generator]) -> Tensor:
         """Errors `b c h w` of the mean at conditions `b`, one for each generator.
 
-        Drawn ones solve the regression whose observations and prior mean are drawn with their
-        errors: for a linear decoder, samples of the posterior (Bardsley et al. 2014, SIAM Journal
-        on Scientific Computing 36, A1895, "Randomize-then-optimize"). The decoder's departure from
-        its linear path is taken into account by a few iterations of Gauss and Newton.
+        Each solves the regression whose observations and prior mean are drawn with their errors:
+        for a linear decoder, a sample of the posterior (randomised maximum likelihood; Ba et al.
+        2021, arXiv 2101.03612). The decoder's departure from its linear path is taken into account
+        by a few iterations of Gauss and Newton.
         """
         visible, mean = self._whitened.visible, self.expectation.mean(conditions)
         deviations = self._deviations(conditions)
