@@ -71,7 +71,7 @@ def tapers(points: FloatArray, vanishes: float) -> FloatArray:
         if len(hats) == MOST_TAPERS:
             raise UserError(
                 f"localisation over {vanishes:g} km takes more than {MOST_TAPERS} functions on "
-                "this grid: give a longer distance, or null for none"
+                "this grid: give localisation_km a longer distance, or null for none"
             )
         # The place that is furthest from those before, at first any.
         distance = np.linalg.norm(points - points[:, [gap.argmax()]], axis=0)

@@ -169,20 +169,17 @@ class Inference:
         """
         visible, mean = self._whitened.visible, self.expectation.mean(conditions)
         deviations = self._deviations(conditions)
-        prior, errors = (
-            torch.stack(
-                [torch.randn(size, generator=one, dtype=torch.float64) for one in generators]
-            ).to(visible)
-            for size in visible.T.shape
-        )
+        values, directions = visible.shape
+        prior = _normal(generators, directions).to(visible)
+        errors = _normal(generators, values).to(visible)
         root = torch.linalg.cholesky(self._precision(deviations))
         amplitudes = torch.zeros_like(prior)
         for _ in range(LINEARISATIONS):
-            latents = mean + self._along(deviations * amplitudes)
-            left = self._innovation(latents) + errors + (deviations * amplitudes) @ visible.T
-            pull = prior + deviations * (left @ visible)
-            amplitudes = torch.cholesky_solve(pull[..., None], root)[..., 0]
-        return self._along(deviations * amplitudes)
+            innovation = self._innovation(mean + self._along(amplitudes))
+            unexplained = innovation + errors + amplitudes @ visible.T
+            pull = prior + deviations * (unexplained @ visible)
+            amplitudes = deviations * torch.cholesky_solve(pull[..., None], root)[..., 0]
+        return self._along(amplitudes)
 
     def _along(self, amplitudes: Tensor) -> Tensor:
         """Latents `b c h w` of amplitudes `b j` of the mean's uncertain directions."""
@@ -236,6 +233,13 @@ class Inference:
         tapers = self.tapers.to(rows).flatten(1)
         parts = [(fields * pattern).sum(dim=1).flatten(1) @ tapers.T for pattern in patterns]
         return torch.cat(parts, dim=1)
+
+
+def _normal(generators: Sequence[torch.Generator], size: int) -> Tensor:
+    """Standard normal numbers `b size` float64, a row for each generator."""
+    return torch.stack(
+        [torch.randn(size, generator=one, dtype=torch.float64) for one in generators]
+    )
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,27 @@ def test_means_are_drawn_from_their_posterior(ocean, kind, request, monkeypatch)
     assert drawn.var(dim=0).sum() == pytest.approx(float(covariance.trace()), rel=0.15)
 
 
+def test_drawn_means_take_a_curved_decoder_into_account(ocean, localised, monkeypatch):
+    codec = ocean.pipeline.codec
+    straight = codec.decode
+
+    def curved(latents: torch.Tensor) -> State:
+        return straight(latents + 0.1 * latents.square())
+
+    localised.frame(at(1100.0), [member_generator(0, 0)])  # the derivative is that of `straight`
+    monkeypatch.setattr(codec, "decode", curved)
+    once, default, converged = (_drawn_mean(localised, n, monkeypatch) for n in (1, None, 30))
+    error = (default - converged).norm() / (once - converged).norm()
+    assert error < 0.2
+
+
+def _drawn_mean(inference, linearisations, monkeypatch) -> torch.Tensor:
+    with monkeypatch.context() as patch:
+        if linearisations is not None:
+            patch.setattr("latent_diffusion.inference.LINEARISATIONS", linearisations)
+        return inference.frame(at(1100.0), [member_generator(0, 0)]).mean
+
+
 def test_tapers_localise_the_errors_of_the_mean(localised):
     tapers = localised.tapers.flatten(1)
     factors = tapers.T @ tapers
