@@ -89,8 +89,8 @@ def test_transports_and_saved_years_are_those_of_the_report(findings):
     assert not any(rows[start]["nearest_reached"] for start in DRAWN)
     (years,) = {rows[start]["nearest_years"] for start in DRAWN}
     assert (
-        f"In the median it takes these more than {years:.0f} years to come as near as generated "
-        "starts are in their second" in findings
+        f"In the median it takes these more than {years:.0f} years to come as near in temperature "
+        "as generated starts are in their second" in findings
     )
 
 

@@ -13,6 +13,32 @@ CLASSICAL = (
 )
 
 
+def test_the_section_on_the_world_is_that_of_the_result():
+    text = (ROOT / "docs" / "results" / "observations.md").read_text()
+    said = " ".join(text[text.index("## A climate of the world") :].split())
+    path = ROOT / "docs" / "results" / "observations_global4deg_unseen.json"
+    networks = json.loads(path.read_text())["networks"]
+
+    def mean(network, row, column="crps_temperature"):
+        return networks[network]["rows"][row]["mean"][column]
+
+    ratios = [
+        mean(network, "unknown_conditions") / min(mean(network, row) for row in CLASSICAL)
+        for network in ("profiles_40", "profiles_120")
+    ]
+    assert f"our CRPS of T is {ratios[0]:.2f} and {ratios[1]:.2f} times" in said
+    before, after, best = (
+        mean("surface_temperature", row, "rmse_temperature")
+        for row in ("prior", "unknown_conditions", "optimal_interpolation")
+    )
+    assert f"from {before:.2f} to {after:.2f} K" in said and f"({best:.2f} K)" in said
+    codec, ours = (
+        mean("profiles_120", row, "rmse_temperature")
+        for row in ("autoencoded_truth", "unknown_conditions")
+    )
+    assert f"an error of {codec:.2f} K" in said and f"{codec:.2f}" == f"{ours:.2f}"
+
+
 def test_the_summary_of_the_page_is_that_of_the_result():
     text = (ROOT / "docs" / "results" / "observations.md").read_text()
     said = " ".join(text[text.index("## In short") : text.index("## Truths")].split())
