@@ -34,15 +34,19 @@ def test_the_shipped_study_compares_at_equal_training():
     numbers = {
         name: v.autoencoder.latent_channels / v.autoencoder.factor**2 for name, v in designs.items()
     }
-    for patch in ("", "_patch_2"):  # half the compression: twice as many numbers for each column
-        assert numbers[f"compression_8{patch}"] == 2 * numbers[f"compression_16{patch}"]
-    assert numbers["compression_16"] / numbers["compression_16_patch_2"] == 30 / 32
+    # Half the compression: twice as many numbers for each column.
+    assert numbers["compression_8"] == 2 * numbers["compression_16"]
+    assert numbers["compression_16"] == 2 * numbers["compression_32"]
+    assert numbers["compression_8"] / numbers["compression_8_patch_2"] == 60 / 64
     plans = {
         (v.autoencoder.training.samples, v.diffusion.training.samples)
         for name, v in designs.items()
         if not name.endswith("longer")
     }
     assert len(plans) == 1
+    longer, base = variants["compression_32_longer"], load_compression_study(SHIPPED).base
+    assert longer.autoencoder == base.autoencoder  # the shipped experiment itself
+    assert longer.diffusion == base.diffusion
     assert variants["data_space"].autoencoder.kind == "identity"
     assert variants["data_space"].diffusion.channels == (64, 64, 128, 128)
 
