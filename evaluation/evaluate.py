@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ from evaluation.yardsticks import (
     NOT_OF_THE_FLOOR,
     PRODUCT,
     ROW_NAMES,
+    Rows,
     comparisons,
     excess,
 )
@@ -61,6 +63,7 @@ def evaluate(
     integration: dict[str, Any] | None = None,
     integration_figure: Path | None = None,
     csv: bool = False,
+    known_rows: Rows = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Evaluate a run: write metrics.json, figures/ and report.html; returns the metrics.
 
@@ -68,14 +71,15 @@ def evaluate(
 
     cost: seconds of each stage; integration: result of `integration.study.summary`;
     integration_figure: its figure, which comes first in the report; csv: whether to write the
-    numbers of `evaluation.spinup_metrics`, too
+    numbers of `evaluation.spinup_metrics`, too; known_rows: metrics of rows that do not depend on
+    the model, from a run with the same data, states and conditions
     """
     run.verify_archive()
     context = evaluation_context(run.archive, scratch=run.results)
     rows = gather_rows(run, context)
     if csv:
         write_spinup_csv(run.results / CSV, rows, context.grid)
-    row_metrics = evaluate_rows(run, rows, context)
+    row_metrics = evaluate_rows(run, rows, context, known_rows=known_rows)
     profiles = _variance_profiles(rows, context)
     by_seed = {run.settings.sampling.seed: row_metrics[PRODUCT]}
     by_seed |= _further_seeds(run, rows[TRUTH], context)
@@ -150,18 +154,30 @@ def _draw_and_report(
 
 
 def evaluate_rows(
-    run: Run, rows: dict[str, State], context: EvaluationContext
+    run: Run,
+    rows: dict[str, State],
+    context: EvaluationContext,
+    *,
+    known_rows: Rows = MappingProxyType({}),
 ) -> dict[str, dict[str, float]]:
-    """The metrics of every row, and those of one half of the truth against the other."""
+    """The metrics of every row, and those of one half of the truth against the other.
+
+    known_rows: those that need not be computed
+    """
     truth, known = rows[TRUTH], climates(run, context)
     bar = tqdm(rows.items(), desc="evaluating", unit="row")
     metrics = {
-        name: _compared(state, truth, context, climate=known.get(name), is_floor=name == FLOOR)
+        name: dict(known_rows[name])
+        if name in known_rows
+        else _compared(state, truth, context, climate=known.get(name), is_floor=name == FLOOR)
         for name, state in bar
     }
     if FLOOR in metrics:
         metrics[FLOOR] |= dict.fromkeys(NOT_OF_THE_FLOOR, float("nan"))
-    later = _between_halves(run, truth, context, climate=known.get(HALVES))
+    if HALVES in known_rows:
+        later = {HALVES: dict(known_rows[HALVES])}
+    else:
+        later = _between_halves(run, truth, context, climate=known.get(HALVES))
     return {TRUTH: metrics.pop(TRUTH), **later, **metrics}
 
 

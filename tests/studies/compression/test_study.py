@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from data.errors import UserError
+from evaluation.metrics.row import evaluate_row
 from evaluation.yardsticks import PRODUCT
 from halocline import main
 from studies.compression import study as designs
@@ -74,8 +75,14 @@ def test_a_study_runs_resumes_and_reports(study_path, monkeypatch):
     monkeypatch.setattr(
         designs, "run_variant", lambda s, name: (ran.append(name), run_variant(s, name))
     )
+    judged = []
+    monkeypatch.setattr(
+        "evaluation.evaluate.evaluate_row",
+        lambda *args, **kw: (judged.append(args), evaluate_row(*args, **kw))[1],
+    )
     compare(study)
     assert ran == ["pixels"]
+    assert len(judged) == 4  # autoencoded and three kinds of samples; the others are known
     content = json.loads(summary.read_text())
     assert list(content["variants"]) == ["plain", "pixels"]
     assert content["variants"]["plain"] == plain
@@ -84,6 +91,10 @@ def test_a_study_runs_resumes_and_reports(study_path, monkeypatch):
         "truth", "training", "eof_gaussian", "eof_gaussian_adjusted",
     ]  # fmt: skip
     assert content["yardsticks"]["training"]["auc_above_training"] in (0, None)
+    results = [study.variants[name].run_directory / "variant.json" for name in VARIANTS]
+    first, second = (json.loads(path.read_text())["metrics"]["rows"] for path in results)
+    assert list(second) == list(first)
+    assert all(second[name] == first[name] for name in designs.INDEPENDENT)
     galleries = {path.stem for path in (study.directory / "gallery").iterdir()}
     assert galleries == {"plain", "pixels"}
     assert (study.directory / "accuracy_against_cost.png").is_file()
