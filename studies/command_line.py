@@ -38,6 +38,7 @@ def add_studies(commands: Commands, *, make_archive: Command) -> None:
     _add_guidance(kinds)
     _add_observations(kinds)
     _add_partial(kinds)
+    _add_recovery(kinds)
     _add_terms(kinds, make_archive)
     _add_spinup(add_group(kinds, "spinup", "STUDY", "evaluate integrations of the ocean model"))
     add_cost(add_group(kinds, "cost", "STUDY", "measure time, operations and memory"))
@@ -190,13 +191,18 @@ def _add_twins(add: Callable[..., Any], name: str, *, members: int) -> None:
     add("--truths", type=int, help="true states, spread over the test members (default: 3)")
     add("--members", type=int, help=f"states of each method for one truth (default: {members})")
     add("--steps", type=int, help="steps of our chains (default: 60)")
+    _add_split_and_seed(add)
+    _add_result(add, name)
+
+
+def _add_split_and_seed(add: Callable[..., Any]) -> None:
+    """Which true states a study has, and its seed."""
     add(
         "--split",
         choices=("validation", "test"),
         help="true states: validation to select, test to report (default: test)",
     )
     add("--seed", type=int, help="of all random numbers (default: 0)")
-    _add_result(add, name)
 
 
 def _add_result(add: Callable[..., Any], name: str) -> None:
@@ -230,6 +236,18 @@ def _add_partial(kinds: Commands) -> None:
     add("--seeds", type=int, help="times that the network is trained (default: 1)")
     add("--samples", type=int, help="of each training (default: those of the experiment)")
     _add_report(add, "partial")
+
+
+def _add_recovery(kinds: Commands) -> None:
+    text = "parameters of unseen members inferred from observations, beside classical estimates"
+    add = add_of_config(
+        kinds, "recovery", lazily("studies.recovery.study:run"), text, load=load_run
+    )
+    add("--truths", type=int, help="true states, spread over the test members (default: 24)")
+    add("--network", metavar="NETWORK", help="of observations (default: profiles_40)")
+    _add_split_and_seed(add)
+    _add_result(add, "recovery")
+    add("--figures", type=Path, help="folder of the figure (default: docs/figures)")
 
 
 def _add_report(add: Callable[..., Any], name: str) -> None:

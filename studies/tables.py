@@ -30,6 +30,7 @@ from studies.guidance.tables import TABLES as GUIDANCE
 from studies.markdown import Table, only
 from studies.observations.tables import TABLES as OBSERVATIONS
 from studies.partial.tables import TABLES as PARTIAL
+from studies.recovery.tables import TABLES as RECOVERY
 from studies.runs import run_table
 from studies.spinup.tables import TABLES as SPINUP
 from studies.terms.tables import TABLES as TERMS
@@ -55,6 +56,7 @@ TABLES: Mapping[str, Table] = {
     **GUIDANCE,
     **OBSERVATIONS,
     **PARTIAL,
+    **RECOVERY,
     **SPINUP,
     **TERMS,
 }

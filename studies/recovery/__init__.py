@@ -1,0 +1,1 @@
+"""Parameters of a state recovered from observations of it."""
