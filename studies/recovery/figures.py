@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from data.parameters import axis_label
@@ -48,8 +49,11 @@ def _panel(ax: Axes, result: Mapping[str, Any], name: str) -> None:
     ends = _physical(np.array([true.min(), true.max()]), parameter)
     ax.plot(ends, ends, color="0.6", zorder=0)
     if parameter["scale"] == "log":
-        ax.set_xscale("log")
-        ax.set_yscale("log")
+        for axis, set_scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
+            set_scale("log")
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(FormatStrFormatter("%g"))
+            axis.set_minor_formatter(NullFormatter())
     ax.set_title(readable(axis_label(name, {name: parameter["unit"]})))
     ax.set_xlabel("true")
 

@@ -6,14 +6,19 @@ from evaluation.columns import Column
 from studies.markdown import Result, Table, chosen, readable, rows_markdown
 from studies.recovery.scores import ALL
 
-TITLES = {"inside": "in the 90 % range", "width": "width of the range", "error": "error, rms"}
+TITLES = {
+    "inside": "in the 90 % range",
+    "width": "width of the range",
+    "score": "interval score",
+    "error": "error, rms",
+}
 
 
 def recovery_table(result: Result, group: str | None) -> str:
     """Rows by parameter.
 
-    group: "inside" (default), the share of true parameters in the range; "width" of the range; or
-    "error" of the median, as percentages of the range of the training members
+    group: "inside" (default), the share of true parameters in the range; "width" of the range,
+    its "score", or the "error" of the median, as percentages of the range of the training members
     """
     groups = {name: _columns(result, name) for name in TITLES}
     columns = chosen(groups, group) or groups["inside"]

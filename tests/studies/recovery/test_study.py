@@ -80,11 +80,12 @@ def test_scores_count_cases_inside_and_compare_with_the_range():
     row = summarise([truth(1.0), truth(2.0), truth(2.5), truth(-1.0)], {"a": 4.0})["ours"]
     assert row["inside_a"] == row["inside_all"] == 50
     assert row["width_a"] == 50
+    assert row["score_a"] == pytest.approx(100 * (2 + 20 * (0.5 + 1.0) / 4) / 4)
     assert row["error_a"] == pytest.approx(100 * np.sqrt((0 + 1 + 2.25 + 4) / 4) / 4)
     assert row["cpu_seconds"] == 3
 
 
-@pytest.mark.parametrize("group", [None, "inside", "width", "error"])
+@pytest.mark.parametrize("group", [None, "inside", "width", "score", "error"])
 def test_tables_have_all_methods(result, group):
     lines = recovery_table(result, group).splitlines()
     assert len(lines) == 2 + len(LABELS)
