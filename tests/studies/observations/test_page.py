@@ -61,3 +61,20 @@ def test_the_summary_of_the_page_is_that_of_the_result():
     assert all(abs(a - b) <= 0.01 for a, b in zip(known, inferred, strict=True))
     overturned = means("unknown_conditions", "density_error_percent")
     assert f"{min(overturned):.2f} to {max(overturned):.2f} % of the volume" in said
+
+
+def test_the_section_on_parameters_is_that_of_the_result():
+    text = (ROOT / "docs" / "results" / "observations.md").read_text()
+    said = " ".join(text[text.index("## Parameters from 40") : text.index("## A climate")].split())
+    rows = json.loads((ROOT / "docs" / "results" / "recovery_quickstart.json").read_text())["rows"]
+    ours, classical, prior = (rows[name] for name in ("ours", "optimal_interpolation", "prior"))
+    assert f"hold the true value in {ours['inside_all']:.0f} % of the cases" in said
+    assert f"{ours['width_all']:.0f} % of the range of the training members" in said
+    assert f"({prior['width_all']:.0f} % without observations)" in said
+    assert 5.5 < ours["width_all"] / classical["width_all"] < 6.5 and "a sixth as wide" in said
+    assert classical["inside_all"] == 50 and "in half of the cases" in said
+    scores = f"ours is {ours['score_all']:.0f} %, that of optimal interpolation "
+    assert scores + f"{classical['score_all']:.0f} %" in said
+    assert f"in their 90 % range in {ours['inside_all']:.0f} % of the cases" in " ".join(
+        text.split()
+    )

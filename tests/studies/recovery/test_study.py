@@ -92,6 +92,7 @@ def test_tables_have_all_methods(result, group):
     assert lines[0].count("|") <= 2 + 8
     nearest = next(line for line in lines if "nearest" in line)
     assert ("–" in nearest) == (group != "error")  # a single state has no range
+    assert ("150" in lines[2]) == (group in (None, "error"))
 
 
 def test_the_figure_has_a_panel_for_each_parameter(result):
