@@ -51,7 +51,7 @@ def _panel(ax: Axes, result: Mapping[str, Any], name: str) -> None:
     if parameter["scale"] == "log":
         for axis, set_scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
             set_scale("log")
-            axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0, 7.0)))
             axis.set_major_formatter(FormatStrFormatter("%g"))
             axis.set_minor_formatter(NullFormatter())
     ax.set_title(readable(axis_label(name, {name: parameter["unit"]})))
