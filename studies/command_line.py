@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def add_studies(commands: Commands, *, make_archive: Command) -> None:
     """Add `halocline study KIND ...`; `make_archive` creates a missing archive of an experiment."""
     kinds = add_group(commands, "study", "KIND", "reproduce the results in the documentation")
+    _add_analyses(kinds)
     _add_autoencoder(kinds, make_archive)
     _add_ablations(kinds)
     _add_compression(kinds, make_archive)
@@ -107,6 +108,21 @@ def compare_training_terms(
     make_archive(Run(study.base))
     written = compare_terms(study, split=split, only=only, train=not finished, **options)
     print(f"wrote {written}")
+
+
+def _add_analyses(kinds: Commands) -> None:
+    text = "the ocean model started from analyses of observations, beside the truth"
+    add = add_of_config(
+        kinds, "analyses", lazily("studies.analyses.study:run"), text, load=load_run
+    )
+    add("--points", type=int, help="test members, from the first (default: 3)")
+    add("--network", metavar="NETWORK", help="of observations (default: profiles_40)")
+    add("--members", type=int, help="of each analysis (default: 12)")
+    add("--steps", type=int, help="steps of our chains (default: 60)")
+    add("--years", type=float, help="length of the runs (default: 5)")
+    add("--seed", type=int, help="of all random numbers (default: 0)")
+    _add_result(add, "analyses")
+    add("--figures", type=Path, help="folder of the figure (default: docs/figures)")
 
 
 def _add_autoencoder(kinds: Commands, make_archive: Command) -> None:

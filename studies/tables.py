@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError, user_errors_in_one_sentence
+from studies.analyses.tables import TABLES as ANALYSES
 from studies.autoencoder.tables import TABLES as AUTOENCODER
 from studies.autoencoder.tables import autoencoders_table
 from studies.chain import TABLES as CHAIN
@@ -45,6 +46,7 @@ DRAFT = re.compile(r"<!-- draft until (?P<name>\w+) -->")
 
 TABLES: Mapping[str, Table] = {
     "run": run_table,
+    **ANALYSES,
     **AUTOENCODER,
     **CHAIN,
     **COARSE_BASIN,

@@ -82,6 +82,11 @@ def truths_of(archive: StateArchive, split: str, count: int) -> NDArray[np.int64
     return np.array(chosen, dtype=np.int64)
 
 
+def seed_of(*numbers: int) -> int:
+    """A seed that differs for other numbers, such as the study's seed and that of a state."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
 def mean_scores(field: str, members: Tensor, truth: Tensor, volume: Tensor) -> dict[str, float]:
     """The values of `SCORES` for one field: members `b z y x`, truth and weights `z y x`."""
     square = (members.mean(dim=0) - truth).square()

@@ -35,12 +35,6 @@ STABILITY = (
     Column("mixed_layer_m", "mixed layer, mean", "m"),
     Column("cpu_seconds", "processor time per state", "s"),
 )
-RUNS = (
-    Column("blown_up", "blown up"),
-    Column("drift_K", "drift in five years", "K", target=0.0),
-    Column("shock_percent", "kinetic energy in the first month, from the truth's", "%", target=0.0),
-    Column("distance_K", "level means in the last year, from the truth's", "K", target=0.0),
-)
 TARGETS = (
     Column("value", "measured"),
     Column("required", "required"),

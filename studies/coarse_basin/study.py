@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from tqdm import tqdm
 
 from configs.run import Run
@@ -33,12 +32,10 @@ from evaluation.translation_metrics import Judge
 from guidance.seawater import equation_of_state
 from integration.figures import integration_drift
 from integration.integrate import IntegrationResult
-from integration.member_run import load_arrays, save_run
 from integration.study import integration_settings
 from latent_diffusion.pipeline import StatePipeline
 from studies.coarse_basin.columns import PairJudge, own_bias, summarise, targets
 from studies.coarse_basin.rows import Maker, Pair, pairs_of, points_at
-from studies.coarse_basin.runs import integrated, scores_of_runs
 from studies.coarse_basin.settings import (
     DOWNSCALED,
     GENERATED,
@@ -51,11 +48,11 @@ from studies.coarse_basin.settings import (
     CoarseSettings,
 )
 from studies.markdown import readable
+from studies.started import integrated, keep_states, kept_states, scores_of_runs
 from studies.twins import kept
 from training.log import write_json
 
 SOURCE = Path("data/archives/coarse_basin.zarr.zip")
-FIELDS = ("temperature", "salinity")
 SHOWN = (TRUTH, INTERPOLATED, DOWNSCALED, MAPPED_DOWNSCALED, TRANSLATED, GENERATED, NEAREST)
 
 
@@ -80,7 +77,7 @@ def run(
     scores = _scores(run, archive, points, settings, folder)
     rows: dict[str, dict[str, Any]] = {name: summarise(one) for name, one in scores.items()}
     last = [pairs[-1] for pairs in points]
-    states = [states_of(folder, pair) for pair in last]
+    states = [kept_states(_states_file(folder, pair)) for pair in last]
     result = _integrated(run, settings, last, states, folder)
     for label, found in scores_of_runs(result).items():
         rows[label] |= found
@@ -132,24 +129,12 @@ def judged(
     means = Judge.of(maker.methods.translation, maker.methods.errors)
     truth = run.archive.read([pair.fine])
     judge = PairJudge.of(means, truth, source=source, number=pair.coarse)
-    found, first = {}, {}
+    found, states = {}, {}
     for row in maker.rows():
         found[row.name] = judge.scores(row.states) | {"cpu_seconds": row.cpu_seconds}
-        for field in FIELDS:
-            first[f"{row.name}.{field}"] = getattr(row.states, field)[:1].float().numpy()
-    folder.mkdir(parents=True, exist_ok=True)
-    save_run(_states_file(folder, pair), first)
+        states[row.name] = row.states
+    keep_states(_states_file(folder, pair), states)
     return found
-
-
-def states_of(folder: Path, pair: Pair) -> dict[str, State]:
-    """The first state of each row of a judged pair, `1 z y x`."""
-    stored = load_arrays(_states_file(folder, pair))
-    names = dict.fromkeys(key.partition(".")[0] for key in stored)
-    return {
-        name: State(*(torch.from_numpy(stored[f"{name}.{field}"]) for field in FIELDS))
-        for name in names
-    }
 
 
 def _states_file(folder: Path, pair: Pair) -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from studies.coarse_basin.columns import RUNS, STABILITY, STATES, TARGETS
+from studies.coarse_basin.columns import STABILITY, STATES, TARGETS
 from studies.markdown import Result, Table, chosen, rows_markdown
+from studies.started import RUNS
 
 GROUPS = {"states": STATES, "stability": STABILITY, "runs": RUNS, "targets": TARGETS}
 

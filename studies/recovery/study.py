@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from configs.assimilation import representation_error
@@ -29,7 +28,7 @@ from studies.recovery.estimates import Estimators
 from studies.recovery.figures import recovered_parameters
 from studies.recovery.scores import summarise
 from studies.recovery.settings import LABELS, SHARE, RecoverySettings
-from studies.twins import kept, truths_of
+from studies.twins import kept, seed_of, truths_of
 from training.log import write_json
 
 
@@ -92,7 +91,7 @@ def _of_truth(
 ) -> dict[str, Any]:
     """True parameters, and the estimates of every row, of the state number `index`."""
     archive = estimators.run.archive
-    seed = _seed(settings.seed, index)
+    seed = seed_of(settings.seed, index)
     truth, grid = archive.read([index]), archive.grid
     twin = Twin.of(truth, settings.network, grid, representation=errors, seed=seed)
     names = sorted(estimators.expectation.space.scales)
@@ -126,7 +125,3 @@ def _digest(run: Run, settings: RecoverySettings) -> str:
     own = [settings.network, settings.seed]
     record = [run.weights, run.archive.digest, dict(assimilation), own]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,4 +1,4 @@
-"""Finished members of a tiny ensemble that are made up: uniform anomalies that decay."""
+"""Made-up records: of the members of a tiny ensemble, and of integrations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ import pytest
 from configs.run import Run
 from data.basin.ensemble import finished_file
 from data.basin.member_files import MemberRecord, write_member
+from integration.member_run import MemberRun
+from integration.recording import SERIES
 from latent_diffusion import inference
+
+TIME = np.arange(49) * 15 / 360  # years, of integrations
 
 
 @pytest.fixture
@@ -64,3 +68,27 @@ def result_of(
         return found
 
     return result
+
+
+@pytest.fixture
+def made() -> Callable[..., MemberRun]:
+    """Two years; the kinetic energy is `energy` times 2 after the start, which has none."""
+
+    def run(
+        label: str, energy: float, *, warming: float = 0.0, blow_up_year: float | None = None
+    ) -> MemberRun:
+        kinetic = energy * np.where(TIME > 0, 2.0, 0.0)
+        return MemberRun(
+            label=label,
+            index=0,
+            time=TIME,
+            temperature=np.outer(warming * TIME / 2, np.ones(2)),
+            salinity=np.zeros((len(TIME), 2)),
+            series=dict.fromkeys(SERIES, kinetic),
+            level_volume=np.ones(2),
+            depth=np.array([50.0, 150.0]),
+            thickness=np.full(2, 100.0),
+            blow_up_year=blow_up_year,
+        )
+
+    return run

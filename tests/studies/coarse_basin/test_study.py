@@ -89,3 +89,10 @@ def test_all_rows_are_judged_and_drawn(conditional, source, made, tmp_path, monk
     assert found["coarse"]["bias_K"] == pytest.approx(BIAS, abs=0.05)
     assert found["members"] == ["b"]
     assert len(list((tmp_path / "figures").glob("coarse_basin_*.png"))) == 4
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(UserError, match="states is 0: give at least 1"):
+        s.CoarseSettings(states=0)
+    with pytest.raises(UserError, match="there is no row ours"):
+        s.CoarseSettings(started=["ours"])

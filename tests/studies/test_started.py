@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from data.errors import UserError
 from integration.integrate import IntegrationResult
-from studies.coarse_basin.runs import first_month, scores_of_runs
-from studies.coarse_basin.settings import CoarseSettings
+from studies.started import first_month, keep_states, kept_states, scores_of_runs
 
 
 def test_the_first_month_counts_from_the_first_record_after_the_start(made):
@@ -39,8 +38,11 @@ def test_runs_are_compared_with_the_truths_run(made):
     assert found["interpolated"]["drift_K"] is None
 
 
-def test_settings_that_make_no_sense_are_refused():
-    with pytest.raises(UserError, match="states is 0: give at least 1"):
-        CoarseSettings(states=0)
-    with pytest.raises(UserError, match="there is no row ours"):
-        CoarseSettings(started=["ours"])
+def test_the_first_state_of_each_row_is_kept(tiny_grid, tiny_states, tmp_path):
+    states = {name: tiny_states(tiny_grid(), batch=2, seed=seed) for seed, name in enumerate("ab")}
+    keep_states(tmp_path / "new" / "7.npz", states)
+    again = kept_states(tmp_path / "new" / "7.npz")
+    assert [*again] == ["a", "b"]
+    for name, state in again.items():
+        assert torch.equal(state.temperature, states[name].temperature[:1])
+        assert torch.equal(state.salinity, states[name].salinity[:1])

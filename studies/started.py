@@ -1,4 +1,4 @@
-"""Integrations of the rows' states in the 2.5-degree model, and what is said of them."""
+"""Integrations from states of a study, one for each row and point, and what is said of them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,46 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from data.state import State
+from evaluation.columns import Column
 from integration.integrate import TRUTH, IntegrationResult, Integrations, Starts, integrate_states
-from integration.member_run import ROUNDING, MemberRun
+from integration.member_run import ROUNDING, MemberRun, load_arrays, save_run
 from integration.points import Points
 from integration.settings import IntegrationSettings
 from integration.study import conditions_of, distances_from_truth, starts_of
 
 RECORD_DAYS = 15.0  # so that the first month has two records
 FIRST_MONTH = 30.0 / 360.0  # years
+FIELDS = ("temperature", "salinity")
+RUNS = (
+    Column("blown_up", "blown up"),
+    Column("drift_K", "drift in five years", "K", target=0.0),
+    Column("shock_percent", "kinetic energy in the first month, from the truth's", "%", target=0.0),
+    Column("distance_K", "level means in the last year, from the truth's", "K", target=0.0),
+)
+
+
+def keep_states(path: Path, states: Mapping[str, State]) -> None:
+    """Write the first state of each row to an .npz file."""
+    arrays = {
+        f"{name}.{field}": getattr(state, field)[:1].float().numpy()
+        for name, state in states.items()
+        for field in FIELDS
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_run(path, arrays)
+
+
+def kept_states(path: Path) -> dict[str, State]:
+    """The states `1 z y x` that `keep_states` wrote, by row."""
+    stored = load_arrays(path)
+    names = dict.fromkeys(key.partition(".")[0] for key in stored)
+    return {
+        name: State(*(torch.from_numpy(stored[f"{name}.{field}"]) for field in FIELDS))
+        for name in names
+    }
 
 
 def integrated(

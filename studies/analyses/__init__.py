@@ -1,0 +1,1 @@
+"""Analyses of observations that start the ocean model."""
