@@ -11,6 +11,8 @@ and with the network, at some noise levels, for training and for validation stat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from autoencoder.passing import encoded_distributions, reconstructed
 from configs.run import Run
 from data.archive.mapped import joined
 from data.archive.splits import spread_out
-from data.errors import UserError
+from data.conditions import Conditions
 from data.state import State
 from evaluation.columns import Column
 from evaluation.metrics.variance import variance_profiles
@@ -68,36 +70,81 @@ def run(
     """Study the chain of a trained model; prints the result and writes it to `output`.
 
     members: number of samples of each chain; steps: its numbers of steps, in increasing order
+
+    A model with conditions is drawn at those of the first test state, about their expected mean.
+    Its samples have no training states to be compared with, so that only the change with the steps
+    counts.
     """
-    if run.settings.conditions:
-        raise UserError(
-            f"{run.settings.name} generates residuals at given conditions; study the chain of a "
-            "model without the section conditions"
-        )
-    pipeline = run.pipeline()
+    pipeline, conditions = run.pipeline(), run.test_conditions
     training = _states(run, "train", len(run.archive))
-    latents, deviation = _encoded(pipeline.codec, training)
-    again = joined(reconstructed(pipeline.codec, training), count=len(training))
-    basis = LatentBasis.of(latents)
-    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
-    rows: dict[str, dict[str, Any]] = {
-        "training states": basis.variances(latents) | _levels(training, training, run),
-        "with posterior noise": basis.variances(latents + deviation * noise),
-        "autoencoded": _levels(again, training, run),
-    }
-    for count in tqdm(steps, desc="sampling", unit="chain"):
-        samples, states = _draw(pipeline, run.settings.sampling.seed, members, count)
-        rows[f"{count} steps"] = basis.variances(samples) | _levels(states, training, run)
+    chains = _Chains(run, pipeline, training, conditions and conditions.at([0]))
+    rows = {f"{count} steps": chain for count, chain in chains.of(members, steps).items()}
     result: dict[str, Any] = {
         "kind": "chain",
         "patterns": len(pipeline.gaussian.variances),
-        "rows": rows,
-        "largest_change_percent": _changes([rows[f"{count} steps"] for count in steps]),
-        "errors": _errors(run, pipeline),
+        "rows": rows if conditions else chains.references() | rows,
+        "largest_change_percent": _changes([*rows.values()]),
+        "errors": {} if conditions else _errors(run, pipeline),
         "provenance": provenance(seeds={"sampling": run.settings.sampling.seed}),
     }
     print_json(result, output)
     return result
+
+
+@dataclass(frozen=True)
+class _Chains:
+    """Chains of a run's model, and what their samples are compared with.
+
+    conditions: of one state, which all samples share; None for a model without
+    """
+
+    run: Run
+    pipeline: StatePipeline
+    training: State
+    conditions: Conditions | None
+
+    def of(self, members: int, steps: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Variances of the samples of each chain, by its number of steps."""
+        found = {}
+        for count in tqdm(steps, desc="sampling", unit="chain"):
+            latents, states = self._draw(members, count)
+            along = {} if self.conditions else self._basis.variances(latents)
+            found[count] = along | _levels(states, self.training, self.run)
+        return found
+
+    def references(self) -> dict[str, dict[str, Any]]:
+        """Variances of the training states: themselves, with posterior noise, and autoencoded."""
+        latents, deviation = self._latents
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+        again = joined(reconstructed(self.pipeline.codec, self.training), count=len(self.training))
+        return {
+            "training states": self._basis.variances(latents)
+            | _levels(self.training, self.training, self.run),
+            "with posterior noise": self._basis.variances(latents + deviation * noise),
+            "autoencoded": _levels(again, self.training, self.run),
+        }
+
+    @cached_property
+    def _latents(self) -> tuple[Tensor, Tensor]:
+        return _encoded(self.pipeline.codec, self.training)
+
+    @cached_property
+    def _basis(self) -> LatentBasis:
+        return LatentBasis.of(self._latents[0])
+
+    def _draw(self, members: int, steps: int, *, batch: int = 16) -> tuple[Tensor, State]:
+        """Latents and states of unguided samples."""
+        seed, parts = self.run.settings.sampling.seed, []
+        for first in range(0, members, batch):
+            numbers = range(first, min(first + batch, members))
+            part = self.pipeline.draw(
+                generators=[member_generator(seed, number) for number in numbers],
+                steps=steps,
+                conditions=self.conditions and self.conditions.at([0] * len(numbers)),
+            )
+            parts.append(part)
+        latents, states = ([getattr(part, key) for part in parts] for key in ("latents", "state"))
+        return torch.cat(latents), State.cat(states)
 
 
 class LatentBasis:
@@ -127,22 +174,6 @@ class LatentBasis:
         outside = 1 - along.square().sum() / anomaly.square().sum()
         groups = {name: float(ratio[slice(*ends)].mean()) for name, ends in COMPONENTS.items()}
         return groups | {"outside_percent": 100 * float(outside.clamp(min=0))}
-
-
-def _draw(
-    pipeline: StatePipeline, seed: int, members: int, steps: int, *, batch: int = 16
-) -> tuple[Tensor, State]:
-    """Latents and states of unguided samples."""
-    parts = [
-        pipeline.draw(
-            generators=[
-                member_generator(seed, m) for m in range(first, min(first + batch, members))
-            ],
-            steps=steps,
-        )
-        for first in range(0, members, batch)
-    ]
-    return torch.cat([part.latents for part in parts]), State.cat([part.state for part in parts])
 
 
 def _levels(states: State, training: State, run: Run) -> dict[str, Any]:

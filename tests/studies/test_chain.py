@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from data.errors import UserError
+from latent_diffusion.pipeline import StatePipeline
 from studies.chain import LatentBasis, chain_table, run
 
 
@@ -37,6 +37,18 @@ def test_more_steps_and_the_errors_of_both_parts_are_reported(trained, tmp_path)
     assert "training, closed form" in chain_table(stored, "errors")
 
 
-def test_a_conditional_model_is_refused(conditional):
-    with pytest.raises(UserError, match="study the chain of a model without the section cond"):
-        run(conditional)
+def test_a_model_with_conditions_is_drawn_at_those_of_one_state(conditional, monkeypatch):
+    drawn = []
+    draw = StatePipeline.draw
+    monkeypatch.setattr(
+        StatePipeline,
+        "draw",
+        lambda *args, **kw: (drawn.append(kw["conditions"]), draw(*args, **kw))[1],
+    )
+    result = run(conditional, members=4, steps=(3, 6))
+    assert list(result["rows"]) == ["3 steps", "6 steps"]
+    assert "outside_percent" not in result["rows"]["3 steps"] and not result["errors"]
+    assert len(result["largest_change_percent"]) == 1 and result["largest_change_percent"][0] > 0
+    for conditions in drawn:
+        assert conditions.certain and len(conditions) == 4
+        assert all(len(set(values)) == 1 for values in conditions.values.values())
