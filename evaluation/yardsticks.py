@@ -44,9 +44,11 @@ LEADING = (
 )
 # What no check of the verdict decides, but what distinguishes generated states from true ones.
 TELLING = (
+    "auc_surface",
     "auc_all_levels_training",
     "variance_pattern_mean_temperature_training",
     "front_ratio_surface_p90",
+    "power_ratio_thermocline_third_2",
 )
 AS_GOOD = 0.05  # of the target; of the floor where the target is 0
 CHANCE = 0.5
