@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -108,6 +108,15 @@ class Piece(NamedTuple):
     items: slice
 
 
+def pieces_of(shapes: Mapping[str, Shape], at_once: int) -> list[Piece]:
+    """The pieces of tensors with these shapes, in the order in which `write_pieces` writes them."""
+    return [
+        Piece(name, slice(start, min(start + at_once, shape[0])))
+        for name, shape in sorted(shapes.items())
+        for start in range(0, shape[0], at_once)
+    ]
+
+
 def write_pieces(
     path: Path,
     make: Callable[[Piece], Tensor],
@@ -127,7 +136,7 @@ def write_pieces(
 
     Raises UserError if the file cannot be written.
     """
-    pieces = list(_pieces(shapes, at_once))
+    pieces = pieces_of(shapes, at_once)
     unfinished = path.with_name(path.name + UNFINISHED)
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,12 +154,6 @@ def write_pieces(
         except OSError:
             unfinished.unlink(missing_ok=True)
             raise
-
-
-def _pieces(shapes: Mapping[str, Shape], at_once: int) -> Iterator[Piece]:
-    for name, shape in sorted(shapes.items()):
-        for start in range(0, shape[0], at_once):
-            yield Piece(name, slice(start, min(start + at_once, shape[0])))
 
 
 def _shape(piece: Piece, shapes: Mapping[str, Shape]) -> Shape:

@@ -1,23 +1,38 @@
 """The latent cache: posterior mean and standard deviation of each training state.
 
-It is written in pieces and read item by item, so that it may be larger than the memory.
+It is written in pieces and read item by item, so that it may be larger than the memory. Processes
+share the encoding: each stores its own pieces, which the main process joins.
 """
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from autoencoder.codec import Codec, IdentityCodec
 from autoencoder.passing import passing_at_once
 from data.archive.reader import StateArchive
+from data.atomic import atomic_write
 from data.batches import Samples
 from data.errors import UserError
-from data.tensor_files import Piece, StoredTensor, open_tensors, write_pieces
+from data.tensor_files import Piece, StoredTensor, open_tensors, pieces_of, write_pieces
+from data.tensor_sums import load_tensors, save_tensors
+from training.launch import (
+    end_if_stopped,
+    launched_processes,
+    of_main_process,
+    on_main,
+    require_shared_folder,
+)
+from training.stopping import stop_requested, stops_deferred
 
 SPLITS = ("train", "validation")
 AT_ONCE = 16  # states that are encoded together, if they are not large
@@ -55,33 +70,103 @@ class EncodedStates(Samples):
 def latent_datasets(codec: Codec, archive: StateArchive, *, path: Path) -> dict[str, Samples]:
     """Datasets of the latents of the train and validation splits.
 
-    A VAE's latents are cached in `path`. Raises `UserError` if the cache is from another codec or
-    archive, or damaged.
+    A VAE's latents are cached in `path`; all processes call this together. Raises `UserError` if
+    the cache is from another codec or archive, or damaged, and `Stopped`, in every process, if one
+    of several that encode was asked to stop.
     """
     if isinstance(codec, IdentityCodec):
         return {split: EncodedStates(archive, archive.indices(split), codec) for split in SPLITS}
-    if not path.exists():
-        _write_cache(codec, archive, path)
+    if not of_main_process(path.exists()):
+        encoding = _Encoding(codec, archive, path)
+        if launched_processes().num_processes > 1:
+            encoding.share()
+        on_main(encoding.write)
     return _read_cache(codec, archive, path)
 
 
-@torch.no_grad()
-def _write_cache(codec: Codec, archive: StateArchive, path: Path) -> None:
-    """Encode both splits; an interrupted call goes on where it was."""
-    indices = {split: archive.indices(split) for split in SPLITS}
+@dataclass(frozen=True)
+class _Encoding:
+    """Encodes both splits into the cache at `path`; an interrupted one goes on where it was."""
 
-    def encode(piece: Piece) -> Tensor:
-        state = archive.read(indices[piece.name][piece.items])
-        return torch.stack(codec.encode_distribution(state), dim=1)
+    codec: Codec
+    archive: StateArchive
+    path: Path
 
-    write_pieces(
-        path,
-        encode,
-        shapes={split: (len(rows), 2, *codec.latent_shape) for split, rows in indices.items()},
-        at_once=passing_at_once(codec, AT_ONCE),
-        about=_origin(codec, archive),
-        label="encoding",
-    )
+    def share(self) -> None:
+        """Encode this process's pieces, each into a file of its own."""
+        require_shared_folder(self.path.parent)
+        processes = launched_processes()
+        mine = self._pieces[processes.process_index :: processes.num_processes]
+        hidden = not processes.is_main_process
+        with stops_deferred():
+            for piece in tqdm(mine, desc="encoding, own share", unit="batch", disable=hidden):
+                if stop_requested():
+                    break
+                if self._stored(piece) is None:
+                    self._store(piece)
+            end_if_stopped()
+
+    def write(self) -> None:
+        """Write the cache from the stored pieces; encode those that are not stored."""
+        write_pieces(
+            self.path,
+            self._made,
+            shapes=self._shapes,
+            at_once=self._at_once,
+            about=_origin(self.codec, self.archive),
+            label="encoding",
+        )
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _made(self, piece: Piece) -> Tensor:
+        stored = self._stored(piece)
+        return self._encoded(piece) if stored is None else stored
+
+    @torch.no_grad()
+    def _encoded(self, piece: Piece) -> Tensor:
+        state = self.archive.read(self._indices[piece.name][piece.items])
+        return torch.stack(self.codec.encode_distribution(state), dim=1)
+
+    def _store(self, piece: Piece) -> None:
+        with atomic_write(self._file(piece)) as partial:
+            save_tensors({"moments": self._encoded(piece)}, partial, about=self._about(piece))
+
+    def _stored(self, piece: Piece) -> Tensor | None:
+        """A piece that a process encoded; None if it is missing, damaged or of other latents."""
+        if not self._file(piece).is_file():
+            return None
+        try:
+            tensors, about = load_tensors(self._file(piece))
+        except UserError:
+            return None
+        return tensors["moments"] if about == self._about(piece) else None
+
+    def _about(self, piece: Piece) -> dict[str, str]:
+        return _origin(self.codec, self.archive) | {"end": str(piece.items.stop)}
+
+    def _file(self, piece: Piece) -> Path:
+        return self._folder / f"{piece.name}-{piece.items.start:08d}.safetensors"
+
+    @property
+    def _folder(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.pieces")
+
+    @property
+    def _pieces(self) -> list[Piece]:
+        return pieces_of(self._shapes, self._at_once)
+
+    @cached_property
+    def _indices(self) -> dict[str, NDArray[np.int64]]:
+        return {split: self.archive.indices(split) for split in SPLITS}
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        shape = (2, *self.codec.latent_shape)
+        return {split: (len(rows), *shape) for split, rows in self._indices.items()}
+
+    @property
+    def _at_once(self) -> int:
+        return passing_at_once(self.codec, AT_ONCE)
 
 
 def _read_cache(codec: Codec, archive: StateArchive, path: Path) -> dict[str, Samples]:

@@ -25,7 +25,7 @@ from latent_diffusion.release import Release, save_model
 from latent_diffusion.residuals import ConditionalData, Divide, conditional_data
 from latent_diffusion.schedulers import build_schedule
 from latent_diffusion.settings import DiffusionSettings
-from training.launch import build_accelerator, main_first
+from training.launch import build_accelerator
 from training.loop import Trainer
 from training.stage import Stage
 
@@ -55,7 +55,7 @@ def train_denoiser(
     codec.check_grid(archive.grid)
     accelerator = build_accelerator(stage.directory)
     path = stage.directory / "latents.safetensors"
-    datasets = main_first(lambda: latent_datasets(codec, archive, path=path))
+    datasets = latent_datasets(codec, archive, path=path)
     conditional = (
         divided(datasets, archive, conditions, weight=codec.latent_weight) if conditions else None
     )

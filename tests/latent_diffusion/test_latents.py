@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from data.archive.reader import StateArchive
-from data.errors import UserError
-from latent_diffusion.latents import latent_datasets
+from data.errors import Stopped, UserError
+from data.tensor_sums import load_tensors, save_tensors
+from latent_diffusion.latents import _Encoding, latent_datasets
 
 
 @pytest.fixture
@@ -97,6 +98,41 @@ def test_an_interrupted_encoding_goes_on_to_the_same_file(codec, archive, tmp_pa
     # The first batch was on the disk for certain, so that it was not encoded again.
     assert len(batches) - 3 == sum(-(-count // 2) for count in states) - 1
     assert (tmp_path / "again").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_pieces_that_several_processes_stored_are_joined(codec, archive, tmp_path, monkeypatch):
+    """A damaged piece, and one of another autoencoder, are encoded again."""
+    monkeypatch.setattr("latent_diffusion.latents.AT_ONCE", 2)
+    latent_datasets(codec, archive, path=tmp_path / "whole")
+    encoding = _Encoding(codec, archive, tmp_path / "joined")
+    encoding.share()  # as the only process: all pieces
+    stored = sorted((tmp_path / "joined.pieces").iterdir())
+    assert len(stored) == sum(-(-len(archive.indices(s)) // 2) for s in ("train", "validation"))
+    stored[0].write_bytes(stored[0].read_bytes()[:-1])
+    tensors, about = load_tensors(stored[1])
+    save_tensors(tensors, stored[1], about=about | {"autoencoder": "another"})
+    encode, encoded = codec.encode_distribution, []
+
+    def note(state):
+        encoded.append(len(state))
+        return encode(state)
+
+    monkeypatch.setattr(codec, "encode_distribution", note)
+    encoding.write()
+    assert len(encoded) == 2
+    assert (tmp_path / "joined").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert not (tmp_path / "joined.pieces").exists()
+
+
+def test_an_encoding_that_is_stopped_keeps_its_pieces(codec, archive, tmp_path, monkeypatch):
+    monkeypatch.setattr("latent_diffusion.latents.AT_ONCE", 2)
+    answers = iter([False, True])
+    monkeypatch.setattr("latent_diffusion.latents.stop_requested", lambda: next(answers))
+    monkeypatch.setattr("training.launch.stop_requested", lambda: True)
+    with pytest.raises(Stopped):
+        _Encoding(codec, archive, tmp_path / "latents").share()
+    assert len([*(tmp_path / "latents.pieces").iterdir()]) == 1
+    assert not (tmp_path / "latents").exists()
 
 
 def test_large_states_are_encoded_one_by_one(codec, archive, tmp_path, monkeypatch):

@@ -13,6 +13,8 @@ import torch
 from configs import load_experiment
 from configs.run import Run
 from data.archive.reader import StateArchive
+from data.tensor_files import open_tensors
+from latent_diffusion.latents import latent_datasets
 from latent_diffusion.sample import draw
 from tests.jobs import ROOT, command
 
@@ -34,7 +36,7 @@ from accelerate.utils import gather_object
 from configs import load_experiment
 from configs.run import Run
 from configs.stages import train_denoiser
-from latent_diffusion import train
+from latent_diffusion import latents, train
 from latent_diffusion.latents import latent_datasets
 from latent_diffusion.sample import draw
 from training.launch import build_accelerator
@@ -43,8 +45,11 @@ torch.set_num_threads(1)
 run = Run(load_experiment(Path(sys.argv[1])))
 stage, settings, codec = run.denoiser_stage, run.settings.diffusion, run.codec()
 accelerator = build_accelerator(run.directory / "check")
-with accelerator.main_process_first():
-    datasets = latent_datasets(codec, run.archive, path=stage.directory / "latents.safetensors")
+latents.AT_ONCE = 2
+encode, encoded = codec.encode_distribution, []
+codec.encode_distribution = lambda state: (encoded.append(len(state)), encode(state))[1]
+path = stage.directory / "latents.safetensors"
+datasets = latent_datasets(codec, run.archive, path=path)
 denoiser = train.untrained_denoiser(settings, codec)
 unet = denoiser.unet
 trainer = train.build_trainer(
@@ -64,6 +69,7 @@ report = {
     "world": torch.distributed.get_world_size(),
     "backend": torch.distributed.get_backend(),
     "share": len(batch),
+    "encoded": sum(encoded),
     "losses": losses,
     "before": before,
     "weights": sum(float(p.detach().double().sum()) for p in unet.parameters()),
@@ -154,6 +160,22 @@ def test_there_were_two_ranks_that_shared_each_batch(two_processes):
     assert [first["rank"], second["rank"]] == [0, 1]
     for report in (first, second):
         assert (report["world"], report["backend"], report["share"]) == (2, "gloo", 2)
+
+
+def test_two_processes_share_the_encoding_that_one_does(two_processes, tmp_path, monkeypatch):
+    run, reports = two_processes
+    states = sum(len(run.archive.indices(split)) for split in ("train", "validation"))
+    shares = [report["encoded"] for report in reports]
+    assert sum(shares) == states and min(shares) >= 2
+    monkeypatch.setattr("latent_diffusion.latents.AT_ONCE", 2)
+    latent_datasets(run.codec(), run.archive, path=tmp_path / "one")
+    cache = run.denoiser_stage.directory / "latents.safetensors"
+    one, two = (open_tensors(path) for path in (tmp_path / "one", cache))
+    assert one[1] == two[1]
+    for name, tensor in one[0].items():
+        for item in range(len(tensor)):
+            torch.testing.assert_close(two[0][name][item], tensor[item], atol=1e-6, rtol=0)
+    assert [path.name for path in cache.parent.glob("latents*")] == [cache.name]
 
 
 def test_gradients_and_weights_are_the_same_on_both(two_processes):
