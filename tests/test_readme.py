@@ -84,8 +84,9 @@ def test_transports_and_saved_years_are_those_of_the_report(findings):
     rows = result("spinup")["spinup"]["aims"]
     ours = sorted(rows[start]["channel_transport_error_Sv"] for start in DRAWN)
     floor = rows["floor"]["channel_transport_error_Sv"]
-    said = f"{ours[0]:.0f} to {ours[-1]:.0f} Sv off (another own state {floor:.0f} Sv)"
-    assert said in findings
+    nearest = rows["nearest_member"]["channel_transport_error_Sv"]
+    said = f"{ours[0]:.0f} to {ours[-1]:.0f} Sv off, no better than from the nearest member's state"
+    assert f"{said} ({nearest:.0f} Sv; another own state {floor:.0f} Sv)" in findings
     assert not any(rows[start]["nearest_reached"] for start in DRAWN)
     (years,) = {rows[start]["nearest_years"] for start in DRAWN}
     assert (
@@ -116,10 +117,15 @@ def test_starts_outside_the_range_are_those_of_the_report():
     assert all(outside[start] == {"5"} for start in DRAWN)
     low, *_, high = sorted(rows[start]["last_year_K"]["5"] for start in DRAWN)
     said = " ".join(README.split())
-    assert "generated starts of three seeds were tested: at one all blew up" in said
+    away, floor = (rows[start]["last_year_K"] for start in ("nearest_member", "floor"))
+    assert (
+        "generated starts of three seeds were tested: at one all blew up (the nearest member's "
+        f"start did not, and was {away['4']:.1f} K away; another own state {floor['4']:.2f} K)"
+    ) in said
     assert f"at the other they were {low:.2f} to {high:.2f} K from the truth's run" in said
     nearest = rows["nearest_member"]["last_year_K"]["5"]
-    assert f"in the twentieth year (from the nearest member {nearest:.2f} K)" in said
+    assert f"in the twentieth year (from the nearest member {nearest:.2f} K, another own" in said
+    assert f"another own state {floor['5']:.2f} K)" in said
     assert result("spinup_outside")["spinup"]["runs"]["generated"]["years"] == 20.0
 
 
@@ -128,7 +134,8 @@ def test_errors_of_the_mean_are_those_of_the_study(findings):
     assert len(seeds["seeds"]) == 3
     found, spread = (seeds[part]["summary"]["test"] for part in ("mean", "deviation"))
     for row, form in {
-        "expected_adjusted": "{:.2f} K from the truth's (median; the worst: {:.2f} K)",
+        "expected_adjusted": "{:.2f} K from the truth's (rms over the volume; median; the worst: "
+        "{:.2f} K)",
         "gaussian_process": "({:.2f} K; {:.2f} K)",
         "nearest": "({:.2f} K; {:.2f} K)",
         "replicate": "({:.2f} K; {:.2f} K)",
@@ -146,6 +153,9 @@ def test_mixed_layers_are_those_of_three_seeds(findings):
         drawn = format_spread(seeds["mean"][key], seeds["deviation"][key])
         assert f"{drawn} m (truth: {rows['truth'][key]:.0f} m" in findings
         assert f" {rows['eof_gaussian_adjusted'][key]:.0f} m)" in findings
+    told = f"(AUC {seeds['mean']['auc_all_levels']:.2f}; EOF-Gaussian "
+    told += f"{rows['eof_gaussian_adjusted']['auc_all_levels']:.2f}, two halves of the truth "
+    assert told + f"{rows['truth_halves']['auc_all_levels']:.2f})" in " ".join(README.split())
     assert found["verdict"]["fit"]
 
 
@@ -172,15 +182,19 @@ def test_the_unseen_world_is_that_of_three_seeds():
     assert len(found["seeds"]["seeds"]) == 3
     key = "w1_temperature_K"
     low, *_, high = sorted(found["seeds"]["values"][key])
-    others, gaussian = (found["rows"][row] for row in ("training", "eof_gaussian_adjusted"))
+    others = found["rows"]["training"]
+    study = result("conditional_global4deg_unseen")["seeds"]["mean"]["summary"]["test"]["median"]
+    emulator = study["eof_gaussian_adjusted"]
     assert f"W₁ of T {low:.3f} to {high:.3f} K with three sampling seeds" in text
-    said = f"the others' states {others[key]:.3f} K, adjusted EOF-Gaussian states"
-    assert f"{said} {gaussian[key]:.3f} K" in text
+    assert f"the others' states {others[key]:.3f} K)" in text
+    page = "docs/results/conditional.md#the-4-degree-world"
+    assert f"emulator at that value]({page}) ({emulator[key]:.3f} K)" in text
+    assert not found["verdict"]["fit"]
     depth = "mixed_layer_depth_mean_m"
     truth = found["rows"]["truth"][depth]
     low, *_, high = sorted(100 * (one / truth - 1) for one in found["seeds"]["values"][depth])
     assert f"mixed layers are {low:.0f} to {high:.0f} % too deep" in text
-    assert f"(EOF-Gaussian: {100 * (1 - gaussian[depth] / truth):.0f} % too shallow)" in text
+    assert f"(emulator: {-emulator['mixed_layer_mean_error_percent']:.0f} % too shallow)" in text
 
 
 def result(name: str) -> dict[str, Any]:

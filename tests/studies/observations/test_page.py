@@ -31,7 +31,7 @@ def test_the_section_on_the_world_is_that_of_the_result():
         mean("surface_temperature", row, "rmse_temperature")
         for row in ("prior", "unknown_conditions", "optimal_interpolation")
     )
-    assert f"from {before:.2f} to {after:.2f} K" in said and f"({best:.2f} K)" in said
+    assert f"from {before:.2f} to {after:.2f} K" in said and f"reaches {best:.2f} K" in said
     codec, ours = (
         mean("profiles_120", row, "rmse_temperature")
         for row in ("autoencoded_truth", "unknown_conditions")
