@@ -139,7 +139,7 @@ class Inference:
 
         known: conditions that are known, by name
         """
-        box = _Box.of(self.expectation, known)
+        box = ConditionBox.of(self.expectation, known)
         for number in range(ROUNDS):
             points = box.points(seed=seed + number)
             conditions = box.conditions(points)
@@ -243,8 +243,8 @@ def _normal(generators: Sequence[torch.Generator], size: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Box:
-    """A range of the unknown conditions.
+class ConditionBox:
+    """A range in which the unknown conditions are known to lie.
 
     free: their names; low, high: `p`, of the logarithm where that is the scale; known: the others
     """
@@ -256,7 +256,8 @@ class _Box:
     known: Mapping[str, float]
 
     @classmethod
-    def of(cls, expectation: Expectation, known: Mapping[str, float]) -> _Box:
+    def of(cls, expectation: Expectation, known: Mapping[str, float]) -> ConditionBox:
+        """The range of the training members, at equilibrium; known: conditions by name."""
         space = expectation.space
         given = ({AGE: EQUILIBRIUM} if space.age else {}) | dict(known)
         free = [name for name in space.names if name not in given]
@@ -282,7 +283,7 @@ class _Box:
             values[name] = value.clip(*space.ranges.get(name, (0.0, 1.0)))
         return Conditions(values, units=space.units)
 
-    def about(self, points: FloatArray, log_probability: FloatArray) -> _Box:
+    def about(self, points: FloatArray, log_probability: FloatArray) -> ConditionBox:
         """The part of the box that holds the probable points, and half a gap more on each side."""
         probable = log_probability > log_probability.max() - IMPROBABLE
         probable[np.argsort(log_probability)[-FEWEST_PROBABLE:]] = True

@@ -39,6 +39,7 @@ from studies.observations.classical import (
     smoother_class,
 )
 from studies.observations.networks import Twin
+from studies.observations.noise import ChainInputs
 from studies.twins import Row, timed
 
 AT_ONCE = 32  # states that are encoded or decoded together, if they are not large
@@ -60,7 +61,7 @@ class Methods:
     @classmethod
     def of(cls, run: Run, settings: s.TwinSettings) -> Methods:
         """Load the model and the training states. Raises `UserError` if a package is missing."""
-        if {s.SMOOTHED_FIELDS, s.SMOOTHED_LATENTS} & set(settings.only):
+        if {s.SMOOTHED_FIELDS, s.SMOOTHED_LATENTS, s.SMOOTHED_NOISE} & set(settings.only):
             smoother_class()
         known = spread_out(run.archive.indices("train"), MOST_TRAINING)
         methods = cls(run, settings, run.pipeline(), run.archive.read(known))
@@ -92,6 +93,7 @@ class Methods:
                 s.LOCALISED: lambda: self._localised(twin, evidence, seed=seed),
                 s.SMOOTHED_FIELDS: lambda: self._smoothed_fields(twin, evidence, seed=seed),
                 s.SMOOTHED_LATENTS: lambda: self._smoothed_latents(twin, evidence, seed=seed),
+                s.SMOOTHED_NOISE: lambda: self._smoothed_noise(twin, evidence, seed=seed),
             }
         )
         yield from self._ours(twin, index, seed=seed)
@@ -195,6 +197,17 @@ class Methods:
         vectors = smoothed(first, observe, evidence, passes=s.PASSES, seed=seed)
         members = latents(vectors[: self.settings.members])
         return State.cat([*decoded(self.pipeline.codec, members, at_once=len(members))])
+
+    def _smoothed_noise(self, twin: Twin, evidence: Evidence, *, seed: int) -> State:
+        inputs = ChainInputs(self.pipeline, self.pipeline.steps)
+
+        def observe(vectors: FloatArray) -> FloatArray:
+            parts = (vectors[at : at + AT_ONCE] for at in range(0, len(vectors), AT_ONCE))
+            return np.concatenate([twin.operator(inputs.states(part)).numpy() for part in parts])
+
+        first = inputs.prior(self._smoother_members, seed=seed)
+        vectors = smoothed(first, observe, evidence, passes=s.PASSES, seed=seed)
+        return inputs.states(vectors[: self.settings.members])
 
     @property
     def _smoother_members(self) -> int:

@@ -32,6 +32,7 @@ LOCALISATION_KM = 14_000.0
 PRIOR, CLIMATOLOGY, RECONSTRUCTED = "prior", "training_states", "autoencoded_truth"
 INTERPOLATED, LOCALISED = "optimal_interpolation", "localised_interpolation"
 SMOOTHED_LATENTS, SMOOTHED_FIELDS = "es_mda_latents", "es_mda_fields"
+SMOOTHED_NOISE = "es_mda_noise"
 KNOWN, UNKNOWN, GUIDED = "known_conditions", "unknown_conditions", "guided_adjusted"
 LABELS = {
     PRIOR: "no observations, known conditions",
@@ -40,6 +41,7 @@ LABELS = {
     LOCALISED: "ensemble OI, localised",
     SMOOTHED_FIELDS: "ES-MDA, fields",
     SMOOTHED_LATENTS: "ES-MDA, latents",
+    SMOOTHED_NOISE: "ES-MDA, noise of the chain",
     UNKNOWN: "ours",
     GUIDED: "ours, guided, adjusted",
     KNOWN: "ours, known conditions",
@@ -52,8 +54,8 @@ class TwinSettings:
     """Settings of a study.
 
     truths: number of true states, spread over the members of the `split`; members: states of each
-    method for one truth; steps: of our chains; smoother_members: training states that ES-MDA
-    updates; localisation_km: distance at which localised covariances vanish; networks: of
+    method for one truth; steps: of our chains; smoother_members: training states, or noises, that
+    ES-MDA updates; localisation_km: distance at which localised covariances vanish; networks: of
     observations; only: methods; seed: of all random numbers
     """
 
