@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
@@ -21,6 +21,7 @@ from autoencoder.codec import Codec
 from configs.run import Run
 from data.archive.reader import StateArchive
 from data.archive.splits import spread_out
+from data.conditions import Conditions
 from data.errors import UserError
 from data.state import State
 from evaluation.canvas import save_figure
@@ -49,20 +50,28 @@ UNGUIDED = "unguided"  # the reference method of variance ratios, if the study h
 
 @dataclass(frozen=True)
 class Judge:
-    """Evaluates ensembles against held-out states of an archive."""
+    """Evaluates ensembles against held-out states of an archive.
+
+    conditions: of the truth's states; None for a model without
+    """
 
     archive: StateArchive
     codec: Codec
     truth: State
     context: EvaluationContext
+    conditions: Conditions | None
 
     @classmethod
     def of(cls, run: Run, *, split: str) -> Judge:
         """The judge for a split of the run's archive."""
         archive, codec = run.archive, run.pipeline().codec
         codec.check_archive(archive)
-        truth = archive.read(spread_out(archive.indices(split), run.settings.evaluation.states))
-        return cls(archive, codec, truth, evaluation_context(archive))
+        rows = spread_out(archive.indices(split), run.settings.evaluation.states)
+        settings, conditions = run.settings.conditions, None
+        if settings is not None:
+            # With the expected mean, as the product of a run is judged.
+            conditions = replace(Conditions.of(archive, rows, settings), certain=True)
+        return cls(archive, codec, archive.read(rows), evaluation_context(archive), conditions)
 
     @cached_property
     def truth_metrics(self) -> dict[str, float]:
@@ -120,7 +129,7 @@ def compare_guidance(
 
 def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -> None:
     """Generate and evaluate the ensemble of a point; draws sections for the first seed."""
-    state, seconds = draw_timed(Run(point.experiment))
+    state, seconds = draw_timed(Run(point.experiment), conditions=judge.conditions)
     adjusted = judge.adjusted(state)
     result = {
         "record": _record(point),
@@ -140,16 +149,20 @@ def run_point(study: GuidanceStudy, point: Point, judge: Judge, *, split: str) -
     write_json(_metrics_path(study, point, split), result)
 
 
-def draw_timed(run: Run) -> tuple[State, float]:
-    """An ensemble before adjustment, and the processor time [s] of its sampling."""
+def draw_timed(run: Run, *, conditions: Conditions | None = None) -> tuple[State, float]:
+    """An ensemble before adjustment, and the processor time [s] of its sampling.
+
+    conditions: of states, which the members of a conditional model have in turn
+    """
     pipeline = run.placed_pipeline()
     guide = run.guide(pipeline.codec) if run.settings.guidance.enabled else None
     settings, states, seconds = run.settings.sampling, [], 0.0
     for first in range(0, settings.members, settings.batch_size):
         members = range(first, min(first + settings.batch_size, settings.members))
         generators = [member_generator(settings.seed, member) for member in members]
+        given = conditions and conditions.at([member % len(conditions) for member in members])
         start = time.process_time()
-        state = pipeline.draw(generators=generators, guide=guide).state
+        state = pipeline.draw(generators=generators, guide=guide, conditions=given).state
         seconds += time.process_time() - start
         states.append(state.map(lambda field: field.cpu()))
     return State.cat(states), seconds

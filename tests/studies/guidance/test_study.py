@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from data.errors import UserError
+from latent_diffusion.pipeline import StatePipeline
 from studies.guidance import study as guidance_study
 from studies.guidance.settings import load_guidance_study
-from studies.guidance.study import compare_guidance
+from studies.guidance.study import Judge, compare_guidance, draw_timed
 
 METHODS = {
     "unguided": {"guidance": {"enabled": False, "adjust": False}},
@@ -94,3 +95,18 @@ def test_a_point_of_other_settings_is_not_taken_for_done(study_path, tmp_path, m
 def test_an_unknown_way_is_named(study_path):
     with pytest.raises(UserError, match="no method better; it has unguided, noisy, clean"):
         compare_guidance(load_guidance_study(study_path), split="test", only=["better"])
+
+
+def test_a_conditional_model_is_drawn_at_the_conditions_of_the_truth(conditional, monkeypatch):
+    judge = Judge.of(conditional, split="validation")
+    assert judge.conditions.certain and set(judge.conditions.values["gm"]) == {1300.0}
+    given = []
+    draw = StatePipeline.draw
+    monkeypatch.setattr(
+        StatePipeline, "draw", lambda *a, **kw: (given.append(kw["conditions"]), draw(*a, **kw))[1]
+    )
+    states, _ = draw_timed(conditional, conditions=judge.conditions)
+    assert len(states) == conditional.settings.sampling.members
+    assert {float(gm) for one in given for gm in one.values["gm"]} == {1300.0}
+    seasons = [season for one in given for season in one.values["season"]]
+    assert seasons == [*judge.conditions.values["season"][: len(states)]]
