@@ -85,7 +85,9 @@ def test_a_point_of_other_settings_is_not_taken_for_done(study_path, tmp_path, m
     first = load_guidance_study(study_path, ["--members", "3"])
     more = load_guidance_study(study_path, ["--members", "4"])
     drawn, real = [], guidance_study.draw_timed
-    monkeypatch.setattr(guidance_study, "draw_timed", lambda e: drawn.append(e) or real(e))
+    monkeypatch.setattr(
+        guidance_study, "draw_timed", lambda e, **given: drawn.append(e) or real(e, **given)
+    )
     for study in (first, more, more):
         object.__setattr__(study, "directory", tmp_path / "again")
         compare_guidance(study, split="test", only=["unguided"])
