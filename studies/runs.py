@@ -26,7 +26,6 @@ GROUPS = {
         "variance_ratio_smallest_temperature_training",
         "variance_ratio_largest_temperature_training",
         "variance_ratio_smallest_salinity_training",
-        "variance_ratio_largest_salinity_training",
         "novelty",
     ),
     "structure": (

@@ -37,7 +37,6 @@ GROUPS = {
         Column("mixed_layer_depth_p90_m", "mixed layer, 90th percentile", "m"),
         NEAR_NEUTRAL,
         Column("spectra_ratio_small_scales", "small-scale power"),
-        Column("power_ratio_surface_third_2", "power, surface, medium waves"),
         Column("power_ratio_thermocline_third_2", "power, thermocline, medium waves"),
         Column("w1_temperature_K", "W₁ of T", "K"),
         Column("seconds_per_member", "processor time", "s"),
