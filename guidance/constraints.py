@@ -8,6 +8,7 @@ horizontal means are in `guidance.profiles`, observations in `guidance.observati
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from copy import copy
 from typing import Self
 
@@ -26,28 +27,43 @@ from guidance.term_settings import (
 from guidance.terms import (
     Ocean,
     Scales,
-    cell_weights,
     check_levels,
     half_squares,
-    inverse_square,
+    level_weights,
 )
 
 
 class ColumnTerm:
     """A term whose energy is a weighted sum over cells or interfaces.
 
-    weights: of squared distances, each `z y x` or `z-1 y x`
+    A weight for each cell of a large grid would take gigabytes. Those of the levels are kept, and
+    each call spreads them over the cells of its rows.
     """
 
-    def __init__(self, grid: OceanGrid, weights: list[Tensor]) -> None:
-        self.grid, self._weights = grid, weights
+    def __init__(self, grid: OceanGrid, scales: Sequence[Tensor]) -> None:
+        """scales: of the distances, each `z` or `z-1`; 0 excludes a level or an interface."""
+        self.grid = grid
+        self._weights = level_weights(self.counted, scales)
+
+    @property
+    def counted(self) -> Tensor:
+        """The cells that count, `z y x` bool, or the interfaces, `z-1 y x`."""
+        return wet_tensor(self.grid)
 
     def part(self, rows: slice) -> Self:
         """The contribution of some rows to the energy, with the weights of the whole grid."""
         part = copy(self)
         part.grid = self.grid.part(rows)
-        part._weights = [weights[:, rows] for weights in self._weights]
         return part
+
+    def _energy(self, *distances: Tensor) -> Tensor:
+        """Half the weighted sum of squares of distances `b z y x` or `b z-1 y x`, per sample."""
+        counted = self.counted.to(distances[0].device)
+        weights = [
+            counted * weight.to(distance)[:, None, None]
+            for weight, distance in zip(self._weights, distances, strict=True)
+        ]
+        return half_squares(distances, weights)
 
 
 class ProjectionTerm(ColumnTerm, ABC):
@@ -55,7 +71,7 @@ class ProjectionTerm(ColumnTerm, ABC):
 
     def __init__(self, grid: OceanGrid, scales: Scales) -> None:
         check_levels(grid, *scales)
-        super().__init__(grid, cell_weights(grid, scales))
+        super().__init__(grid, scales)
 
     @abstractmethod
     def project(self, state: State) -> State:
@@ -64,8 +80,9 @@ class ProjectionTerm(ColumnTerm, ABC):
     def __call__(self, state: State) -> Tensor:
         """The energy of each sample, `b`."""
         target = self.project(state)
-        distances = (state.temperature - target.temperature, state.salinity - target.salinity)
-        return half_squares(distances, self._weights)
+        return self._energy(
+            state.temperature - target.temperature, state.salinity - target.salinity
+        )
 
 
 class NearestStableState(ProjectionTerm):
@@ -117,9 +134,12 @@ class UnstablePairs(ColumnTerm):
         check_levels(grid, step_std, below=1)
         self.eos = eos
         self._tolerance = torch.as_tensor(tolerance).expand(step_std.shape)[:, None, None]
-        pairs = wet_pairs(wet_tensor(grid))
-        weights = pairs * inverse_square(step_std)[:, None, None] / pairs.sum()
-        super().__init__(grid, [weights])
+        super().__init__(grid, [step_std])
+
+    @property
+    def counted(self) -> Tensor:
+        """Interfaces between two wet cells, `z-1 y x` bool."""
+        return wet_pairs(wet_tensor(self.grid))
 
     def __call__(self, state: State) -> Tensor:
         """The energy of each sample, `b`."""
@@ -130,7 +150,7 @@ class UnstablePairs(ColumnTerm):
             constant_slopes=True,
         )
         inversion = (-steps - self._tolerance.to(steps)).clamp(min=0)
-        return half_squares([inversion], self._weights)
+        return self._energy(inversion)
 
 
 class PhysicalBounds(ProjectionTerm):
@@ -147,7 +167,7 @@ class PhysicalBounds(ProjectionTerm):
         salinity = state.salinity.clamp(min=0)
         depth = torch.from_numpy(self.grid.depth).to(salinity)[:, None, None]
         freezing = freezing_temperature(salinity, depth)
-        wet = self._weights[0].to(salinity.device) > 0
+        wet = (self.counted & (self._weights[0] > 0)[:, None, None]).to(salinity.device)
         warm = torch.maximum(state.temperature, freezing)
         return State(torch.where(wet, warm, state.temperature), salinity, state.sea_level)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
-from data.grid import OceanGrid, wet_tensor
+from data.grid import OceanGrid
 from data.state import State
 from guidance.climatology import Climatology
 from guidance.seawater import EquationOfState
@@ -84,10 +84,13 @@ def inverse_square(scale: Tensor) -> Tensor:
     return torch.where(scale > 0, 1 / scale.clamp(min=1e-30) ** 2, 0.0)
 
 
-def cell_weights(grid: OceanGrid, scales: Scales) -> list[Tensor]:
-    """Weight of each cell's squared distance, `z y x` for temperature and salinity."""
-    wet = wet_tensor(grid)
-    return [wet * inverse_square(scale)[:, None, None] / wet.sum() for scale in scales]
+def level_weights(counted: Tensor, scales: Sequence[Tensor]) -> list[Tensor]:
+    """Weight of a squared distance at each level, in float64: each `z`, as the scales.
+
+    counted: `z y x`, the cells or interfaces over which squared distances are averaged
+    """
+    count = torch.count_nonzero(counted)  # a sum would convert every cell to int64 first
+    return [inverse_square(scale) / count for scale in scales]
 
 
 def check_levels(grid: OceanGrid, *profiles: Tensor, below: int = 0) -> None:

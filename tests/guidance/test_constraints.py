@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from data.errors import UserError
-from data.grid import OceanGrid
+from data.grid import OceanGrid, wet_tensor
 from data.state import State
-from guidance.constraints import NearestStableState, PhysicalBounds, UnstablePairs
+from guidance.constraints import ColumnTerm, NearestStableState, PhysicalBounds, UnstablePairs
 from guidance.profiles import MeanProfile
 from guidance.seawater import equation_of_state, freezing_temperature
-from guidance.stratification import adjust, density_steps
-from guidance.terms import Scales
+from guidance.stratification import adjust, density_steps, wet_pairs
+from guidance.terms import Scales, half_squares, inverse_square
 
 Build = Callable[..., State]
 
@@ -184,3 +184,81 @@ def test_rows_share_the_energy(
     ]
     torch.testing.assert_close(sum(parts), term(state))
     assert all((part > 0).all() for part in parts)
+
+
+KINDS = ("nearest_stable_state", "unstable_pairs", "physical_bounds")
+TOLERANCE = 2**-7  # kg/m3, a number of float32
+
+
+def local_term(kind: str, grid: OceanGrid, scales: Scales) -> ColumnTerm:
+    eos = equation_of_state("nemo-seos")
+    if kind == "nearest_stable_state":
+        return NearestStableState(grid, eos, scales)
+    if kind == "physical_bounds":
+        return PhysicalBounds(grid, scales)
+    return UnstablePairs(grid, eos, 0.5 * scales.salinity[1:], tolerance=TOLERANCE)
+
+
+def with_a_weight_for_each_cell(
+    term: ColumnTerm, grid: OceanGrid, scales: Scales, rows: slice
+) -> Callable[[State], torch.Tensor]:
+    """The energy of some rows, by weights of all cells or interfaces of the whole grid."""
+    counted = wet_tensor(grid)
+    if isinstance(term, UnstablePairs):
+        counted, scales = wet_pairs(counted), (0.5 * scales.salinity[1:],)
+    weights = [
+        (counted * inverse_square(scale)[:, None, None] / counted.sum())[:, rows]
+        for scale in scales
+    ]
+
+    def energy(state: State) -> torch.Tensor:
+        if isinstance(term, UnstablePairs):
+            depth = torch.from_numpy(grid.interface_depth)
+            steps = density_steps(state, eos=term.eos, interface_depth=depth, constant_slopes=True)
+            distances = [(-steps - TOLERANCE).clamp(min=0)]
+        else:
+            target = term.part(rows).project(state)
+            distances = [
+                state.temperature - target.temperature,
+                state.salinity - target.salinity,
+            ]
+        return half_squares(distances, weights)
+
+    return energy
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 2), slice(1, 5)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_have_the_weights_of_the_whole_grid(
+    grid: OceanGrid,
+    noisy_state: Build,
+    scales: Scales,
+    kind: str,
+    rows: slice,
+    dtype: torch.dtype,
+) -> None:
+    """Bitwise: energy and gradient, also where a level is left out."""
+    scales.temperature[3] = scales.salinity[3] = 0
+    state = noisy_state(noise=3.0, dtype=dtype)
+    fields = [field[..., rows, :] for field in (state.temperature - 8, state.salinity)]
+    term = local_term(kind, grid, scales)
+    found = []
+    for energy in (term.part(rows), with_a_weight_for_each_cell(term, grid, scales, rows)):
+        leaves = [field.clone().requires_grad_() for field in fields]
+        value = energy(State(*leaves))
+        found.append((value, *torch.autograd.grad(value.sum(), leaves)))
+    assert (found[0][0] > 0).all()
+    assert all(torch.equal(own, expected) for own, expected in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_terms_hold_a_weight_for_each_level(grid: OceanGrid, scales: Scales, kind: str) -> None:
+    """And none for each cell, which would take gigabytes on a large grid."""
+    term = local_term(kind, grid, scales)
+    for one in (term, term.part(slice(0, 2))):
+        held = [value for name, value in vars(one).items() if name != "grid"]
+        lists = [value if isinstance(value, list) else [value] for value in held]
+        tensors = [value for values in lists for value in values if torch.is_tensor(value)]
+        assert tensors
+        assert all(tensor.untyped_storage().nbytes() <= 8 * grid.shape[0] for tensor in tensors)
