@@ -42,6 +42,7 @@ from evaluation.report import write_report
 from latent_diffusion.inference import Weighted
 from latent_diffusion.pipeline import StatePipeline
 from latent_diffusion.points import conditions_at
+from latent_diffusion.posterior import check_size
 from latent_diffusion.sample import adjust_archive, draw
 from training.launch import on_main
 
@@ -79,14 +80,15 @@ def assimilate(
     withhold: share of the profiles that are kept back for verification
     convert, leave_out: see `configs.assimilation.Observed.read`
 
-    Raises `UserError` for
-    files that do not fit the model, and for conditions that it does not have.
+    Raises `UserError` for files that do not fit the model, for more observations than fit in
+    memory, and for conditions that the model does not have.
     """
     pipeline = run.placed_pipeline()
     everything = Observed.read(
         run, files, codec=pipeline.codec, convert=convert, leave_out=leave_out
     )
     observed, withheld = everything.without(withhold, seed=run.settings.sampling.seed)
+    check_size(len(observed.observations), pipeline.codec)  # before anything is drawn
     drawn = _draw(observed, pipeline, output=output, at=at, extrapolate=extrapolate)
     report = output / "report.html"
     on_main(lambda: _report(observed, withheld, pipeline, drawn, output=output))

@@ -32,7 +32,8 @@ from latent_diffusion.moment_matching import Denoise, DenoiserCovariance, throug
 
 ROWS_AT_ONCE = 64  # of the Jacobian, if states are not large; each is the gradient of a state
 MOST_COMBINATIONS = 1000  # of observed values
-MOST_BYTES, COPIES = 16 * 2**30, 4  # of the derivative of many values, and of what is made of it
+MOST_BYTES = 16 * 2**30  # of the derivative of observed values, and of what is made of it:
+COPIES, CONDENSED_COPIES = 3, 4  # matrices of its size in float64 at a time
 LEAST_SIGHT = 0.05  # singular value: the variance falls by a four-hundredth
 
 
@@ -179,7 +180,7 @@ def condensed(
 
     Raises `UserError` if the derivative of the values would take more than 16 GiB.
     """
-    _check_size(operator.count, math.prod(codec.latent_shape))
+    check_size(operator.count, codec, copies=CONDENSED_COPIES, advice="give a coarser source")
     rows = jacobian(operator, codec).double()
     rows = rows / error.to(rows)[:, None]
     seen = [*_seen_by_prior(rows, gaussian, width=_widths(scale, codec), inflation=inflation)]
@@ -218,13 +219,23 @@ def _widths(scale: Tensor | float, codec: Codec) -> Tensor:
     return torch.as_tensor(scale).double().expand(codec.latent_shape).flatten()
 
 
-def _check_size(values: int, latents: int) -> None:
-    """Raise `UserError` if matrices of this size do not fit."""
-    need = 8 * COPIES * values * latents
+def check_size(
+    values: int,
+    codec: Codec,
+    *,
+    copies: int = COPIES,
+    advice: str = "give fewer observations, such as means over layers or boxes",
+) -> None:
+    """Raise `UserError` if the derivative of so many values would take more than 16 GiB.
+
+    copies: how many matrices of its size there are at a time
+    """
+    latents = math.prod(codec.latent_shape)
+    need = 8 * copies * values * latents
     if need > MOST_BYTES:
         raise UserError(
             f"{values} values and {latents} latents need {need / 2**30:.0f} GiB of memory, more "
-            f"than the {MOST_BYTES / 2**30:.0f} that are allowed: give a coarser source"
+            f"than the {MOST_BYTES / 2**30:.0f} that are allowed: {advice}"
         )
 
 
@@ -245,7 +256,10 @@ def jacobian(operator: ObservationOperator, codec: Codec) -> Tensor:
     """The derivative `n d` of observed values with respect to latents.
 
     On the decoder's linear path; of a decoder without, at latents of 0.
+
+    Raises `UserError` if it and what is made of it would take more than 16 GiB.
     """
+    check_size(operator.count, codec)
     if codec.has_linear_path and operator.count > math.prod(codec.latent_shape):
         return _by_columns(operator, codec)
     return _by_rows(operator, codec)

@@ -171,6 +171,17 @@ def test_what_does_not_fit_is_refused(prepared, trained, tmp_path):
     assert (len(observed.observations), observed.left_out) == (12, 1)
 
 
+@pytest.mark.slow
+def test_too_many_observations_are_refused_before_anything_is_drawn(
+    prepared, tmp_path, monkeypatch
+):
+    run, file = prepared
+    monkeypatch.setattr("latent_diffusion.posterior.MOST_BYTES", 1)
+    with pytest.raises(UserError, match=r"^12 values .* give fewer observations"):
+        assimilate(run, files=[file], output=tmp_path / "out", at=["gm=700"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_ranks_of_a_fair_ensemble_are_flat_and_of_a_narrow_one_are_not():
     random = np.random.default_rng(0)
     truth = random.normal(size=4000)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from data.errors import UserError
 from data.state import State
 from latent_diffusion.denoiser import NoiseLevel
 from latent_diffusion.gaussian import MemberGaussians
 from latent_diffusion.kalman import Jacobian, SeenPrior, Spectral, Spread
 from latent_diffusion.moment_matching import DenoiserCovariance, through_denoiser
-from latent_diffusion.posterior import LatentPosterior, _by_columns, _by_rows, condensed
+from latent_diffusion.posterior import (
+    COPIES,
+    LatentPosterior,
+    _by_columns,
+    _by_rows,
+    condensed,
+    jacobian,
+)
 from studies.gaussian_posterior import GaussianOcean, compare
 
 
@@ -109,6 +120,34 @@ def test_many_values_have_the_derivative_of_few(ocean):
         atol=1e-4,
         rtol=1e-4,
     )
+
+
+def test_a_derivative_that_is_too_large_is_refused(ocean, monkeypatch):
+    """Of a thousand values at 1/12 degree, before it is made; and one byte beyond the limit."""
+    codec = SimpleNamespace(latent_shape=(32, 765, 1081))
+    message = (
+        "1000 values and 26462880 latents need 591 GiB of memory, more than the 16 that are "
+        "allowed: give fewer observations, such as means over layers or boxes"
+    )
+    with pytest.raises(UserError, match=f"^{message}$"):
+        jacobian(SimpleNamespace(count=1000), codec)
+    codec = ocean.pipeline.codec
+    evidence = ocean.observe(ocean.truth(seed=0), profiles=2, levels=3, seed=5)
+    need = 12 * math.prod(codec.latent_shape) * 8 * COPIES
+    monkeypatch.setattr("latent_diffusion.posterior.MOST_BYTES", need)
+    assert evidence.jacobian(codec).shape == (12, math.prod(codec.latent_shape))
+    monkeypatch.setattr("latent_diffusion.posterior.MOST_BYTES", need - 1)
+    with pytest.raises(UserError, match="give fewer observations"):
+        evidence.jacobian(codec)
+
+
+def test_a_source_with_too_many_means_is_refused(ocean, monkeypatch):
+    evidence = ocean.observe(ocean.truth(seed=0), profiles=2, levels=3, seed=5)
+    codec, gaussian = ocean.pipeline.codec, ocean.pipeline.gaussian
+    monkeypatch.setattr("latent_diffusion.posterior.MOST_BYTES", 1)
+    error = evidence.covariance.diagonal().sqrt()
+    with pytest.raises(UserError, match="give a coarser source"):
+        condensed(evidence.operator, evidence.value, error, codec=codec, gaussian=gaussian)
 
 
 @pytest.mark.parametrize("derivative", [_by_rows, _by_columns])
