@@ -43,7 +43,6 @@ ERRORS: dict[Quantity, float] = {"temperature": 0.3, "salinity": 0.05}  # K and 
 SCALE = {"temperature": 1.0, "salinity": 0.2}  # K and g/kg, of the prior
 FIGURE = Path("docs/figures/gaussian_posterior.png")
 STEPS = (10, 25, 60, 100)
-CASES = ((1, 1), (12, 8), (100, 10))  # profiles and levels: 2, 192 and 2000 observations
 MEMBERS = 128
 REST = 1e-4  # variance of the standardised latents in all other directions
 
@@ -53,6 +52,22 @@ class Normal(NamedTuple):
 
     mean: Tensor
     covariance: Tensor
+
+
+class Case(NamedTuple):
+    """What is observed: the quantities, at the levels of the profiles."""
+
+    profiles: int
+    levels: int
+    quantities: tuple[Quantity, ...] = tuple(ERRORS)
+
+
+CASES = (  # 1, 2, 192 and 2000 observations
+    Case(1, 1, ("temperature",)),
+    Case(1, 1),
+    Case(12, 8),
+    Case(100, 10),
+)
 
 
 class Comparison(NamedTuple):
@@ -115,13 +130,22 @@ class GaussianOcean:
         drawn: Tensor = (amplitude[:, None, None, None] * gaussian.patterns).sum(0)
         return drawn
 
-    def observe(self, truth: Tensor, *, profiles: int, levels: int, seed: int) -> Evidence:
-        """Profiles of temperature and salinity of a state, with noise.
+    def observe(
+        self,
+        truth: Tensor,
+        *,
+        profiles: int,
+        levels: int,
+        seed: int,
+        quantities: Sequence[Quantity] = tuple(ERRORS),
+    ) -> Evidence:
+        """Profiles of a state, with noise.
 
-        levels: of each profile, both quantities at each
+        levels: of each profile, all quantities at each
         """
         grid = self.pipeline.codec.grid
-        observations = _profiles(grid, profiles=profiles, levels=levels, seed=seed)
+        case = Case(profiles, levels, tuple(quantities))
+        observations = _profiles(grid, case, seed=seed)
         operator = ObservationOperator(observations, grid, sea_level=False)
         covariance = torch.from_numpy(error_covariance(observations))
         noise = torch.randn(
@@ -139,7 +163,7 @@ class GaussianOcean:
         ).T
         codec = self.pipeline.codec
         innovation = evidence.innovation(codec.decode(mean.float().view(1, *codec.latent_shape)))
-        return Normal(mean + gain @ innovation[0], covariance - gain @ rows @ covariance)
+        return Normal(mean + gain @ innovation[0], covariance - gain @ (rows @ covariance))
 
     def draw(self, evidence: Evidence, *, members: int, steps: int) -> Tensor:
         """Latents `b d` of states given the observations, in pairs of opposite noise."""
@@ -232,8 +256,9 @@ def _smooth_patterns(shape: tuple[int, int, int], *, seed: int) -> tuple[Tensor,
     return patterns, torch.from_numpy(variances).float()
 
 
-def _profiles(grid: OceanGrid, *, profiles: int, levels: int, seed: int) -> Observations:
-    """Temperature and salinity at random places, from the surface to the deepest centre."""
+def _profiles(grid: OceanGrid, case: Case, *, seed: int) -> Observations:
+    """Profiles at random places, from the surface to the deepest centre."""
+    profiles, levels, quantities = case
     random = np.random.default_rng(seed)
     longitude = random.uniform(grid.longitude[0], grid.longitude[-1], profiles).repeat(levels)
     latitude = random.uniform(grid.latitude[0], grid.latitude[-1], profiles).repeat(levels)
@@ -242,13 +267,13 @@ def _profiles(grid: OceanGrid, *, profiles: int, levels: int, seed: int) -> Obse
         Observations.of_points(
             quantity,
             np.zeros(len(depth)),
-            error=error,
+            error=ERRORS[quantity],
             longitude=longitude,
             latitude=latitude,
             depth=depth,
             profile=np.arange(profiles).repeat(levels),
         )
-        for quantity, error in ERRORS.items()
+        for quantity in quantities
     ]
     return Observations.joined(parts)
 
@@ -264,8 +289,8 @@ def table(ocean: GaussianOcean) -> Iterator[str]:
     """Lines of a Markdown table: offset and spread of chains, by observations and steps."""
     yield f"| observations | {' | '.join(f'{steps} steps' for steps in STEPS)} |"
     yield "|---" * (len(STEPS) + 1) + "|"
-    for profiles, levels in CASES:
-        evidence = ocean.observe(ocean.truth(seed=0), profiles=profiles, levels=levels, seed=0)
+    for case in CASES:
+        evidence = ocean.observe(ocean.truth(seed=0), **case._asdict(), seed=0)
         exact = ocean.posterior(evidence)
         found = [
             compare(ocean.draw(evidence, members=MEMBERS, steps=n), exact, prior=ocean.prior)
@@ -304,6 +329,6 @@ def draw_figure(ocean: GaussianOcean) -> Figure:
         if title in ("mean of chains", "spread of chains"):
             figure.colorbar(mesh, ax=ax, label="K")
     grid = codec.grid
-    where = _profiles(grid, profiles=profiles, levels=1, seed=0)
+    where = _profiles(grid, Case(profiles, levels=1), seed=0)
     axes[0, 0].plot(where.longitude, where.latitude, "k.", markersize=4)
     return figure

@@ -22,7 +22,7 @@ from latent_diffusion.posterior import (
     condensed,
     jacobian,
 )
-from studies.gaussian_posterior import GaussianOcean, compare
+from studies.gaussian_posterior import CASES, GaussianOcean, compare
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,10 @@ def ocean() -> GaussianOcean:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("profiles", "levels"), [(1, 1), (12, 8)])
-def test_chains_sample_the_exact_posterior(ocean, profiles, levels):
-    evidence = ocean.observe(ocean.truth(seed=0), profiles=profiles, levels=levels, seed=5)
+@pytest.mark.parametrize(("count", "case"), [*zip((1, 2, 192, 2000), CASES, strict=True)])
+def test_chains_sample_the_exact_posterior(ocean, count, case):
+    evidence = ocean.observe(ocean.truth(seed=0), **case._asdict(), seed=5)
+    assert len(evidence.value) == count
     drawn = ocean.draw(evidence, members=96, steps=60)
     found = compare(drawn, ocean.posterior(evidence), prior=ocean.prior)
     assert found.offset < 0.02
