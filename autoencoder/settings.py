@@ -85,9 +85,6 @@ class CodecTraining(TrainingPlan):
         description="rows and columns of the windows, at random positions, on which the codec is "
         "trained and validated, whose size then sets the memory; null: whole states",
     )
-    gradient_checkpointing: bool = Field(
-        False, description="compute residual blocks again in the backward pass, to save memory"
-    )
 
     @property
     def states_at_once(self) -> int:
@@ -97,8 +94,11 @@ class CodecTraining(TrainingPlan):
     @property
     def identity(self) -> dict[str, object]:
         """As of any plan. Without windows they are left out, so trained models remain valid."""
-        free = {"gradient_checkpointing"} | ({"window"} if self.window is None else set())
-        return {key: value for key, value in super().identity.items() if key not in free}
+        return {
+            key: value
+            for key, value in super().identity.items()
+            if key != "window" or value is not None
+        }
 
 
 class AutoencoderSettings(CodecDesign):

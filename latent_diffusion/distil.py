@@ -130,6 +130,8 @@ def build_trainer(
 ) -> Trainer:
     """The trainer of the student."""
     validation, training = chains.split(held_out=HELD_OUT)
+    if plan.gradient_checkpointing:
+        student.unet.enable_gradient_checkpointing()
     objective = DistillationObjective(
         student.denoiser,
         timesteps=student.scheduler.timesteps,

@@ -164,6 +164,8 @@ def build_trainer(
 ) -> Trainer:
     """The trainer of the denoiser."""
     given = {"conditions": conditions.model_dump()} if conditions else {}
+    if settings.training.gradient_checkpointing:
+        denoiser.unet.enable_gradient_checkpointing()
     objective = DenoisingObjective(
         denoiser, condition_dropout=UNKNOWN_CONDITIONS, **objective_options(settings, codec)
     )

@@ -75,7 +75,7 @@ def test_the_scan_sees_imports_within_functions():
 
 PRODUCT = [path for room in sorted(MAY_IMPORT) for path in sources(room)]
 MOST_LINES = 400
-MOST_SETTINGS = 205
+MOST_SETTINGS = 207
 
 
 def test_no_module_is_long():

@@ -31,6 +31,9 @@ class TrainingPlan(Section):
     precision: Precision = "auto"
     workers: int = Field(0, ge=0, description="processes that read states; 0: the trainer reads")
     seed: int = Field(0, ge=0)
+    gradient_checkpointing: bool = Field(
+        False, description="compute residual blocks again in the backward pass, to save memory"
+    )
 
     @model_validator(mode="after")
     def _check_rates(self) -> Self:
@@ -76,6 +79,7 @@ class TrainingPlan(Section):
             "validation_samples",
             "precision",
             "workers",
+            "gradient_checkpointing",
         }
         return self.model_dump(exclude=free)
 

@@ -49,6 +49,7 @@ Shape = tuple[int, int, int]
 GRIDS = ("36x199x62", "36x797x242", "36x3059x4322")  # DINO at 1 and 1/4 degree; 1/12 degree, global
 WITHOUT_ATTENTION = f"{LATENT} without attention"
 FLOAT_BYTES = 4
+STRIPS = 4  # an edge and inner ones: the first, the one before, and the one that is decoded
 COPIES_IN_TRAINING = 5  # per parameter: value, gradient, two moments, running average
 GROWING = (
     "gflop_unguided",
@@ -148,6 +149,19 @@ def in_strips(codec: Codec, call: Callable[[Decoder], object]) -> tuple[float, f
     return one[0] + remaining * (two[0] - one[0]), two[1]
 
 
+def decode_some(codec: Codec, latents: Tensor) -> State:
+    """As `codec.decode` without gradient, of the first strips: in memory no less than all of them.
+
+    The state has all rows; only those of the strips are written, one strip after the other.
+    """
+    features = codec.features(latents)
+    parts = (
+        codec.decode_strip(codec.cut(features, strip), strip)
+        for strip in codec.strips(len(latents))[:STRIPS]
+    )
+    return State.collect_rows(parts, rows=codec.padding.rows)
+
+
 @dataclass(frozen=True)
 class SomeStrips:
     """A decoder restricted to `count` strips from the middle of a codec."""
@@ -201,17 +215,18 @@ def _sampling(experiment: Experiment, pipeline: StatePipeline) -> dict[str, floa
     latents = torch.zeros(1, *codec.latent_shape)
     with torch.no_grad():
         step = counted(lambda: pipeline.denoiser(latents, TIMESTEP, **AMPLITUDES))
-        decode = in_strips(codec, lambda decoder: energy_of([SUM], latents, decoder))
+        decode_gflop, _ = in_strips(codec, lambda decoder: energy_of([SUM], latents, decoder))
+        _, decode_memory = counted(lambda: decode_some(codec, latents))
     gradient = in_strips(codec, lambda decoder: decode_gradient(decoder, latents))
     guided = guided_steps(experiment, pipeline)
-    unguided_gflop = steps * step[0] + decode[0]
-    state = 2 * _megabytes(codec.statistics.mean.numel())  # the strips and the joined state
-    unguided_memory = max(step[1], decode[1] + state)
+    unguided_gflop = steps * step[0] + decode_gflop
+    unguided_memory = max(step[1], decode_memory)
     return {
         "steps": float(steps),
         "guided_steps": float(guided),
         "gflop_denoiser": steps * step[0],
         "memory_denoiser_MB": step[1],
+        "memory_decoding_MB": decode_memory,
         "gflop_unguided": unguided_gflop,
         "gflop_guided": unguided_gflop + guided * experiment.guidance.inner_steps * gradient[0],
         "memory_unguided_MB": unguided_memory,
@@ -220,9 +235,15 @@ def _sampling(experiment: Experiment, pipeline: StatePipeline) -> dict[str, floa
 
 
 def _training(experiment: Experiment, pipeline: StatePipeline) -> dict[str, float]:
-    """Cost of a forward and backward pass per sample; memory includes the gradients."""
+    """Cost of a forward and backward pass per sample; memory includes the gradients.
+
+    That of the denoiser without and with gradient checkpointing.
+    """
     codec = pipeline.codec
     result = _named("diffusion", counted(lambda: _denoise_and_learn(experiment, pipeline)))
+    pipeline.unet.enable_gradient_checkpointing()
+    again = counted(lambda: _denoise_and_learn(experiment, pipeline))
+    result |= _named("diffusion_checkpointed", again)
     if isinstance(codec, VolumeCodec):
         losses = experiment.autoencoder.losses
         decodings = 1 + (losses.latent_jitter > 0) + (losses.between_states > 0)
@@ -238,7 +259,7 @@ def _denoise_and_learn(experiment: Experiment, pipeline: StatePipeline) -> None:
         schedule=build_schedule(experiment.diffusion.train_timesteps),
         weight=codec.latent_weight,
     )
-    objective.to("meta").train().requires_grad_()
+    objective.to("meta").train().requires_grad_().zero_grad()
     moments = torch.zeros(1, 2, *codec.latent_shape)
     objective(moments, torch.Generator(device="cpu"))["loss"].backward()
 

@@ -80,6 +80,12 @@ GROWTH_GROUPS = {
         Column("diffusion_gflop", "denoiser, per sample", "GFLOP"),
         Column("diffusion_memory_MB", "denoiser, memory", "MB"),
     ),
+    "checkpointing": (
+        Column("diffusion_gflop", "per training sample", "GFLOP"),
+        Column("diffusion_memory_MB", "memory", "MB"),
+        Column("diffusion_checkpointed_gflop", "with checkpointing", "GFLOP"),
+        Column("diffusion_checkpointed_memory_MB", "memory", "MB"),
+    ),
     "windows": (
         Column("autoencoder_gflop", "whole state", "GFLOP"),
         Column("autoencoder_memory_MB", "memory", "MB"),

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 import torch
 import yaml
+from diffusers import UNet2DModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -142,6 +143,26 @@ def test_a_resumed_distillation_equals_an_uninterrupted_one(
     damaged.write_bytes(content)
     distil(parted)
     assert_same_training(whole.directory / "distillation", parted.directory / "distillation")
+
+
+def test_gradient_checkpointing_changes_no_student(
+    experiment, assert_same_training, monkeypatch, tmp_path
+):
+    enabled = []
+    enable = UNet2DModel.enable_gradient_checkpointing
+    monkeypatch.setattr(
+        UNet2DModel,
+        "enable_gradient_checkpointing",
+        lambda unet: (enabled.append(unet), enable(unet)),
+    )
+    plain = experiment().with_settings(run_directory=tmp_path / "plain")
+    again = experiment("--distillation.training.gradient_checkpointing", "true")
+    again = again.with_settings(run_directory=tmp_path / "again")
+    distil(plain)
+    assert enabled == []
+    distil(again)
+    assert len(enabled) == 1
+    assert_same_training(plain.directory / "distillation", again.directory / "distillation")
 
 
 def test_a_finished_distillation_is_not_repeated(experiment, monkeypatch):

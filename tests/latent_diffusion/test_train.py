@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, UNet2DModel
 
 from autoencoder.codec import IdentityCodec
 from configs.stages import train_codec, train_denoiser
@@ -44,6 +44,58 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         for run in (whole, parted)
     ]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_gradient_checkpointing_changes_no_number_and_may_begin_at_a_checkpoint(
+    trained, tiny_run, interrupt_training, assert_same_training, monkeypatch
+):
+    words = ("--diffusion.training.samples", "24", "--diffusion.dropout", "0.2")
+    plain = _with_codec_of(trained, tiny_run(*words), "whole")
+    parted = _with_codec_of(trained, tiny_run(*words), "parted")
+    train_denoiser(plain)
+    interrupt_training(train_denoiser, parted, at=12)
+    enabled = []
+    enable = UNet2DModel.enable_gradient_checkpointing
+    monkeypatch.setattr(
+        UNet2DModel,
+        "enable_gradient_checkpointing",
+        lambda unet: (enabled.append(unet), enable(unet)),
+    )
+    again = tiny_run(*words, "--diffusion.training.gradient_checkpointing", "true")
+    train_denoiser(again.with_settings(run_directory=parted.directory))
+    assert len(enabled) == 1
+    assert_same_training(plain.directory / "diffusion", parted.directory / "diffusion")
+    assert parted.denoiser_stage.is_done  # also without the setting
+
+
+def test_checkpointing_computes_blocks_again_and_changes_no_gradient():
+    torch.manual_seed(0)
+    options = {"static_maps": 1, "channels": (8, 32), "blocks": 2, "attention": True}
+    unet = build_unet((2, 8, 8), **options, dropout=0.3)
+    torch.nn.init.normal_(unet.conv_out.weight)
+    objective = DenoisingObjective(
+        Denoiser(unet, MemberGaussians((2, 8, 8)), torch.randn(1, 8, 8)),
+        schedule=DDPMScheduler(num_train_timesteps=10, prediction_type="v_prediction"),
+        weight=torch.ones(2, 8, 8),
+    ).train()
+    moments, calls = torch.rand(3, 2, 2, 8, 8), []
+    unet.down_blocks[0].resnets[0].register_forward_pre_hook(lambda *_: calls.append("block"))
+
+    def loss_and_gradients() -> list[torch.Tensor]:
+        calls.clear()
+        objective.zero_grad()
+        torch.manual_seed(1)  # of the dropout
+        loss = objective(moments, torch.Generator().manual_seed(2))["loss"]
+        loss.backward()
+        return [loss.detach(), *(p.grad.clone() for p in unet.parameters())]
+
+    kept = loss_and_gradients()
+    assert len(calls) == 1
+    unet.enable_gradient_checkpointing()
+    again = loss_and_gradients()
+    assert len(calls) == 2
+    for ours, theirs in zip(again, kept, strict=True):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize(

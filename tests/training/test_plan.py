@@ -35,6 +35,12 @@ def test_the_learning_rate_warms_up_and_falls_as_a_half_cosine(plan):
     assert plan.learning_rate_at(5000) == pytest.approx(2.0 * 0.02)
 
 
+def test_what_changes_no_number_is_not_recorded(plan):
+    free = {"gradient_checkpointing": True, "workers": 2, "checkpoint_samples": 10}
+    changed = plan.model_copy(update=free)
+    assert (changed.identity, changed.record) == (plan.identity, plan.record)
+
+
 def test_a_warm_up_shorter_than_a_batch_does_not_exceed_the_peak(plan):
     short = plan.model_copy(update={"warmup_samples": 5})
     assert short.learning_rate_at(0) == 2.0

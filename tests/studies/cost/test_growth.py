@@ -6,13 +6,14 @@ import json
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from configs.schema import BenchmarkSettings
 from halocline import main
 from studies.cost.chains import GUIDED, UNGUIDED
 from studies.cost.codec import decode_gradient
 from studies.cost.counting import LiveMemory, counted
-from studies.cost.growth import costs_on, guided_steps, meta_pipeline
+from studies.cost.growth import costs_on, decode_some, guided_steps, meta_pipeline
 from studies.cost.systems import DATA_SPACE, LATENT
 from studies.cost.windows import window_cost
 
@@ -39,13 +40,59 @@ def test_a_guided_chain_costs_a_gradient_more_in_each_guided_step(
     """In one strip, and in strips of one latent row each."""
     monkeypatch.setattr("autoencoder.strips.STRIP_NUMBERS", strip_numbers)
     chain = chains[GUIDED]
-    assert guided_steps(experiment, meta_pipeline(experiment, SHAPE)) == chain.guided_steps > 0
+    pipeline = meta_pipeline(experiment, SHAPE)
+    assert guided_steps(experiment, pipeline) == chain.guided_steps > 0
     codec = chain.pipeline.codec
     pull = gflop(lambda: decode_gradient(codec, torch.randn(1, *codec.latent_shape)))
     costs = costs_on(experiment, SHAPE)
     extra = costs["gflop_guided"] - costs["gflop_unguided"]
     assert extra == pytest.approx(chain.guided_steps * pull)
     assert costs["memory_guided_MB"] >= costs["memory_unguided_MB"]
+    codec, latents = pipeline.codec, torch.zeros(1, *pipeline.codec.latent_shape, device="meta")
+    with torch.no_grad(), LiveMemory() as memory:
+        codec.decode(latents)
+    assert costs["memory_decoding_MB"] == memory.peak / 1e6
+    assert costs["memory_unguided_MB"] >= costs["memory_decoding_MB"]
+
+
+@pytest.mark.parametrize("strip_numbers", [2**18, 2**11, 1])
+def test_decoding_takes_the_memory_of_one_state_and_few_strips(
+    experiment, monkeypatch, strip_numbers
+):
+    """In one strip, in four and in many."""
+    monkeypatch.setattr("autoencoder.strips.STRIP_NUMBERS", strip_numbers)
+    codec = meta_pipeline(experiment, (5, 48, 16)).codec
+    latents = torch.zeros(1, *codec.latent_shape, device="meta")
+    with torch.no_grad():
+        with LiveMemory() as memory:
+            codec.decode(latents)
+        assert counted(lambda: decode_some(codec, latents))[1] == memory.peak / 1e6
+    if strip_numbers == 1:
+        assert memory.peak < 2 * codec.statistics.mean.nbytes
+
+
+def test_checkpointing_takes_less_memory_and_more_operations(experiment):
+    costs = costs_on(experiment, SHAPE)
+    assert costs["diffusion_checkpointed_memory_MB"] < costs["diffusion_memory_MB"]
+    ratio = costs["diffusion_checkpointed_gflop"] / costs["diffusion_gflop"]
+    assert 1 < ratio < 4 / 3
+
+
+def test_memory_is_not_that_of_counting_operations():
+    """Which keeps what gradient checkpointing drops."""
+    body = torch.nn.Sequential(*(torch.nn.Conv2d(8, 8, 3, padding=1) for _ in range(6)))
+    x = torch.zeros(1, 8, 64, 64, requires_grad=True)
+
+    def learn() -> None:
+        body.zero_grad()
+        y = x
+        for layer in (body[:3], body[3:]):
+            y = checkpoint(layer, y, use_reentrant=False)
+        y.sum().backward()
+
+    with LiveMemory() as memory:
+        learn()
+    assert counted(learn)[1] == memory.peak / 1e6
 
 
 def test_memory_is_what_exists_at_a_time():
