@@ -33,7 +33,7 @@ from data.extras import is_installed
 from data.locks import exclusive
 from training.stopping import stop_requested
 
-# One process integrates an ocean model for days, or encodes all latents; the others wait. Those of
+# One process integrates an ocean model for days, or joins all latents; the others wait. Those of
 # a process that died end before: their connection is closed, or their launcher ends them.
 PATIENCE = timedelta(days=30)
 TRACKERS = "HALOCLINE_TRACKERS"  # environment variable
