@@ -4,8 +4,7 @@ A table between the markers `<!-- table NAME -->` and `<!-- end -->` shows `docs
 The `kind` of the result selects a study, whose module `tables` formats it. `<!-- table NAME GROUP
 -->` shows one group of quantities, `<!-- table NAME GROUP: ROW; ROW -->` only these rows in this
 order, and `<!-- table RUN+RUN GROUP -->` the autoencoders of several runs. The first table of each
-result on a page is followed by the command, commit and machine that produced it. A page with
-`<!-- draft until NAME -->` is left as it is until `docs/results/NAME.json` exists.
+result on a page is followed by the command, commit and machine that produced it.
 """
 
 from __future__ import annotations
@@ -42,7 +41,6 @@ MARKED = re.compile(
     r".*?(<!-- end -->)",
     re.DOTALL,
 )
-DRAFT = re.compile(r"<!-- draft until (?P<name>\w+) -->")
 
 TABLES: Mapping[str, Table] = {
     "run": run_table,
@@ -73,14 +71,8 @@ def main() -> None:
 
 
 def documents() -> list[Path]:
-    """README.md and all pages of docs/, without drafts that wait for a result."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [page for page in pages if not _waits(page.read_text())]
-
-
-def _waits(text: str) -> bool:
-    match = DRAFT.search(text)
-    return match is not None and not _path(match["name"]).is_file()
+    """README.md and all pages of docs/."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def filled(text: str) -> str:

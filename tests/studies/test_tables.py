@@ -56,16 +56,6 @@ def test_a_page_is_filled_between_its_markers(root):
     assert page.read_text() == once
 
 
-def test_a_draft_waits_for_its_result(root):
-    (root / "README.md").write_text("no table\n")
-    page = root / "docs" / "results" / "page.md"
-    page.write_text("<!-- draft until later -->\n<!-- table later -->\n<!-- end -->\n")
-    assert page not in tables.documents()
-    write(root, "later", kind="run", rows={"truth": {"density_error_percent": 0.15}})
-    tables.main()
-    assert "| truth | 0.15 |" in page.read_text()
-
-
 def test_the_source_follows_the_first_table_of_a_result(root):
     marked = "<!-- table channel physics -->\n<!-- end -->\n"
     once, twice = tables.filled(marked), tables.filled(2 * marked)
