@@ -113,7 +113,7 @@ class _Encoding:
             self._made,
             shapes=self._shapes,
             at_once=self._at_once,
-            about=_origin(self.codec, self.archive),
+            about=self._origin,
             label="encoding",
         )
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -142,10 +142,14 @@ class _Encoding:
         return tensors["moments"] if about == self._about(piece) else None
 
     def _about(self, piece: Piece) -> dict[str, str]:
-        return _origin(self.codec, self.archive) | {"end": str(piece.items.stop)}
+        return self._origin | {"end": str(piece.items.stop)}
 
     def _file(self, piece: Piece) -> Path:
         return self._folder / f"{piece.name}-{piece.items.start:08d}.safetensors"
+
+    @cached_property
+    def _origin(self) -> dict[str, str]:
+        return _origin(self.codec, self.archive)  # reads all weights
 
     @property
     def _folder(self) -> Path:

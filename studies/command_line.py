@@ -116,13 +116,11 @@ def _add_analyses(kinds: Commands) -> None:
         kinds, "analyses", lazily("studies.analyses.study:run"), text, load=load_run
     )
     add("--points", type=int, help="test members, from the first (default: 3)")
-    add("--network", metavar="NETWORK", help="of observations (default: profiles_40)")
     add("--members", type=int, help="of each analysis (default: 12)")
     add("--steps", type=int, help="steps of our chains (default: 60)")
     add("--years", type=float, help="length of the runs (default: 5)")
     add("--seed", type=int, help="of all random numbers (default: 0)")
-    _add_result(add, "analyses")
-    add("--figures", type=Path, help="folder of the figure (default: docs/figures)")
+    _add_observed(add, "analyses")
 
 
 def _add_autoencoder(kinds: Commands, make_archive: Command) -> None:
@@ -260,9 +258,14 @@ def _add_recovery(kinds: Commands) -> None:
         kinds, "recovery", lazily("studies.recovery.study:run"), text, load=load_run
     )
     add("--truths", type=int, help="true states, spread over the test members (default: 24)")
-    add("--network", metavar="NETWORK", help="of observations (default: profiles_40)")
     _add_split_and_seed(add)
-    _add_result(add, "recovery")
+    _add_observed(add, "recovery")
+
+
+def _add_observed(add: Callable[..., Any], name: str) -> None:
+    """Options of studies of one network of observations that write a result and a figure."""
+    add("--network", metavar="NETWORK", help="of observations (default: profiles_40)")
+    _add_result(add, name)
     add("--figures", type=Path, help="folder of the figure (default: docs/figures)")
 
 

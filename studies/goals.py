@@ -58,7 +58,9 @@ def _half_more_than_truth(rows: Rows, key: str) -> Bounds:
     return None, _times(1.5, rows[TRUTH].get(key))
 
 
-def _told(most: float | None, *, above_floor: float | None, below_baseline: float) -> Any:
+def _told(
+    most: float | None, *, above_floor: float | None, below_baseline: float
+) -> Callable[[Rows, str], Bounds]:
     """The AUC at most: itself, above the training states', and compared with EOF-Gaussian's."""
 
     def bounds(rows: Rows, key: str) -> Bounds:

@@ -83,7 +83,7 @@ def _known_yardsticks(study: CompressionStudy, run: Run) -> dict[str, dict[str, 
         )
         if same and (result := _finished(study, name)):
             rows = result["metrics"]["rows"]
-            return {name: _with_nan(rows[name]) for name in INDEPENDENT if name in rows}
+            return {row: _with_nan(rows[row]) for row in INDEPENDENT if row in rows}
     return {}
 
 

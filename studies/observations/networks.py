@@ -18,6 +18,7 @@ from data.observations import Observations, Quantity
 from data.state import State
 from guidance.observation_errors import RepresentationError, error_covariance
 from guidance.observations import ObservationOperator, misplaced, placed
+from latent_diffusion.posterior import Evidence
 from studies.observations.settings import DEEPEST, ERRORS, PROFILES, SECTION
 
 FloatArray = NDArray[np.float64]
@@ -55,6 +56,12 @@ class Twin:
         noise = places.error * random.standard_normal(len(places))
         covariance = error_covariance(places, representation=representation)
         return cls(truth, replace(places, value=exact + noise), operator, covariance)
+
+    @property
+    def evidence(self) -> Evidence:
+        """The observations, as chains of our model are given them."""
+        values, covariance = map(torch.from_numpy, (self.observations.value, self.covariance))
+        return Evidence(self.operator, values, covariance)
 
     def seen_cells(self) -> dict[str, torch.Tensor]:
         """Whether an observation of T or S depends on a cell, `z y x`, by field."""

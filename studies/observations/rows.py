@@ -24,7 +24,6 @@ from guidance.stratification import adjust
 from latent_diffusion.inference import Inference
 from latent_diffusion.noise import member_generator
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.posterior import Evidence as LatentEvidence
 from latent_diffusion.posterior import LatentPosterior
 from studies.conditional.cells import Cells, FloatArray
 from studies.observations import settings as s
@@ -225,12 +224,7 @@ class Methods:
         return State.cat([*reconstructed(self.pipeline.codec, truth)])
 
     def _posterior(self, twin: Twin) -> LatentPosterior:
-        evidence = LatentEvidence(
-            twin.operator,
-            torch.from_numpy(twin.observations.value),
-            torch.from_numpy(twin.covariance),
-        )
-        return posterior_of(self.run, self.pipeline, evidence)
+        return posterior_of(self.run, self.pipeline, twin.evidence)
 
     def _known(self, index: int) -> Conditions | None:
         """The conditions of a state of the archive for each member; None for a model without."""

@@ -137,5 +137,6 @@ def _digest(run: Run, settings: TwinSettings) -> str:
 
 
 def _seed(*numbers: int) -> int:
+    # Not `studies.twins.seed_of`, which is younger than the recorded results.
     digest = hashlib.sha256(" ".join(map(str, numbers)).encode()).digest()
     return int.from_bytes(digest[:4], "big")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from configs.given import posterior_of
@@ -19,7 +18,6 @@ from data.state import State
 from latent_diffusion.expectation import Expectation
 from latent_diffusion.inference import Inference
 from latent_diffusion.pipeline import StatePipeline
-from latent_diffusion.posterior import Evidence as LatentEvidence
 from studies.observations.classical import Ensemble, Evidence, interpolated
 from studies.observations.networks import Twin
 from studies.observations.rows import MOST_TRAINING
@@ -116,12 +114,7 @@ class Estimators:
         return Estimate.of(interpolated(ensemble, evidence, ensemble, random))
 
     def _ours(self, twin: Twin, *, seed: int) -> Estimate:
-        evidence = LatentEvidence(
-            twin.operator,
-            torch.from_numpy(twin.observations.value),
-            torch.from_numpy(twin.covariance),
-        )
-        posterior = posterior_of(self.run, self.pipeline, evidence)
+        posterior = posterior_of(self.run, self.pipeline, twin.evidence)
         trust = self.run.settings.assimilation.trust
         weighted = Inference(posterior, self.expectation, trust=trust).conditions({}, seed=seed)
         points = self.expectation.space.point(weighted.conditions)

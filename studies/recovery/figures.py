@@ -17,6 +17,7 @@ from studies.markdown import readable
 from studies.recovery.settings import INTERPOLATED, OURS
 
 SHOWN = {INTERPOLATED: (ROW_COLOURS[1], 0.012), OURS: (ROW_COLOURS[0], -0.012)}
+WIDE = 3.0  # factor between true values
 
 
 @styled
@@ -48,14 +49,19 @@ def _panel(ax: Axes, result: Mapping[str, Any], name: str) -> None:
         ax.plot(x, middle, ".", color=colour, label=result["labels"][row])
     ends = _physical(np.array([true.min(), true.max()]), parameter)
     ax.plot(ends, ends, color="0.6", zorder=0)
-    if parameter["scale"] == "log":
-        for axis, set_scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
-            set_scale("log")
-            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0, 7.0)))
-            axis.set_major_formatter(FormatStrFormatter("%g"))
-            axis.set_minor_formatter(NullFormatter())
+    # A narrower range has too few round numbers for a logarithmic axis.
+    if parameter["scale"] == "log" and ends[1] > WIDE * ends[0]:
+        _logarithmic(ax)
     ax.set_title(readable(axis_label(name, {name: parameter["unit"]})))
     ax.set_xlabel("true")
+
+
+def _logarithmic(ax: Axes) -> None:
+    for axis, set_scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
+        set_scale("log")
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0, 7.0)))
+        axis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _physical(point: NDArray[np.float64], parameter: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import DDPMScheduler
 
 from autoencoder.codec import IdentityCodec
 from configs.stages import train_codec, train_denoiser
@@ -47,23 +47,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 
 def test_gradient_checkpointing_changes_no_number_and_may_begin_at_a_checkpoint(
-    trained, tiny_run, interrupt_training, assert_same_training, monkeypatch
+    trained, tiny_run, interrupt_training, assert_same_training, checkpointed
 ):
     words = ("--diffusion.training.samples", "24", "--diffusion.dropout", "0.2")
     plain = _with_codec_of(trained, tiny_run(*words), "whole")
     parted = _with_codec_of(trained, tiny_run(*words), "parted")
     train_denoiser(plain)
     interrupt_training(train_denoiser, parted, at=12)
-    enabled = []
-    enable = UNet2DModel.enable_gradient_checkpointing
-    monkeypatch.setattr(
-        UNet2DModel,
-        "enable_gradient_checkpointing",
-        lambda unet: (enabled.append(unet), enable(unet)),
-    )
     again = tiny_run(*words, "--diffusion.training.gradient_checkpointing", "true")
     train_denoiser(again.with_settings(run_directory=parted.directory))
-    assert len(enabled) == 1
+    assert len(checkpointed) == 1
     assert_same_training(plain.directory / "diffusion", parted.directory / "diffusion")
     assert parted.denoiser_stage.is_done  # also without the setting
 
